@@ -1,0 +1,409 @@
+//! The ring of published ticks: what baselines are named from, and what digests are taken from.
+//!
+//! Simulated, then published (DESIGN, law 4): a field with a send rate or a threshold stays at its last published
+//! value until its turn, or until it has moved by the threshold from what was published, and takes its exact value
+//! when its row comes to rest. Everything here is shared by all peers of a room.
+
+use std::sync::Arc;
+
+use crate::limits::HISTORY_TICKS;
+use crate::schema::{Column, Field, Kind, KindId, Schema, Sight};
+use crate::table::{Table, Tables};
+use crate::time::{Tick, TickRate};
+
+/// Ticks for which a row must not have changed to count as at rest. Slow motion changes a lattice value only every
+/// few ticks; this tells it from standing still.
+pub const REST_TICKS: i32 = 4;
+
+/// One published tick.
+#[derive(Clone, Debug)]
+pub struct Published {
+    tick: Tick,
+    tables: Tables,
+    /// The exact values, kept apart only where the schema lets published ones stay behind.
+    simulated: Option<Tables>,
+    /// Per kind and row: whether it was at rest.
+    rest: Vec<Vec<bool>>,
+}
+
+impl Published {
+    /// Which tick.
+    pub fn tick(&self) -> Tick {
+        self.tick
+    }
+
+    /// What a peer with this sight is told: the published values, or for its own rows the simulated ones.
+    pub fn tables(&self, sight: Sight) -> &Tables {
+        match (&self.simulated, sight) {
+            (Some(simulated), Sight::Own) => simulated,
+            _ => &self.tables,
+        }
+    }
+
+    /// Whether this row was at rest.
+    pub fn is_at_rest(&self, kind: KindId, row: usize) -> bool {
+        self.rest[usize::from(kind.0)][row]
+    }
+}
+
+/// What the newest tick knows of a row's past.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RowTrack {
+    changed: [Tick; 3],
+    simulated_changed: Tick,
+    /// Whether it has been still for [`REST_TICKS`], with its exact values published.
+    pub is_at_rest: bool,
+    /// The last tick at which it was at rest, if it ever was and is not now.
+    pub held_until: Option<Tick>,
+    /// The last tick in which it jumped.
+    pub teleported: Option<Tick>,
+}
+
+impl RowTrack {
+    fn new(tick: Tick) -> Self {
+        Self {
+            changed: [tick; 3],
+            simulated_changed: tick,
+            is_at_rest: false,
+            held_until: None,
+            teleported: None,
+        }
+    }
+
+    /// The newest tick in which anything changed that this sight is told: a state known from then on is current.
+    pub fn changed(&self, sight: Sight) -> Tick {
+        self.changed[sight as usize]
+    }
+}
+
+/// The last [`HISTORY_TICKS`] published ticks of a room.
+#[derive(Clone, Debug)]
+pub struct History {
+    schema: Arc<Schema>,
+    rate: TickRate,
+    ring: Vec<Option<Box<Published>>>,
+    newest: Option<Tick>,
+    /// Per kind and row of the newest tick.
+    tracks: Vec<Vec<RowTrack>>,
+    scratch: Scratch,
+}
+
+/// Buffers that publishing reuses.
+#[derive(Clone, Debug, Default)]
+struct Scratch {
+    tracks: Vec<RowTrack>,
+    /// Per row: where the entity was in the tick before.
+    previous_rows: Vec<Option<u32>>,
+    /// Per row: which columns differ from the tick before, published and simulated.
+    published_changes: Vec<u64>,
+    simulated_changes: Vec<u64>,
+}
+
+impl History {
+    /// An empty ring.
+    pub fn new(schema: Arc<Schema>, rate: TickRate) -> Self {
+        let tracks = schema.kinds().iter().map(|_| Vec::new()).collect();
+        let ring = (0..HISTORY_TICKS).map(|_| None).collect();
+        Self { schema, rate, ring, newest: None, tracks, scratch: Scratch::default() }
+    }
+
+    /// What the tables are made of.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// Steps a second of the room.
+    pub fn rate(&self) -> TickRate {
+        self.rate
+    }
+
+    /// The newest published tick.
+    pub fn newest(&self) -> Option<&Published> {
+        self.at(self.newest?)
+    }
+
+    /// A published tick, while it is in the ring.
+    pub fn at(&self, tick: Tick) -> Option<&Published> {
+        let entry = self.ring[(tick.0 % HISTORY_TICKS) as usize].as_deref()?;
+        (entry.tick == tick).then_some(entry)
+    }
+
+    /// What the newest tick knows of the past of one of its rows.
+    pub fn track(&self, kind: KindId, row: usize) -> &RowTrack {
+        &self.tracks[usize::from(kind.0)][row]
+    }
+
+    /// Publishes a tick, newer than every one before. Nothing is allocated once the ring is full and tables have
+    /// grown to their size.
+    pub fn publish(&mut self, tick: Tick, simulated: &Tables) {
+        let slot = (tick.0 % HISTORY_TICKS) as usize;
+        let is_lazy = self.schema.kinds().iter().any(Kind::is_lazy);
+        let mut entry = self.ring[slot].take().unwrap_or_else(|| {
+            let tables = Tables::new(self.schema.clone());
+            let rest = self.schema.kinds().iter().map(|_| Vec::new()).collect();
+            Box::new(Published { tick, simulated: is_lazy.then(|| tables.clone()), tables, rest })
+        });
+        entry.tick = tick;
+        entry.tables.copy_from(simulated);
+        if let Some(kept) = &mut entry.simulated {
+            kept.copy_from(simulated);
+        }
+        let schema = self.schema.clone();
+        for kind in schema.kinds() {
+            self.publish_kind(kind, tick, &mut entry);
+        }
+        self.ring[slot] = Some(entry);
+        self.newest = Some(tick);
+    }
+
+    fn publish_kind(&mut self, kind: &Kind, tick: Tick, entry: &mut Published) {
+        let id = KindId(kind.index());
+        let mut scratch = core::mem::take(&mut self.scratch);
+        let previous = self.newest.and_then(|newest| self.at(newest));
+        let old_tracks = &self.tracks[usize::from(kind.index())];
+        match previous {
+            Some(previous) => {
+                let simulated = entry.simulated.as_ref().unwrap_or(&entry.tables).table(id);
+                scratch.match_rows(previous.tables.table(id), simulated);
+                scratch.compare(kind, previous.tables(Sight::Own).table(id), simulated, true);
+            }
+            None => scratch.all_new(entry.tables.table(id).len()),
+        }
+        scratch.tracks.clear();
+        for (row, head) in entry.tables.table(id).heads().iter().enumerate() {
+            let old = scratch.previous_rows[row].map(|row| old_tracks[row as usize]);
+            let mut track = old.unwrap_or_else(|| RowTrack::new(tick));
+            if scratch.simulated_changes[row] != 0 {
+                track.simulated_changed = tick;
+            }
+            if head.teleported {
+                track.teleported = Some(tick);
+            }
+            let is_at_rest = old.is_some() && tick.since(track.simulated_changed) >= REST_TICKS;
+            if is_at_rest {
+                track.held_until = None;
+            } else if track.is_at_rest {
+                track.held_until = Some(previous.map_or(tick, Published::tick));
+            }
+            track.is_at_rest = is_at_rest;
+            scratch.tracks.push(track);
+        }
+        if let Some(previous) = previous {
+            if kind.is_lazy() {
+                let turn = Turn { tick, hz: self.rate.hz() };
+                hold_back(kind, turn, previous.tables.table(id), entry.tables.table_mut(id), &scratch);
+            }
+            scratch.compare(kind, previous.tables.table(id), entry.tables.table(id), false);
+        }
+        scratch.note_changes(kind, tick, old_tracks);
+        let rest = &mut entry.rest[usize::from(kind.index())];
+        rest.clear();
+        rest.extend(scratch.tracks.iter().map(|track| track.is_at_rest));
+        core::mem::swap(&mut self.tracks[usize::from(kind.index())], &mut scratch.tracks);
+        self.scratch = scratch;
+    }
+}
+
+impl Scratch {
+    fn all_new(&mut self, rows: usize) {
+        self.previous_rows.clear();
+        self.previous_rows.resize(rows, None);
+        self.published_changes.clear();
+        self.published_changes.resize(rows, u64::MAX);
+        self.simulated_changes.clear();
+        self.simulated_changes.resize(rows, u64::MAX);
+    }
+
+    /// Finds each row's entity in the table before: both ascend, so one walk does.
+    fn match_rows(&mut self, previous: &Table, current: &Table) {
+        self.all_new(0);
+        let mut older = previous.heads().iter().enumerate().peekable();
+        for head in current.heads() {
+            while older.next_if(|(_, old)| old.id < head.id).is_some() {}
+            let same = older.peek().filter(|(_, old)| old.id == head.id).map(|&(row, _)| row as u32);
+            self.previous_rows.push(same);
+        }
+    }
+
+    /// Notes, per row, the columns that differ from the tick before.
+    fn compare(&mut self, kind: &Kind, previous: &Table, current: &Table, simulated: bool) {
+        let changes = if simulated { &mut self.simulated_changes } else { &mut self.published_changes };
+        changes.clear();
+        changes.extend(self.previous_rows.iter().map(|old| if old.is_some() { 0 } else { u64::MAX }));
+        for column in 0..kind.column_count() {
+            let (old, new) = (previous.column(column), current.column(column));
+            for ((change, row), value) in changes.iter_mut().zip(&self.previous_rows).zip(new) {
+                if let Some(row) = row {
+                    *change |= u64::from(old[*row as usize] != *value) << column;
+                }
+            }
+        }
+    }
+
+    /// Dates the newest change per sight. Coming to rest, and leaving it, are changes too.
+    fn note_changes(&mut self, kind: &Kind, tick: Tick, old_tracks: &[RowTrack]) {
+        for (row, track) in self.tracks.iter_mut().enumerate() {
+            let was_at_rest = self.previous_rows[row].is_some_and(|old| old_tracks[old as usize].is_at_rest);
+            let turned = was_at_rest != track.is_at_rest || track.teleported == Some(tick);
+            for sight in [Sight::Public, Sight::Team, Sight::Own] {
+                let changes = if sight == Sight::Own {
+                    self.simulated_changes[row]
+                } else {
+                    self.published_changes[row]
+                };
+                if turned || changes & kind.visible(sight).0 != 0 || self.previous_rows[row].is_none() {
+                    track.changed[sight as usize] = tick;
+                }
+            }
+        }
+    }
+}
+
+/// When a send rate's turn comes.
+#[derive(Clone, Copy)]
+struct Turn {
+    tick: Tick,
+    hz: u32,
+}
+
+impl Turn {
+    fn is_due(self, rate_hz: Option<u16>) -> bool {
+        rate_hz.is_none_or(|rate| {
+            let interval = (self.hz / u32::from(rate)).max(1);
+            self.tick.0.is_multiple_of(interval)
+        })
+    }
+}
+
+/// Puts back to the published value what is not to be published yet. Field by field: the columns of a vector or a
+/// rotation mean something only together.
+fn hold_back(kind: &Kind, turn: Turn, previous: &Table, current: &mut Table, scratch: &Scratch) {
+    for field in kind.fields().iter().filter(|field| field.is_lazy()) {
+        let is_due = turn.is_due(field.rate_hz);
+        for (row, old) in scratch.previous_rows.iter().enumerate() {
+            let Some(old) = old.map(|old| old as usize) else { continue };
+            if scratch.tracks[row].is_at_rest
+                || is_due && has_moved(kind, field, |c| previous.column(c)[old], |c| current.column(c)[row])
+            {
+                continue;
+            }
+            for column in field.columns() {
+                current.column_mut(column)[row] = previous.column(column)[old];
+            }
+        }
+    }
+}
+
+/// Whether a field is its threshold away from what was published, on any of its columns.
+fn has_moved(kind: &Kind, field: &Field, old: impl Fn(usize) -> i32, new: impl Fn(usize) -> i32) -> bool {
+    field.columns().any(|column| {
+        let shape = &kind.columns()[column];
+        distance(shape, old(column), new(column)) >= shape.threshold.max(1)
+    })
+}
+
+/// Steps between two values; around the circle where that is shorter.
+fn distance(column: &Column, a: i32, b: i32) -> u32 {
+    let direct = a.abs_diff(b);
+    if column.wraps { direct.min((1 << column.bits) - direct) } else { direct }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::EntityId;
+    use crate::schema::{FieldId, FieldType};
+    use crate::table::RowHead;
+
+    const K: KindId = KindId(0);
+    const EXACT: FieldId = FieldId(0);
+    const SLOW: FieldId = FieldId(1);
+    const ROUGH: FieldId = FieldId(2);
+    const SECRET: FieldId = FieldId(3);
+
+    fn history() -> History {
+        let any = || FieldType::integer(-1000..=1000);
+        let fields = [
+            Field::new(EXACT, "exact", any()),
+            Field::new(SLOW, "slow", any()).rate_hz(10),
+            Field::new(ROUGH, "rough", any()).threshold(5.0),
+            Field::new(SECRET, "secret", any()).owner_only(),
+        ];
+        let schema = Schema::builder("h").kind(Kind::new(K, "k", fields)).build().unwrap();
+        History::new(schema, TickRate::new(60).unwrap())
+    }
+
+    fn publish(history: &mut History, tick: u32, values: [i32; 4]) -> [i32; 4] {
+        let mut tables = Tables::new(history.schema().clone());
+        let head = RowHead::new(EntityId { slot: 3, generation: 1 });
+        tables.insert(K, head).copy_from(&values);
+        tables.finish();
+        history.publish(Tick(tick), &tables);
+        let newest = history.newest().unwrap();
+        assert!(*newest.tables(Sight::Own) == tables, "own rows are exact");
+        let mut published = [0; 4];
+        newest.tables(Sight::Public).table(K).row(history.schema().kind(K), 0).copy_to(&mut published);
+        published
+    }
+
+    #[test]
+    fn rates_wait_for_their_turn_and_thresholds_for_their_distance() {
+        let mut history = history();
+        assert_eq!(publish(&mut history, 60, [0, 0, 0, 0]), [0, 0, 0, 0]);
+        assert_eq!(publish(&mut history, 61, [1, 1, 1, 1]), [1, 0, 0, 1]);
+        assert_eq!(publish(&mut history, 65, [2, 2, 4, 2]), [2, 0, 0, 2]);
+        assert_eq!(publish(&mut history, 66, [3, 3, 5, 3]), [3, 3, 5, 3], "six ticks on, five steps away");
+        assert_eq!(publish(&mut history, 67, [4, 4, 9, 4]), [4, 3, 5, 4], "measured from what was published");
+    }
+
+    #[test]
+    fn what_comes_to_rest_is_published_exactly_and_dated_once() {
+        let mut history = history();
+        publish(&mut history, 0, [0, 0, 0, 0]);
+        publish(&mut history, 1, [7, 7, 3, 0]);
+        for tick in 2..5 {
+            assert_eq!(publish(&mut history, tick, [7, 7, 3, 0]), [7, 0, 0, 0]);
+            assert!(!history.track(K, 0).is_at_rest);
+        }
+        for tick in 5..20 {
+            assert_eq!(publish(&mut history, tick, [7, 7, 3, 0]), [7, 7, 3, 0]);
+            assert!(history.track(K, 0).is_at_rest);
+            assert_eq!(
+                history.track(K, 0).changed(Sight::Public),
+                Tick(5),
+                "nothing new after coming to rest"
+            );
+        }
+        publish(&mut history, 20, [8, 7, 3, 0]);
+        let track = history.track(K, 0);
+        assert_eq!((track.is_at_rest, track.held_until), (false, Some(Tick(19))));
+        assert_eq!(track.changed(Sight::Public), Tick(20));
+    }
+
+    #[test]
+    fn a_secret_change_is_news_to_its_owner_alone() {
+        let mut history = history();
+        publish(&mut history, 0, [0, 0, 0, 0]);
+        publish(&mut history, 1, [0, 0, 0, 9]);
+        let track = *history.track(K, 0);
+        assert_eq!(track.changed(Sight::Public), Tick(0));
+        assert_eq!(track.changed(Sight::Own), Tick(1));
+        publish(&mut history, 2, [0, 1, 0, 9]);
+        let track = *history.track(K, 0);
+        assert_eq!(track.changed(Sight::Public), Tick(0), "held back by its rate");
+        assert_eq!(track.changed(Sight::Own), Tick(2), "the owner gets it as simulated");
+    }
+
+    #[test]
+    fn the_ring_forgets_after_its_length_across_the_wrap_of_ticks() {
+        let mut history = history();
+        let first = u32::MAX - 50;
+        for step in 0..200_u32 {
+            publish(&mut history, first.wrapping_add(step), [step as i32, 0, 0, 0]);
+        }
+        let newest = Tick(first) + 199;
+        assert_eq!(history.newest().unwrap().tick(), newest);
+        assert!(history.at(newest - (HISTORY_TICKS - 1)).is_some());
+        assert!(history.at(newest - HISTORY_TICKS).is_none());
+    }
+}

@@ -1,0 +1,80 @@
+//! Who and what: identifiers that cannot be mixed up.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One entity of a room's world: a slot, and which of the slot's successive tenants.
+///
+/// A slot has one generation at any tick, so (slot, tick) names a state without doubt. Generation 0 is never
+/// given out: the packed value 0 means "no entity".
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct EntityId {
+    /// Index into the room's entities, 0 to 65,535.
+    pub slot: u16,
+    /// 1 to 65,535; counts up with each new tenant of the slot.
+    pub generation: u16,
+}
+
+impl EntityId {
+    /// Both halves in one word; never 0.
+    pub const fn pack(self) -> u32 {
+        (self.generation as u32) << 16 | self.slot as u32
+    }
+
+    /// The entity that [`EntityId::pack`] made this word from, or nothing if it names none.
+    pub const fn unpack(word: u32) -> Option<Self> {
+        let generation = (word >> 16) as u16;
+        if generation == 0 { None } else { Some(Self { slot: word as u16, generation }) }
+    }
+}
+
+impl fmt::Display for EntityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}v{}", self.slot, self.generation)
+    }
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident($word:ty)) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+        pub struct $name(pub $word);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+id!(
+    /// A person in a room. Chosen by the server; stays with the person across connections.
+    PlayerId(u32)
+);
+id!(
+    /// A session: what outlives a connection.
+    SessionId(u64)
+);
+id!(
+    /// One connection to a room. It may have no player (a spectator, a recorder).
+    PeerId(u32)
+);
+id!(
+    /// A room: one match, one world.
+    RoomId(u32)
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entity_ids_pack_and_unpack() {
+        for id in [EntityId { slot: 0, generation: 1 }, EntityId { slot: u16::MAX, generation: u16::MAX }] {
+            assert_eq!(EntityId::unpack(id.pack()), Some(id));
+        }
+        assert_eq!(EntityId::unpack(7), None, "generation 0 names nothing");
+    }
+}

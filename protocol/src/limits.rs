@@ -1,0 +1,135 @@
+//! Every bound of the wire and of what a peer can make us do, with its unit and its reason.
+//!
+//! Nothing read from the wire indexes, allocates or loops without a bound from here.
+
+/// Largest frame payload, bytes. One WebSocket message after the handshake; a keyframe of 1000 entities is a third.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// Largest transport message, bytes: one largest frame with its header and the small frames that ride along.
+pub const MESSAGE_BYTES_MAX: usize = FRAME_BYTES_MAX + 4 * 1024;
+
+/// Largest message that a client may send, bytes. Inputs are tens of bytes; this leaves room for a long batch.
+pub const CLIENT_MESSAGE_BYTES_MAX: usize = 4 * 1024;
+
+/// Most frames in one message: bounds the work that one message can ask for.
+pub const FRAMES_PER_MESSAGE_MAX: usize = 64;
+
+/// Largest datagram, bytes: below the smallest usual path MTU (1,200 of QUIC) with its headers.
+pub const DATAGRAM_BYTES_MAX: usize = 1_150;
+
+/// Where a snapshot on an ordered stream is cut, bytes of body before compression. What does not fit is not sent
+/// now and comes with the next snapshots, so a join into a huge world takes several snapshots instead of one stall.
+pub const BODY_BYTES_MAX: usize = 48 * 1024;
+
+/// Bodies smaller than this are never compressed, bytes: LZ4 needs repetition, bit-packed rows have little.
+pub const LZ4_BYTES_MIN: usize = 512;
+
+/// Steps a second, at most: reference distances and cue ages are 7 bits of ticks.
+pub const TICK_HZ_MAX: u32 = 240;
+
+/// How many ticks of published state a room keeps, and how far back a row may name a reference.
+pub const HISTORY_TICKS: u32 = 128;
+
+/// States that one row may name: a baseline and two older ones (law 6).
+pub const REFERENCES_PER_ROW_MAX: usize = 3;
+
+/// Different sets of references that one body may name. A peer's rows share a few; a row that needs a
+/// sixteenth is sent whole.
+pub const REFERENCE_SETS_MAX: usize = 15;
+
+/// Ticks that an entity slot rests before it is given out again: longer than any state in the ring can be named.
+pub const SLOT_REST_TICKS: u32 = 2 * HISTORY_TICKS;
+
+/// Entities alive in a room, at most. Ids have 16 bits of slot; the rest is for slots at rest.
+pub const ENTITIES_MAX: usize = 32 * 1024;
+
+/// Rows that a snapshot may carry: the work of decoding it is bounded by this and by its bytes.
+pub const ROWS_PER_SNAPSHOT_MAX: usize = 16 * 1024;
+
+/// Rows that belong to one player and travel in its peer part.
+pub const OWN_ROWS_MAX: usize = 16;
+
+/// Opaque bytes that an entity may carry in its enter.
+pub const SPAWN_PAYLOAD_BYTES_MAX: usize = 256;
+
+/// Cues in one body.
+pub const CUES_PER_SNAPSHOT_MAX: usize = 256;
+
+/// Cues that one step may emit; one byte numbers them.
+pub const CUES_PER_TICK_MAX: usize = 256;
+
+/// Kinds, cue kinds: one byte numbers them with room to spare in a body's header.
+pub const KINDS_MAX: usize = 64;
+
+/// Fields of one kind.
+pub const FIELDS_PER_KIND_MAX: usize = 64;
+
+/// Columns of one kind: masks of columns are one 64-bit word.
+pub const COLUMNS_PER_KIND_MAX: usize = 64;
+
+/// Columns of one cue: cues are small facts, kept by value in rings.
+pub const COLUMNS_PER_CUE_MAX: usize = 12;
+
+/// An encoded schema, bytes.
+pub const SCHEMA_BYTES_MAX: usize = 32 * 1024;
+
+/// A name in a schema (of a schema, kind, field or cue), bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// Inputs in one input frame: half a second at 60 Hz, and what a tick of stall can pile up.
+pub const INPUTS_PER_FRAME_MAX: usize = 32;
+
+/// How far ahead of the room's tick an input may be, ticks. Further is time travel, and refused.
+pub const INPUT_AHEAD_TICKS_MAX: u32 = 64;
+
+/// Frames that one peer may send between two ticks before it is a flood. An honest client sends one or two; a
+/// stall of its link lets a second's worth arrive at once.
+pub const FRAMES_PER_TICK_MAX: u32 = 240;
+
+/// Snapshot frames in flight to a datagram peer that the server remembers, to know what an ack means.
+pub const DATAGRAMS_IN_FLIGHT_MAX: usize = 1024;
+
+/// 32-bit words of the bitmap in an ack: 256 frames, over four seconds of datagrams at 60 a second, so that an ack
+/// survives a long burst of lost ones.
+pub const ACK_WORDS_MAX: usize = 8;
+
+/// A cue is resent at most this long, seconds (law: half a second).
+pub const CUE_SECONDS_MAX: f32 = 0.5;
+
+/// Text in a hello (game build, platform, room name), bytes.
+pub const HELLO_TEXT_BYTES_MAX: usize = 64;
+
+/// A hello, bytes: it comes from someone unknown, and must fit one client message with its frame header.
+pub const HELLO_BYTES_MAX: usize = CLIENT_MESSAGE_BYTES_MAX - 4;
+
+/// Typed extensions in a hello or welcome.
+pub const EXTENSIONS_MAX: usize = 16;
+
+/// One extension's value, bytes.
+pub const EXTENSION_BYTES_MAX: usize = 1024;
+
+/// A reason in words, in a reject or a close, bytes. RFC 6455 gives a close 123.
+pub const REASON_BYTES_MAX: usize = 123;
+
+/// How far behind the newest state a server may ask a client to show the others, microseconds. Two seconds of ticks
+/// at 60 Hz are about what the ring holds.
+pub const INTERPOLATION_DELAY_MICROS_MAX: u64 = 2_000_000;
+
+/// How often a server may ask a client to ping, at most, microseconds: 20 a second measure any link.
+pub const PING_INTERVAL_MICROS_MIN: u64 = 50_000;
+
+/// How long a silent connection may be kept, microseconds: five minutes. Longer, and its resources are a leak.
+pub const SILENCE_TIMEOUT_MICROS_MAX: u64 = 300_000_000;
+
+/// Digests may be this far apart, microseconds; further apart they find nothing in time.
+pub const DIGEST_INTERVAL_MICROS_MAX: u64 = 60_000_000;
+
+const _: () = assert!(HISTORY_TICKS.is_power_of_two());
+const _: () = assert!(SLOT_REST_TICKS > HISTORY_TICKS);
+const _: () = assert!((TICK_HZ_MAX as f32 * CUE_SECONDS_MAX) < HISTORY_TICKS as f32);
+const _: () = assert!(BODY_BYTES_MAX + 4096 < FRAME_BYTES_MAX);
+const _: () = assert!(DATAGRAM_BYTES_MAX < FRAME_BYTES_MAX);
+const _: () = assert!(CUES_PER_TICK_MAX <= 256);
+const _: () = assert!(ACK_WORDS_MAX as u32 * 32 >= HISTORY_TICKS);
+const _: () = assert!(EXTENSIONS_MAX * (EXTENSION_BYTES_MAX + 8) + SCHEMA_BYTES_MAX + 1024 < FRAME_BYTES_MAX);
+const _: () = assert!(INPUTS_PER_FRAME_MAX as u32 <= INPUT_AHEAD_TICKS_MAX);

@@ -1,0 +1,190 @@
+//! Between the game's floats and the schema's integers.
+//!
+//! Everything here is IEEE `+ - * / sqrt` and rounding in a fixed order: the same bits on every target. Quantizing
+//! what was dequantized gives the same integers again, so a simulation that continues from wire values is stable.
+
+use core::f64::consts::TAU;
+
+use glam::Quat;
+
+use crate::schema::Column;
+
+/// The lattice point nearest to `value`, within the column's bounds. NaN counts as 0.
+pub fn lattice(value: f32, step: f64, column: Column) -> i32 {
+    // The cast saturates and maps NaN to 0; clamping then brings either within bounds.
+    ((f64::from(value) / step).round() as i32).clamp(column.min, column.max)
+}
+
+/// The value of a lattice point.
+pub fn lattice_value(point: i32, step: f64) -> f32 {
+    (f64::from(point) * step) as f32
+}
+
+/// An angle in radians as a part of the circle in `0..2^bits`. NaN and infinities count as 0.
+pub fn angle(radians: f32, bits: u8) -> i32 {
+    let steps = f64::from(1_u32 << bits);
+    let point = (f64::from(radians) / TAU * steps).round() % steps;
+    if point.is_nan() { 0 } else { point as i32 & ((1 << bits) - 1) }
+}
+
+/// The angle of a part of the circle, in radians from -π (included) to π.
+pub fn angle_value(point: i32, bits: u8) -> f32 {
+    let half = 1 << (bits - 1);
+    let centered = (point + half & ((1 << bits) - 1)) - half;
+    (f64::from(centered) / f64::from(1_u32 << bits) * TAU) as f32
+}
+
+/// A rotation as (index of the largest component, the other three in xyzw order); "smallest three".
+///
+/// The largest component is made positive and left out. The lattice is symmetric, so the identity and the quarter
+/// turns about the axes are exact. A quaternion that is not finite or has no length counts as the identity.
+///
+/// Source: Glenn Fiedler, "Snapshot Compression" (2015).
+pub fn rotation(rotation: Quat, bits: u8) -> [i32; 4] {
+    // Where two components are nearly equal, rounding can make the other one the larger, and back. Follow to where
+    // it holds still, or take the least of the few it wanders between, so that a rotation at rest stays at rest.
+    let next = |packed| smallest_three(rotation_value(packed, bits), bits);
+    let mut packed = smallest_three(rotation, bits);
+    let mut least = packed;
+    for step in 0..8 {
+        let following = next(packed);
+        if following == packed {
+            return packed;
+        }
+        packed = following;
+        least = if step < 4 { packed } else { least.min(packed) };
+    }
+    least
+}
+
+fn smallest_three(rotation: Quat, bits: u8) -> [i32; 4] {
+    let length_squared = rotation.length_squared();
+    let components = if length_squared.is_finite() && length_squared > 1e-12 {
+        (rotation * (1.0 / length_squared.sqrt())).to_array()
+    } else {
+        Quat::IDENTITY.to_array()
+    };
+    let mut largest = 3;
+    for index in (0..3).rev() {
+        if components[index].abs() > components[largest].abs() {
+            largest = index;
+        }
+    }
+    let half = component_half_range(bits);
+    let scale = f64::from(half) * core::f64::consts::SQRT_2 * f64::from(components[largest].signum());
+    let point = |index: usize| ((f64::from(components[index]) * scale).round() as i32).clamp(-half, half);
+    let [a, b, c] = others(largest);
+    [largest as i32, point(a), point(b), point(c)]
+}
+
+/// The rotation of four columns that are within their bounds; always of unit length.
+pub fn rotation_value(packed: [i32; 4], bits: u8) -> Quat {
+    let largest = packed[0].clamp(0, 3) as usize;
+    let scale = core::f64::consts::FRAC_1_SQRT_2 / f64::from(component_half_range(bits));
+    let mut components = [0.0_f64; 4];
+    let mut rest = 1.0;
+    for (index, point) in others(largest).into_iter().zip(&packed[1..]) {
+        let component = f64::from(*point) * scale;
+        components[index] = component;
+        rest -= component * component;
+    }
+    // Three components near their bound can exceed unit length (hostile bytes, or rounding at a tie).
+    components[largest] = rest.max(0.0).sqrt();
+    let length = components.iter().map(|c| c * c).sum::<f64>().sqrt();
+    Quat::from_array(components.map(|component| (component / length) as f32))
+}
+
+/// Lattice points on either side of zero.
+fn component_half_range(bits: u8) -> i32 {
+    (1 << (bits - 1)) - 1
+}
+
+/// The indices that are left without `largest`, in order.
+fn others(largest: usize) -> [usize; 3] {
+    match largest {
+        0 => [1, 2, 3],
+        1 => [0, 2, 3],
+        2 => [0, 1, 3],
+        _ => [0, 1, 2],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn column(min: i32, max: i32) -> Column {
+        Column { min, max, bits: 32, wraps: false, threshold: 0, rate_hz: None }
+    }
+
+    #[test]
+    fn the_unreal_is_clamped() {
+        let bounds = column(-5, 7);
+        assert_eq!(lattice(f32::NAN, 0.1, bounds), 0);
+        assert_eq!(lattice(f32::INFINITY, 0.1, bounds), 7);
+        assert_eq!(lattice(f32::NEG_INFINITY, 0.1, bounds), -5);
+        assert_eq!(lattice(f32::NAN, 0.1, column(3, 7)), 3);
+        assert_eq!(angle(f32::NAN, 8), 0);
+        assert_eq!(angle(f32::INFINITY, 8), 0);
+        assert_eq!(rotation(Quat::from_xyzw(f32::NAN, 0.0, 0.0, 1.0), 9), [3, 0, 0, 0]);
+        assert_eq!(rotation(Quat::from_xyzw(0.0, 0.0, 0.0, 0.0), 9), [3, 0, 0, 0]);
+    }
+
+    #[test]
+    fn opposite_quaternions_are_one_rotation() {
+        let q = Quat::from_xyzw(0.1, -0.7, 0.3, 0.4).normalize();
+        assert_eq!(rotation(q, 12), rotation(-q, 12));
+        assert_eq!(rotation_value(rotation(Quat::IDENTITY, 9), 9), Quat::IDENTITY);
+    }
+
+    proptest! {
+        #[test]
+        fn lattice_errs_by_half_a_step_and_is_stable(value in -1000.0_f32..1000.0, step in 0.001..1.0_f64) {
+            let point = lattice(value, step, column(-(1 << 22), 1 << 22));
+            let back = lattice_value(point, step);
+            prop_assert!((f64::from(back) - f64::from(value)).abs() <= step / 2.0 + 1e-4);
+            prop_assert_eq!(lattice(back, step, column(-(1 << 22), 1 << 22)), point);
+        }
+
+        #[test]
+        fn angles_err_by_half_a_step_and_are_stable(radians in -100.0_f32..100.0, bits in 1_u8..=20) {
+            let point = angle(radians, bits);
+            let back = angle_value(point, bits);
+            let turns = f64::from(back - radians) / TAU;
+            let error = (turns - turns.round()).abs() * TAU;
+            prop_assert!(error <= TAU / f64::from(2_u32 << bits) + 2e-5, "{error}");
+            prop_assert_eq!(angle(back, bits), point);
+        }
+
+        #[test]
+        fn rotations_err_little_and_are_stable(
+            x in -1.0_f32..1.0, y in -1.0_f32..1.0, z in -1.0_f32..1.0, w in -1.0_f32..1.0, bits in 9_u8..=18
+        ) {
+            let q = Quat::from_xyzw(x, y, z, w);
+            prop_assume!(q.length() > 0.01);
+            check_rotation(q.normalize(), bits)?;
+        }
+
+        #[test]
+        fn rotations_at_ties_are_stable(
+            signs in prop::array::uniform4(-1_i8..=1), jitter in prop::array::uniform4(-1e-4_f32..1e-4), bits in 9_u8..=18
+        ) {
+            let tie = |index: usize| f32::from(signs[index]) + jitter[index];
+            let q = Quat::from_xyzw(tie(0), tie(1), tie(2), tie(3));
+            prop_assume!(q.length() > 0.5);
+            check_rotation(q.normalize(), bits)?;
+        }
+    }
+
+    fn check_rotation(q: Quat, bits: u8) -> Result<(), TestCaseError> {
+        let packed = rotation(q, bits);
+        let back = rotation_value(packed, bits);
+        let same_side = if q.dot(back) < 0.0 { -back } else { back };
+        // The chord between unit quaternions is half the angle between the rotations, for small angles.
+        let radians = 2.0 * f64::from((q - same_side).length());
+        prop_assert!(radians <= 7.0 / f64::from(1_u32 << bits) + 1e-6, "{radians} at {bits} bits");
+        prop_assert_eq!(rotation(back, bits), packed);
+        Ok(())
+    }
+}

@@ -1,0 +1,255 @@
+//! Typed access to one row of quantized columns.
+
+use glam::{Quat, Vec2, Vec3};
+
+use crate::ids::EntityId;
+use crate::quantize;
+use crate::schema::{Field, FieldId, FieldType, Kind};
+
+/// Reads a row in the game's own terms.
+///
+/// Each getter panics if the field does not exist or is of another type: that is a mistake of the code that holds
+/// the schema, never a consequence of a peer's bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct RowRef<'a> {
+    kind: &'a Kind,
+    values: &'a [i32],
+    stride: usize,
+}
+
+/// Writes a row in the game's own terms; values are quantized and clamped to the schema's bounds.
+///
+/// Panics as [`RowRef`] does.
+#[derive(Debug)]
+pub struct RowMut<'a> {
+    kind: &'a Kind,
+    values: &'a mut [i32],
+    stride: usize,
+}
+
+impl<'a> RowRef<'a> {
+    /// A row whose columns lie side by side.
+    pub fn new(kind: &'a Kind, values: &'a [i32]) -> Self {
+        Self { kind, values, stride: 1 }
+    }
+
+    /// A row whose columns lie `stride` apart, the first at `values[0]`.
+    pub(crate) fn strided(kind: &'a Kind, values: &'a [i32], stride: usize) -> Self {
+        Self { kind, values, stride }
+    }
+
+    /// What the row is made of.
+    pub fn kind(&self) -> &'a Kind {
+        self.kind
+    }
+
+    /// The quantized value of a column.
+    pub fn column(&self, column: usize) -> i32 {
+        self.values[column * self.stride]
+    }
+
+    /// All columns, side by side, into `out`.
+    pub fn copy_to(&self, out: &mut [i32]) {
+        for (column, value) in out.iter_mut().enumerate().take(self.kind.column_count()) {
+            *value = self.column(column);
+        }
+    }
+
+    /// A vector of 1 to 3 axes; axes that the field does not have are 0.
+    pub fn vec3(&self, id: FieldId) -> Vec3 {
+        let field = self.kind.field(id);
+        let step = vector_step(self.kind, field);
+        let mut axes = [0.0; 3];
+        for (axis, column) in axes.iter_mut().zip(field.columns()) {
+            *axis = quantize::lattice_value(self.column(column), step);
+        }
+        Vec3::from_array(axes)
+    }
+
+    /// The first two axes of a vector.
+    pub fn vec2(&self, id: FieldId) -> Vec2 {
+        self.vec3(id).truncate()
+    }
+
+    /// A scalar, or a vector of one axis.
+    pub fn scalar(&self, id: FieldId) -> f32 {
+        let field = self.kind.field(id);
+        match field.ty {
+            FieldType::Scalar { step, .. } => quantize::lattice_value(self.column(field.columns.start), step),
+            _ => self.vec3(id).x,
+        }
+    }
+
+    /// An angle in radians, from -π to π.
+    pub fn angle(&self, id: FieldId) -> f32 {
+        let field = self.kind.field(id);
+        match field.ty {
+            FieldType::Angle { bits } => quantize::angle_value(self.column(field.columns.start), bits),
+            _ => mistyped(self.kind, field, "angle"),
+        }
+    }
+
+    /// A rotation of unit length.
+    pub fn rotation(&self, id: FieldId) -> Quat {
+        let field = self.kind.field(id);
+        let first = field.columns.start;
+        match field.ty {
+            FieldType::Rotation { bits } => {
+                quantize::rotation_value(core::array::from_fn(|n| self.column(first + n)), bits)
+            }
+            _ => mistyped(self.kind, field, "rotation"),
+        }
+    }
+
+    /// An integer.
+    pub fn integer(&self, id: FieldId) -> i32 {
+        let field = self.kind.field(id);
+        match field.ty {
+            FieldType::Integer { .. } => self.column(field.columns.start),
+            _ => mistyped(self.kind, field, "integer"),
+        }
+    }
+
+    /// An integer that is not zero.
+    pub fn boolean(&self, id: FieldId) -> bool {
+        self.integer(id) != 0
+    }
+
+    /// The entity referred to, if any. It may be one that this client does not see.
+    pub fn entity(&self, id: FieldId) -> Option<EntityId> {
+        let field = self.kind.field(id);
+        match field.ty {
+            FieldType::Entity => EntityId::unpack(self.column(field.columns.start) as u32),
+            _ => mistyped(self.kind, field, "entity"),
+        }
+    }
+}
+
+impl<'a> RowMut<'a> {
+    /// A row whose columns lie side by side.
+    pub fn new(kind: &'a Kind, values: &'a mut [i32]) -> Self {
+        Self { kind, values, stride: 1 }
+    }
+
+    /// A row whose columns lie `stride` apart, the first at `values[0]`.
+    pub(crate) fn strided(kind: &'a Kind, values: &'a mut [i32], stride: usize) -> Self {
+        Self { kind, values, stride }
+    }
+
+    /// What has been written so far.
+    pub fn as_ref(&self) -> RowRef<'_> {
+        RowRef { kind: self.kind, values: self.values, stride: self.stride }
+    }
+
+    /// Every column to zero, or to the bound nearest to zero.
+    pub fn reset(&mut self) -> &mut Self {
+        for (index, column) in self.kind.columns().iter().enumerate() {
+            self.values[index * self.stride] = 0.clamp(column.min, column.max);
+        }
+        self
+    }
+
+    /// Every column from values that lie side by side, clamped to their bounds.
+    pub fn copy_from(&mut self, values: &[i32]) -> &mut Self {
+        for (index, (column, value)) in self.kind.columns().iter().zip(values).enumerate() {
+            self.values[index * self.stride] = (*value).clamp(column.min, column.max);
+        }
+        self
+    }
+
+    /// A vector: as many axes as the field has.
+    pub fn set_vec3(&mut self, id: FieldId, value: Vec3) -> &mut Self {
+        let field = self.kind.field(id);
+        let step = vector_step(self.kind, field);
+        for (axis, column) in value.to_array().into_iter().zip(field.columns()) {
+            self.values[column * self.stride] = quantize::lattice(axis, step, self.kind.columns()[column]);
+        }
+        self
+    }
+
+    /// A vector in the plane.
+    pub fn set_vec2(&mut self, id: FieldId, value: Vec2) -> &mut Self {
+        self.set_vec3(id, value.extend(0.0))
+    }
+
+    /// A scalar, or a vector of one axis.
+    pub fn set_scalar(&mut self, id: FieldId, value: f32) -> &mut Self {
+        let field = self.kind.field(id);
+        match field.ty {
+            FieldType::Scalar { step, .. } => {
+                let column = field.columns.start;
+                self.values[column * self.stride] =
+                    quantize::lattice(value, step, self.kind.columns()[column]);
+                self
+            }
+            _ => self.set_vec3(id, Vec3::new(value, 0.0, 0.0)),
+        }
+    }
+
+    /// An angle in radians; any number of turns.
+    pub fn set_angle(&mut self, id: FieldId, radians: f32) -> &mut Self {
+        let field = self.kind.field(id);
+        match field.ty {
+            FieldType::Angle { bits } => {
+                self.values[field.columns.start * self.stride] = quantize::angle(radians, bits);
+                self
+            }
+            _ => mistyped(self.kind, field, "angle"),
+        }
+    }
+
+    /// A rotation; need not be of unit length.
+    pub fn set_rotation(&mut self, id: FieldId, rotation: Quat) -> &mut Self {
+        let field = self.kind.field(id);
+        match field.ty {
+            FieldType::Rotation { bits } => {
+                for (column, value) in field.columns().zip(quantize::rotation(rotation, bits)) {
+                    self.values[column * self.stride] = value;
+                }
+                self
+            }
+            _ => mistyped(self.kind, field, "rotation"),
+        }
+    }
+
+    /// An integer.
+    pub fn set_integer(&mut self, id: FieldId, value: i32) -> &mut Self {
+        let field = self.kind.field(id);
+        match field.ty {
+            FieldType::Integer { min, max } => {
+                self.values[field.columns.start * self.stride] = value.clamp(min, max);
+                self
+            }
+            _ => mistyped(self.kind, field, "integer"),
+        }
+    }
+
+    /// Yes or no, in an integer field.
+    pub fn set_boolean(&mut self, id: FieldId, value: bool) -> &mut Self {
+        self.set_integer(id, i32::from(value))
+    }
+
+    /// A reference to an entity, or to none.
+    pub fn set_entity(&mut self, id: FieldId, entity: Option<EntityId>) -> &mut Self {
+        let field = self.kind.field(id);
+        match field.ty {
+            FieldType::Entity => {
+                self.values[field.columns.start * self.stride] = entity.map_or(0, EntityId::pack) as i32;
+                self
+            }
+            _ => mistyped(self.kind, field, "entity"),
+        }
+    }
+}
+
+fn vector_step(kind: &Kind, field: &Field) -> f64 {
+    match field.ty {
+        FieldType::Position { step, .. } | FieldType::Velocity { step, .. } => step,
+        _ => mistyped(kind, field, "vector"),
+    }
+}
+
+#[cold]
+fn mistyped(kind: &Kind, field: &Field, wanted: &str) -> ! {
+    panic!("field `{}` of `{}` is no {wanted}: it is {:?}", field.name, kind.name(), field.ty)
+}

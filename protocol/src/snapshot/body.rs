@@ -1,0 +1,159 @@
+//! The body of a snapshot: cues and everyone's view. Encoded once for all peers with an equal plan.
+
+use bytes::Bytes;
+
+use super::{BodyPlan, Codec, DecodedSection, StateLookup, Written, fast};
+use crate::bits::{BitReader, BitWriter};
+use crate::cue::Cue;
+use crate::fault::DecodeError;
+use crate::history::History;
+use crate::ids::EntityId;
+use crate::limits::{
+    BODY_BYTES_MAX, COLUMNS_PER_CUE_MAX, CUES_PER_SNAPSHOT_MAX, HISTORY_TICKS, LZ4_BYTES_MIN,
+};
+use crate::schema::{CueId, Schema};
+use crate::time::Tick;
+
+const AGE_BITS: u32 = HISTORY_TICKS.ilog2();
+
+/// A finished body, and how much of its plan it holds.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct EncodedBody {
+    /// The bits, padded to bytes, perhaps compressed.
+    pub(super) bytes: Vec<u8>,
+    /// How long `bytes` are decompressed, if they are compressed.
+    pub(super) decoded_len: Option<u32>,
+    /// How many of the plan's cues are in it, from the first one on.
+    pub cues: usize,
+    /// How much of the plan's section is in it.
+    pub written: Written,
+}
+
+impl EncodedBody {
+    /// Its size in a frame, bytes.
+    pub fn byte_len(&self) -> usize {
+        self.bytes.len() + if self.decoded_len.is_some() { 3 } else { 0 }
+    }
+}
+
+impl Codec {
+    /// Writes as much of a plan as `byte_limit` allows into `out`. The newest tick of `history` is the one told.
+    ///
+    /// `payload_of` gives what an entity was spawned with. A body that sends whole rows is compressed with LZ4 if
+    /// that makes it smaller; bit-packed differences have nothing to repeat.
+    pub fn write_body(
+        &self,
+        history: &History,
+        plan: &BodyPlan,
+        payload_of: &dyn Fn(EntityId) -> Option<Bytes>,
+        byte_limit: usize,
+        out: &mut EncodedBody,
+    ) {
+        out.bytes.clear();
+        out.decoded_len = None;
+        let limit = byte_limit.min(BODY_BYTES_MAX);
+        let now = history.newest().map_or(Tick(0), super::super::history::Published::tick);
+        let mut w = BitWriter::new(&mut out.bytes);
+        out.cues = write_cues(&mut w, &self.schema, now, &plan.cues, limit / 2);
+        out.written = self.write_section(&mut w, history, &plan.section, payload_of, limit);
+        w.finish();
+        let sends_whole_rows = plan.section.rows.iter().any(|row| row.references.is_empty());
+        if sends_whole_rows && out.bytes.len() >= LZ4_BYTES_MIN {
+            let packed = lz4_flex::block::compress(&out.bytes);
+            if packed.len() + 3 < out.bytes.len() {
+                out.decoded_len = Some(out.bytes.len() as u32);
+                out.bytes = packed;
+            }
+        }
+    }
+
+    pub(super) fn read_body(
+        &self,
+        bytes: &[u8],
+        tick: Tick,
+        states: &dyn StateLookup,
+        cues: &mut Vec<Cue>,
+        section: &mut DecodedSection,
+    ) -> Result<(), DecodeError> {
+        let mut r = BitReader::new(bytes);
+        read_cues(&mut r, &self.schema, tick, cues)?;
+        self.read_section(&mut r, tick, false, states, section)?;
+        r.finish("snapshot body")
+    }
+}
+
+/// Compressed bytes as a body's bits; the promised length is checked before anything is allocated.
+pub(super) fn decompress(bytes: &[u8], decoded_len: u32) -> Result<Vec<u8>, DecodeError> {
+    if decoded_len as usize > BODY_BYTES_MAX {
+        let (value, limit) = (u64::from(decoded_len), BODY_BYTES_MAX as u64);
+        return Err(DecodeError::TooLarge { what: "snapshot body", value, limit });
+    }
+    let mut decoded = vec![0; decoded_len as usize];
+    match lz4_flex::block::decompress_into(bytes, &mut decoded) {
+        Ok(len) if len == decoded.len() => Ok(decoded),
+        _ => Err(DecodeError::Compression),
+    }
+}
+
+/// Writes cues while they fit; how many did.
+fn write_cues(w: &mut BitWriter<'_>, schema: &Schema, now: Tick, cues: &[Cue], byte_limit: usize) -> usize {
+    let mut written = 0;
+    for cue in cues.iter().take(CUES_PER_SNAPSHOT_MAX) {
+        let mark = w.mark();
+        w.flag(true);
+        w.bits(now.since(cue.tick).clamp(0, HISTORY_TICKS as i32 - 1) as u32, AGE_BITS);
+        w.bits(u32::from(cue.id.0), id_bits(schema));
+        w.flag(cue.source.is_some());
+        if let Some(source) = cue.source {
+            w.bits(source.pack(), 32);
+        }
+        w.gamma(u32::from(cue.nth));
+        fast::write_whole(w, schema.cue(cue.id).columns(), &cue.values);
+        if w.byte_len() > byte_limit {
+            w.rewind(mark);
+            break;
+        }
+        written += 1;
+    }
+    w.flag(false);
+    written
+}
+
+fn read_cues(
+    r: &mut BitReader<'_>,
+    schema: &Schema,
+    now: Tick,
+    out: &mut Vec<Cue>,
+) -> Result<(), DecodeError> {
+    out.clear();
+    while r.flag("cue")? {
+        if out.len() >= CUES_PER_SNAPSHOT_MAX {
+            let limit = CUES_PER_SNAPSHOT_MAX as u64;
+            return Err(DecodeError::TooLarge { what: "cues", value: limit + 1, limit });
+        }
+        let tick = now - r.bits(AGE_BITS, "cue")?;
+        let number = r.bits(id_bits(schema), "cue")?;
+        let kind = schema
+            .cues()
+            .get(number as usize)
+            .ok_or(DecodeError::Invalid { what: "cue", value: u64::from(number) })?;
+        let source = if r.flag("cue")? { Some(read_source(r)?) } else { None };
+        let nth = r.gamma("cue")?;
+        let nth =
+            u8::try_from(nth).map_err(|_| DecodeError::Invalid { what: "cue", value: u64::from(nth) })?;
+        let mut values = [0; COLUMNS_PER_CUE_MAX];
+        fast::read_whole(r, kind, 0..kind.column_count(), &mut values)?;
+        out.push(Cue { tick, id: CueId(number as u8), source, nth, values });
+    }
+    Ok(())
+}
+
+fn read_source(r: &mut BitReader<'_>) -> Result<EntityId, DecodeError> {
+    let word = r.bits(32, "cue")?;
+    EntityId::unpack(word).ok_or(DecodeError::Invalid { what: "source of a cue", value: u64::from(word) })
+}
+
+/// Bits that tell the schema's cues apart.
+fn id_bits(schema: &Schema) -> u32 {
+    schema.cues().len().next_power_of_two().ilog2()
+}

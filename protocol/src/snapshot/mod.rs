@@ -1,0 +1,261 @@
+//! The delta codec: from published tables to snapshot frames, and from frames to a replica.
+//!
+//! ```text
+//!  History ──plan (which rows, which named states)──> Codec::write_body ──> body bytes, shared by equal plans
+//!                                                     Codec::write_snapshot = peer part + body ──> SNAPSHOT frame
+//!  frame ──> Codec::read_snapshot (looks up named states in the Replica, changes nothing) ──> DecodedSnapshot
+//!        ──> Replica::apply (all of it, or it was never decoded)
+//! ```
+//!
+//! * A row decodes from the frame, the schema and at most three published states of its entity that it names.
+//! * An absent row means *not sent*, never *gone*: leaving is said.
+//! * A plan is cut between rows where a limit is reached; what was not written goes into the next frame.
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `predict` | what a field will be, guessed from named states |
+//! | `fast` | bits of a row's values: the coder behind the seam |
+//! | `section` | bits of leaves and row headers |
+//! | `body`, `frame` | cues, compression, the peer part: the payload of a SNAPSHOT frame |
+//! | [`replica`] | what a receiver holds, by slot and tick |
+
+mod body;
+mod fast;
+mod frame;
+mod predict;
+pub mod replica;
+mod section;
+
+use core::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::cue::Cue;
+use crate::ids::EntityId;
+use crate::limits::REFERENCES_PER_ROW_MAX;
+use crate::schema::{Kind, KindId, Schema, Sight};
+use crate::time::{Tick, TickRate};
+
+pub use body::EncodedBody;
+pub use frame::{DecodedSnapshot, Feedback, SnapshotHeader};
+pub use replica::Replica;
+pub use section::Written;
+
+use predict::Motion;
+
+/// How rows become bits; chosen per room, told in the welcome.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Coder {
+    /// Packed bits, see `fast`.
+    #[default]
+    Fast,
+}
+
+impl Coder {
+    /// Its number in the welcome.
+    pub const fn wire(self) -> u8 {
+        match self {
+            Self::Fast => 0,
+        }
+    }
+
+    /// The coder with this number.
+    pub const fn from_wire(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Fast),
+            _ => None,
+        }
+    }
+}
+
+/// Encodes and decodes snapshots of one schema at one tick rate. Carries nothing from frame to frame.
+#[derive(Clone, Debug)]
+pub struct Codec {
+    schema: Arc<Schema>,
+    /// Per kind, per field.
+    motions: Vec<Vec<Motion>>,
+}
+
+impl Codec {
+    /// A codec for rooms of this schema that step at this rate.
+    pub fn new(schema: Arc<Schema>, rate: TickRate) -> Self {
+        let of_kind = |kind: &Kind| kind.fields().iter().map(|field| Motion::of(kind, field, rate)).collect();
+        let motions = schema.kinds().iter().map(of_kind).collect();
+        Self { schema, motions }
+    }
+
+    /// What the rows are made of.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+}
+
+/// The ticks of the published states that a row names, newest first: at most three.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct References {
+    ticks: [Tick; REFERENCES_PER_ROW_MAX],
+    len: u8,
+}
+
+impl References {
+    /// Names none: the row is sent whole.
+    pub const NONE: Self = Self { ticks: [Tick(0); REFERENCES_PER_ROW_MAX], len: 0 };
+
+    /// Adds an older tick; ignored when there are three.
+    pub fn push(&mut self, tick: Tick) {
+        if let Some(place) = self.ticks.get_mut(usize::from(self.len)) {
+            *place = tick;
+            self.len += 1;
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// Whether none is named.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The ticks, newest first.
+    pub fn ticks(&self) -> impl Iterator<Item = Tick> {
+        self.ticks.into_iter().take(self.len())
+    }
+
+    /// The baseline.
+    pub fn newest(&self) -> Option<Tick> {
+        self.ticks().next()
+    }
+}
+
+/// An entity is not in the receiver's view any more.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Leave {
+    /// Its slot; what the receiver holds there is meant, whatever its generation.
+    pub slot: u16,
+    /// Whether it is gone from the world, not just from the view.
+    pub despawned: bool,
+}
+
+/// A row to be written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PlannedRow {
+    /// Of which kind.
+    pub kind: KindId,
+    /// Its place in the newest published table of its kind.
+    pub row: u32,
+    /// What the receiver sees of it.
+    pub sight: Sight,
+    /// States that the receiver holds; all must be in the ring, 1 to 127 ticks old.
+    pub references: References,
+}
+
+/// What a section shall say. Leaves ascend by slot; rows ascend by kind and, within a kind, by place.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct SectionPlan {
+    /// Entities that left.
+    pub leaves: Vec<Leave>,
+    /// Rows to send.
+    pub rows: Vec<PlannedRow>,
+}
+
+impl SectionPlan {
+    /// Takes everything out, keeps the memory.
+    pub fn clear(&mut self) {
+        self.leaves.clear();
+        self.rows.clear();
+    }
+
+    /// Whether there is nothing to say.
+    pub fn is_empty(&self) -> bool {
+        self.leaves.is_empty() && self.rows.is_empty()
+    }
+
+    /// Takes out what has been written.
+    pub fn drain(&mut self, written: Written) {
+        self.leaves.drain(..written.leaves);
+        self.rows.drain(..written.rows);
+    }
+}
+
+/// What a body shall say: two peers with equal plans get the same bytes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BodyPlan {
+    /// Cues, written before all else.
+    pub cues: Vec<Cue>,
+    /// Everyone's view.
+    pub section: SectionPlan,
+}
+
+/// A state that a receiver holds.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldState<'a> {
+    /// Whose.
+    pub id: EntityId,
+    /// Of which kind.
+    pub kind: KindId,
+    /// What was told of it.
+    pub sight: Sight,
+    /// Whether it was at rest.
+    pub is_at_rest: bool,
+    /// Its columns, side by side: exactly as many as the kind has.
+    pub values: &'a [i32],
+}
+
+/// Finds the states that a row may name.
+pub trait StateLookup {
+    /// The state in this slot at this tick; of the receiver's own rows, or of everyone's view.
+    fn state(&self, is_own: bool, slot: u16, tick: Tick) -> Option<HeldState<'_>>;
+}
+
+/// A row that was decoded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DecodedRow {
+    /// Whose.
+    pub id: EntityId,
+    /// Of which kind.
+    pub kind: KindId,
+    /// What is told of it.
+    pub sight: Sight,
+    /// Whether it named no state.
+    pub is_whole: bool,
+    /// Whether it stands still since a few ticks.
+    pub is_at_rest: bool,
+    /// If the named state was at rest: until when it stayed so.
+    pub held_until: Option<Tick>,
+    /// When it last jumped, if that is since the named state.
+    pub teleported: Option<Tick>,
+    /// What it was spawned with; whole rows only.
+    pub payload: Option<Bytes>,
+    /// Where its columns are in [`DecodedSection::values`].
+    pub values: Range<usize>,
+}
+
+/// A section that was decoded, not yet applied. Reused from frame to frame.
+#[derive(Clone, Debug, Default)]
+pub struct DecodedSection {
+    /// Entities that left.
+    pub leaves: Vec<Leave>,
+    /// Rows, ascending by kind and slot.
+    pub rows: Vec<DecodedRow>,
+    /// The columns of all rows.
+    pub values: Vec<i32>,
+}
+
+impl DecodedSection {
+    fn clear(&mut self) {
+        self.leaves.clear();
+        self.rows.clear();
+        self.values.clear();
+    }
+
+    /// Room for the columns of one more row, zero or at the bound nearest to it.
+    fn push_values(&mut self, kind: &Kind) -> Range<usize> {
+        let start = self.values.len();
+        self.values.extend(kind.columns().iter().map(|column| 0.clamp(column.min, column.max)));
+        start..self.values.len()
+    }
+}

@@ -1,0 +1,300 @@
+//! What a receiver holds: per slot, the states that rows may name and that a view is drawn from.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{DecodedRow, DecodedSection, DecodedSnapshot, HeldState, Leave, StateLookup};
+use crate::hash::WordHash;
+use crate::ids::EntityId;
+use crate::limits::REFERENCES_PER_ROW_MAX;
+use crate::row::RowRef;
+use crate::schema::{Kind, KindId, Schema, Sight};
+use crate::table::Table;
+use crate::time::Tick;
+
+/// One received state of an entity.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// The tick it tells of.
+    pub tick: Tick,
+    /// What was told.
+    pub sight: Sight,
+    /// Whether the entity stood still.
+    pub is_at_rest: bool,
+    /// Until when the state before lasted, if that one was at rest.
+    pub held_until: Option<Tick>,
+    /// When the entity last jumped, if since the state that this one was told against.
+    pub teleported: Option<Tick>,
+}
+
+/// Everything held of the tenant of one slot.
+#[derive(Clone, Debug)]
+pub struct Track {
+    id: EntityId,
+    kind: KindId,
+    payload: Option<Bytes>,
+    /// Oldest first.
+    samples: Vec<Sample>,
+    /// The columns of all samples, sample by sample in the same order.
+    values: Vec<i32>,
+    columns: usize,
+    /// The newest tick at which it was said to be gone from the view.
+    absent_at: Option<Tick>,
+}
+
+/// A change of who is in view, for the game to be told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// An entity came into view.
+    Entered {
+        /// Which.
+        id: EntityId,
+        /// Of which kind.
+        kind: KindId,
+        /// The tick of its first state.
+        tick: Tick,
+    },
+    /// An entity left the view.
+    Left {
+        /// Which.
+        id: EntityId,
+        /// Of which kind.
+        kind: KindId,
+        /// From which tick on it is absent.
+        tick: Tick,
+        /// Whether it is gone from the world, not just from the view.
+        despawned: bool,
+    },
+}
+
+/// The states that a receiver holds, of everyone's view and of its own rows.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    schema: Arc<Schema>,
+    keep_ticks: u32,
+    view: Vec<Option<Track>>,
+    own: Vec<Option<Track>>,
+    newest: Option<Tick>,
+    changes: Vec<Change>,
+}
+
+impl Replica {
+    /// An empty replica that keeps states for `keep_ticks`, and always the newest three of an entity.
+    ///
+    /// On an ordered stream the server names no others. On datagrams it may name any that was acked, so keep
+    /// [`HISTORY_TICKS`](crate::limits::HISTORY_TICKS).
+    pub fn new(schema: Arc<Schema>, keep_ticks: u32) -> Self {
+        Self { schema, keep_ticks, view: Vec::new(), own: Vec::new(), newest: None, changes: Vec::new() }
+    }
+
+    /// What the rows are made of.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// The newest tick that was applied.
+    pub fn newest_tick(&self) -> Option<Tick> {
+        self.newest
+    }
+
+    /// Takes a decoded snapshot in. States older than ones already held are kept to be named, not shown.
+    pub fn apply(&mut self, snapshot: &DecodedSnapshot) {
+        let Some(header) = snapshot.header else { return };
+        let tick = header.tick;
+        if self.newest.is_none_or(|newest| tick.is_newer_than(newest)) {
+            self.newest = Some(tick);
+        }
+        let mut changes = core::mem::take(&mut self.changes);
+        let oldest_kept = self.newest.unwrap_or(tick) - self.keep_ticks;
+        apply_section(&mut self.view, &self.schema, &snapshot.view, tick, oldest_kept, Some(&mut changes));
+        apply_section(&mut self.own, &self.schema, &snapshot.own, tick, oldest_kept, None);
+        self.changes = changes;
+    }
+
+    /// Who came and went since the last call.
+    pub fn drain_changes(&mut self) -> impl Iterator<Item = Change> {
+        self.changes.drain(..)
+    }
+
+    /// The entities in view, in ascending slot.
+    pub fn view(&self) -> impl Iterator<Item = &Track> {
+        self.view.iter().flatten().filter(|track| track.is_present())
+    }
+
+    /// The receiver's own entities with all their fields, exact, in ascending slot.
+    pub fn own(&self) -> impl Iterator<Item = &Track> {
+        self.own.iter().flatten().filter(|track| track.is_present())
+    }
+
+    /// The entity in view with this id.
+    pub fn find(&self, id: EntityId) -> Option<&Track> {
+        self.view.get(usize::from(id.slot))?.as_ref().filter(|track| track.id == id && track.is_present())
+    }
+
+    /// The wrapping sum of the hashes of all rows held, and how many there are.
+    pub fn digest(&self) -> (u64, usize) {
+        let mut digest: u64 = 0;
+        let mut rows = 0;
+        for (is_own, track) in
+            self.view().map(|track| (false, track)).chain(self.own().map(|track| (true, track)))
+        {
+            let Some(newest) = track.newest() else { continue };
+            let kind = self.schema.kind(track.kind);
+            let values = track.values_at(track.samples.len() - 1);
+            digest =
+                digest.wrapping_add(row_hash(kind, track.id, newest.sight, is_own, |column| values[column]));
+            rows += 1;
+        }
+        (digest, rows)
+    }
+}
+
+impl StateLookup for Replica {
+    fn state(&self, is_own: bool, slot: u16, tick: Tick) -> Option<HeldState<'_>> {
+        let tracks = if is_own { &self.own } else { &self.view };
+        let track = tracks.get(usize::from(slot))?.as_ref()?;
+        let index = track.samples.iter().rposition(|sample| sample.tick == tick)?;
+        let Sample { sight, is_at_rest, .. } = track.samples[index];
+        Some(HeldState { id: track.id, kind: track.kind, sight, is_at_rest, values: track.values_at(index) })
+    }
+}
+
+impl Track {
+    fn new(row: &DecodedRow, columns: usize) -> Self {
+        Self {
+            id: row.id,
+            kind: row.kind,
+            payload: row.payload.clone(),
+            samples: Vec::new(),
+            values: Vec::new(),
+            columns,
+            absent_at: None,
+        }
+    }
+
+    /// Whose states these are.
+    pub fn id(&self) -> EntityId {
+        self.id
+    }
+
+    /// Of which kind.
+    pub fn kind(&self) -> KindId {
+        self.kind
+    }
+
+    /// What it was spawned with.
+    pub fn payload(&self) -> Option<&Bytes> {
+        self.payload.as_ref()
+    }
+
+    /// The states held, oldest first.
+    pub fn samples(&self) -> impl DoubleEndedIterator<Item = &Sample> + ExactSizeIterator {
+        self.samples.iter()
+    }
+
+    /// The newest state held.
+    pub fn newest(&self) -> Option<&Sample> {
+        self.samples.last()
+    }
+
+    /// The row of the `index`-th state held.
+    pub fn row<'a>(&'a self, kind: &'a Kind, index: usize) -> RowRef<'a> {
+        RowRef::new(kind, self.values_at(index))
+    }
+
+    /// Whether it is in view: told of since it was last said to be gone.
+    fn is_present(&self) -> bool {
+        let newest = self.samples.last();
+        newest.is_some_and(|newest| self.absent_at.is_none_or(|gone| newest.tick.is_newer_than(gone)))
+    }
+
+    fn values_at(&self, index: usize) -> &[i32] {
+        self.values.get(index * self.columns..(index + 1) * self.columns).unwrap_or_default()
+    }
+
+    /// Adds a state in its place by tick; one of the same tick is replaced.
+    fn insert(&mut self, sample: Sample, values: &[i32]) {
+        let place = self.samples.partition_point(|held| sample.tick.is_newer_than(held.tick));
+        let at = place * self.columns;
+        if self.samples.get(place).is_some_and(|held| held.tick == sample.tick) {
+            self.samples[place] = sample;
+            self.values[at..at + self.columns].copy_from_slice(values);
+        } else {
+            self.samples.insert(place, sample);
+            self.values.splice(at..at, values.iter().copied());
+        }
+    }
+
+    /// Forgets states from before `oldest`, but never the newest three.
+    fn prune(&mut self, oldest: Tick) {
+        let too_old = self.samples.iter().take_while(|held| oldest.is_newer_than(held.tick)).count();
+        let spare = self.samples.len().saturating_sub(REFERENCES_PER_ROW_MAX);
+        let forgotten = too_old.min(spare);
+        self.samples.drain(..forgotten);
+        self.values.drain(..forgotten * self.columns);
+    }
+}
+
+fn apply_section(
+    tracks: &mut Vec<Option<Track>>,
+    schema: &Schema,
+    section: &DecodedSection,
+    tick: Tick,
+    oldest_kept: Tick,
+    mut changes: Option<&mut Vec<Change>>,
+) {
+    for &Leave { slot, despawned } in &section.leaves {
+        let Some(Some(track)) = tracks.get_mut(usize::from(slot)) else { continue };
+        let was_present = track.is_present();
+        if track.absent_at.is_none_or(|gone| tick.is_newer_than(gone)) {
+            track.absent_at = Some(tick);
+        }
+        if let Some(changes) = changes.as_mut().filter(|_| was_present && !track.is_present()) {
+            changes.push(Change::Left { id: track.id, kind: track.kind, tick, despawned });
+        }
+    }
+    for row in &section.rows {
+        let slot = usize::from(row.id.slot);
+        if tracks.len() <= slot {
+            tracks.resize_with(slot + 1, || None);
+        }
+        let Some(place) = tracks.get_mut(slot) else { continue };
+        if let Some(replaced) = place.take_if(|held| held.id != row.id || held.kind != row.kind) {
+            // A late datagram may still tell of a tenant that was replaced since.
+            if replaced.newest().is_some_and(|newest| newest.tick.is_newer_than(tick)) {
+                *place = Some(replaced);
+                continue;
+            }
+            if let Some(changes) = changes.as_mut().filter(|_| replaced.is_present()) {
+                changes.push(Change::Left { id: replaced.id, kind: replaced.kind, tick, despawned: true });
+            }
+        }
+        let columns = schema.kind(row.kind).column_count();
+        let track = place.get_or_insert_with(|| Track::new(row, columns));
+        let was_present = track.is_present();
+        let DecodedRow { sight, is_at_rest, held_until, teleported, .. } = *row;
+        track.insert(
+            Sample { tick, sight, is_at_rest, held_until, teleported },
+            &section.values[row.values.clone()],
+        );
+        track.prune(oldest_kept);
+        if let Some(changes) = changes.as_mut().filter(|_| !was_present && track.is_present()) {
+            changes.push(Change::Entered { id: row.id, kind: row.kind, tick });
+        }
+    }
+}
+
+/// The hash of one row of a digest: who, what, and every value that is told.
+pub fn row_hash(kind: &Kind, id: EntityId, sight: Sight, is_own: bool, value: impl Fn(usize) -> i32) -> u64 {
+    let visible = kind.visible(sight);
+    let domain = u32::from(is_own) << 8 | u32::from(kind.index());
+    let columns = (0..kind.column_count()).filter(|&column| visible.contains(column));
+    columns.fold(WordHash::new(id.pack(), domain), |hash, column| hash.word(value(column) as u32)).finish()
+}
+
+/// The hash of a row of a published table.
+pub fn table_row_hash(kind: &Kind, table: &Table, row: usize, sight: Sight, is_own: bool) -> u64 {
+    let values = table.row(kind, row);
+    row_hash(kind, table.heads()[row].id, sight, is_own, |column| values.column(column))
+}

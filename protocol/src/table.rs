@@ -1,0 +1,293 @@
+//! Snapshot tables: per kind, rows in ascending entity id, stored column by column.
+
+use std::sync::Arc;
+
+use crate::ids::{EntityId, PlayerId};
+use crate::row::{RowMut, RowRef};
+use crate::schema::{Kind, KindId, Schema};
+
+/// What the engine knows of a row beside its columns.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RowHead {
+    /// Whose row it is.
+    pub id: EntityId,
+    /// The player that it belongs to: gets the owner's fields, and the row exactly as simulated.
+    pub owner: Option<PlayerId>,
+    /// Teams that see the team's fields, a bit each.
+    pub teams: u32,
+    /// Whether it has jumped in this very tick, so that the way from the last position must not be shown.
+    pub teleported: bool,
+}
+
+impl RowHead {
+    /// A row that belongs to nobody and has not jumped.
+    pub fn new(id: EntityId) -> Self {
+        Self { id, owner: None, teams: 0, teleported: false }
+    }
+
+    /// The row belongs to this player.
+    pub fn owned_by(mut self, player: PlayerId) -> Self {
+        self.owner = Some(player);
+        self
+    }
+
+    /// These teams see the team's fields.
+    pub fn teams(mut self, mask: u32) -> Self {
+        self.teams = mask;
+        self
+    }
+
+    /// It has jumped (or not) in this tick.
+    pub fn teleported(mut self, teleported: bool) -> Self {
+        self.teleported = teleported;
+        self
+    }
+}
+
+/// All rows of one kind at one tick.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    heads: Vec<RowHead>,
+    /// Column-major: column `c` of row `r` is at `c * capacity + r`.
+    values: Vec<i32>,
+    capacity: usize,
+}
+
+impl Table {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// The heads of all rows, in ascending id.
+    pub fn heads(&self) -> &[RowHead] {
+        &self.heads
+    }
+
+    /// Where the entity's row is.
+    pub fn find(&self, id: EntityId) -> Option<usize> {
+        self.heads.binary_search_by_key(&id, |head| head.id).ok()
+    }
+
+    /// Where the row in this slot is, whatever its generation.
+    pub fn find_slot(&self, slot: u16) -> Option<usize> {
+        self.heads.binary_search_by_key(&slot, |head| head.id.slot).ok()
+    }
+
+    /// A row by its place.
+    pub fn row<'a>(&'a self, kind: &'a Kind, index: usize) -> RowRef<'a> {
+        RowRef::strided(kind, self.values.get(index..).unwrap_or_default(), self.capacity)
+    }
+
+    /// The values of one column, a row each.
+    pub fn column(&self, column: usize) -> &[i32] {
+        &self.values[column * self.capacity..column * self.capacity + self.heads.len()]
+    }
+
+    /// The values of one column, a row each.
+    pub fn column_mut(&mut self, column: usize) -> &mut [i32] {
+        &mut self.values[column * self.capacity..column * self.capacity + self.heads.len()]
+    }
+
+    fn clear(&mut self) {
+        self.heads.clear();
+    }
+
+    fn push<'a>(&'a mut self, kind: &'a Kind, head: RowHead) -> RowMut<'a> {
+        if self.heads.len() == self.capacity {
+            self.grow(kind.column_count());
+        }
+        let index = self.heads.len();
+        self.heads.push(head);
+        let mut row = RowMut::strided(kind, self.values.get_mut(index..).unwrap_or_default(), self.capacity);
+        row.reset();
+        row
+    }
+
+    fn grow(&mut self, columns: usize) {
+        let capacity = (self.capacity * 2).max(16);
+        let mut values = vec![0; capacity * columns];
+        for column in 0..columns {
+            let rows = self.heads.len();
+            values[column * capacity..][..rows]
+                .copy_from_slice(&self.values[column * self.capacity..][..rows]);
+        }
+        self.values = values;
+        self.capacity = capacity;
+    }
+
+    /// Brings rows into ascending order; says which id stands twice, if one does.
+    fn sort(&mut self, columns: usize, scratch: &mut Vec<i32>) -> Result<(), EntityId> {
+        if !self.heads.is_sorted_by_key(|head| head.id) {
+            let mut order: Vec<usize> = (0..self.heads.len()).collect();
+            order.sort_unstable_by_key(|&row| self.heads[row].id);
+            for column in 0..columns {
+                scratch.clear();
+                scratch.extend(order.iter().map(|&row| self.values[column * self.capacity + row]));
+                self.column_mut(column).copy_from_slice(scratch);
+            }
+            self.heads.sort_unstable_by_key(|head| head.id);
+        }
+        match self.heads.windows(2).find(|pair| pair[0].id.slot == pair[1].id.slot) {
+            Some(pair) => Err(pair[1].id),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One table per kind: the whole state of a world at one tick.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    schema: Arc<Schema>,
+    tables: Vec<Table>,
+    scratch: Vec<i32>,
+}
+
+impl Tables {
+    /// Empty tables for the kinds of this schema.
+    pub fn new(schema: Arc<Schema>) -> Self {
+        let tables = schema.kinds().iter().map(|_| Table::default()).collect();
+        Self { schema, tables, scratch: Vec::new() }
+    }
+
+    /// What the tables are made of.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// The table of a kind.
+    pub fn table(&self, kind: KindId) -> &Table {
+        &self.tables[usize::from(kind.0)]
+    }
+
+    /// The table of a kind.
+    pub fn table_mut(&mut self, kind: KindId) -> &mut Table {
+        &mut self.tables[usize::from(kind.0)]
+    }
+
+    /// Kind and table, in the order of the schema.
+    pub fn iter(&self) -> impl Iterator<Item = (&Kind, &Table)> {
+        self.schema.kinds().iter().zip(&self.tables)
+    }
+
+    /// The rows of a kind in ascending id.
+    pub fn rows(&self, kind: KindId) -> impl Iterator<Item = (RowHead, RowRef<'_>)> {
+        let (table, kind) = (self.table(kind), self.schema.kind(kind));
+        table.heads.iter().enumerate().map(move |(index, head)| (*head, table.row(kind, index)))
+    }
+
+    /// How many rows there are in all kinds together.
+    pub fn row_count(&self) -> usize {
+        self.tables.iter().map(Table::len).sum()
+    }
+
+    /// Takes all rows out; keeps the memory.
+    pub fn clear(&mut self) {
+        self.tables.iter_mut().for_each(Table::clear);
+    }
+
+    /// Adds a row, in any order of ids; [`Tables::finish`] sorts. Columns that are not set stay at zero (or at the
+    /// bound nearest to it).
+    pub fn insert(&mut self, kind: KindId, head: RowHead) -> RowMut<'_> {
+        self.tables[usize::from(kind.0)].push(self.schema.kind(kind), head)
+    }
+
+    /// Ends filling: rows are brought into ascending order.
+    ///
+    /// # Panics
+    /// If an entity has two rows: a mistake of the simulation's `save`.
+    pub fn finish(&mut self) {
+        for (kind, table) in self.schema.kinds().iter().zip(&mut self.tables) {
+            if let Err(id) = table.sort(kind.column_count(), &mut self.scratch) {
+                panic!("entity {id} was saved twice as `{}`", kind.name());
+            }
+        }
+    }
+
+    /// Makes `self` equal to `other`, reusing memory.
+    pub fn copy_from(&mut self, other: &Self) {
+        for ((kind, to), from) in self.schema.kinds().iter().zip(&mut self.tables).zip(&other.tables) {
+            to.heads.clone_from(&from.heads);
+            if to.capacity < from.heads.len() {
+                to.capacity = from.capacity;
+                to.values.resize(from.capacity * kind.column_count(), 0);
+            }
+            for column in 0..kind.column_count() {
+                to.column_mut(column).copy_from_slice(from.column(column));
+            }
+        }
+    }
+}
+
+/// Equal if they hold the same rows with the same heads and values.
+impl PartialEq for Tables {
+    fn eq(&self, other: &Self) -> bool {
+        self.schema.hash() == other.schema.hash()
+            && self.iter().zip(other.iter()).all(|((kind, a), (_, b))| {
+                a.heads == b.heads
+                    && (0..kind.column_count()).all(|column| a.column(column) == b.column(column))
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Field, FieldId, FieldType};
+
+    const K: KindId = KindId(0);
+    const N: FieldId = FieldId(0);
+    const M: FieldId = FieldId(1);
+
+    fn tables() -> Tables {
+        let fields =
+            [Field::new(N, "n", FieldType::integer(0..=1000)), Field::new(M, "m", FieldType::integer(5..=9))];
+        Tables::new(Schema::builder("t").kind(Kind::new(K, "k", fields)).build().unwrap())
+    }
+
+    fn id(slot: u16) -> EntityId {
+        EntityId { slot, generation: 1 }
+    }
+
+    #[test]
+    fn rows_come_out_sorted_whatever_the_order_of_saving() {
+        let mut tables = tables();
+        for slot in [7_u16, 3, 99, 0, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33] {
+            tables.insert(K, RowHead::new(id(slot))).set_integer(N, i32::from(slot));
+        }
+        tables.finish();
+        let rows: Vec<_> =
+            tables.rows(K).map(|(head, row)| (head.id.slot, row.integer(N), row.integer(M))).collect();
+        assert!(rows.is_sorted());
+        assert!(rows.iter().all(|&(slot, n, m)| i32::from(slot) == n && m == 5), "{rows:?}");
+        assert_eq!(tables.table(K).find(id(99)), Some(17));
+        assert_eq!(tables.table(K).find_slot(98), None);
+    }
+
+    #[test]
+    fn copies_are_equal_and_independent() {
+        let mut a = tables();
+        a.insert(K, RowHead::new(id(1)).owned_by(PlayerId(4)).teams(2)).set_integer(N, 8);
+        a.finish();
+        let mut b = tables();
+        assert!(a != b);
+        b.copy_from(&a);
+        assert!(a == b);
+        b.table_mut(K).column_mut(0)[0] = 9;
+        assert!(a != b);
+    }
+
+    #[test]
+    fn saving_an_entity_twice_is_named() {
+        let mut tables = tables();
+        tables.insert(K, RowHead::new(id(1)));
+        tables.insert(K, RowHead::new(id(1)));
+        let panic = std::panic::catch_unwind(move || tables.finish()).unwrap_err();
+        assert_eq!(panic.downcast_ref::<String>().unwrap(), "entity 1v1 was saved twice as `k`");
+    }
+}

@@ -1,0 +1,273 @@
+//! The codec on random worlds: whatever was published comes out as it went in, and damage is an error.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestRng};
+use tickwire_protocol::ack::Sequence;
+use tickwire_protocol::history::History;
+use tickwire_protocol::limits::{BODY_BYTES_MAX, COLUMNS_PER_CUE_MAX, DATAGRAM_BYTES_MAX};
+use tickwire_protocol::schema::{Field, FieldType, Kind, Schema, Sight};
+use tickwire_protocol::snapshot::{
+    BodyPlan, Codec, DecodedSnapshot, EncodedBody, Feedback, Leave, PlannedRow, References, Replica,
+    SectionPlan, SnapshotHeader, StateLookup, Written,
+};
+use tickwire_protocol::{
+    Cue, CueId, DecodeError, EntityId, FieldId, KindId, PlayerId, RowHead, RowMut, Tables, Tick, TickRate,
+};
+
+const BODY: KindId = KindId(0);
+const DOOR: KindId = KindId(1);
+const RATE: u32 = 60;
+
+fn schema() -> std::sync::Arc<Schema> {
+    let f = |id: u8, name: &str, ty| Field::new(FieldId(id), name, ty);
+    let everything = [
+        f(0, "position", FieldType::position([-100.0..=100.0, -10.0..=50.0, -100.0..=100.0], 0.01)),
+        f(1, "velocity", FieldType::velocity(FieldId(0), 40.0, 0.01)),
+        f(2, "rotation", FieldType::rotation(11)),
+        f(3, "spin", FieldType::velocity(FieldId(2), 10.0, 0.01)),
+        f(4, "yaw", FieldType::angle(12)),
+        f(5, "turn", FieldType::velocity(FieldId(4), 10.0, 0.01)),
+        f(6, "health", FieldType::integer(0..=100)),
+        f(7, "target", FieldType::entity()),
+        f(8, "plan", FieldType::scalar(-1.0..=1.0, 0.001)).team_only(),
+        f(9, "secret", FieldType::integer(i32::MIN..=i32::MAX)).owner_only(),
+    ];
+    Schema::builder("codec")
+        .kind(Kind::new(BODY, "body", everything))
+        .kind(Kind::new(DOOR, "door", [f(0, "place", FieldType::position([0.0..=9.0, 0.0..=9.0], 0.1))]))
+        .cue(Kind::cue(CueId(0), "bang", [f(0, "where", FieldType::position([-100.0..=100.0], 0.1))]))
+        .cue(Kind::cue(CueId(1), "ping", []))
+        .build()
+        .unwrap()
+}
+
+fn payload_of(id: EntityId) -> Option<Bytes> {
+    id.slot.is_multiple_of(4).then(|| Bytes::from(vec![id.slot as u8; usize::from(id.slot % 250) + 1]))
+}
+
+/// A world whose rows wander at random within their bounds, and its history.
+struct World {
+    rng: TestRng,
+    rows: Vec<(KindId, RowHead, Vec<i32>)>,
+    history: History,
+    tick: Tick,
+}
+
+impl World {
+    fn new(rng: TestRng, rows: u16) -> Self {
+        let history = History::new(schema(), TickRate::new(RATE).unwrap());
+        let mut world = Self { rng, rows: Vec::new(), history, tick: Tick(u32::MAX - 20) };
+        (0..rows).for_each(|row| world.spawn(EntityId { slot: row * 3, generation: 1 }));
+        world
+    }
+
+    fn spawn(&mut self, id: EntityId) {
+        let kind = if id.slot.is_multiple_of(5) { DOOR } else { BODY };
+        let shape = self.history.schema().kind(kind);
+        let mut values = vec![0; shape.column_count()];
+        RowMut::new(shape, &mut values).reset();
+        self.rows.push((kind, RowHead::new(id).owned_by(PlayerId(u32::from(id.slot))), values));
+    }
+
+    fn random(&mut self, below: u32) -> u32 {
+        self.rng.next_u32() % below
+    }
+
+    /// Moves each row a little, far, or not, and publishes.
+    fn step(&mut self) {
+        self.tick = self.tick + 1;
+        let schema = self.history.schema().clone();
+        let mut tables = Tables::new(schema.clone());
+        for index in 0..self.rows.len() {
+            let reach = [0, 1, 30, 100_000][self.random(4) as usize];
+            self.rows[index].1.teleported = self.random(40) == 0;
+            for (column, shape) in schema.kind(self.rows[index].0).columns().iter().enumerate() {
+                let way = i64::from(self.random(2 * reach + 1)) - i64::from(reach);
+                let value = &mut self.rows[index].2[column];
+                let moved = i64::from(*value) + way;
+                *value = if shape.wraps {
+                    (moved & i64::from(shape.max)) as i32
+                } else {
+                    moved.clamp(i64::from(shape.min), i64::from(shape.max)) as i32
+                };
+            }
+            let (kind, head, values) = &self.rows[index];
+            tables.insert(*kind, *head).copy_from(values);
+        }
+        tables.finish();
+        self.history.publish(self.tick, &tables);
+    }
+
+    /// All rows of the newest tick, each naming some of the states that the replica holds of it.
+    fn plan_all(&mut self, replica: &Replica, is_own: bool) -> SectionPlan {
+        let mut plan = SectionPlan::default();
+        let mut ids = Vec::new();
+        for (kind, table) in self.history.newest().unwrap().tables(Sight::Public).iter() {
+            let of_kind =
+                table.heads().iter().enumerate().map(|(row, head)| (KindId(kind.index()), row, head.id));
+            ids.extend(of_kind.filter(|(_, _, id)| !is_own || id.slot < 9));
+        }
+        for (kind, row, id) in ids {
+            let sight = match is_own {
+                true => Sight::Own,
+                false if id.slot.is_multiple_of(2) || kind == DOOR => Sight::Public,
+                false => Sight::Team,
+            };
+            let mut references = References::NONE;
+            let now = self.tick;
+            for tick in (1..127).map(|distance| now - distance) {
+                let is_held = replica.state(is_own, id.slot, tick).is_some_and(|held| held.id == id);
+                if is_held && self.random(2) == 0 {
+                    references.push(tick);
+                }
+            }
+            plan.rows.push(PlannedRow { kind, row: row as u32, sight, references });
+        }
+        plan
+    }
+
+    fn header(&self, is_datagram: bool) -> SnapshotHeader {
+        let tick = self.tick;
+        SnapshotHeader {
+            tick,
+            has_full_tick: tick.0.is_multiple_of(7),
+            sequence: is_datagram.then_some(Sequence(tick.0 as u16)),
+            feedback: tick
+                .0
+                .is_multiple_of(2)
+                .then_some(Feedback { newest_input: tick + 3, margin_ticks: -5 }),
+        }
+    }
+
+    fn cues(&self) -> Vec<Cue> {
+        let mut values = [0; COLUMNS_PER_CUE_MAX];
+        values[0] = -500;
+        let source = Some(EntityId { slot: 3, generation: 1 });
+        vec![
+            Cue { tick: self.tick - 2, id: CueId(0), source, nth: 0, values },
+            Cue { tick: self.tick, id: CueId(1), source: None, nth: 255, values: [0; COLUMNS_PER_CUE_MAX] },
+        ]
+    }
+}
+
+/// Plays a while, sends everything each time, cut into as many frames as it takes.
+fn play(rng: TestRng, rows: u16, snapshots: u32, is_datagram: bool) {
+    let mut world = World::new(rng, rows);
+    let codec = Codec::new(schema(), world.history.rate());
+    let mut replica = Replica::new(schema(), 128);
+    for snapshot in 0..snapshots {
+        for _ in 0..=world.random(4) {
+            world.step();
+        }
+        let mut leaves = Vec::new();
+        if snapshot % 10 == 9 {
+            // A row goes; a new tenant takes its slot a snapshot later.
+            let EntityId { slot, generation } = world.rows.remove(0).1.id;
+            world.step();
+            leaves.push(Leave { slot, despawned: true });
+            world.spawn(EntityId { slot, generation: generation + 1 });
+        }
+        let mut plan = BodyPlan { cues: world.cues(), section: world.plan_all(&replica, false) };
+        plan.section.leaves = leaves;
+        let mut own = world.plan_all(&replica, true);
+        while !(plan.section.is_empty() && own.is_empty()) {
+            send_frame(&world, &codec, &mut replica, &mut plan, &mut own, is_datagram);
+        }
+    }
+}
+
+/// One frame of what is left of the plans: encoded, damaged in many ways, decoded, applied, compared.
+fn send_frame(
+    world: &World,
+    codec: &Codec,
+    replica: &mut Replica,
+    plan: &mut BodyPlan,
+    own: &mut SectionPlan,
+    is_datagram: bool,
+) {
+    let (body_limit, own_limit) = if is_datagram { (600, 500) } else { (BODY_BYTES_MAX, 9000) };
+    let (mut body, mut payload, mut decoded) =
+        (EncodedBody::default(), Vec::new(), DecodedSnapshot::default());
+    codec.write_body(&world.history, plan, &payload_of, body_limit, &mut body);
+    assert!(body.byte_len() <= body_limit);
+    let header = world.header(is_datagram);
+    let mut digest = |_| 42;
+    let digest: Option<&mut dyn FnMut(Written) -> u64> = if is_datagram { None } else { Some(&mut digest) };
+    let own_written =
+        codec.write_snapshot(&header, &world.history, own, own_limit, digest, &body, &mut payload);
+    assert!(!is_datagram || payload.len() + 4 <= DATAGRAM_BYTES_MAX, "{}", payload.len());
+    assert!(body.written != Written::default() || own_written != Written::default(), "no progress");
+    check_damage(codec, &payload, world.tick, replica);
+    assert_eq!(codec.read_snapshot(&payload, world.tick - 3, replica, &mut decoded), Ok(header));
+    assert_eq!(decoded.digest, (!is_datagram).then_some(42));
+    assert_eq!(decoded.cues, plan.cues[..body.cues]);
+    replica.apply(&decoded);
+    check_replica(replica, &world.history);
+    plan.cues.drain(..body.cues);
+    plan.section.drain(body.written);
+    own.drain(own_written);
+}
+
+fn check_replica(replica: &Replica, history: &History) {
+    for (is_own, track) in
+        replica.view().map(|track| (false, track)).chain(replica.own().map(|track| (true, track)))
+    {
+        let kind = history.schema().kind(track.kind());
+        let sample = track.newest().unwrap();
+        let table = history.at(sample.tick).unwrap().tables(sample.sight).table(track.kind());
+        let row = table.row(kind, table.find(track.id()).expect("only what exists is held"));
+        let held = track.row(kind, track.samples().len() - 1);
+        for column in (0..kind.column_count()).filter(|&column| kind.visible(sample.sight).contains(column)) {
+            assert_eq!(held.column(column), row.column(column), "{} own={is_own} {column}", track.id());
+        }
+        assert_eq!(track.payload().cloned(), if is_own { None } else { payload_of(track.id()) });
+    }
+}
+
+/// Truncations are errors, trailing bytes are, and whatever flipped bits do is no panic.
+fn check_damage(codec: &Codec, payload: &[u8], tick: Tick, replica: &Replica) {
+    let mut out = DecodedSnapshot::default();
+    let stride = payload.len().div_ceil(40).max(1);
+    for cut in (0..payload.len()).step_by(stride) {
+        assert!(codec.read_snapshot(&payload[..cut], tick, replica, &mut out).is_err(), "cut at {cut}");
+    }
+    let mut damaged = payload.to_vec();
+    damaged.push(0);
+    let trailing = codec.read_snapshot(&damaged, tick, replica, &mut out);
+    assert!(matches!(trailing, Err(DecodeError::Trailing(_) | DecodeError::Compression)), "{trailing:?}");
+    damaged.pop();
+    for bit in (0..payload.len() * 8).step_by(stride * 5) {
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        let _ = codec.read_snapshot(&damaged, tick, replica, &mut out);
+        damaged[bit / 8] ^= 1 << (bit % 8);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_published_is_what_is_held(seed: [u8; 32], rows in 1_u16..40, is_datagram: bool) {
+        play(TestRng::from_seed(RngAlgorithm::ChaCha, &seed), rows, 40, is_datagram);
+    }
+}
+
+#[test]
+fn a_row_that_names_a_state_that_is_not_held_is_refused_and_changes_nothing() {
+    let mut world = World::new(TestRng::deterministic_rng(RngAlgorithm::ChaCha), 4);
+    (1..=9).for_each(|_| world.step());
+    let codec = Codec::new(schema(), world.history.rate());
+    let mut references = References::NONE;
+    references.push(world.tick - 3);
+    let row = PlannedRow { kind: BODY, row: 0, sight: Sight::Public, references };
+    let plan = BodyPlan { cues: Vec::new(), section: SectionPlan { leaves: Vec::new(), rows: vec![row] } };
+    let (mut body, mut payload) = (EncodedBody::default(), Vec::new());
+    codec.write_body(&world.history, &plan, &payload_of, BODY_BYTES_MAX, &mut body);
+    let none = SectionPlan::default();
+    codec.write_snapshot(&world.header(false), &world.history, &none, 0, None, &body, &mut payload);
+    let replica = Replica::new(schema(), 128);
+    let refused = codec.read_snapshot(&payload, world.tick, &replica, &mut DecodedSnapshot::default());
+    assert_eq!(refused, Err(DecodeError::UnknownState { slot: 3, distance: 3 }));
+    assert_eq!((replica.newest_tick(), replica.digest()), (None, (0, 0)));
+}
