@@ -33,10 +33,6 @@ pub const HISTORY_TICKS: u32 = 128;
 /// States that one row may name: a baseline and two older ones (law 6).
 pub const REFERENCES_PER_ROW_MAX: usize = 3;
 
-/// Different sets of references that one body may name. A peer's rows share a few; a row that needs a
-/// sixteenth is sent whole.
-pub const REFERENCE_SETS_MAX: usize = 15;
-
 /// Ticks that an entity slot rests before it is given out again: longer than any state in the ring can be named.
 pub const SLOT_REST_TICKS: u32 = 2 * HISTORY_TICKS;
 
@@ -45,9 +41,6 @@ pub const ENTITIES_MAX: usize = 32 * 1024;
 
 /// Rows that a snapshot may carry: the work of decoding it is bounded by this and by its bytes.
 pub const ROWS_PER_SNAPSHOT_MAX: usize = 16 * 1024;
-
-/// Rows that belong to one player and travel in its peer part.
-pub const OWN_ROWS_MAX: usize = 16;
 
 /// Opaque bytes that an entity may carry in its enter.
 pub const SPAWN_PAYLOAD_BYTES_MAX: usize = 256;

@@ -30,7 +30,7 @@ pub fn angle(radians: f32, bits: u8) -> i32 {
 /// The angle of a part of the circle, in radians from -π (included) to π.
 pub fn angle_value(point: i32, bits: u8) -> f32 {
     let half = 1 << (bits - 1);
-    let centered = (point + half & ((1 << bits) - 1)) - half;
+    let centered = ((point + half) & ((1 << bits) - 1)) - half;
     (f64::from(centered) / f64::from(1_u32 << bits) * TAU) as f32
 }
 

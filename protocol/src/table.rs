@@ -144,15 +144,15 @@ impl Table {
 #[derive(Clone, Debug)]
 pub struct Tables {
     schema: Arc<Schema>,
-    tables: Vec<Table>,
+    by_kind: Vec<Table>,
     scratch: Vec<i32>,
 }
 
 impl Tables {
     /// Empty tables for the kinds of this schema.
     pub fn new(schema: Arc<Schema>) -> Self {
-        let tables = schema.kinds().iter().map(|_| Table::default()).collect();
-        Self { schema, tables, scratch: Vec::new() }
+        let by_kind = schema.kinds().iter().map(|_| Table::default()).collect();
+        Self { schema, by_kind, scratch: Vec::new() }
     }
 
     /// What the tables are made of.
@@ -162,17 +162,17 @@ impl Tables {
 
     /// The table of a kind.
     pub fn table(&self, kind: KindId) -> &Table {
-        &self.tables[usize::from(kind.0)]
+        &self.by_kind[usize::from(kind.0)]
     }
 
     /// The table of a kind.
     pub fn table_mut(&mut self, kind: KindId) -> &mut Table {
-        &mut self.tables[usize::from(kind.0)]
+        &mut self.by_kind[usize::from(kind.0)]
     }
 
     /// Kind and table, in the order of the schema.
     pub fn iter(&self) -> impl Iterator<Item = (&Kind, &Table)> {
-        self.schema.kinds().iter().zip(&self.tables)
+        self.schema.kinds().iter().zip(&self.by_kind)
     }
 
     /// The rows of a kind in ascending id.
@@ -183,18 +183,18 @@ impl Tables {
 
     /// How many rows there are in all kinds together.
     pub fn row_count(&self) -> usize {
-        self.tables.iter().map(Table::len).sum()
+        self.by_kind.iter().map(Table::len).sum()
     }
 
     /// Takes all rows out; keeps the memory.
     pub fn clear(&mut self) {
-        self.tables.iter_mut().for_each(Table::clear);
+        self.by_kind.iter_mut().for_each(Table::clear);
     }
 
     /// Adds a row, in any order of ids; [`Tables::finish`] sorts. Columns that are not set stay at zero (or at the
     /// bound nearest to it).
     pub fn insert(&mut self, kind: KindId, head: RowHead) -> RowMut<'_> {
-        self.tables[usize::from(kind.0)].push(self.schema.kind(kind), head)
+        self.by_kind[usize::from(kind.0)].push(self.schema.kind(kind), head)
     }
 
     /// Ends filling: rows are brought into ascending order.
@@ -202,7 +202,7 @@ impl Tables {
     /// # Panics
     /// If an entity has two rows: a mistake of the simulation's `save`.
     pub fn finish(&mut self) {
-        for (kind, table) in self.schema.kinds().iter().zip(&mut self.tables) {
+        for (kind, table) in self.schema.kinds().iter().zip(&mut self.by_kind) {
             if let Err(id) = table.sort(kind.column_count(), &mut self.scratch) {
                 panic!("entity {id} was saved twice as `{}`", kind.name());
             }
@@ -211,7 +211,7 @@ impl Tables {
 
     /// Makes `self` equal to `other`, reusing memory.
     pub fn copy_from(&mut self, other: &Self) {
-        for ((kind, to), from) in self.schema.kinds().iter().zip(&mut self.tables).zip(&other.tables) {
+        for ((kind, to), from) in self.schema.kinds().iter().zip(&mut self.by_kind).zip(&other.by_kind) {
             to.heads.clone_from(&from.heads);
             if to.capacity < from.heads.len() {
                 to.capacity = from.capacity;

@@ -162,15 +162,12 @@ fn write_column(w: &mut BitWriter<'_>, shape: &Column, value: i32, guess: i32) {
     }
     let coded = zigzag(difference(shape, value, guess));
     let fits = |&bits: &u32| bits < shape.bits && u64::from(coded) < 1 << bits;
-    match DIFFERENCE_BITS.iter().position(|bits| fits(bits)) {
-        Some(class) => {
-            w.bits(class as u32, 2);
-            w.bits(coded, DIFFERENCE_BITS[class]);
-        }
-        None => {
-            w.bits(3, 2);
-            write_whole(w, core::slice::from_ref(shape), &[value]);
-        }
+    if let Some(class) = DIFFERENCE_BITS.iter().position(fits) {
+        w.bits(class as u32, 2);
+        w.bits(coded, DIFFERENCE_BITS[class]);
+    } else {
+        w.bits(3, 2);
+        write_whole(w, core::slice::from_ref(shape), &[value]);
     }
 }
 

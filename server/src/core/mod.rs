@@ -1,0 +1,17 @@
+//! The pure server: rooms, peers, and what each peer is sent. No socket, no clock, no thread.
+
+mod admission;
+mod cue_log;
+mod directory;
+mod input_queue;
+mod knowledge;
+mod peer;
+mod replicator;
+mod room;
+mod schedule;
+
+pub use admission::admit;
+pub use directory::{Directory, DirectoryConfig, Placement};
+pub use input_queue::InputCounters;
+pub use room::{Join, Room, RoomConfig, RoomEvent, RoomIdentity, StepReport};
+pub use schedule::{CATCH_UP_STEPS_MAX, Due, Schedule};

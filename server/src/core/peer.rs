@@ -1,0 +1,163 @@
+//! One connection to a room: what it may send, what it has sent, what it is to be sent.
+
+use bytes::Bytes;
+use tickwire_protocol::ack::Ack;
+use tickwire_protocol::frame::{FrameType, frames};
+use tickwire_protocol::handshake::{StreamKind, Welcome};
+use tickwire_protocol::input::InputFrame;
+use tickwire_protocol::limits::FRAMES_PER_TICK_MAX;
+use tickwire_protocol::ping::{Ping, Pong};
+use tickwire_protocol::schema::Kind;
+use tickwire_protocol::snapshot::Feedback;
+use tickwire_protocol::{Micros, Misbehavior, PeerFault, PlayerId, Tick};
+
+use super::input_queue::{InputCounters, InputQueue};
+use super::replicator::Replicator;
+
+/// Pings that wait for their pong; more at once is no clock sync, and only the newest are answered.
+const PINGS_WAITING_MAX: usize = 4;
+
+/// The player that a peer gives inputs for.
+#[derive(Debug)]
+pub(crate) struct Player {
+    pub(crate) id: PlayerId,
+    pub(crate) inputs: InputQueue,
+    /// Whether a step has told the simulation of it.
+    pub(crate) is_announced: bool,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) stream: StreamKind,
+    /// None for a spectator.
+    pub(crate) player: Option<Player>,
+    pub(crate) replicator: Replicator,
+    pub(crate) last_heard: Micros,
+    /// Told with the first transmission.
+    pub(crate) welcome: Option<Box<Welcome>>,
+    /// A snapshot is due and was not taken yet.
+    pub(crate) is_due: bool,
+    pub(crate) next_digest: Micros,
+    pings: Vec<(Ping, Micros)>,
+    frames_since_step: u32,
+}
+
+/// Where a peer's frames meet the room: what they may refer to.
+#[derive(Clone, Copy)]
+pub(crate) struct Inbox<'a> {
+    pub(crate) now: Micros,
+    pub(crate) input_kind: &'a Kind,
+    /// The tick that will be stepped next.
+    pub(crate) next_tick: Tick,
+}
+
+impl Peer {
+    pub(crate) fn new(
+        stream: StreamKind,
+        player: Option<Player>,
+        replicator: Replicator,
+        now: Micros,
+    ) -> Self {
+        Self {
+            stream,
+            player,
+            replicator,
+            last_heard: now,
+            welcome: None,
+            is_due: true,
+            next_digest: now,
+            pings: Vec::new(),
+            frames_since_step: 0,
+        }
+    }
+
+    /// Takes in one transport message. After a fault the peer is of no use.
+    pub(crate) fn handle_message(
+        &mut self,
+        inbox: Inbox<'_>,
+        message: Bytes,
+        scratch: &mut InputFrame,
+    ) -> Result<(), PeerFault> {
+        self.last_heard = inbox.now;
+        for frame in frames(message) {
+            let frame = frame?;
+            self.frames_since_step += 1;
+            if self.frames_since_step > FRAMES_PER_TICK_MAX {
+                return Err(Misbehavior::Flood(FRAMES_PER_TICK_MAX).into());
+            }
+            match frame.ty {
+                FrameType::Ping => self.handle_ping(Ping::decode(&frame.payload)?, inbox.now),
+                FrameType::Input => {
+                    scratch.decode(&frame.payload, inbox.input_kind, inbox.next_tick)?;
+                    self.handle_input(scratch, inbox.next_tick)?;
+                }
+                FrameType::Ack => self.replicator.handle_ack(&Ack::decode(&frame.payload)?)?,
+                FrameType::Hello
+                | FrameType::Welcome
+                | FrameType::Reject
+                | FrameType::Pong
+                | FrameType::Snapshot => {
+                    return Err(Misbehavior::UnexpectedFrame(frame.ty as u8).into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_ping(&mut self, ping: Ping, now: Micros) {
+        if self.pings.len() == PINGS_WAITING_MAX {
+            self.pings.remove(0);
+        }
+        self.pings.push((ping, now));
+    }
+
+    fn handle_input(&mut self, frame: &InputFrame, next: Tick) -> Result<(), Misbehavior> {
+        let Some(player) = &mut self.player else { return Err(Misbehavior::InputWithoutPlayer) };
+        if let Some(ack) = &frame.ack {
+            self.replicator.handle_ack(ack)?;
+        }
+        for (tick, values) in frame.rows() {
+            player.inputs.push(next, tick, values)?;
+        }
+        Ok(())
+    }
+
+    /// A step was made: what is counted between two starts anew.
+    pub(crate) fn handle_step(&mut self) {
+        self.frames_since_step = 0;
+    }
+
+    /// Whether anything waits to be sent.
+    pub(crate) fn has_transmit(&self) -> bool {
+        self.is_due || self.welcome.is_some() || !self.pings.is_empty()
+    }
+
+    /// Appends the welcome, if it was not told yet, and answers to pings.
+    pub(crate) fn write_control(&mut self, now: Micros, tick: Tick, tick_time: Micros, out: &mut Vec<u8>) {
+        if let Some(welcome) = self.welcome.take() {
+            welcome.encode(out);
+        }
+        for (ping, received) in self.pings.drain(..) {
+            let server_sent = now.max(received);
+            let pong = Pong {
+                client_time: ping.client_time,
+                server_received: received,
+                server_sent,
+                tick,
+                tick_time,
+            };
+            pong.encode(out);
+        }
+    }
+
+    /// What to tell the peer about its inputs.
+    pub(crate) fn feedback(&self) -> Option<Feedback> {
+        let (newest_input, margin_ticks) = self.player.as_ref()?.inputs.newest()?;
+        Some(Feedback { newest_input, margin_ticks })
+    }
+
+    pub(crate) fn input_counters(&self) -> InputCounters {
+        self.player.as_ref().map_or_else(InputCounters::default, |player| player.inputs.counters)
+    }
+}

@@ -1,0 +1,321 @@
+//! From what a peer knows to the snapshot frames that it is sent, and from its acks back to what it knows.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use tickwire_protocol::ack::{Ack, Sequence};
+use tickwire_protocol::frame::{FrameType, write_frame_with};
+use tickwire_protocol::handshake::StreamKind;
+use tickwire_protocol::history::{History, Published};
+use tickwire_protocol::limits::{
+    BODY_BYTES_MAX, DATAGRAM_BYTES_MAX, DATAGRAMS_IN_FLIGHT_MAX, FRAME_BYTES_MAX,
+};
+use tickwire_protocol::snapshot::{
+    BodyPlan, Codec, EncodedBody, Feedback, Leave, SectionPlan, SnapshotHeader, Written,
+};
+use tickwire_protocol::{EntityId, Misbehavior, Tick};
+
+use super::cue_log::CueLog;
+use super::knowledge::{Knowledge, SentRow, Viewer};
+
+/// Bytes of own rows in a frame on an ordered stream; what does not fit follows in the next snapshot.
+const OWN_BYTES_MAX: usize = FRAME_BYTES_MAX - BODY_BYTES_MAX - 64;
+
+/// Bytes of own rows in a datagram: half, so that others come through as well.
+const OWN_DATAGRAM_BYTES_MAX: usize = DATAGRAM_BYTES_MAX / 2;
+
+/// Bytes around a datagram's body that are not own rows: frame header, tick, sequence, feedback.
+const DATAGRAM_HEADER_BYTES_MAX: usize = 16;
+
+/// Ticks without a snapshot after which a short tick could be taken for another: it is then sent whole.
+const FULL_TICK_GAP: i32 = 1 << 14;
+
+/// Datagrams of one snapshot. A world that needs more comes over several snapshots.
+const DATAGRAMS_PER_SNAPSHOT_MAX: usize = 32;
+
+/// What a snapshot is made from: shared by all peers of a room.
+pub(crate) struct Source<'a> {
+    pub(crate) codec: &'a Codec,
+    pub(crate) history: &'a History,
+    pub(crate) cues: &'a CueLog,
+    pub(crate) payload_of: &'a dyn Fn(EntityId) -> Option<Bytes>,
+}
+
+/// What a peer's replica holds, and what is on its way.
+#[derive(Debug)]
+pub(crate) struct Replicator {
+    stream: StreamKind,
+    viewer: Viewer,
+    view: Knowledge,
+    own: Knowledge,
+    sequence: Sequence,
+    newest_acked: Option<Sequence>,
+    /// Sent datagrams that may still be acked, oldest first.
+    in_flight: VecDeque<InFlight>,
+    /// Index in the room's log of the first cue that the peer may not have.
+    next_cue: u64,
+    last_sent: Option<Tick>,
+    view_plan: BodyPlan,
+    own_plan: SectionPlan,
+}
+
+/// What a datagram carried.
+#[derive(Debug, Default)]
+struct InFlight {
+    sequence: Sequence,
+    tick: Tick,
+    view: Vec<SentRow>,
+    own: Vec<SentRow>,
+    view_leaves: Vec<Leave>,
+    own_leaves: Vec<Leave>,
+    /// First and one past the last cue.
+    cues: (u64, u64),
+}
+
+impl Replicator {
+    pub(crate) fn new(stream: StreamKind, viewer: Viewer, next_cue: u64) -> Self {
+        Self {
+            stream,
+            viewer,
+            view: Knowledge::of_view(),
+            own: Knowledge::of_own_rows(),
+            sequence: Sequence(0),
+            newest_acked: None,
+            in_flight: VecDeque::new(),
+            next_cue,
+            last_sent: None,
+            view_plan: BodyPlan::default(),
+            own_plan: SectionPlan::default(),
+        }
+    }
+
+    /// Frames sent and not yet acked.
+    pub(crate) fn frames_in_flight(&self) -> usize {
+        let oldest = self.newest_acked.map_or(0, |acked| self.sequence.since(acked) - 1);
+        usize::try_from(oldest).unwrap_or(0)
+    }
+
+    /// The client has applied these frames.
+    pub(crate) fn handle_ack(&mut self, ack: &Ack) -> Result<(), Misbehavior> {
+        if !self.sequence.is_newer_than(ack.newest) {
+            return Err(Misbehavior::FutureAck(ack.newest.0));
+        }
+        if self.newest_acked.is_none_or(|acked| ack.newest.is_newer_than(acked)) {
+            self.newest_acked = Some(ack.newest);
+        }
+        if self.stream == StreamKind::Ordered {
+            return Ok(());
+        }
+        for sequence in ack.acked() {
+            let Ok(place) = self.in_flight.binary_search_by_key(&0, |sent| sent.sequence.since(sequence))
+            else {
+                continue;
+            };
+            let Some(sent) = self.in_flight.remove(place) else { continue };
+            sent.view.iter().for_each(|row| self.view.acked(sent.tick, *row));
+            sent.own.iter().for_each(|row| self.own.acked(sent.tick, *row));
+            sent.view_leaves.iter().for_each(|leave| self.view.leave_acked(sent.tick, *leave));
+            sent.own_leaves.iter().for_each(|leave| self.own.leave_acked(sent.tick, *leave));
+            if sent.cues.0 <= self.next_cue {
+                self.next_cue = self.next_cue.max(sent.cues.1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the newest tick to `out` as one SNAPSHOT frame, for a stream that keeps order and loses nothing:
+    /// whatever is written is known when the next frame is decoded.
+    pub(crate) fn write_ordered(
+        &mut self,
+        source: &Source<'_>,
+        bodies: &mut BodyCache,
+        feedback: Option<Feedback>,
+        with_digest: bool,
+        out: &mut Vec<u8>,
+    ) {
+        let Some(newest) = source.history.newest() else { return };
+        self.plan(source);
+        let mut body = bodies.encode(source, &self.view_plan);
+        if body.written.rows < self.view_plan.section.rows.len() {
+            // Not all fits. What has waited longest goes now, in the order of the wire.
+            let rows = &mut self.view_plan.section.rows;
+            self.view.sort_by_age(newest, rows);
+            rows.truncate(body.written.rows.max(1));
+            rows.sort_by_key(|row| (row.kind, row.row));
+            body = bodies.encode(source, &self.view_plan);
+        }
+        let header = self.header(newest.tick(), feedback);
+        self.sequence = self.sequence.next();
+        self.next_cue = self.next_cue.max(source.cues.first_index()) + body.cues as u64;
+        let Self { view, own, view_plan, own_plan, .. } = self;
+        know(view, source.history, &view_plan.section, body.written);
+        write_frame_with(out, FrameType::Snapshot, |out| {
+            let mut digest = |own_written| {
+                know(own, source.history, own_plan, own_written);
+                view.digest().wrapping_add(own.digest())
+            };
+            let asked: Option<&mut dyn FnMut(Written) -> u64> =
+                if with_digest { Some(&mut digest) } else { None };
+            let written = source.codec.write_snapshot(
+                &header,
+                source.history,
+                own_plan,
+                OWN_BYTES_MAX,
+                asked,
+                body,
+                out,
+            );
+            if !with_digest {
+                know(own, source.history, own_plan, written);
+            }
+        });
+    }
+
+    /// Hands the newest tick to `send` as independent SNAPSHOT frames, each fit for a datagram. What they carry is
+    /// known when their acks come.
+    pub(crate) fn write_datagrams(
+        &mut self,
+        source: &Source<'_>,
+        feedback: Option<Feedback>,
+        mut send: impl FnMut(&[u8]),
+    ) {
+        let Some(newest) = source.history.newest() else { return };
+        self.plan(source);
+        let mut body = EncodedBody::default();
+        let mut frame = Vec::with_capacity(DATAGRAM_BYTES_MAX);
+        for part in 0..DATAGRAMS_PER_SNAPSHOT_MAX {
+            if part > 0 && self.own_plan.is_empty() && self.view_plan.section.is_empty() {
+                break;
+            }
+            let mut sent = self.start_flight(newest.tick());
+            let header = self.header(newest.tick(), feedback);
+            let own_bytes = if self.own_plan.is_empty() { 0 } else { OWN_DATAGRAM_BYTES_MAX };
+            let body_bytes = DATAGRAM_BYTES_MAX - DATAGRAM_HEADER_BYTES_MAX - own_bytes;
+            source.codec.write_body(
+                source.history,
+                &self.view_plan,
+                source.payload_of,
+                body_bytes,
+                &mut body,
+            );
+            frame.clear();
+            let mut own_written = Written::default();
+            write_frame_with(&mut frame, FrameType::Snapshot, |out| {
+                own_written = source.codec.write_snapshot(
+                    &header,
+                    source.history,
+                    &self.own_plan,
+                    own_bytes,
+                    None,
+                    &body,
+                    out,
+                );
+            });
+            sent.cues.1 = sent.cues.0 + body.cues as u64;
+            note(
+                &mut self.view,
+                newest,
+                &mut self.view_plan.section,
+                body.written,
+                &mut sent.view,
+                &mut sent.view_leaves,
+            );
+            note(&mut self.own, newest, &mut self.own_plan, own_written, &mut sent.own, &mut sent.own_leaves);
+            self.view_plan.cues.clear();
+            self.in_flight.push_back(sent);
+            self.sequence = self.sequence.next();
+            send(&frame);
+            if body.written == Written::default() && own_written == Written::default() {
+                break;
+            }
+        }
+    }
+
+    fn plan(&mut self, source: &Source<'_>) {
+        self.view.plan(source.history, self.viewer, &mut self.view_plan.section);
+        self.own.plan(source.history, self.viewer, &mut self.own_plan);
+        self.view_plan.cues.clear();
+        self.view_plan.cues.extend(source.cues.since(self.next_cue));
+    }
+
+    fn header(&mut self, tick: Tick, feedback: Option<Feedback>) -> SnapshotHeader {
+        let gap = self.last_sent.map(|last| tick.since(last));
+        self.last_sent = Some(tick);
+        // Until something is acked, every datagram may be the first that arrives.
+        let may_be_first = self.stream == StreamKind::Datagram && self.newest_acked.is_none();
+        SnapshotHeader {
+            tick,
+            has_full_tick: may_be_first || gap.is_none_or(|gap| gap > FULL_TICK_GAP),
+            sequence: (self.stream == StreamKind::Datagram).then_some(self.sequence),
+            feedback,
+        }
+    }
+
+    /// A record of the next datagram; the oldest is given up for lost when there are too many.
+    fn start_flight(&mut self, tick: Tick) -> InFlight {
+        let is_full = self.in_flight.len() >= DATAGRAMS_IN_FLIGHT_MAX;
+        let mut sent =
+            if is_full { self.in_flight.pop_front().unwrap_or_default() } else { InFlight::default() };
+        sent.view.clear();
+        sent.own.clear();
+        sent.view_leaves.clear();
+        sent.own_leaves.clear();
+        InFlight { sequence: self.sequence, tick, cues: (self.next_cue, self.next_cue), ..sent }
+    }
+}
+
+/// On an ordered stream: what is written is known.
+fn know(knowledge: &mut Knowledge, history: &History, plan: &SectionPlan, written: Written) {
+    let Some(newest) = history.newest() else { return };
+    for leave in &plan.leaves[..written.leaves] {
+        knowledge.leave_acked(newest.tick(), *leave);
+    }
+    for row in &plan.rows[..written.rows] {
+        let sent = knowledge.sent(newest, row);
+        knowledge.acked(newest.tick(), sent);
+    }
+}
+
+/// On datagrams: what is written is noted, to be known when its ack comes, and taken off the plan.
+fn note(
+    knowledge: &mut Knowledge,
+    newest: &Published,
+    plan: &mut SectionPlan,
+    written: Written,
+    rows: &mut Vec<SentRow>,
+    leaves: &mut Vec<Leave>,
+) {
+    leaves.extend(&plan.leaves[..written.leaves]);
+    rows.extend(plan.rows[..written.rows].iter().map(|row| knowledge.sent(newest, row)));
+    plan.drain(written);
+}
+
+/// Bodies encoded for the newest tick, by plan: peers that need the same get the same bytes.
+#[derive(Debug, Default)]
+pub(crate) struct BodyCache {
+    entries: Vec<(BodyPlan, EncodedBody)>,
+    used: usize,
+}
+
+impl BodyCache {
+    /// Forgets all bodies, for a new tick; keeps their memory.
+    pub(crate) fn clear(&mut self) {
+        self.used = 0;
+    }
+
+    /// The body of this plan, encoded unless an equal one was since the last clear.
+    fn encode(&mut self, source: &Source<'_>, plan: &BodyPlan) -> &EncodedBody {
+        let found = self.entries[..self.used].iter().position(|(cached, _)| cached == plan);
+        let place = found.unwrap_or_else(|| {
+            if self.used == self.entries.len() {
+                self.entries.push(Default::default());
+            }
+            let (cached, body) = &mut self.entries[self.used];
+            cached.clone_from(plan);
+            source.codec.write_body(source.history, plan, source.payload_of, BODY_BYTES_MAX, body);
+            self.used += 1;
+            self.used - 1
+        });
+        &self.entries[place].1
+    }
+}

@@ -1,0 +1,415 @@
+//! One match: the only owner of its world, its history and its peers.
+//!
+//! ```text
+//!  handle_message ──> input queues ──┐ drained at the tick, never between
+//!                                    v
+//!  advance(now) ──> world.step ──> history.publish ──> cue log        as many steps as are due
+//!  poll_transmit(now, peer) ──> the newest tick, encoded now          if a snapshot is due to the peer
+//! ```
+//!
+//! Pure: time and bytes are handed in. A peer that breaks the protocol is dropped by [`Room::handle_message`]'s
+//! error; nobody else notices.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tickwire_protocol::handshake::{
+    ClientLimits, Features, PackedSchema, RejectReason, Role, StreamKind, Timing, Welcome,
+};
+use tickwire_protocol::history::History;
+use tickwire_protocol::input::InputFrame;
+use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX};
+use tickwire_protocol::snapshot::{Codec, Coder};
+use tickwire_protocol::{
+    EntityId, Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tables, Tick, TickRate,
+};
+use tickwire_sim::{PlayerInputs, Simulation, World, WorldConfig};
+
+use super::cue_log::CueLog;
+use super::input_queue::{InputCounters, InputQueue};
+use super::knowledge::Viewer;
+use super::peer::{Inbox, Peer, Player};
+use super::replicator::{BodyCache, Replicator, Source};
+use super::schedule::{Due, Schedule};
+
+/// How a room runs. Every client is told what concerns it in its welcome.
+#[derive(Clone, Debug)]
+pub struct RoomConfig {
+    /// Steps of the simulation.
+    pub tick_rate: TickRate,
+    /// Snapshots a second to each peer, 1 to the tick rate.
+    pub snapshot_hz: u32,
+    /// Players that the room takes; spectators are not counted.
+    pub players_max: u32,
+    /// Whether rows are sent as differences. Without, every row travels whole in every snapshot: for debugging.
+    pub delta: bool,
+    /// How far behind the newest state clients show others to begin with.
+    pub interpolation_delay: Micros,
+    /// How often clients ping.
+    pub ping_interval: Micros,
+    /// How long nothing may be heard of a peer.
+    pub silence_timeout: Micros,
+    /// How far apart the digests of a peer's state are; 0 for none.
+    pub digest_interval: Micros,
+    /// The number of the first step.
+    pub first_tick: Tick,
+}
+
+impl RoomConfig {
+    /// The defaults at these rates: two snapshots and a half of interpolation delay, a ping and a digest a second,
+    /// a peer gone after five seconds of silence.
+    pub fn new(tick_rate: TickRate, snapshot_hz: u32) -> Self {
+        let snapshot_hz = snapshot_hz.clamp(1, tick_rate.hz());
+        Self {
+            tick_rate,
+            snapshot_hz,
+            players_max: 64,
+            delta: true,
+            interpolation_delay: Micros(2_500_000 / u64::from(snapshot_hz)),
+            ping_interval: Micros::from_secs(1),
+            silence_timeout: Micros::from_secs(5),
+            digest_interval: Micros::from_secs(1),
+            first_tick: Tick(1),
+        }
+    }
+}
+
+/// Who a room is, beside its configuration.
+#[derive(Clone, Debug)]
+pub struct RoomIdentity {
+    /// Its number.
+    pub id: RoomId,
+    /// Its name, at most 64 bytes.
+    pub name: String,
+    /// Where its chance comes from.
+    pub seed: u64,
+}
+
+/// A connection that wants in.
+#[derive(Clone, Copy, Debug)]
+pub struct Join {
+    /// Its session.
+    pub session: SessionId,
+    /// As what.
+    pub role: Role,
+    /// What carries its frames.
+    pub stream: StreamKind,
+    /// Whether it wants to be sent the schema.
+    pub wants_schema: bool,
+}
+
+/// What [`Room::advance`] did.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct StepReport {
+    /// Steps made, and steps given up because too many were due.
+    pub due: Due,
+    /// Whether a snapshot fell due.
+    pub snapshot_due: bool,
+}
+
+/// Something that the owner of the connections has to act on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RoomEvent {
+    /// The room has dropped this peer: its connection is to be closed with the fault's code and reason.
+    PeerDropped {
+        /// Which.
+        peer: PeerId,
+        /// Why.
+        fault: PeerFault,
+    },
+}
+
+/// One match.
+pub struct Room {
+    identity: RoomIdentity,
+    config: RoomConfig,
+    schema: Arc<Schema>,
+    packed_schema: Option<PackedSchema>,
+    world: World,
+    history: History,
+    codec: Codec,
+    cues: CueLog,
+    schedule: Schedule,
+    steps: u64,
+    peers: BTreeMap<PeerId, Peer>,
+    players: u32,
+    next_id: u32,
+    inputs: PlayerInputs,
+    /// Players whose peers went since the last step.
+    left: Vec<PlayerId>,
+    events: Vec<RoomEvent>,
+    bodies: BodyCache,
+    input_frame: InputFrame,
+    message: Vec<u8>,
+}
+
+impl Room {
+    /// Opens a room and makes its first step at once.
+    pub fn new(
+        identity: RoomIdentity,
+        config: RoomConfig,
+        simulation: Box<dyn Simulation>,
+        now: Micros,
+    ) -> Self {
+        let schema = simulation.schema().clone();
+        let (tick_rate, first_tick) = (config.tick_rate, config.first_tick);
+        let world = World::new(simulation, WorldConfig { seed: identity.seed, tick_rate, first_tick });
+        let mut room = Self {
+            identity,
+            world,
+            history: History::new(schema.clone(), tick_rate),
+            codec: Codec::new(schema.clone(), tick_rate),
+            cues: CueLog::new(tick_rate),
+            schedule: Schedule::new(tick_rate, now),
+            inputs: PlayerInputs::new(schema.clone()),
+            schema,
+            config,
+            packed_schema: None,
+            steps: 0,
+            peers: BTreeMap::new(),
+            players: 0,
+            next_id: 1,
+            left: Vec::new(),
+            events: Vec::new(),
+            bodies: BodyCache::default(),
+            input_frame: InputFrame::new(),
+            message: Vec::new(),
+        };
+        room.advance(now);
+        room
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> &RoomIdentity {
+        &self.identity
+    }
+
+    /// How it runs.
+    pub fn config(&self) -> &RoomConfig {
+        &self.config
+    }
+
+    /// The newest tick that was stepped.
+    pub fn tick(&self) -> Tick {
+        self.world.tick()
+    }
+
+    /// The world's rows after the newest step, as simulated.
+    pub fn tables(&self) -> &Tables {
+        self.world.tables()
+    }
+
+    /// What was published lately.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Peers, spectators among them.
+    pub fn peer_count(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Players.
+    pub fn player_count(&self) -> u32 {
+        self.players
+    }
+
+    /// What became of a peer's inputs.
+    pub fn input_counters(&self, peer: PeerId) -> Option<InputCounters> {
+        Some(self.peers.get(&peer)?.input_counters())
+    }
+
+    /// Snapshot frames that a peer was sent and has not acked.
+    pub fn frames_in_flight(&self, peer: PeerId) -> Option<usize> {
+        Some(self.peers.get(&peer)?.replicator.frames_in_flight())
+    }
+
+    /// Lets a connection in; its welcome comes with its first transmission.
+    pub fn join(&mut self, now: Micros, join: Join) -> Result<PeerId, RejectReason> {
+        let is_player = join.role == Role::Player;
+        if is_player && self.players >= self.config.players_max {
+            return Err(RejectReason::RoomFull { players: self.players, max: self.config.players_max });
+        }
+        let id = self.next_id;
+        self.next_id = self.next_id.wrapping_add(1);
+        let player = is_player.then(|| {
+            self.players += 1;
+            Player { id: PlayerId(id), inputs: InputQueue::new(self.schema.input()), is_announced: false }
+        });
+        let viewer = Viewer { player: player.as_ref().map(|player| player.id), delta: self.config.delta };
+        let replicator = Replicator::new(join.stream, viewer, self.cues.next_index());
+        let mut peer = Peer::new(join.stream, player, replicator, now);
+        peer.welcome = Some(Box::new(self.welcome(join, PeerId(id))));
+        self.peers.insert(PeerId(id), peer);
+        Ok(PeerId(id))
+    }
+
+    /// A connection has ended. Its player's entity is the simulation's to take away.
+    pub fn leave(&mut self, peer: PeerId) {
+        let Some(peer) = self.peers.remove(&peer) else { return };
+        if let Some(player) = peer.player {
+            self.players -= 1;
+            if player.is_announced {
+                self.left.push(player.id);
+            }
+        }
+    }
+
+    /// Takes in one transport message of a peer, stamped with its arrival. After an error the peer has left; its
+    /// connection is to be closed with the fault's code and reason.
+    pub fn handle_message(&mut self, now: Micros, id: PeerId, message: Bytes) -> Result<(), PeerFault> {
+        let next_tick = self.world.tick() + 1;
+        let inbox = Inbox { now, input_kind: self.schema.input(), next_tick };
+        let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
+        let result = peer.handle_message(inbox, message, &mut self.input_frame);
+        if result.is_err() {
+            self.leave(id);
+        }
+        result
+    }
+
+    /// When the next step is due.
+    pub fn poll_timeout(&self) -> Micros {
+        self.schedule.next_due()
+    }
+
+    /// Makes the steps that are due, at most a few at once. Early or repeated calls do nothing.
+    ///
+    /// # Panics
+    /// If the simulation does. The room is of no use afterwards.
+    pub fn advance(&mut self, now: Micros) -> StepReport {
+        let due = self.schedule.take_due(now);
+        let mut snapshot_due = false;
+        for _ in 0..due.steps {
+            self.step();
+            snapshot_due |= self.is_snapshot_step();
+        }
+        if snapshot_due {
+            self.bodies.clear();
+            self.peers.values_mut().for_each(|peer| peer.is_due = true);
+        }
+        if due.steps > 0 {
+            self.drop_silent_peers(now);
+        }
+        StepReport { due, snapshot_due }
+    }
+
+    /// Whether a peer has something to be sent: then [`Room::poll_transmit`] is worth its call.
+    pub fn has_transmit(&self, peer: PeerId) -> bool {
+        self.peers.get(&peer).is_some_and(Peer::has_transmit)
+    }
+
+    /// Hands what is due to a peer to `send`: one transport message on an ordered stream, or datagrams. State is
+    /// encoded here and now, so it is the newest; a peer that is not polled for a while skips what was between.
+    pub fn poll_transmit(&mut self, now: Micros, id: PeerId, mut send: impl FnMut(&[u8])) {
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.has_transmit()) else { return };
+        self.message.clear();
+        peer.write_control(now, self.world.tick(), self.schedule.last_due(), &mut self.message);
+        let world = &self.world;
+        let payload_of = |entity: EntityId| world.payload(entity).cloned();
+        let source =
+            Source { codec: &self.codec, history: &self.history, cues: &self.cues, payload_of: &payload_of };
+        let feedback = peer.feedback();
+        let is_due = core::mem::take(&mut peer.is_due);
+        match peer.stream {
+            StreamKind::Ordered if is_due => {
+                let interval = self.config.digest_interval;
+                let with_digest = interval > Micros::ZERO && now >= peer.next_digest;
+                if with_digest {
+                    peer.next_digest = now + interval;
+                }
+                peer.replicator.write_ordered(
+                    &source,
+                    &mut self.bodies,
+                    feedback,
+                    with_digest,
+                    &mut self.message,
+                );
+            }
+            StreamKind::Datagram if is_due => {
+                if !self.message.is_empty() {
+                    send(&self.message);
+                    self.message.clear();
+                }
+                peer.replicator.write_datagrams(&source, feedback, &mut send);
+            }
+            StreamKind::Ordered | StreamKind::Datagram => {}
+        }
+        if !self.message.is_empty() {
+            send(&self.message);
+        }
+    }
+
+    /// What the owner of the connections has to act on.
+    pub fn poll_event(&mut self) -> Option<RoomEvent> {
+        self.events.pop()
+    }
+
+    fn step(&mut self) {
+        let tick = self.world.tick() + 1;
+        self.inputs.clear();
+        self.left.drain(..).for_each(|player| self.inputs.leave(player));
+        for player in self.peers.values_mut().filter_map(|peer| peer.player.as_mut()) {
+            let is_new = !core::mem::replace(&mut player.is_announced, true);
+            let mut row = if is_new { self.inputs.join(player.id) } else { self.inputs.insert(player.id) };
+            row.copy_from(player.inputs.take(tick));
+        }
+        self.world.step(&self.inputs);
+        self.history.publish(tick, self.world.tables());
+        self.cues.extend(tick, self.world.cues());
+        self.peers.values_mut().for_each(Peer::handle_step);
+        self.steps += 1;
+    }
+
+    /// Snapshots are spread evenly over the steps, whether or not the rates divide.
+    fn is_snapshot_step(&self) -> bool {
+        let (hz, tick_hz) = (u64::from(self.config.snapshot_hz), u64::from(self.config.tick_rate.hz()));
+        self.steps * hz / tick_hz != (self.steps - 1) * hz / tick_hz
+    }
+
+    fn drop_silent_peers(&mut self, now: Micros) {
+        let timeout = self.config.silence_timeout;
+        let is_silent = |peer: &Peer| now.saturating_since(peer.last_heard) > timeout;
+        while let Some((&peer, _)) = self.peers.iter().find(|(_, peer)| is_silent(peer)) {
+            self.leave(peer);
+            self.events.push(RoomEvent::PeerDropped { peer, fault: PeerFault::Silent });
+        }
+    }
+
+    fn welcome(&mut self, join: Join, peer: PeerId) -> Welcome {
+        let config = &self.config;
+        let schema = join
+            .wants_schema
+            .then(|| self.packed_schema.get_or_insert_with(|| PackedSchema::new(&self.schema)).clone());
+        Welcome {
+            session: join.session,
+            peer,
+            player: (join.role == Role::Player).then_some(PlayerId(peer.0)),
+            room: self.identity.id,
+            room_name: self.identity.name.clone(),
+            room_seed: self.identity.seed,
+            tick: self.world.tick(),
+            tick_time: self.schedule.last_due(),
+            timing: Timing {
+                tick_rate: config.tick_rate,
+                snapshot_hz: config.snapshot_hz,
+                interpolation_delay: config.interpolation_delay,
+                ping_interval: config.ping_interval,
+                silence_timeout: config.silence_timeout,
+                digest_interval: config.digest_interval,
+            },
+            limits: ClientLimits {
+                message_bytes_max: CLIENT_MESSAGE_BYTES_MAX as u32,
+                inputs_per_frame_max: INPUTS_PER_FRAME_MAX as u32,
+                input_ahead_ticks_max: INPUT_AHEAD_TICKS_MAX,
+            },
+            coder: Coder::Fast.wire(),
+            prior_hash: 0,
+            features: Features::NONE,
+            server_build: env!("CARGO_PKG_VERSION").to_owned(),
+            schema,
+            extensions: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Tickwire's server.
+//!
+//! [`core`] is pure: a [`core::Room`] owns an authoritative world, its published history and its peers, and is told
+//! the time. `net` (feature `net`) serves rooms over WebSocket on tokio.
+
+pub mod core;
+#[cfg(feature = "net")]
+pub mod net;
