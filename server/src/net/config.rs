@@ -1,0 +1,85 @@
+//! What a server is told at its start.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tickwire_protocol::Schema;
+use tickwire_sim::Simulation;
+
+use crate::core::{DirectoryConfig, RoomConfig, RoomIdentity};
+
+/// Everything that can be set about a server.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Where it listens; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// How its rooms run.
+    pub room: RoomConfig,
+    /// How many players there may be.
+    pub directory: DirectoryConfig,
+    /// Where the rooms' chance comes from; a room's seed is a function of this and its number.
+    pub seed: u64,
+    /// Connections at once, players or not: bounds what strangers can make the server hold.
+    pub connections_max: usize,
+    /// How long a connection may take from its first byte to a whole hello.
+    pub handshake_timeout: Duration,
+    /// How long a write may stall before the connection is given up.
+    pub write_timeout: Duration,
+    /// How long a room lives without anyone in it.
+    pub room_lifetime: Duration,
+}
+
+impl ServerConfig {
+    /// A server on this address with these rooms; 10,000 connections and players, 5 s for a handshake, 10 s for a
+    /// stalled write, 30 s for an empty room.
+    pub fn new(listen: SocketAddr, room: RoomConfig) -> Self {
+        let room_players_max = room.players_max;
+        Self {
+            listen,
+            room,
+            directory: DirectoryConfig { players_max: 10_000, room_players_max, room_spectators_max: 64 },
+            seed: 0,
+            connections_max: 10_000,
+            handshake_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(10),
+            room_lifetime: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Makes the simulation of a new room.
+type MakeSimulation = dyn Fn(&RoomIdentity) -> Box<dyn Simulation> + Send + Sync;
+
+/// The game that a server serves.
+#[derive(Clone)]
+pub struct Game {
+    schema: Arc<Schema>,
+    make: Arc<MakeSimulation>,
+}
+
+impl Game {
+    /// A game whose rooms run what `make` makes, all of this schema.
+    pub fn new(
+        schema: Arc<Schema>,
+        make: impl Fn(&RoomIdentity) -> Box<dyn Simulation> + Send + Sync + 'static,
+    ) -> Self {
+        Self { schema, make: Arc::new(make) }
+    }
+
+    /// The schema that clients must have.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// The simulation of a new room.
+    pub fn simulation(&self, room: &RoomIdentity) -> Box<dyn Simulation> {
+        (self.make)(room)
+    }
+}
+
+impl core::fmt::Debug for Game {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Game").field("schema", &self.schema.name()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,200 @@
+//! The example game: players in a walled square who run, sprint, jump and bump into each other.
+//!
+//! Its numbers are those under which the engine's figures are measured. Who is hit hard loses health to the one who
+//! ran more; who has none left is back, unhurt, in another place, and the runner scores.
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `schema` | the columns of players, cues and inputs |
+//! | `level` | floor, walls, blocks: static, and what they stop |
+//! | `movement` | one player's way through the level |
+//! | `contact` | what two players do to each other |
+//! | `state` | a player, and its row |
+
+mod contact;
+mod level;
+mod movement;
+mod schema;
+mod state;
+
+use std::sync::Arc;
+
+use glam::{Vec3, Vec3Swizzles};
+use tickwire_protocol::{PlayerId, Schema, Tables};
+
+use self::contact::{Contacts, Impact};
+use self::state::Player;
+use crate::context::StepContext;
+use crate::simulation::Simulation;
+
+pub use level::{Block, HALF_SIDE_MAX, Level};
+pub use movement::{
+    AIR_ACCELERATION, FRICTION, GRAVITY, GROUND_ACCELERATION, JUMP_SPEED, SPEED_MAX, STAMINA_MAX, directions,
+};
+pub use schema::{BUMPED, JUMPED, LANDED, PITCH_MAX, PLAYER, cue, input, player, schema};
+pub use state::{Action, HEALTH_MAX};
+
+/// Radius of a player's capsule, metres.
+pub const RADIUS: f32 = 0.4;
+/// Height of a player's capsule, metres.
+pub const HEIGHT: f32 = 1.8;
+
+/// Softer landings and bumps make no cue, m/s.
+const CUE_SPEED_MIN: f32 = 3.0;
+/// Softer bumps do not hurt, m/s.
+const HURT_SPEED_MIN: f32 = 6.0;
+/// Health lost per m/s above that.
+const HURT_PER_SPEED: f32 = 8.0;
+/// How long a hard bump stuns, seconds.
+const STUN_SECONDS: f32 = 0.5;
+/// Slower players are seen to stand, m/s.
+const RUN_SPEED_MIN: f32 = 0.5;
+/// How far from all others a player should come into the arena, metres.
+const SPAWN_DISTANCE: f32 = 3.0;
+/// Places to look at for that.
+const SPAWN_TRIES: usize = 8;
+
+/// The example game.
+#[derive(Clone, Debug)]
+pub struct Arena {
+    level: Arc<Level>,
+    /// In ascending id.
+    players: Vec<Player>,
+    contacts: Contacts,
+}
+
+impl Arena {
+    /// An empty arena on this level.
+    pub fn new(level: impl Into<Arc<Level>>) -> Self {
+        Self { level: level.into(), players: Vec::new(), contacts: Contacts::default() }
+    }
+
+    /// The level.
+    pub fn level(&self) -> &Arc<Level> {
+        &self.level
+    }
+
+    fn join(&mut self, owner: PlayerId, ctx: &mut StepContext<'_>) {
+        let id = ctx.spawn(PLAYER);
+        let place = self.vacant_place(ctx.random(id));
+        let index = self.players.partition_point(|player| player.id < id);
+        self.players.insert(index, Player::new(id, owner, place));
+    }
+
+    /// Of a few places, the first with nobody near, or the one where the nearest is farthest.
+    fn vacant_place(&self, mut random: crate::Random) -> Vec3 {
+        let mut best = (f32::NEG_INFINITY, Vec3::ZERO);
+        for _ in 0..SPAWN_TRIES {
+            let place = self.level.random_place(&mut random);
+            let distances = self.players.iter().map(|player| player.position.distance_squared(place));
+            let nearest = distances.fold(f32::INFINITY, f32::min);
+            if nearest > best.0 {
+                best = (nearest, place);
+            }
+            if nearest >= SPAWN_DISTANCE * SPAWN_DISTANCE {
+                break;
+            }
+        }
+        best.1
+    }
+
+    fn move_players(&mut self, ctx: &mut StepContext<'_>) {
+        let (tick, dt) = (ctx.tick(), ctx.dt());
+        for player in &mut self.players {
+            let input = player.owner.and_then(|owner| ctx.input(owner));
+            let moved = movement::advance(player, input, &self.level, tick, dt);
+            if moved.has_jumped {
+                ctx.cue(JUMPED, Some(player.id));
+            }
+            if let Some(speed) = moved.landing.filter(|&speed| speed >= CUE_SPEED_MIN) {
+                ctx.cue(LANDED, Some(player.id)).set_scalar(cue::SPEED, speed);
+            }
+        }
+    }
+
+    fn bump_players(&mut self, ctx: &mut StepContext<'_>) {
+        let stun_ticks = (STUN_SECONDS * ctx.tick_rate().hz() as f32).ceil() as u32;
+        let Self { level, players, contacts } = self;
+        for &Impact { runner, other, speed } in contacts.resolve(players, level) {
+            let [source, target] = [runner, other].map(|place| players[place].id);
+            if speed >= CUE_SPEED_MIN {
+                ctx.cue(BUMPED, Some(source))
+                    .set_scalar(cue::SPEED, speed)
+                    .set_entity(cue::OTHER, Some(target));
+            }
+            if speed >= HURT_SPEED_MIN {
+                let victim = &mut players[other];
+                let health = victim.health;
+                victim.health -= 1 + ((speed - HURT_SPEED_MIN) * HURT_PER_SPEED) as i32;
+                victim.stunned_ticks = stun_ticks;
+                if health > 0 && victim.health <= 0 {
+                    players[runner].score += 1;
+                }
+            }
+        }
+    }
+
+    fn revive_players(&mut self, ctx: &StepContext<'_>) {
+        for index in 0..self.players.len() {
+            if self.players[index].health <= 0 {
+                let place = self.vacant_place(ctx.random(self.players[index].id));
+                let player = &mut self.players[index];
+                player.position = place;
+                player.velocity = Vec3::ZERO;
+                player.health = HEALTH_MAX;
+                player.stamina = STAMINA_MAX;
+                player.stunned_ticks = 0;
+                player.has_teleported = true;
+            }
+        }
+    }
+
+    fn act(&mut self) {
+        for player in &mut self.players {
+            player.action = if player.stunned_ticks > 0 {
+                Action::Stunned
+            } else if player.velocity.y > 0.0 {
+                Action::Jump
+            } else if !self.level.supports(player.position) {
+                Action::Fall
+            } else if player.velocity.xz().length() >= RUN_SPEED_MIN {
+                Action::Run
+            } else {
+                Action::Idle
+            };
+        }
+    }
+}
+
+/// An arena for 16 players, 40 x 40 m.
+impl Default for Arena {
+    fn default() -> Self {
+        Self::new(Level::default())
+    }
+}
+
+impl Simulation for Arena {
+    fn schema(&self) -> &Arc<Schema> {
+        schema()
+    }
+
+    fn step(&mut self, ctx: &mut StepContext<'_>) {
+        self.players.retain(|player| player.owner.is_none_or(|owner| !ctx.left().contains(&owner)));
+        for &player in ctx.joined() {
+            self.join(player, ctx);
+        }
+        self.move_players(ctx);
+        self.bump_players(ctx);
+        self.revive_players(ctx);
+        self.act();
+    }
+
+    fn save(&self, out: &mut Tables) {
+        self.players.iter().for_each(|player| player.write(out));
+    }
+
+    fn load(&mut self, tables: &Tables) {
+        self.players.clear();
+        self.players.extend(tables.rows(PLAYER).map(|(head, row)| Player::read(head, row)));
+    }
+}

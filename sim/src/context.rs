@@ -1,0 +1,112 @@
+//! What a step sees of the world around the game, and what it can ask of it.
+
+use bytes::Bytes;
+use tickwire_protocol::{CueId, EntityId, KindId, PlayerId, RowMut, RowRef, Schema, Tick, TickRate};
+
+use crate::cues::Cues;
+use crate::entities::Entities;
+use crate::inputs::PlayerInputs;
+use crate::random::Random;
+
+/// The one argument of a step: time, inputs and chance to read, entities and cues to make.
+#[derive(Debug)]
+pub struct StepContext<'a> {
+    pub(crate) tick: Tick,
+    pub(crate) tick_rate: TickRate,
+    pub(crate) seed: u64,
+    pub(crate) schema: &'a Schema,
+    pub(crate) inputs: &'a PlayerInputs,
+    pub(crate) entities: &'a mut Entities,
+    pub(crate) cues: &'a mut Cues,
+}
+
+impl<'a> StepContext<'a> {
+    /// The number of this step.
+    pub fn tick(&self) -> Tick {
+        self.tick
+    }
+
+    /// How often the world steps.
+    pub fn tick_rate(&self) -> TickRate {
+        self.tick_rate
+    }
+
+    /// How much time this step is to advance, seconds.
+    pub fn dt(&self) -> f32 {
+        self.tick_rate.dt()
+    }
+
+    /// The players present in ascending id, with their inputs. On a client, those that it predicts.
+    pub fn players(&self) -> impl Iterator<Item = (PlayerId, RowRef<'a>)> + use<'a> {
+        self.inputs.iter()
+    }
+
+    /// What a player wants in this tick; nothing if it is not present (or, on a client, not predicted).
+    pub fn input(&self, player: PlayerId) -> Option<RowRef<'a>> {
+        self.inputs.get(player)
+    }
+
+    /// Who is present from this tick on, in ascending id. Always empty on a client.
+    pub fn joined(&self) -> &'a [PlayerId] {
+        self.inputs.joined()
+    }
+
+    /// Who is no longer present from this tick on, in ascending id. Comes before [`StepContext::joined`]: a player
+    /// who is in both has left and come back. Always empty on a client.
+    pub fn left(&self) -> &'a [PlayerId] {
+        self.inputs.left()
+    }
+
+    /// An id for a new entity. It lives as long as each tick's `save` writes it a row of this kind.
+    ///
+    /// On a client the id is a guess ([`is_provisional`](crate::is_provisional)): it lives until the world is
+    /// restored from what the server says.
+    ///
+    /// # Panics
+    /// If the world is full: [`ENTITIES_MAX`](tickwire_protocol::limits::ENTITIES_MAX) entities live, or so many
+    /// were ended in the last [`SLOT_REST_TICKS`](tickwire_protocol::limits::SLOT_REST_TICKS) that no slot has
+    /// rested enough. The room ends then, so a game that spawns without bound needs a bound of its own. Also if the
+    /// schema has no such kind.
+    pub fn spawn(&mut self, kind: KindId) -> EntityId {
+        self.spawn_with(kind, Bytes::new())
+    }
+
+    /// As [`StepContext::spawn`], with bytes that every client gets once, when the entity enters its view: a name,
+    /// colours, whatever never changes.
+    ///
+    /// # Panics
+    /// As [`StepContext::spawn`]; or if `payload` is larger than
+    /// [`SPAWN_PAYLOAD_BYTES_MAX`](tickwire_protocol::limits::SPAWN_PAYLOAD_BYTES_MAX).
+    pub fn spawn_with(&mut self, kind: KindId, payload: Bytes) -> EntityId {
+        let _must_exist = self.schema.kind(kind);
+        self.entities.spawn(kind, payload)
+    }
+
+    /// The bytes that an entity was spawned with (empty if with none); nothing if it does not live.
+    pub fn payload(&self, entity: EntityId) -> Option<&Bytes> {
+        self.entities.payload(entity)
+    }
+
+    /// Chance for this entity in this tick: a function of the room's seed, the tick and the entity. Asked for twice
+    /// in a tick it starts again with the same numbers, so keep it for as many draws as are needed.
+    pub fn random(&self, entity: EntityId) -> Random {
+        Random::of(self.seed, self.tick.0, entity.pack())
+    }
+
+    /// Chance for what belongs to no entity; as [`StepContext::random`].
+    pub fn random_for_room(&self) -> Random {
+        Random::of(self.seed, self.tick.0, 0)
+    }
+
+    /// Emits a cue: something that happens in this tick and that clients show at its time, once. It is told to those
+    /// who see `source`, or to all if there is none. Gives its values to write.
+    ///
+    /// At most [`CUES_PER_TICK_MAX`](tickwire_protocol::limits::CUES_PER_TICK_MAX) a tick: what is beyond is
+    /// dropped and counted ([`World::cues_dropped`](crate::World::cues_dropped)).
+    ///
+    /// # Panics
+    /// If the schema has no such cue.
+    pub fn cue(&mut self, cue: CueId, source: Option<EntityId>) -> RowMut<'_> {
+        self.cues.emit(self.schema, self.tick, cue, source)
+    }
+}

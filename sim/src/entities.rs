@@ -1,0 +1,310 @@
+//! Which entities live: who gets which id, and when a slot may be used again.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use tickwire_protocol::limits::{ENTITIES_MAX, SLOT_REST_TICKS, SPAWN_PAYLOAD_BYTES_MAX};
+use tickwire_protocol::{EntityId, KindId, Tables};
+
+/// Slots that 16 bits can name.
+const SLOTS: usize = 1 << 16;
+
+/// Kept for what a client spawns ahead of the server, which never gives it out: so the two cannot be taken for one
+/// another.
+const PROVISIONAL_GENERATION: u16 = u16::MAX;
+
+/// Whether the id was given by a client's predicted step, and means nothing to the server.
+pub fn is_provisional(id: EntityId) -> bool {
+    id.generation == PROVISIONAL_GENERATION
+}
+
+/// The entities that live in a world, with what is fixed at their spawn.
+///
+/// Ids depend on nothing but the order of spawns and ends: the slot that has rested longest, if it has rested enough,
+/// otherwise one that was never used.
+#[derive(Clone, Debug)]
+pub(crate) struct Entities {
+    authority: Authority,
+    slots: Vec<Slot>,
+    /// Slots without a tenant, longest at rest first. Empty in a partial world.
+    resting: VecDeque<Resting>,
+    live: usize,
+    /// Steps so far. Ticks wrap; this does not.
+    steps: u64,
+}
+
+/// Who decides about ids.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Authority {
+    /// This world.
+    Here,
+    /// A server: ids come with restored tables, and what is spawned here is provisional.
+    Elsewhere,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    /// Of the tenant, or of the last one; 0 if there never was one.
+    generation: u16,
+    tenant: Option<Tenant>,
+}
+
+#[derive(Clone, Debug)]
+struct Tenant {
+    kind: KindId,
+    payload: Bytes,
+    /// Whether the tables that are being looked through have its row.
+    is_saved: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Resting {
+    slot: u16,
+    /// The step from which the slot may be used.
+    until: u64,
+}
+
+impl Entities {
+    pub(crate) fn new(authority: Authority) -> Self {
+        Self { authority, slots: Vec::new(), resting: VecDeque::new(), live: 0, steps: 0 }
+    }
+
+    pub(crate) fn authority(&self) -> Authority {
+        self.authority
+    }
+
+    /// A step begins.
+    pub(crate) fn begin_step(&mut self) {
+        self.steps += 1;
+    }
+
+    /// Gives an id to a new entity.
+    ///
+    /// # Panics
+    /// If the world is full or the payload too large.
+    pub(crate) fn spawn(&mut self, kind: KindId, payload: Bytes) -> EntityId {
+        assert!(
+            payload.len() <= SPAWN_PAYLOAD_BYTES_MAX,
+            "a spawn payload has at most {SPAWN_PAYLOAD_BYTES_MAX} bytes, this one {}",
+            payload.len()
+        );
+        assert!(self.live < ENTITIES_MAX, "{ENTITIES_MAX} entities live, no more fit into a world");
+        let index = self.vacant_slot();
+        let slot = &mut self.slots[index];
+        slot.generation = match self.authority {
+            Authority::Here => next_generation(slot.generation),
+            Authority::Elsewhere => PROVISIONAL_GENERATION,
+        };
+        slot.tenant = Some(Tenant { kind, payload, is_saved: false });
+        self.live += 1;
+        EntityId { slot: index as u16, generation: slot.generation }
+    }
+
+    fn vacant_slot(&mut self) -> usize {
+        if self.authority == Authority::Elsewhere
+            && let Some(index) = self.slots.iter().position(|slot| slot.tenant.is_none())
+        {
+            return index;
+        }
+        if let Some(longest) = self.resting.front().copied()
+            && longest.until <= self.steps
+        {
+            self.resting.pop_front();
+            return usize::from(longest.slot);
+        }
+        assert!(
+            self.slots.len() < SLOTS,
+            "all {SLOTS} entity slots are taken or rest for {SLOT_REST_TICKS} ticks: entities are spawned and \
+             ended too fast"
+        );
+        self.slots.push(Slot::default());
+        self.slots.len() - 1
+    }
+
+    /// The kind of a living entity.
+    pub(crate) fn kind(&self, id: EntityId) -> Option<KindId> {
+        Some(self.tenant(id)?.kind)
+    }
+
+    /// What a living entity was spawned with; empty if nothing.
+    pub(crate) fn payload(&self, id: EntityId) -> Option<&Bytes> {
+        Some(&self.tenant(id)?.payload)
+    }
+
+    /// What a living entity was spawned with elsewhere; false if it does not live here.
+    pub(crate) fn set_payload(&mut self, id: EntityId, payload: Bytes) -> bool {
+        self.tenant_mut(id).map(|tenant| tenant.payload = payload).is_some()
+    }
+
+    /// Keeps those that the tables have and ends the others.
+    ///
+    /// # Panics
+    /// If the tables have an entity that was not spawned, or as another kind.
+    pub(crate) fn retain_saved(&mut self, tables: &Tables) {
+        for (kind, table) in tables.iter() {
+            for head in table.heads() {
+                let Some(tenant) = self.tenant_mut(head.id) else {
+                    panic!(
+                        "entity {} was saved as `{}` but does not live: `spawn` gives ids, and an entity that was \
+                         once not saved is gone",
+                        head.id,
+                        kind.name()
+                    );
+                };
+                assert!(
+                    tenant.kind == KindId(kind.index()),
+                    "entity {} was spawned as `{}` but saved as `{}`: a kind is fixed at spawn",
+                    head.id,
+                    tables.schema().kind(tenant.kind).name(),
+                    kind.name()
+                );
+                tenant.is_saved = true;
+            }
+        }
+        self.end_unsaved();
+    }
+
+    /// Lets exactly those live that the tables have. Payloads of those that already did are kept.
+    pub(crate) fn adopt(&mut self, tables: &Tables) {
+        for (kind, table) in tables.iter() {
+            let kind = KindId(kind.index());
+            for EntityId { slot, generation } in table.heads().iter().map(|head| head.id) {
+                if self.slots.len() <= usize::from(slot) {
+                    self.slots.resize_with(usize::from(slot) + 1, Slot::default);
+                }
+                let place = &mut self.slots[usize::from(slot)];
+                let payload = match place.tenant.take() {
+                    Some(tenant) if place.generation == generation => tenant.payload,
+                    _ => Bytes::new(),
+                };
+                *place = Slot { generation, tenant: Some(Tenant { kind, payload, is_saved: true }) };
+            }
+        }
+        self.end_unsaved();
+    }
+
+    fn end_unsaved(&mut self) {
+        self.live = 0;
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            match &mut slot.tenant {
+                Some(tenant) if tenant.is_saved => {
+                    tenant.is_saved = false;
+                    self.live += 1;
+                }
+                Some(_) => {
+                    slot.tenant = None;
+                    if self.authority == Authority::Here {
+                        let until = self.steps + u64::from(SLOT_REST_TICKS);
+                        self.resting.push_back(Resting { slot: index as u16, until });
+                    }
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn tenant(&self, id: EntityId) -> Option<&Tenant> {
+        let slot = self.slots.get(usize::from(id.slot))?;
+        slot.tenant.as_ref().filter(|_| slot.generation == id.generation)
+    }
+
+    fn tenant_mut(&mut self, id: EntityId) -> Option<&mut Tenant> {
+        let slot = self.slots.get_mut(usize::from(id.slot))?;
+        slot.tenant.as_mut().filter(|_| slot.generation == id.generation)
+    }
+}
+
+/// Counts up, leaving out 0 (no entity) and what is provisional.
+fn next_generation(generation: u16) -> u16 {
+    if generation + 1 < PROVISIONAL_GENERATION { generation + 1 } else { 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tickwire_protocol::schema::Kind;
+    use tickwire_protocol::{RowHead, Schema};
+
+    use super::*;
+
+    const K: KindId = KindId(0);
+
+    fn tables(ids: &[EntityId]) -> Tables {
+        let mut tables = Tables::new(schema());
+        for &id in ids {
+            tables.insert(K, RowHead::new(id));
+        }
+        tables.finish();
+        tables
+    }
+
+    fn schema() -> Arc<Schema> {
+        Schema::builder("s").kind(Kind::new(K, "k", [])).build().unwrap()
+    }
+
+    fn spawn(entities: &mut Entities) -> EntityId {
+        entities.spawn(K, Bytes::new())
+    }
+
+    #[test]
+    fn generations_skip_what_names_nothing_or_a_guess() {
+        assert_eq!([0, 1, 65_533, 65_534].map(next_generation), [1, 2, 65_534, 1]);
+    }
+
+    #[test]
+    fn slots_rest_and_come_back_in_the_order_in_which_they_were_freed() {
+        let mut entities = Entities::new(Authority::Here);
+        entities.begin_step();
+        let [a, b, c] = [(); 3].map(|()| spawn(&mut entities));
+        assert_eq!([a, b, c].map(|id| (id.slot, id.generation)), [(0, 1), (1, 1), (2, 1)]);
+        entities.retain_saved(&tables(&[a, c]));
+        entities.begin_step();
+        entities.retain_saved(&tables(&[c]));
+        // Slot 1 was freed in step 1, slot 0 in step 2.
+        while entities.steps < u64::from(SLOT_REST_TICKS) {
+            entities.begin_step();
+        }
+        assert_eq!(spawn(&mut entities).slot, 3, "nothing has rested enough");
+        entities.begin_step();
+        assert_eq!(spawn(&mut entities), EntityId { slot: 1, generation: 2 });
+        assert_eq!(spawn(&mut entities).slot, 4);
+        entities.begin_step();
+        assert_eq!(spawn(&mut entities), EntityId { slot: 0, generation: 2 });
+        assert_eq!(entities.kind(a), None, "the former tenant is not the new one");
+        assert_eq!(entities.kind(c), Some(K));
+    }
+
+    #[test]
+    fn a_partial_world_guesses_ids_that_no_server_gives() {
+        let mut entities = Entities::new(Authority::Elsewhere);
+        let [a, b] = [1, 3].map(|slot| EntityId { slot, generation: 9 });
+        entities.adopt(&tables(&[a, b]));
+        assert!(entities.set_payload(b, Bytes::from_static(b"b")));
+        let guess = spawn(&mut entities);
+        assert!(is_provisional(guess) && guess.slot == 0, "{guess}");
+        assert_eq!([spawn(&mut entities).slot, spawn(&mut entities).slot], [2, 4]);
+        entities.adopt(&tables(&[b]));
+        assert_eq!((entities.kind(a), entities.kind(guess), entities.kind(b)), (None, None, Some(K)));
+        assert_eq!(entities.payload(b).unwrap(), "b");
+        assert!(!entities.set_payload(a, Bytes::new()));
+        assert_eq!(spawn(&mut entities), guess, "nothing rests: the server's ids are the truth");
+    }
+
+    #[test]
+    fn a_full_world_says_so() {
+        let panic = std::panic::catch_unwind(|| {
+            let mut entities = Entities::new(Authority::Here);
+            for _ in 0..=ENTITIES_MAX {
+                spawn(&mut entities);
+            }
+        })
+        .unwrap_err();
+        assert!(panic.downcast_ref::<String>().unwrap().contains("32768 entities live"));
+        let panic = std::panic::catch_unwind(|| {
+            Entities::new(Authority::Here).spawn(K, Bytes::from_static(&[0; SPAWN_PAYLOAD_BYTES_MAX + 1]))
+        })
+        .unwrap_err();
+        assert!(panic.downcast_ref::<String>().unwrap().contains("this one 257"));
+    }
+}

@@ -1,0 +1,89 @@
+//! The simulation interface, the example game [`arena`] and the [brains of its bots](bots).
+//!
+//! PURE and deterministic: time, inputs and chance are handed in, and the same of them give the same bits on every
+//! target. This is what a whole game looks like, ready for a server that many clients watch:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use tickwire_sim::prelude::*;
+//!
+//! const BALL: KindId = KindId(0);
+//! const POSITION: FieldId = FieldId(0);
+//! const PUSH: FieldId = FieldId(0);
+//!
+//! struct Ball { id: EntityId, player: PlayerId, position: Vec2 }
+//! struct Marbles { schema: Arc<Schema>, balls: Vec<Ball> }
+//!
+//! impl Simulation for Marbles {
+//!     fn schema(&self) -> &Arc<Schema> { &self.schema }
+//!
+//!     fn step(&mut self, ctx: &mut StepContext<'_>) {
+//!         self.balls.retain(|ball| !ctx.left().contains(&ball.player));
+//!         for &player in ctx.joined() {
+//!             self.balls.push(Ball { id: ctx.spawn(BALL), player, position: Vec2::ZERO });
+//!         }
+//!         for ball in &mut self.balls {
+//!             if let Some(input) = ctx.input(ball.player) {
+//!                 ball.position += input.vec2(PUSH) * 5.0 * ctx.dt();
+//!             }
+//!         }
+//!     }
+//!
+//!     fn save(&self, out: &mut Tables) {
+//!         for ball in &self.balls {
+//!             out.insert(BALL, RowHead::new(ball.id).owned_by(ball.player)).set_vec2(POSITION, ball.position);
+//!         }
+//!     }
+//!
+//!     fn load(&mut self, tables: &Tables) {
+//!         self.balls.clear();
+//!         self.balls.extend(tables.rows(BALL).filter_map(|(head, row)| {
+//!             Some(Ball { id: head.id, player: head.owner?, position: row.vec2(POSITION) })
+//!         }));
+//!     }
+//! }
+//!
+//! let schema = Schema::builder("marbles")
+//!     .kind(Kind::new(BALL, "ball", [Field::new(POSITION, "position", FieldType::position([-9.0..=9.0, -9.0..=9.0], 0.01))]))
+//!     .input([Field::new(PUSH, "push", FieldType::position([-1.0..=1.0, -1.0..=1.0], 0.01))])
+//!     .build()?;
+//!
+//! // A server's room does this; so does a test:
+//! let game = Marbles { schema: schema.clone(), balls: Vec::new() };
+//! let config = WorldConfig { seed: 1, tick_rate: TickRate::new(50).unwrap(), first_tick: Tick(0) };
+//! let mut world = World::new(Box::new(game), config);
+//! let mut inputs = PlayerInputs::new(schema);
+//! inputs.join(PlayerId(1)).set_vec2(PUSH, Vec2::X);
+//! world.step(&inputs);
+//! let (head, row) = world.tables().rows(BALL).next().unwrap();
+//! assert_eq!((head.owner, row.vec2(POSITION)), (Some(PlayerId(1)), Vec2::new(0.1, 0.0)));
+//! # Ok::<(), tickwire_sim::protocol::schema::SchemaError>(())
+//! ```
+//!
+//! | module | what it decides |
+//! |---|---|
+//! | [`simulation`] | what a game implements, and the contract of it |
+//! | [`context`], [`inputs`], [`random`] | what a step sees and can ask for |
+//! | [`world`] | the loop of a tick: step, save, quantize, load; ids, cues, digest |
+//! | [`testing`] | checks that any game should pass |
+//! | [`arena`], [`bots`] | an example game, and who plays it when nobody does |
+
+pub mod arena;
+pub mod bots;
+pub mod context;
+mod cues;
+mod entities;
+pub mod inputs;
+pub mod prelude;
+pub mod random;
+pub mod simulation;
+pub mod testing;
+pub mod world;
+
+pub use context::StepContext;
+pub use entities::is_provisional;
+pub use inputs::PlayerInputs;
+pub use random::Random;
+pub use simulation::Simulation;
+pub use tickwire_protocol as protocol;
+pub use world::{World, WorldConfig};
