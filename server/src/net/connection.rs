@@ -7,12 +7,12 @@ use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tickwire_protocol::frame::{FrameType, frames};
-use tickwire_protocol::handshake::{Hello, RejectReason, StreamKind};
+use tickwire_protocol::handshake::{Hello, RejectReason, Role, StreamKind};
 use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, REASON_BYTES_MAX};
-use tickwire_protocol::{CloseCode, DecodeError, Misbehavior, PeerFault, PeerId};
+use tickwire_protocol::{CloseCode, DecodeError, Misbehavior, PeerFault, PeerId, RoomId};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, Instant, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WsCloseCode;
@@ -20,8 +20,8 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::listener::Shared;
-use super::mailbox::{Closing, Letters, mailbox};
-use super::room_task::ToRoom;
+use super::mailbox::{Closing, Letters, ROOM_ENDED, mailbox};
+use super::room_task::{ToRoom, lock};
 use crate::core::{Join, admit};
 
 type Socket = WebSocketStream<TcpStream>;
@@ -43,29 +43,87 @@ fn limits() -> WebSocketConfig {
         .max_frame_size(Some(CLIENT_MESSAGE_BYTES_MAX))
 }
 
+/// Why a connection does not get to play.
+enum Refusal {
+    /// It is told in a reject frame.
+    Rejected(RejectReason),
+    /// It is closed, or has ended by itself if there is nothing to say.
+    Closed(Option<Closing>),
+}
+
+impl From<Option<PeerFault>> for Refusal {
+    fn from(fault: Option<PeerFault>) -> Self {
+        Self::Closed(fault.map(Closing::from))
+    }
+}
+
+/// A place in a room, given back when this is dropped: however the connection ends.
+struct Place {
+    shared: Arc<Shared>,
+    room: RoomId,
+    role: Role,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.shared.directory).leave(self.room, self.role);
+    }
+}
+
+/// A peer of a room.
+struct Seat {
+    place: Place,
+    inbox: mpsc::Sender<ToRoom>,
+    peer: PeerId,
+    letters: Letters,
+}
+
 /// Serves one accepted socket to its end.
 pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     // Without it, Nagle's algorithm would hold a snapshot back for the ack of the one before.
     let _ = stream.set_nodelay(true);
-    let patience = shared.config.handshake_timeout;
+    let deadline = Instant::now() + shared.config.handshake_timeout;
     let upgrade = tokio_tungstenite::accept_async_with_config(stream, Some(limits()));
-    let started = tokio::time::Instant::now();
-    let Ok(Ok(mut socket)) = timeout(patience, upgrade).await else { return };
-    let left = patience.saturating_sub(started.elapsed());
-    let closing = match timeout(left, receive_hello(&mut socket, &shared)).await {
-        Err(_) => Some(PeerFault::HandshakeTimeout.into()),
-        Ok(Err(fault)) => fault.map(Closing::from),
-        Ok(Ok(Err(reason))) => Some(reject(&mut socket, &reason, &shared).await),
-        Ok(Ok(Ok(hello))) => return play(socket, hello, shared).await,
+    let Ok(Ok(mut socket)) = timeout_at(deadline, upgrade).await else { return };
+    let entered = tokio::select! {
+        entered = timeout_at(deadline, enter(&mut socket, &shared)) => {
+            entered.unwrap_or_else(|_| Err(Some(PeerFault::HandshakeTimeout).into()))
+        }
+        () = shared.is_over() => Err(Refusal::Closed(Some(Closing::shutdown()))),
+    };
+    let closing = match entered {
+        Ok(seat) => play(&mut socket, seat).await,
+        Err(Refusal::Rejected(reason)) => Some(reject(&mut socket, &reason, &shared).await),
+        Err(Refusal::Closed(closing)) => closing,
     };
     if let Some(closing) = closing {
-        tracing::debug!(code = closing.code.0, reason = %closing.reason, "connection refused");
-        let (mut sink, mut stream) = socket.split();
-        close(&mut sink, &mut stream, closing).await;
+        tracing::debug!(code = closing.code.0, reason = %closing.reason, "closing a connection");
+        close(socket, closing).await;
     }
 }
 
-/// Waits for the hello. `Err(None)` is a connection that ended before.
+/// Waits for the hello and takes a seat in a room.
+async fn enter(socket: &mut Socket, shared: &Arc<Shared>) -> Result<Seat, Refusal> {
+    let hello = receive_hello(socket, shared).await?.map_err(Refusal::Rejected)?;
+    let (room, inbox) = shared.find_room(&hello).map_err(Refusal::Rejected)?;
+    let place = Place { shared: shared.clone(), room, role: hello.role };
+    let join = Join {
+        session: shared.next_session(),
+        role: hello.role,
+        stream: StreamKind::Ordered,
+        wants_schema: hello.schema_hash == 0,
+    };
+    let (mailbox, letters) = mailbox();
+    let (answer, joined) = oneshot::channel();
+    let _ = inbox.send(ToRoom::Join { join, mailbox, answer }).await;
+    let ended =
+        || Refusal::Closed(Some(Closing { code: CloseCode::TRY_AGAIN_LATER, reason: ROOM_ENDED.to_owned() }));
+    let peer = joined.await.map_err(|_| ended())?.map_err(Refusal::Rejected)?;
+    tracing::debug!(%room, %peer, build = %hello.game_build, platform = %hello.platform, "joined");
+    Ok(Seat { place, inbox, peer, letters })
+}
+
+/// The first message must be a hello and nothing else.
 async fn receive_hello(
     socket: &mut Socket,
     shared: &Shared,
@@ -83,6 +141,18 @@ async fn receive_hello(
     Ok(admit(&first.payload, shared.game.schema(), StreamKind::Ordered)?)
 }
 
+/// Moves messages both ways until something ends it; what the connection is then to be closed with, if it still is.
+async fn play(socket: &mut Socket, mut seat: Seat) -> Option<Closing> {
+    let (mut sink, mut stream) = socket.split();
+    let shared = seat.place.shared.clone();
+    let closing = tokio::select! {
+        ended = read(&mut stream, &seat.inbox, seat.peer, &shared) => ended,
+        closing = write(&mut sink, &mut seat.letters, &shared) => Some(closing),
+    };
+    let _ = seat.inbox.send(ToRoom::Leave { peer: seat.peer }).await;
+    closing
+}
+
 /// The next binary message. `Err(None)` is an ordinary end.
 async fn receive(
     stream: &mut (impl futures_util::Stream<Item = Result<Message, WsError>> + Unpin),
@@ -97,14 +167,13 @@ async fn receive(
             Ok(Message::Text(_)) => return Err(Some(PeerFault::Text)),
             // tungstenite answers pings and closes by itself.
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
-            Ok(Message::Close(_)) => return Err(None),
             Err(WsError::Capacity(CapacityError::MessageTooLong { .. })) => {
                 return Err(Some(PeerFault::Oversized));
             }
             Err(WsError::Protocol(_) | WsError::Utf8(_)) => {
                 return Err(Some(PeerFault::Malformed(DecodeError::Damaged("WebSocket frame"))));
             }
-            Err(_) => return Err(None),
+            Ok(Message::Close(_)) | Err(_) => return Err(None),
         }
     }
     Err(None)
@@ -118,69 +187,9 @@ async fn reject(socket: &mut Socket, reason: &RejectReason, shared: &Shared) -> 
     Closing { code: reason.close_code(), reason: reason.to_string() }
 }
 
-/// A place in a room, given back when it is dropped: however the connection ends.
-struct Seat {
-    shared: Arc<Shared>,
-    room: tickwire_protocol::RoomId,
-    role: tickwire_protocol::handshake::Role,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        super::room_task::lock(&self.shared.directory).leave(self.room, self.role);
-    }
-}
-
-/// Finds a room for an admitted connection and plays in it.
-async fn play(mut socket: Socket, hello: Hello, shared: Arc<Shared>) {
-    let (seat, room) = match shared.find_room(&hello) {
-        Ok((room_id, room)) => (Seat { shared: shared.clone(), room: room_id, role: hello.role }, room),
-        Err(reason) => {
-            let closing = reject(&mut socket, &reason, &shared).await;
-            let (mut sink, mut stream) = socket.split();
-            return close(&mut sink, &mut stream, closing).await;
-        }
-    };
-    let join = Join {
-        session: shared.next_session(),
-        role: hello.role,
-        stream: StreamKind::Ordered,
-        wants_schema: hello.schema_hash == 0,
-    };
-    let (mailbox, mut letters) = mailbox();
-    let (answer, joined) = oneshot::channel();
-    let asked = room.send(ToRoom::Join { join, mailbox, answer }).await;
-    let peer = match (asked, joined.await) {
-        (Ok(()), Ok(Ok(peer))) => peer,
-        (Ok(()), Ok(Err(reason))) => {
-            let closing = reject(&mut socket, &reason, &shared).await;
-            let (mut sink, mut stream) = socket.split();
-            return close(&mut sink, &mut stream, closing).await;
-        }
-        // The room has ended in between.
-        _ => {
-            let closing =
-                Closing { code: CloseCode::TRY_AGAIN_LATER, reason: "the room has ended".to_owned() };
-            let (mut sink, mut stream) = socket.split();
-            return close(&mut sink, &mut stream, closing).await;
-        }
-    };
-    tracing::debug!(room = %seat.room, %peer, build = %hello.game_build, platform = %hello.platform, "joined");
-    let (mut sink, mut stream) = socket.split();
-    let closing = tokio::select! {
-        ended = read(&mut stream, &room, peer, &shared) => ended,
-        closing = write(&mut sink, &mut letters, &shared) => Some(closing),
-    };
-    let _ = room.send(ToRoom::Leave { peer }).await;
-    drop(seat);
-    if let Some(closing) = closing {
-        close(&mut sink, &mut stream, closing).await;
-    }
-}
-
 /// Passes messages to the room, stamped with their arrival, until the connection ends or breaks the protocol.
 async fn read(
-    stream: &mut SplitStream<Socket>,
+    stream: &mut SplitStream<&mut Socket>,
     room: &mpsc::Sender<ToRoom>,
     peer: PeerId,
     shared: &Shared,
@@ -199,7 +208,11 @@ async fn read(
 }
 
 /// Writes what the room gives, one message at a time, until the room wants the connection closed or it stalls.
-async fn write(sink: &mut SplitSink<Socket, Message>, letters: &mut Letters, shared: &Shared) -> Closing {
+async fn write(
+    sink: &mut SplitSink<&mut Socket, Message>,
+    letters: &mut Letters,
+    shared: &Shared,
+) -> Closing {
     loop {
         let message = match letters.next().await {
             Ok(message) => message,
@@ -216,14 +229,14 @@ async fn write(sink: &mut SplitSink<Socket, Message>, letters: &mut Letters, sha
 }
 
 /// Says why, and waits a moment for the other side to hear it: a socket dropped at once can lose the reason.
-async fn close(sink: &mut SplitSink<Socket, Message>, stream: &mut SplitStream<Socket>, closing: Closing) {
+async fn close(mut socket: Socket, closing: Closing) {
     let frame = CloseFrame {
         code: WsCloseCode::from(closing.code.0),
         reason: Utf8Bytes::from(truncated(&closing.reason, REASON_BYTES_MAX)),
     };
     let farewell = async {
-        if sink.send(Message::Close(Some(frame))).await.is_ok() {
-            while let Some(Ok(_)) = stream.next().await {}
+        if socket.close(Some(frame)).await.is_ok() {
+            while let Some(Ok(_)) = socket.next().await {}
         }
     };
     let _ = timeout(CLOSE_TIMEOUT, farewell).await;
@@ -246,10 +259,4 @@ fn framed_bytes(payload: usize, is_masked: bool) -> u64 {
         _ => 10,
     };
     (payload + header + if is_masked { 4 } else { 0 }) as u64
-}
-
-impl From<PeerFault> for Closing {
-    fn from(fault: PeerFault) -> Self {
-        Self { code: fault.into(), reason: fault.to_string() }
-    }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -171,13 +172,15 @@ impl Shared {
         if let Some(name) = open {
             rooms.insert(room, self.open_room(room, name));
         }
-        match rooms.get(&room) {
-            Some(sender) => Ok((room, sender.clone())),
-            None => {
-                directory.leave(room, hello.role);
-                Err(RejectReason::NoSuchRoom)
-            }
-        }
+        rooms.get(&room).map(|inbox| (room, inbox.clone())).ok_or_else(|| {
+            directory.leave(room, hello.role);
+            RejectReason::NoSuchRoom
+        })
+    }
+
+    /// Ends when the server does.
+    pub(super) async fn is_over(&self) {
+        let _ = self.shutdown.subscribe().wait_for(|is_over| *is_over).await;
     }
 
     /// A number for a new session.
@@ -192,17 +195,24 @@ impl Shared {
         let (sender, inbox) = mpsc::channel(INBOX_MESSAGES_MAX);
         let shared = self.clone();
         tokio::spawn(async move {
-            let simulation = shared.game.simulation(&identity);
-            let now = shared.clock.now();
-            let task = RoomTask {
-                room: Room::new(identity, shared.config.room.clone(), simulation, now),
-                clock: shared.clock,
-                directory: shared.directory.clone(),
-                lifetime: shared.config.room_lifetime,
-                meters: Meters::new(now),
-                mailboxes: BTreeMap::new(),
+            let make = || {
+                let simulation = shared.game.simulation(&identity);
+                Room::new(identity, shared.config.room.clone(), simulation, shared.clock.now())
             };
-            task.run(inbox, shared.shutdown.subscribe()).await;
+            if let Ok(room) = catch_unwind(AssertUnwindSafe(make)) {
+                let task = RoomTask {
+                    room,
+                    clock: shared.clock,
+                    directory: shared.directory.clone(),
+                    lifetime: shared.config.room_lifetime,
+                    meters: Meters::new(shared.clock.now()),
+                    mailboxes: BTreeMap::new(),
+                };
+                task.run(inbox, shared.shutdown.subscribe()).await;
+            } else {
+                tracing::error!(room = %id, "the simulation failed before its first step was done");
+                lock(&shared.directory).remove(id);
+            }
             shared.rooms().remove(&id);
         });
         sender

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use tickwire_protocol::CloseCode;
+use tickwire_protocol::{CloseCode, PeerFault};
 use tokio::sync::{mpsc, oneshot};
 
 /// Why and how a connection is to be closed.
@@ -12,6 +12,22 @@ use tokio::sync::{mpsc, oneshot};
 pub(super) struct Closing {
     pub(super) code: CloseCode,
     pub(super) reason: String,
+}
+
+/// What a connection is told whose room has gone without another word.
+pub(super) const ROOM_ENDED: &str = "the room has ended";
+
+impl Closing {
+    /// The server ends.
+    pub(super) fn shutdown() -> Self {
+        Self { code: CloseCode::GOING_AWAY, reason: "the server is shutting down".to_owned() }
+    }
+}
+
+impl From<PeerFault> for Closing {
+    fn from(fault: PeerFault) -> Self {
+        Self { code: fault.into(), reason: fault.to_string() }
+    }
 }
 
 /// The room's end.
@@ -70,9 +86,8 @@ impl Letters {
             biased;
             Some(message) = self.messages.recv() => Ok(message),
             closing = &mut self.close => Err(closing.unwrap_or_else(|_| Closing {
-                // The room has gone without a word.
                 code: CloseCode::INTERNAL,
-                reason: "the room has ended".to_owned(),
+                reason: ROOM_ENDED.to_owned(),
             })),
         }
     }

@@ -104,9 +104,7 @@ impl RoomTask {
         let end = self.serve(inbox, shutdown).await;
         let identity = self.room.identity().clone();
         let closing = match end {
-            End::Shutdown => {
-                Closing { code: CloseCode::GOING_AWAY, reason: "the server is shutting down".to_owned() }
-            }
+            End::Shutdown => Closing::shutdown(),
             End::Empty => return tracing::info!(room = %identity.name, "room closed: nobody is in it"),
             End::Panicked => {
                 tracing::error!(room = %identity.name, seed = identity.seed, tick = %self.room.tick(), "room failed");
@@ -217,7 +215,7 @@ impl RoomTask {
         self.meters.faults += 1;
         tracing::debug!(room = %self.room.identity().name, %peer, %fault, "peer dropped");
         if let Some(mut mailbox) = self.mailboxes.remove(&peer) {
-            mailbox.close(Closing { code: fault.into(), reason: fault.to_string() });
+            mailbox.close(fault.into());
         }
         self.note_if_empty();
     }
