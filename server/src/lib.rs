@@ -4,5 +4,7 @@
 //! the time. `net` (feature `net`) serves rooms over WebSocket on tokio.
 
 pub mod core;
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "net")]
 pub mod net;

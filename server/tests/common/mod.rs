@@ -1,0 +1,198 @@
+//! A raw WebSocket client for tests: speaks the protocol by hand, so that it can also break it.
+
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use tickwire_protocol::ack::{Ack, Sequence};
+use tickwire_protocol::frame::{Frame, FrameType, frames};
+use tickwire_protocol::handshake::{Features, Hello, RejectReason, Role, RoomWish, StreamKind, Welcome};
+use tickwire_protocol::input::InputFrame;
+use tickwire_protocol::ping::Ping;
+use tickwire_protocol::snapshot::{Codec, DecodedSnapshot, Replica};
+use tickwire_protocol::{Micros, Schema, Tick, TickTime};
+use tickwire_server::net::{Game, Server, ServerConfig, ServerHandle};
+use tickwire_sim::arena::{Arena, Level};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+/// A server on a port of the system's choice.
+pub struct Running {
+    pub addr: SocketAddr,
+    pub handle: ServerHandle,
+    pub task: JoinHandle<()>,
+}
+
+pub async fn start(config: ServerConfig, game: Game) -> Running {
+    let server = Server::bind(config, game).await.unwrap();
+    let (addr, handle) = (server.local_addr().unwrap(), server.handle());
+    Running { addr, handle, task: tokio::spawn(server.run()) }
+}
+
+pub fn arena() -> Game {
+    let schema = tickwire_sim::arena::schema().clone();
+    Game::new(schema, |_| Box::new(Arena::new(Level::for_players(64))))
+}
+
+pub fn hello(schema: &Schema) -> Hello {
+    Hello {
+        schema_hash: schema.hash(),
+        features: Features::NONE,
+        game_build: "test".to_owned(),
+        platform: "test".to_owned(),
+        room: RoomWish::Any,
+        role: Role::Player,
+        stream: StreamKind::Ordered,
+        extensions: Vec::new(),
+    }
+}
+
+pub fn encoded(hello: &Hello) -> Vec<u8> {
+    let mut out = Vec::new();
+    hello.encode(&mut out);
+    out
+}
+
+/// How a connection ended: its close code and reason, or nothing if it just broke.
+pub type Ending = Option<(u16, String)>;
+
+pub struct Raw {
+    pub socket: WebSocketStream<TcpStream>,
+}
+
+impl Raw {
+    pub async fn connect(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (socket, _) = tokio_tungstenite::client_async(format!("ws://{addr}/"), stream).await.unwrap();
+        Self { socket }
+    }
+
+    pub async fn send(&mut self, bytes: impl Into<Bytes>) {
+        // A connection that is already closed is seen by who reads next.
+        let _ = self.socket.send(Message::Binary(bytes.into())).await;
+    }
+
+    /// The frames of the next binary message, or how it ended.
+    pub async fn receive(&mut self) -> Result<Vec<Frame>, Ending> {
+        loop {
+            match self.socket.next().await {
+                Some(Ok(Message::Binary(message))) => {
+                    return Ok(frames(message).map(Result::unwrap).collect());
+                }
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    return Err(Some((frame.code.into(), frame.reason.to_string())));
+                }
+                Some(Ok(Message::Close(None)) | Err(_)) | None => return Err(None),
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// Reads until the end; the reject on the way, if there is one.
+    pub async fn ending(&mut self) -> (Option<RejectReason>, Ending) {
+        let mut reject = None;
+        loop {
+            match self.receive().await {
+                Ok(frames) => {
+                    for frame in frames.iter().filter(|frame| frame.ty == FrameType::Reject) {
+                        reject = Some(RejectReason::decode(&frame.payload).unwrap());
+                    }
+                }
+                Err(ending) => return (reject, ending),
+            }
+        }
+    }
+}
+
+/// An honest client that checks all it is sent.
+pub struct Honest {
+    pub raw: Raw,
+    pub schema: Arc<Schema>,
+    pub welcome: Welcome,
+    pub replica: Replica,
+    codec: Codec,
+    decoded: DecodedSnapshot,
+    pub snapshots: u16,
+    pub digests: usize,
+    pub pongs: usize,
+}
+
+impl Honest {
+    pub async fn join(addr: SocketAddr, schema: &Arc<Schema>, hello: &Hello) -> Self {
+        let mut raw = Raw::connect(addr).await;
+        raw.send(encoded(hello)).await;
+        let first = raw.receive().await.expect("a welcome");
+        assert_eq!(first[0].ty, FrameType::Welcome);
+        let welcome = Welcome::decode(&first[0].payload).unwrap();
+        let codec = Codec::new(schema.clone(), welcome.timing.tick_rate);
+        let mut honest = Self {
+            raw,
+            schema: schema.clone(),
+            welcome,
+            replica: Replica::new(schema.clone(), 16),
+            codec,
+            decoded: DecodedSnapshot::default(),
+            snapshots: 0,
+            digests: 0,
+            pongs: 0,
+        };
+        first.iter().skip(1).for_each(|frame| honest.handle(frame));
+        honest
+    }
+
+    /// Takes in the next message, and answers a snapshot with an ack, a ping and, as a player, an input.
+    pub async fn play(&mut self) -> Result<(), Ending> {
+        let played = self.snapshots;
+        for frame in self.raw.receive().await? {
+            self.handle(&frame);
+        }
+        // Not to a pong, or the two would never stop.
+        let Some(newest) = self.replica.newest_tick().filter(|_| self.snapshots > played) else {
+            return Ok(());
+        };
+        let mut out = Vec::new();
+        let ack = Ack::new(Sequence(self.snapshots - 1));
+        if self.welcome.player.is_some() {
+            let mut input = InputFrame::new();
+            input.ack = Some(ack);
+            input.view = TickTime { tick: newest, fraction: 0.5 };
+            let row = vec![0; self.schema.input().column_count()];
+            (1..=3).for_each(|ahead| input.push(self.schema.input(), newest + ahead, &row));
+            input.encode(self.schema.input(), &mut out);
+        } else {
+            ack.encode(&mut out);
+        }
+        Ping { client_time: Micros(u64::from(self.snapshots)) }.encode(&mut out);
+        self.raw.send(out).await;
+        Ok(())
+    }
+
+    pub async fn play_until(&mut self, is_enough: impl Fn(&Self) -> bool) {
+        while !is_enough(self) {
+            self.play().await.expect("the honest play on");
+        }
+    }
+
+    fn handle(&mut self, frame: &Frame) {
+        match frame.ty {
+            FrameType::Pong => self.pongs += 1,
+            FrameType::Snapshot => {
+                let near: Tick = self.replica.newest_tick().unwrap_or(self.welcome.tick);
+                self.codec.read_snapshot(&frame.payload, near, &self.replica, &mut self.decoded).unwrap();
+                self.replica.apply(&self.decoded);
+                self.snapshots += 1;
+                if let Some(digest) = self.decoded.digest {
+                    assert_eq!(self.replica.digest().0, digest);
+                    self.digests += 1;
+                }
+            }
+            other => panic!("unexpected {other}"),
+        }
+    }
+}
