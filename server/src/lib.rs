@@ -8,3 +8,8 @@ pub mod core;
 pub mod fuzzing;
 #[cfg(feature = "net")]
 pub mod net;
+
+/// The README's example, compiled and run.
+#[cfg(all(doctest, feature = "net"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

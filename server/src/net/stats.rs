@@ -48,10 +48,19 @@ pub struct ServerStats {
 impl ServerStats {
     /// The step times of all rooms together, microseconds.
     pub fn step_micros(&self) -> Histogram<u64> {
+        self.merged(|room| &room.step_micros)
+    }
+
+    /// The flush times of all rooms together, microseconds.
+    pub fn flush_micros(&self) -> Histogram<u64> {
+        self.merged(|room| &room.flush_micros)
+    }
+
+    fn merged(&self, of: fn(&RoomStats) -> &Histogram<u64>) -> Histogram<u64> {
         let mut all = empty_histogram();
         for room in &self.rooms {
             // Same range and precision everywhere, so this cannot fail.
-            let _ = all.add(&room.step_micros);
+            let _ = all.add(of(room));
         }
         all
     }
