@@ -207,6 +207,7 @@ impl Receiver {
             match frame.ty {
                 FrameType::Welcome => self.near = Welcome::decode(&frame.payload).unwrap().tick,
                 FrameType::Snapshot => acks |= self.apply(&frame.payload),
+                FrameType::Pong => {}
                 other => panic!("unexpected {other:?}"),
             }
         }
@@ -418,6 +419,45 @@ fn on_an_ordered_stream_every_digest_agrees_and_no_cue_comes_twice() {
             assert!(receiver.digests >= 15, "{} digests", receiver.digests);
             assert!(receiver.cues.len() > 50, "{} cues", receiver.cues.len());
             assert_eq!(receiver.duplicate_cues, 0, "an ordered stream needs no repetition");
+        }
+    }
+}
+
+/// Peers that are polled at different ticks after the same snapshots have equal plans and need different bytes.
+#[test]
+fn a_peer_that_is_polled_a_tick_later_gets_that_tick() {
+    let rate = TickRate::new(60).unwrap();
+    let identity = RoomIdentity { id: RoomId(1), name: "test".to_owned(), seed: 9 };
+    let calm = Turmoil::boxed(Tick(100_000));
+    let mut room = Room::new(identity, RoomConfig::new(rate, 20), calm, Micros::ZERO);
+    let join = Join {
+        session: SessionId(0),
+        role: Role::Spectator,
+        stream: StreamKind::Ordered,
+        wants_schema: false,
+    };
+    let peers: Vec<_> = (0..6).map(|_| room.join(Micros::ZERO, join).unwrap()).collect();
+    let mut receivers: Vec<_> =
+        peers.iter().map(|&peer| Receiver::new(StreamKind::Ordered, peer, rate)).collect();
+    for step in 0..3000_u32 {
+        let now = room.poll_timeout();
+        room.advance(now);
+        for receiver in &mut receivers {
+            // Each waits its own number of ticks after a snapshot fell due.
+            if (step + receiver.peer.0).is_multiple_of(receiver.peer.0) {
+                let mut messages = Vec::new();
+                room.poll_transmit(now, receiver.peer, |message| {
+                    messages.push(Bytes::copy_from_slice(message))
+                });
+                messages.into_iter().for_each(|message| drop(receiver.receive(message)));
+                receiver.check(&room);
+            }
+        }
+        // Keeps the spectators from counting as silent.
+        for &peer in &peers {
+            let mut ping = Vec::new();
+            tickwire_protocol::ping::Ping { client_time: now }.encode(&mut ping);
+            room.handle_message(now, peer, Bytes::from(ping)).unwrap();
         }
     }
 }

@@ -13,6 +13,7 @@ use tickwire_protocol::{Micros, Misbehavior, PeerFault, PlayerId, Tick};
 
 use super::input_queue::{InputCounters, InputQueue};
 use super::replicator::Replicator;
+use super::room::RoomConfig;
 
 /// Pings that wait for their pong; more at once is no clock sync, and only the newest are answered.
 const PINGS_WAITING_MAX: usize = 4;
@@ -38,7 +39,7 @@ pub(crate) struct Peer {
     pub(crate) welcome: Option<Box<Welcome>>,
     /// A snapshot is due and was not taken yet.
     pub(crate) is_due: bool,
-    pub(crate) next_digest: Micros,
+    next_digest: Micros,
     pings: Vec<(Ping, Micros)>,
     frames_since_step: u32,
 }
@@ -126,6 +127,18 @@ impl Peer {
     /// A step was made: what is counted between two starts anew.
     pub(crate) fn handle_step(&mut self) {
         self.frames_since_step = 0;
+    }
+
+    /// Whether the snapshot that is sent at `now` is the one nearest to when a digest is due; each is taken once.
+    pub(crate) fn take_digest(&mut self, config: &RoomConfig, now: Micros) -> bool {
+        let half_interval = Micros(500_000 / u64::from(config.snapshot_hz));
+        let is_due = now + half_interval >= self.next_digest;
+        if is_due {
+            // From when it was due, not from now, or each would come a little later than the last.
+            let next = self.next_digest + config.digest_interval;
+            self.next_digest = if next > now { next } else { now + config.digest_interval };
+        }
+        is_due
     }
 
     /// Whether anything waits to be sent.

@@ -290,21 +290,22 @@ fn note(
     plan.drain(written);
 }
 
-/// Bodies encoded for the newest tick, by plan: peers that need the same get the same bytes.
+/// Bodies encoded for one tick, by plan: peers that need the same get the same bytes.
 #[derive(Debug, Default)]
 pub(crate) struct BodyCache {
+    tick: Option<Tick>,
     entries: Vec<(BodyPlan, EncodedBody)>,
     used: usize,
 }
 
 impl BodyCache {
-    /// Forgets all bodies, for a new tick; keeps their memory.
-    pub(crate) fn clear(&mut self) {
-        self.used = 0;
-    }
-
-    /// The body of this plan, encoded unless an equal one was since the last clear.
+    /// The body of this plan at the newest tick, encoded unless an equal one was before.
     fn encode(&mut self, source: &Source<'_>, plan: &BodyPlan) -> &EncodedBody {
+        let tick = source.history.newest().map(Published::tick);
+        if self.tick != tick {
+            // A peer that is polled late gets a later tick than others: an equal plan is then another body.
+            (self.tick, self.used) = (tick, 0);
+        }
         let found = self.entries[..self.used].iter().position(|(cached, _)| cached == plan);
         let place = found.unwrap_or_else(|| {
             if self.used == self.entries.len() {

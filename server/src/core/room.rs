@@ -286,7 +286,6 @@ impl Room {
             snapshot_due |= self.is_snapshot_step();
         }
         if snapshot_due {
-            self.bodies.clear();
             self.peers.values_mut().for_each(|peer| peer.is_due = true);
         }
         if due.steps > 0 {
@@ -314,11 +313,8 @@ impl Room {
         let is_due = core::mem::take(&mut peer.is_due);
         match peer.stream {
             StreamKind::Ordered if is_due => {
-                let interval = self.config.digest_interval;
-                let with_digest = interval > Micros::ZERO && now >= peer.next_digest;
-                if with_digest {
-                    peer.next_digest = now + interval;
-                }
+                let with_digest =
+                    self.config.digest_interval > Micros::ZERO && peer.take_digest(&self.config, now);
                 peer.replicator.write_ordered(
                     &source,
                     &mut self.bodies,

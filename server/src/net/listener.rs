@@ -207,6 +207,7 @@ impl Shared {
                     lifetime: shared.config.room_lifetime,
                     meters: Meters::new(shared.clock.now()),
                     mailboxes: BTreeMap::new(),
+                    peers: Vec::new(),
                 };
                 task.run(inbox, shared.shutdown.subscribe()).await;
             } else {

@@ -62,6 +62,8 @@ pub(super) struct RoomTask {
     pub(super) lifetime: Duration,
     pub(super) meters: Meters,
     pub(super) mailboxes: BTreeMap<PeerId, Mailbox>,
+    /// Reused from tick to tick.
+    pub(super) peers: Vec<PeerId>,
 }
 
 /// What a room's task counts.
@@ -69,6 +71,7 @@ pub(super) struct Meters {
     steps: u64,
     skipped_steps: u64,
     step_micros: Histogram<u64>,
+    late_micros: Histogram<u64>,
     flush_micros: Histogram<u64>,
     messages_sent: u64,
     snapshots_skipped: u64,
@@ -82,6 +85,7 @@ impl Meters {
             steps: 0,
             skipped_steps: 0,
             step_micros: empty_histogram(),
+            late_micros: empty_histogram(),
             flush_micros: empty_histogram(),
             messages_sent: 0,
             snapshots_skipped: 0,
@@ -146,7 +150,9 @@ impl RoomTask {
 
     fn tick(&mut self) {
         let started = Instant::now();
-        let report = self.room.advance(self.clock.now());
+        let now = self.clock.now();
+        let late = now.saturating_since(self.room.poll_timeout());
+        let report = self.room.advance(now);
         let stepped = Instant::now();
         while let Some(RoomEvent::PeerDropped { peer, fault }) = self.room.poll_event() {
             self.close(peer, fault);
@@ -156,15 +162,19 @@ impl RoomTask {
             self.meters.skipped_steps += report.due.skipped;
             let micros = (stepped - started).as_micros() as u64 / report.due.steps;
             self.meters.step_micros.saturating_record(micros.max(1));
+            self.meters.late_micros.saturating_record(late.0.max(1));
         }
         if report.due.skipped > 0 {
             let (room, skipped) = (&self.room.identity().name, report.due.skipped);
             tracing::warn!(%room, skipped, "the room is too slow for its tick rate: steps were given up");
         }
-        let peers = self.mailboxes.keys().copied().collect::<Vec<_>>();
-        for peer in peers {
+        let mut peers = std::mem::take(&mut self.peers);
+        peers.clear();
+        peers.extend(self.mailboxes.keys());
+        for &peer in &peers {
             self.transmit(peer, report.snapshot_due);
         }
+        self.peers = peers;
         if report.snapshot_due {
             self.meters.flush_micros.saturating_record((stepped.elapsed().as_micros() as u64).max(1));
         }
@@ -247,6 +257,7 @@ impl RoomTask {
             steps: self.meters.steps,
             skipped_steps: self.meters.skipped_steps,
             step_micros: self.meters.step_micros.clone(),
+            late_micros: self.meters.late_micros.clone(),
             flush_micros: self.meters.flush_micros.clone(),
             messages_sent: self.meters.messages_sent,
             snapshots_skipped: self.meters.snapshots_skipped,

@@ -20,6 +20,8 @@ pub struct RoomStats {
     pub skipped_steps: u64,
     /// Wall time of each step with its publishing, microseconds.
     pub step_micros: Histogram<u64>,
+    /// How late each wake-up for a step came, microseconds.
+    pub late_micros: Histogram<u64>,
     /// Wall time of encoding for all peers after a step, microseconds.
     pub flush_micros: Histogram<u64>,
     /// Transport messages handed to connections.

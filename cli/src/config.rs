@@ -1,0 +1,192 @@
+//! What `serve` is told: flags beat the environment (`TICKWIRE_*`), which beats the file, which beats the defaults.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use tickwire_protocol::TickRate;
+use tickwire_server::core::RoomConfig;
+use tickwire_server::net::ServerConfig;
+
+/// The address that server and swarm agree on if told nothing.
+pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:7777";
+
+const DEFAULT_TICK_HZ: u32 = 60;
+const DEFAULT_SNAPSHOT_HZ: u32 = 20;
+const DEFAULT_ROOM_SIZE: u32 = 64;
+const DEFAULT_PLAYERS_MAX: u32 = 10_000;
+
+/// Whether rows are sent as differences.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Switch {
+    On,
+    Off,
+}
+
+/// How the server runs. Every setting can also be given as an environment variable or in the file.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ServeArgs {
+    /// Address to listen on; port 0 lets the system choose [default: 127.0.0.1:7777]
+    #[arg(long, env = "TICKWIRE_LISTEN", value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    #[command(flatten)]
+    pub(crate) rooms: RoomArgs,
+
+    /// Players in all rooms together [default: 10000]
+    #[arg(long, env = "TICKWIRE_MAX_PLAYERS", value_name = "N")]
+    pub(crate) max_players: Option<u32>,
+
+    /// TOML file with these settings by their long names, such as `tick-hz = 60`
+    #[arg(long, env = "TICKWIRE_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// How rooms run: shared by `serve` and `demo`.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct RoomArgs {
+    /// Steps of the simulation a second, 1 to 240 [default: 60]
+    #[arg(long, env = "TICKWIRE_TICK_HZ", value_name = "HZ")]
+    pub(crate) tick_hz: Option<u32>,
+
+    /// Snapshots a second to each client, at most the tick rate [default: 20]
+    #[arg(long, env = "TICKWIRE_SNAPSHOT_HZ", value_name = "HZ")]
+    pub(crate) snapshot_hz: Option<u32>,
+
+    /// Players in a room; the next one opens another room [default: 64]
+    #[arg(long, env = "TICKWIRE_ROOM_SIZE", value_name = "N")]
+    pub(crate) room_size: Option<u32>,
+
+    /// Whether rows are sent as differences; off sends every row whole in every snapshot, for debugging [default: on]
+    #[arg(long, env = "TICKWIRE_DELTA", value_name = "SWITCH")]
+    pub(crate) delta: Option<Switch>,
+
+    /// Seed of the rooms' chance [default: 0]
+    #[arg(long, env = "TICKWIRE_SEED", value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
+/// The file: the same names as the flags.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct FileConfig {
+    listen: Option<SocketAddr>,
+    max_players: Option<u32>,
+    tick_hz: Option<u32>,
+    snapshot_hz: Option<u32>,
+    room_size: Option<u32>,
+    delta: Option<Switch>,
+    seed: Option<u64>,
+}
+
+impl ServeArgs {
+    /// Fills what was not given from the file and the defaults, and checks it all.
+    pub(crate) fn resolve(self) -> anyhow::Result<ServerConfig> {
+        let file = match &self.config {
+            Some(path) => FileConfig::read(path)?,
+            None => FileConfig::default(),
+        };
+        let default_listen = DEFAULT_LISTEN.parse().context("the default address")?;
+        let listen = self.listen.or(file.listen).unwrap_or(default_listen);
+        let rooms = RoomArgs {
+            tick_hz: self.rooms.tick_hz.or(file.tick_hz),
+            snapshot_hz: self.rooms.snapshot_hz.or(file.snapshot_hz),
+            room_size: self.rooms.room_size.or(file.room_size),
+            delta: self.rooms.delta.or(file.delta),
+            seed: self.rooms.seed.or(file.seed),
+        };
+        let mut config = rooms.server_config(listen)?;
+        config.directory.players_max = self.max_players.or(file.max_players).unwrap_or(DEFAULT_PLAYERS_MAX);
+        Ok(config)
+    }
+}
+
+impl RoomArgs {
+    /// A server on this address with rooms as told.
+    pub(crate) fn server_config(&self, listen: SocketAddr) -> anyhow::Result<ServerConfig> {
+        let tick_hz = self.tick_hz.unwrap_or(DEFAULT_TICK_HZ);
+        let Some(tick_rate) = TickRate::new(tick_hz) else {
+            bail!(
+                "--tick-hz {tick_hz}: the tick rate must be from 1 to {}",
+                tickwire_protocol::limits::TICK_HZ_MAX
+            );
+        };
+        let snapshot_hz = self.snapshot_hz.unwrap_or(DEFAULT_SNAPSHOT_HZ.min(tick_hz));
+        if snapshot_hz == 0 || snapshot_hz > tick_hz {
+            bail!("--snapshot-hz {snapshot_hz}: must be from 1 to the tick rate, {tick_hz}");
+        }
+        let room_size = self.room_size.unwrap_or(DEFAULT_ROOM_SIZE);
+        if room_size == 0 {
+            bail!("--room-size 0: a room must take at least one player");
+        }
+        let mut room = RoomConfig::new(tick_rate, snapshot_hz);
+        room.players_max = room_size;
+        room.delta = self.delta != Some(Switch::Off);
+        let mut config = ServerConfig::new(listen, room);
+        config.seed = self.seed.unwrap_or(0);
+        Ok(config)
+    }
+}
+
+impl FileConfig {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("{} is not a valid configuration", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, text: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("tickwire-config-{}-{name}.toml", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn flags_beat_the_file_and_the_file_beats_the_defaults() {
+        let path = file("layers", "listen = '127.0.0.1:1234'\ntick-hz = 30\nsnapshot-hz = 15\ndelta = 'off'");
+        let rooms = RoomArgs { snapshot_hz: Some(10), ..RoomArgs::default() };
+        let args = ServeArgs { rooms, config: Some(path.clone()), ..ServeArgs::default() };
+        let config = args.resolve().unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!(config.listen.port(), 1234);
+        assert_eq!((config.room.tick_rate.hz(), config.room.snapshot_hz), (30, 10));
+        assert!(!config.room.delta);
+        assert_eq!((config.room.players_max, config.directory.players_max), (64, 10_000));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let unknown = file("unknown", "tick-herz = 30");
+        let cases = [
+            (ServeArgs { config: Some(unknown.clone()), ..ServeArgs::default() }, "tick-herz"),
+            (
+                ServeArgs { config: Some("/nowhere.toml".into()), ..ServeArgs::default() },
+                "cannot read /nowhere.toml",
+            ),
+            (with_rooms(RoomArgs { tick_hz: Some(241), ..RoomArgs::default() }), "from 1 to 240"),
+            (
+                with_rooms(RoomArgs { snapshot_hz: Some(61), ..RoomArgs::default() }),
+                "from 1 to the tick rate, 60",
+            ),
+            (with_rooms(RoomArgs { room_size: Some(0), ..RoomArgs::default() }), "at least one player"),
+        ];
+        for (args, part) in cases {
+            let text = format!("{:#}", args.resolve().unwrap_err());
+            assert!(text.contains(part), "{text:?} should say {part:?}");
+        }
+        std::fs::remove_file(unknown).unwrap();
+    }
+
+    fn with_rooms(rooms: RoomArgs) -> ServeArgs {
+        ServeArgs { rooms, ..ServeArgs::default() }
+    }
+}

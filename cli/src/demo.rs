@@ -1,0 +1,160 @@
+//! `tickwire demo`: the main job in one command.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde::Serialize;
+use tickwire_server::net::{ServerHandle, ServerStats};
+
+use crate::config::RoomArgs;
+use crate::serve;
+use crate::signals::interrupted;
+use crate::status::Status;
+use crate::swarm::{self, Gauges, Reading, Report, Swarm};
+
+/// A server and bots in one process over real WebSockets on loopback.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DemoArgs {
+    /// Bots to connect
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    bots: usize,
+
+    /// Seconds to run once all bots are in; without, until Ctrl-C
+    #[arg(long, value_name = "N")]
+    seconds: Option<f64>,
+
+    /// Print the summary as one JSON object on stdout
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    rooms: RoomArgs,
+}
+
+/// What the demo has to say in the end.
+#[derive(Debug, Serialize)]
+struct Summary {
+    tick: u32,
+    rooms: usize,
+    tick_ms: TickTimes,
+    flush_ms: TickTimes,
+    skipped_ticks: u64,
+    swarm: Report,
+}
+
+/// Wall time per tick.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct TickTimes {
+    p50: f64,
+    p99: f64,
+    max: f64,
+}
+
+pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let config =
+        match swarm::check(args.bots, args.seconds, 2).and_then(|()| args.rooms.server_config(listen)) {
+            Ok(config) => config,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                return Ok(ExitCode::from(2));
+            }
+        };
+    let server = serve::bind(config).await?;
+    let url = format!("ws://{}", server.local_addr()?);
+    let handle = server.handle();
+    eprintln!("serving {} bots on {url}; Ctrl-C ends", args.bots);
+    let serving = tokio::spawn(server.run());
+    let gauges = Arc::new(Gauges::new(args.bots));
+    let length = args.seconds.map(Duration::from_secs_f64);
+    let swarm = Swarm::new(url, args.bots, length, swarm::DEFAULT_SEED);
+    let playing = swarm.run(gauges.clone(), interrupted());
+    let report = tokio::select! {
+        report = playing => report,
+        () = show(&handle, &gauges) => unreachable!("the status is shown until the swarm is done"),
+    };
+    let stats = handle.stats().await;
+    handle.shutdown();
+    serving.await?;
+    let summary = Summary::new(&stats, report);
+    let is_clean = summary.swarm.is_clean && summary.skipped_ticks == 0;
+    if args.json {
+        println!("{}", serde_json::to_string(&summary)?);
+    } else {
+        print!("{summary}");
+    }
+    Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Draws the live status for ever.
+async fn show(handle: &ServerHandle, gauges: &Gauges) {
+    let mut status = Status::new();
+    let (mut earlier, mut since) = (Reading::default(), Instant::now());
+    loop {
+        tokio::time::sleep(status.interval()).await;
+        let (stats, now) = (handle.stats().await, gauges.read());
+        let seconds = since.elapsed().as_secs_f64();
+        status.draw(&lines(&stats, &now, now.rates_since(&earlier, seconds)));
+        // Rates over at least a second are steady enough to be read.
+        if seconds >= 1.0 {
+            (earlier, since) = (now, Instant::now());
+        }
+    }
+}
+
+fn lines(stats: &ServerStats, now: &Reading, (snapshots, down, up): (f64, f64, f64)) -> [String; 2] {
+    let TickTimes { p50, p99, max } = TickTimes::of(&stats.step_micros());
+    let tick = stats.rooms.first().map_or(0, |room| room.tick.0);
+    [
+        format!(
+            "tick {tick}  step p50 {p50:.2} p99 {p99:.2} max {max:.2} ms  players {} in {} rooms",
+            stats.players,
+            stats.rooms.len()
+        ),
+        format!(
+            "a bot: {snapshots:.1} snapshots/s  {down:.0} B/s down  {up:.0} B/s up  RTT {:.2} ms  age {:.1} ms",
+            now.rtt_ms_p50, now.age_ms_p50
+        ),
+    ]
+}
+
+impl TickTimes {
+    fn of(micros: &hdrhistogram::Histogram<u64>) -> Self {
+        let ms = |value: u64| value as f64 / 1e3;
+        Self {
+            p50: ms(micros.value_at_quantile(0.5)),
+            p99: ms(micros.value_at_quantile(0.99)),
+            max: ms(micros.max()),
+        }
+    }
+}
+
+impl Summary {
+    fn new(stats: &ServerStats, swarm: Report) -> Self {
+        Self {
+            tick: stats.rooms.iter().map(|room| room.tick.0).max().unwrap_or(0),
+            rooms: stats.rooms.len(),
+            tick_ms: TickTimes::of(&stats.step_micros()),
+            flush_ms: TickTimes::of(&stats.flush_micros()),
+            skipped_ticks: stats.skipped_steps(),
+            swarm,
+        }
+    }
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let TickTimes { p50, p99, max } = self.tick_ms;
+        writeln!(
+            f,
+            "server      tick {}, {} rooms, {} ticks skipped",
+            self.tick, self.rooms, self.skipped_ticks
+        )?;
+        writeln!(f, "tick time   p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms")?;
+        let TickTimes { p50, p99, max } = self.flush_ms;
+        writeln!(f, "flush time  p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms")?;
+        write!(f, "{}", self.swarm)
+    }
+}

@@ -1,0 +1,87 @@
+//! `tickwire`: the headless server, the bot swarm and the demo.
+//!
+//! Results go to stdout, logs and progress to stderr. Exit status: 0 done and clean, 1 failed or found something
+//! wrong, 2 called wrongly.
+
+mod config;
+mod demo;
+mod files;
+mod serve;
+mod signals;
+mod status;
+mod swarm;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Tickwire: a netcode engine for multiplayer state sync.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = AFTER_HELP, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// What is logged to stderr: error, warn, info, debug, trace, or a filter such as `tickwire_server=debug`
+    #[arg(long, global = true, env = "TICKWIRE_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+}
+
+const AFTER_HELP: &str = "\
+Exit status: 0 done and clean, 1 failed or found something wrong, 2 called wrongly.
+
+Try first:  tickwire demo
+Then:       tickwire serve        and in another terminal
+            tickwire swarm --url ws://127.0.0.1:7777 --bots 200 --seconds 20";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the headless server with the example game `arena`
+    Serve(config::ServeArgs),
+    /// Connect a swarm of bots to a server, check all that they are sent, and report
+    Swarm(swarm::SwarmArgs),
+    /// A server and bots in one process over real WebSockets, with a live status
+    Demo(demo::DemoArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = init_log(&cli.log) {
+        eprintln!("error: --log `{}`: {error}", cli.log);
+        return ExitCode::from(2);
+    }
+    files::raise_limit();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        match command {
+            Command::Serve(args) => serve::run(args).await,
+            Command::Swarm(args) => swarm::run(args).await,
+            Command::Demo(args) => demo::run(args).await,
+        }
+    });
+    // Tasks that are still closing their connections need not be waited for.
+    runtime.shutdown_background();
+    result
+}
+
+fn init_log(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::builder().parse(filter)?)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    Ok(())
+}
