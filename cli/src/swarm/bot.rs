@@ -222,7 +222,6 @@ impl Bot {
             let interval = arrival.saturating_since(last).0;
             self.outcome.snapshot_interval_micros.saturating_record(interval.max(1));
             self.outcome.snapshot_age_micros.saturating_record(age.0.max(1));
-            self.outcome.measured.raw_bytes += self.raw_row_bytes * client.view(now).all().count() as u64;
         }
         self.last_arrival = stats.newest_arrival;
     }
@@ -252,6 +251,8 @@ impl Bot {
         }
         let measured: &mut Measured = &mut self.outcome.measured;
         measured.snapshots += snapshots;
+        let rows_in_view = connection.client().view(connection.now()).all().count() as u64;
+        measured.raw_bytes += snapshots * rows_in_view * self.raw_row_bytes;
         measured.down_bytes += down;
         measured.up_bytes += up;
     }

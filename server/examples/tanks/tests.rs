@@ -350,7 +350,12 @@ async fn a_match_over_real_sockets_ends_cleanly() {
     let mut connection = net::connect(&url, ClientConfig::new("test"), schema()).await.unwrap();
     let mut hits = 0;
     let watching = async {
-        while hits < 3 || connection.client().stats(connection.now()).digests_checked < 2 {
+        loop {
+            let (client, now) = (connection.client(), connection.now());
+            let are_all_there = client.view(now).entities(TANK).count() == 4;
+            if are_all_there && hits >= 3 && client.stats(now).digests_checked >= 2 {
+                break;
+            }
             match connection.next().await.expect("the server is there") {
                 Wake::Input(tick) => {
                     let orders = Orders::scripted(connection.client(), connection.now());
@@ -362,9 +367,7 @@ async fn a_match_over_real_sockets_ends_cleanly() {
         }
     };
     tokio::time::timeout(Duration::from_mins(1), watching).await.expect("a match with hits and digests");
-    let (client, now) = (connection.client(), connection.now());
-    assert_eq!(client.view(now).entities(TANK).count(), 4);
-    assert_eq!(client.stats(now).digest_mismatches, 0);
+    assert_eq!(connection.client().stats(connection.now()).digest_mismatches, 0);
     connection.close().await;
     handle.shutdown();
     for other in others {
