@@ -1,0 +1,299 @@
+//! The client: one connection to one room, from hello to goodbye.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tickwire_protocol::frame::{Frame, FrameType, frames};
+use tickwire_protocol::handshake::{RejectReason, Welcome};
+use tickwire_protocol::{KindId, Micros, RowMut, RowRef, Schema, Tick};
+
+use super::clock::Clock;
+use super::config::ClientConfig;
+use super::event::{ClientFault, DisconnectReason, Event};
+use super::session::{OwnEntity, Session};
+use super::stats::ClientStats;
+use super::view::{Moment, View};
+
+/// One connection to one room. Does no I/O and reads no clock: bytes and time are handed in and taken out.
+///
+/// * `handle_*` takes in what came from the transport;
+/// * [`due_input_tick`](Client::due_input_tick) and [`push_input`](Client::push_input) take in what the player wants;
+/// * `poll_*` gives out what is to be sent, told and waited for;
+/// * [`view`](Client::view) and [`own`](Client::own) show the world.
+///
+/// Every `now` is on one clock of the caller's, which does not go back. Polls only take out what is ready: at the same
+/// `now`, extra polls or another order of them change nothing.
+#[derive(Clone, Debug)]
+pub struct Client {
+    config: ClientConfig,
+    schema: Arc<Schema>,
+    state: State,
+    /// What is to be told whatever the view shows.
+    events: VecDeque<Event>,
+    stats: ClientStats,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    /// The hello is to be sent, or was and waits for its answer.
+    Hello { since: Micros, asked: Option<Micros> },
+    /// Welcomed.
+    Playing(Box<Session>),
+    /// Over; what was last seen can still be seen. No reason if it was rejected.
+    Closed { session: Option<Box<Session>>, reason: Option<DisconnectReason> },
+}
+
+impl Client {
+    /// A client that is about to say hello. `schema` must be the one that the server's game has.
+    pub fn new(config: ClientConfig, schema: Arc<Schema>, now: Micros) -> Self {
+        Self {
+            config,
+            schema,
+            state: State::Hello { since: now, asked: None },
+            events: VecDeque::new(),
+            stats: ClientStats::default(),
+        }
+    }
+
+    // ---- in ----------------------------------------------------------------------------------------------------
+
+    /// Takes in one message of the transport.
+    ///
+    /// A fault ends the connection, and [`Event::Disconnected`] will tell. The faulty frame and all behind it change
+    /// nothing else.
+    pub fn handle_message(&mut self, now: Micros, message: Bytes) -> Result<(), ClientFault> {
+        self.stats.received_bytes += message.len() as u64;
+        let result = self.handle_frames(now, message);
+        if let Err(fault) = result {
+            self.stats.decode_errors += u64::from(matches!(fault, ClientFault::Malformed(_)));
+            self.handle_disconnect(DisconnectReason::Fault(fault));
+        }
+        result
+    }
+
+    fn handle_frames(&mut self, now: Micros, message: Bytes) -> Result<(), ClientFault> {
+        for frame in frames(message) {
+            let frame = match &self.state {
+                State::Closed { .. } => return Ok(()),
+                _ => frame?,
+            };
+            match &mut self.state {
+                State::Hello { asked: Some(asked), .. } => {
+                    let asked = *asked;
+                    self.handle_answer(now, asked, &frame)?;
+                }
+                State::Hello { asked: None, .. } => return Err(ClientFault::Unexpected(frame.ty)),
+                State::Playing(session) => session.handle_frame(now, &frame, &mut self.stats)?,
+                State::Closed { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The answer to the hello.
+    fn handle_answer(&mut self, now: Micros, asked: Micros, frame: &Frame) -> Result<(), ClientFault> {
+        match frame.ty {
+            FrameType::Welcome => {
+                let welcome = Welcome::decode(&frame.payload)?;
+                let (session, player, room) = (welcome.session, welcome.player, welcome.room);
+                let begun = Session::new(&self.config, &self.schema, welcome, asked, now)?;
+                self.state = State::Playing(Box::new(begun));
+                self.events.push_back(Event::Connected { session, player, room });
+            }
+            FrameType::Reject => {
+                let reason = RejectReason::decode(&frame.payload)?;
+                self.state = State::Closed { session: None, reason: None };
+                self.events.push_back(Event::Rejected(reason));
+            }
+            _ => return Err(ClientFault::Unexpected(frame.ty)),
+        }
+        Ok(())
+    }
+
+    /// The connection is over, or the game leaves. Of several reasons the first is told.
+    pub fn handle_disconnect(&mut self, reason: DisconnectReason) {
+        let nothing = State::Closed { session: None, reason: None };
+        let session = match core::mem::replace(&mut self.state, nothing) {
+            State::Hello { .. } => None,
+            State::Playing(session) => Some(session),
+            closed @ State::Closed { .. } => {
+                self.state = closed;
+                return;
+            }
+        };
+        self.state = State::Closed { session, reason: Some(reason.clone()) };
+        self.events.push_back(Event::Disconnected(reason));
+    }
+
+    /// The tick for which the player's input is to be given now, if one is due: ask until none is.
+    ///
+    /// Inputs are given ahead of the server's time, so that they arrive just before their step. After a pause the ticks
+    /// that came too late are left out.
+    pub fn due_input_tick(&self, now: Micros) -> Option<Tick> {
+        match &self.state {
+            State::Playing(session) => session.due_input_tick(now),
+            _ => None,
+        }
+    }
+
+    /// Gives the player's input for a tick, usually the one that [`Client::due_input_tick`] names. `fill` gets a row of
+    /// the schema's input with all fields at zero, or the bound nearest to it.
+    ///
+    /// Does nothing where there is no player, or if the tick has its input already.
+    pub fn push_input(&mut self, tick: Tick, fill: impl FnOnce(&mut RowMut<'_>)) {
+        if let State::Playing(session) = &mut self.state {
+            session.push_input(tick, fill, &mut self.stats);
+        }
+    }
+
+    // ---- out ---------------------------------------------------------------------------------------------------
+
+    /// Appends the frames that are ready to `out`, as one message; false if there are none. Ask again after sending.
+    pub fn poll_transmit(&mut self, now: Micros, out: &mut Vec<u8>) -> bool {
+        self.expire(now);
+        let start = out.len();
+        match &mut self.state {
+            State::Hello { asked: asked @ None, .. } => {
+                *asked = Some(now);
+                self.config.hello_for(&self.schema).encode(out);
+            }
+            State::Playing(session) => session.poll_transmit(now, out, &mut self.stats),
+            State::Hello { .. } | State::Closed { .. } => {}
+        }
+        self.stats.sent_bytes += (out.len() - start) as u64;
+        out.len() > start
+    }
+
+    /// The next thing to tell the game. Ask until there is none, for every picture that is drawn.
+    pub fn poll_event(&mut self, now: Micros) -> Option<Event> {
+        self.expire(now);
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        match &mut self.state {
+            State::Playing(session) => session.poll_event(now),
+            _ => None,
+        }
+    }
+
+    /// When to call [`Client::poll_transmit`] at the latest if nothing else happens. Inputs have a time of their own,
+    /// [`Client::input_timeout`]; events are for those who draw, and come with the pictures.
+    pub fn poll_timeout(&self) -> Option<Micros> {
+        match &self.state {
+            State::Hello { since, asked: None } => Some(*since),
+            State::Hello { .. } => self.deadline(),
+            State::Playing(session) => Some(session.next_ping().min(session.silence_deadline())),
+            State::Closed { .. } => None,
+        }
+    }
+
+    /// When the inputs for the next frame are complete, if [`Client::due_input_tick`] is asked then; nothing if there is
+    /// no player, or if the server must be heard first.
+    pub fn input_timeout(&self) -> Option<Micros> {
+        match &self.state {
+            State::Playing(session) => session.input_timeout(),
+            _ => None,
+        }
+    }
+
+    /// When the server counts as gone.
+    fn deadline(&self) -> Option<Micros> {
+        match &self.state {
+            State::Hello { since, .. } => Some(*since + self.config.connect_timeout),
+            State::Playing(session) => Some(session.silence_deadline()),
+            State::Closed { .. } => None,
+        }
+    }
+
+    fn expire(&mut self, now: Micros) {
+        if self.deadline().is_some_and(|deadline| now >= deadline) {
+            self.handle_disconnect(match self.state {
+                State::Hello { .. } => DisconnectReason::NoWelcome,
+                State::Playing(_) | State::Closed { .. } => DisconnectReason::Silent,
+            });
+        }
+    }
+
+    // ---- what there is to see ----------------------------------------------------------------------------------
+
+    /// The world to draw at `now`: a little in the past, where there are states before and after. Empty before the
+    /// welcome.
+    pub fn view(&self, now: Micros) -> View<'_> {
+        let session = self.session();
+        View::new(session, session.map_or_else(Moment::default, |session| session.moment(now)))
+    }
+
+    /// The entities of this client's player as the server last told them: newer than any view, with all their fields,
+    /// exact.
+    pub fn own(&self) -> impl Iterator<Item = OwnEntity<'_>> {
+        self.session().into_iter().flat_map(Session::own)
+    }
+
+    /// The first of them that is of this kind: for games where a player has one body.
+    pub fn own_row(&self, kind: KindId) -> Option<RowRef<'_>> {
+        self.own().find(|entity| entity.kind == kind).map(|entity| entity.row)
+    }
+
+    /// What the server said when it let the client in: ids, rates, limits.
+    pub fn welcome(&self) -> Option<&Welcome> {
+        self.session().map(Session::welcome)
+    }
+
+    /// The server's time, and how far it is away.
+    pub fn clock(&self) -> Option<&Clock> {
+        self.session().map(Session::clock)
+    }
+
+    /// How old the newest state is: the server's time minus the time of its tick.
+    pub fn snapshot_age(&self, now: Micros) -> Option<Micros> {
+        let (clock, newest) = (self.clock()?, self.stats.newest_tick?);
+        Some(clock.server_time(now).saturating_since(clock.time_of(newest)))
+    }
+
+    /// Whether the server has let the client in, and the connection lasts.
+    pub fn is_playing(&self) -> bool {
+        matches!(self.state, State::Playing(_))
+    }
+
+    /// Whether the connection is over.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed { .. })
+    }
+
+    /// Why the connection is over; nothing while it is not, or if the client was not let in.
+    pub fn disconnect_reason(&self) -> Option<&DisconnectReason> {
+        match &self.state {
+            State::Closed { reason, .. } => reason.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What the rows are made of.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// What has been counted up to `now`.
+    pub fn stats(&self, now: Micros) -> ClientStats {
+        let mut stats = self.stats;
+        if let State::Playing(session) = &self.state {
+            session.add_watched(now, &mut stats);
+        }
+        stats
+    }
+
+    /// Snapshots applied.
+    #[cfg(feature = "net")]
+    pub(crate) fn snapshots(&self) -> u64 {
+        self.stats.snapshots
+    }
+
+    fn session(&self) -> Option<&Session> {
+        match &self.state {
+            State::Hello { .. } => None,
+            State::Playing(session) => Some(session),
+            State::Closed { session, .. } => session.as_deref(),
+        }
+    }
+}

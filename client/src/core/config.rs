@@ -1,0 +1,80 @@
+//! What a client is told before it starts.
+
+use tickwire_protocol::handshake::{Extension, Features, Hello, Role, RoomWish, StreamKind};
+use tickwire_protocol::{DecodeError, Micros, Schema};
+
+/// Who the client is, what it wants, and the few things that it decides itself. Everything else comes with the
+/// server's welcome.
+///
+/// ```
+/// use tickwire_client::ClientConfig;
+/// use tickwire_protocol::handshake::RoomWish;
+///
+/// let config = ClientConfig { room: RoomWish::Named("duel".into()), ..ClientConfig::new("mygame 1.2") };
+/// assert!(config.check().is_ok());
+/// ```
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// The game's own version, for the server's policy and its log; at most 64 bytes.
+    pub game_build: String,
+    /// Where the client runs; at most 64 bytes.
+    pub platform: String,
+    /// The room wanted.
+    pub room: RoomWish,
+    /// A player, or one who watches.
+    pub role: Role,
+    /// What carries the frames.
+    pub stream: StreamKind,
+    /// What the client can do beside the rest of this version.
+    pub features: Features,
+    /// What else the hello says, in ascending id.
+    pub extensions: Vec<Extension>,
+    /// Input frames a second, at least 1; absent: one a tick. Fewer frames cost less and make inputs wait longer.
+    pub input_hz: Option<u32>,
+    /// How far behind the server's time others are shown; absent: as far as the server says.
+    pub interpolation_delay: Option<Micros>,
+    /// How long connecting may take, up to the welcome.
+    pub connect_timeout: Micros,
+}
+
+impl ClientConfig {
+    /// A player on an ordered stream who goes to any room.
+    pub fn new(game_build: &str) -> Self {
+        use std::env::consts::{ARCH, OS};
+        Self {
+            game_build: game_build.to_owned(),
+            platform: format!("{ARCH}-{OS}"),
+            room: RoomWish::Any,
+            role: Role::Player,
+            stream: StreamKind::Ordered,
+            features: Features::NONE,
+            extensions: Vec::new(),
+            input_hz: None,
+            interpolation_delay: None,
+            connect_timeout: Micros::from_secs(10),
+        }
+    }
+
+    /// What a server would refuse the hello for: to be asked where its texts come from outside.
+    pub fn check(&self) -> Result<(), DecodeError> {
+        self.hello(0).check()
+    }
+
+    /// What to say first.
+    pub(crate) fn hello_for(&self, schema: &Schema) -> Hello {
+        self.hello(schema.hash())
+    }
+
+    fn hello(&self, schema_hash: u64) -> Hello {
+        Hello {
+            schema_hash,
+            features: self.features,
+            game_build: self.game_build.clone(),
+            platform: self.platform.clone(),
+            room: self.room.clone(),
+            role: self.role,
+            stream: self.stream,
+            extensions: self.extensions.clone(),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What a client tells the game, and why a connection ends.
+
+use thiserror::Error;
+use tickwire_protocol::frame::FrameType;
+use tickwire_protocol::handshake::RejectReason;
+use tickwire_protocol::{CloseCode, Cue, DecodeError, EntityId, KindId, PlayerId, RoomId, SessionId};
+
+/// What [`Client::poll_event`](crate::Client::poll_event) tells the game.
+///
+/// `Connected` is the first, `Rejected` or `Disconnected` the last. The others come in the order of the time that the
+/// game shows: an entity has entered exactly if the view of that moment has it, a cue comes with the picture of its
+/// tick.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The server has let the client in; see [`Client::welcome`](crate::Client::welcome) for all that it said.
+    Connected {
+        /// The session.
+        session: SessionId,
+        /// The player that the client gives inputs for; none for a spectator.
+        player: Option<PlayerId>,
+        /// Where it is.
+        room: RoomId,
+    },
+    /// The server has not let the client in.
+    Rejected(RejectReason),
+    /// From now on the view has this entity.
+    Entered {
+        /// Which.
+        id: EntityId,
+        /// Of which kind.
+        kind: KindId,
+    },
+    /// From now on the view has this entity no more.
+    Left {
+        /// Which.
+        id: EntityId,
+        /// Of which kind.
+        kind: KindId,
+        /// Whether it is gone from the world, not just from what this client is told.
+        despawned: bool,
+    },
+    /// Something happened at the moment that the view now shows. Each cue comes once.
+    Cue(Cue),
+    /// The connection is over.
+    Disconnected(DisconnectReason),
+}
+
+/// Why a connection is over.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum DisconnectReason {
+    /// The server closed it.
+    #[error("the server closed the connection: {} {reason}", code.0)]
+    Closed {
+        /// The kind of reason.
+        code: CloseCode,
+        /// The reason in words, as the server gave them; may be empty.
+        reason: String,
+    },
+    /// It broke without a word.
+    #[error("the connection broke: the server or the network is gone")]
+    Lost,
+    /// The server sent what it must not.
+    #[error("the server broke the protocol: {0}")]
+    Fault(ClientFault),
+    /// Nothing was heard of the server for as long as the welcome allows.
+    #[error("nothing was heard of the server for too long")]
+    Silent,
+    /// The hello was not answered in time.
+    #[error("the server did not answer the hello in time")]
+    NoWelcome,
+    /// The game has left.
+    #[error("left")]
+    Left,
+}
+
+impl DisconnectReason {
+    /// The code with which our end is to close the connection; nothing if the other end did, or if it is broken.
+    pub fn close_code(&self) -> Option<CloseCode> {
+        match self {
+            Self::Closed { .. } | Self::Lost => None,
+            Self::Fault(fault) => Some((*fault).into()),
+            Self::Silent => Some(CloseCode::SILENT),
+            Self::NoWelcome => Some(CloseCode::HANDSHAKE_TIMEOUT),
+            Self::Left => Some(CloseCode::NORMAL),
+        }
+    }
+}
+
+/// What was wrong with what the server sent. The connection ends with it.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum ClientFault {
+    /// The bytes are not the format.
+    #[error("malformed: {0}")]
+    Malformed(#[from] DecodeError),
+    /// A frame that a server may not send, or not now.
+    #[error("{0} is not allowed here")]
+    Unexpected(FrameType),
+    /// The room codes its snapshots in a way that this client does not know.
+    #[error("snapshots come in coder {coder} with prior {prior_hash:016x}, unknown here: update the client")]
+    UnknownCoder {
+        /// Number of the coder.
+        coder: u8,
+        /// Names the prior that goes with it.
+        prior_hash: u64,
+    },
+    /// A text message where only binary ones are spoken.
+    #[error("text message: this protocol is binary")]
+    Text,
+    /// A transport message above the limit.
+    #[error("message above the size limit")]
+    Oversized,
+}
+
+impl From<ClientFault> for CloseCode {
+    fn from(fault: ClientFault) -> Self {
+        match fault {
+            ClientFault::Malformed(_) => Self::PROTOCOL_ERROR,
+            ClientFault::Unexpected(_) | ClientFault::UnknownCoder { .. } => Self::POLICY,
+            ClientFault::Text => Self::UNSUPPORTED,
+            ClientFault::Oversized => Self::TOO_BIG,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tickwire_protocol::limits::REASON_BYTES_MAX;
+
+    #[test]
+    fn faults_stay_small_and_their_words_fit_a_close_frame() {
+        assert!(size_of::<ClientFault>() <= 48);
+        let longest = [
+            ClientFault::UnknownCoder { coder: 255, prior_hash: u64::MAX },
+            ClientFault::Malformed(DecodeError::TooLarge {
+                what: "uncompressed snapshot body",
+                value: u64::MAX,
+                limit: u64::MAX,
+            }),
+        ];
+        for fault in longest {
+            assert!(fault.to_string().len() <= REASON_BYTES_MAX, "{fault}");
+        }
+    }
+
+    #[test]
+    fn only_our_own_endings_are_told_to_the_server() {
+        let closed = DisconnectReason::Closed { code: CloseCode::GOING_AWAY, reason: String::new() };
+        assert_eq!(closed.close_code(), None);
+        assert_eq!(DisconnectReason::Lost.close_code(), None);
+        assert_eq!(DisconnectReason::Fault(ClientFault::Text).close_code(), Some(CloseCode::UNSUPPORTED));
+        assert_eq!(DisconnectReason::Left.close_code(), Some(CloseCode::NORMAL));
+    }
+}

@@ -1,0 +1,23 @@
+//! The pure client: bytes, time and the player's wishes in; bytes, events and pictures out.
+
+mod agenda;
+mod client;
+mod clock;
+mod config;
+mod event;
+mod inputs;
+mod interpolation;
+mod receipts;
+mod session;
+mod stage;
+mod stats;
+mod timeline;
+mod view;
+
+pub use client::Client;
+pub use clock::Clock;
+pub use config::ClientConfig;
+pub use event::{ClientFault, DisconnectReason, Event};
+pub use session::OwnEntity;
+pub use stats::ClientStats;
+pub use view::{EntityView, View};

@@ -1,0 +1,388 @@
+//! A connection after the welcome: snapshots in, inputs, pings and acks out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tickwire_protocol::frame::{Frame, FrameType};
+use tickwire_protocol::handshake::{StreamKind, Welcome};
+use tickwire_protocol::limits::{DATAGRAM_BYTES_MAX, HISTORY_TICKS};
+use tickwire_protocol::ping::{Ping, Pong};
+use tickwire_protocol::snapshot::{Codec, Coder, DecodedSnapshot, Replica, SnapshotHeader};
+use tickwire_protocol::{DecodeError, EntityId, KindId, Micros, RowMut, RowRef, Schema, Tick, TickTime};
+
+use super::agenda::{Agenda, Item};
+use super::clock::Clock;
+use super::config::ClientConfig;
+use super::event::{ClientFault, Event};
+use super::inputs::{Inputs, SET_BACK_TICKS};
+use super::receipts::Receipts;
+use super::stage::Stage;
+use super::stats::ClientStats;
+use super::view::Moment;
+
+/// Pings that may wait for an answer; older ones are given up.
+const PINGS_MAX: usize = 16;
+
+/// How much earlier than needed inputs are meant to arrive, ticks: one for the frame in which the game samples them,
+/// one for the server's own unevenness. What the link adds is measured.
+const MARGIN_TICKS: u32 = 2;
+
+/// Everything that a welcome begins.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    welcome: Welcome,
+    schema: Arc<Schema>,
+    stream: StreamKind,
+    /// How far behind the server's time the view is.
+    delay: Micros,
+    codec: Codec,
+    replica: Replica,
+    decoded: DecodedSnapshot,
+    stage: Stage,
+    agenda: Agenda,
+    /// The entities of this client's player.
+    own: Vec<EntityId>,
+    clock: Clock,
+    inputs: Inputs,
+    receipts: Receipts,
+    next_ping: Micros,
+    /// Pings that wait for their answer.
+    pings: VecDeque<Micros>,
+    last_heard: Micros,
+    /// Since when starvation has not been added up; nothing before the first snapshot.
+    watched_until: Option<Micros>,
+}
+
+/// An entity of the client's own player.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnEntity<'a> {
+    /// Which.
+    pub id: EntityId,
+    /// Of which kind.
+    pub kind: KindId,
+    /// The tick at which it was so. It still is, at the newest tick: what does not change is not sent.
+    pub tick: Tick,
+    /// All its fields, exactly as simulated.
+    pub row: RowRef<'a>,
+}
+
+impl Session {
+    /// Begins where `welcome` says. The hello went out at `asked`.
+    pub(crate) fn new(
+        config: &ClientConfig,
+        schema: &Arc<Schema>,
+        welcome: Welcome,
+        asked: Micros,
+        now: Micros,
+    ) -> Result<Self, ClientFault> {
+        let (coder, prior_hash) = (welcome.coder, welcome.prior_hash);
+        // The only coder so far has no prior.
+        if Coder::from_wire(coder).is_none() || prior_hash != 0 {
+            return Err(ClientFault::UnknownCoder { coder, prior_hash });
+        }
+        let timing = welcome.timing;
+        let hz = timing.tick_rate.hz();
+        let is_datagram = config.stream == StreamKind::Datagram;
+        let message_bytes = welcome.limits.message_bytes_max as usize;
+        let inputs = Inputs::new(
+            schema.input(),
+            config.stream,
+            hz / config.input_hz.unwrap_or(hz).clamp(1, hz),
+            welcome.limits.inputs_per_frame_max as usize,
+            if is_datagram { message_bytes.min(DATAGRAM_BYTES_MAX) } else { message_bytes },
+        );
+        Ok(Self {
+            schema: schema.clone(),
+            stream: config.stream,
+            delay: config.interpolation_delay.unwrap_or(timing.interpolation_delay),
+            codec: Codec::new(schema.clone(), timing.tick_rate),
+            replica: Replica::new(schema.clone(), if is_datagram { HISTORY_TICKS } else { 0 }),
+            decoded: DecodedSnapshot::default(),
+            stage: Stage::new(schema, hz.div_ceil(timing.snapshot_hz)),
+            agenda: Agenda::default(),
+            own: Vec::new(),
+            clock: Clock::new(timing.tick_rate, welcome.tick, welcome.tick_time, asked, now),
+            inputs,
+            receipts: Receipts::new(config.stream, welcome.player.is_some()),
+            next_ping: now,
+            pings: VecDeque::with_capacity(PINGS_MAX),
+            last_heard: now,
+            watched_until: None,
+            welcome,
+        })
+    }
+
+    pub(crate) fn welcome(&self) -> &Welcome {
+        &self.welcome
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    pub(crate) fn owns(&self, id: EntityId) -> bool {
+        self.own.contains(&id)
+    }
+
+    pub(crate) fn own(&self) -> impl Iterator<Item = OwnEntity<'_>> {
+        self.replica.own().filter_map(|track| {
+            let (id, kind, tick) = (track.id(), track.kind(), track.newest()?.tick);
+            let row = track.row(self.schema.kind(kind), track.samples().len() - 1);
+            Some(OwnEntity { id, kind, tick, row })
+        })
+    }
+
+    /// When the server counts as gone if nothing is heard of it.
+    pub(crate) fn silence_deadline(&self) -> Micros {
+        self.last_heard + self.welcome.timing.silence_timeout
+    }
+
+    pub(crate) fn next_ping(&self) -> Micros {
+        self.next_ping
+    }
+
+    // ---- in ----------------------------------------------------------------------------------------------------
+
+    pub(crate) fn handle_frame(
+        &mut self,
+        now: Micros,
+        frame: &Frame,
+        stats: &mut ClientStats,
+    ) -> Result<(), ClientFault> {
+        self.last_heard = now;
+        match frame.ty {
+            FrameType::Pong => self.handle_pong(now, &Pong::decode(&frame.payload)?, stats),
+            FrameType::Snapshot => self.handle_snapshot(now, &frame.payload, stats)?,
+            FrameType::Hello
+            | FrameType::Welcome
+            | FrameType::Reject
+            | FrameType::Ping
+            | FrameType::Input
+            | FrameType::Ack => return Err(ClientFault::Unexpected(frame.ty)),
+        }
+        Ok(())
+    }
+
+    fn handle_pong(&mut self, now: Micros, pong: &Pong, stats: &mut ClientStats) {
+        // An answer to what was never asked, or that came twice, says nothing.
+        let Some(place) = self.pings.iter().position(|&ping| ping == pong.client_time) else { return };
+        self.pings.remove(place);
+        self.clock.handle_pong(now, pong);
+        stats.pongs += 1;
+        stats.clock_jumps = self.clock.jumps();
+    }
+
+    fn handle_snapshot(
+        &mut self,
+        now: Micros,
+        payload: &Bytes,
+        stats: &mut ClientStats,
+    ) -> Result<(), ClientFault> {
+        let near = self.newest_tick();
+        let header = match self.codec.read_snapshot(payload, near, &self.replica, &mut self.decoded) {
+            Ok(header) => header,
+            Err(DecodeError::UnknownState { .. }) if self.stream == StreamKind::Datagram => {
+                stats.unknown_states += 1;
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if !self.receipts.enter(header.sequence)? {
+            stats.stale_snapshots += 1;
+            return Ok(());
+        }
+        self.watch(now, stats);
+        self.apply(now, header, stats);
+        if let Some(told) = self.decoded.digest {
+            let (held, rows) = self.replica.digest();
+            stats.digests_checked += 1;
+            stats.digest_rows += rows as u64;
+            stats.digest_mismatches += u64::from(held != told);
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, now: Micros, header: SnapshotHeader, stats: &mut ClientStats) {
+        self.replica.apply(&self.decoded);
+        // Who comes and goes is told when the view gets there, not now.
+        self.replica.drain_changes().for_each(drop);
+        let newest = self.newest_tick();
+        let oldest = self.oldest_wanted(now, newest);
+        self.stage.apply(header.tick, &self.decoded.view, &self.replica, oldest, &mut self.agenda);
+        for cue in &self.decoded.cues {
+            stats.cues += u64::from(self.agenda.push_cue(cue, newest));
+        }
+        if !self.decoded.own.rows.is_empty() || !self.decoded.own.leaves.is_empty() {
+            self.own.clear();
+            self.own.extend(self.replica.own().map(tickwire_protocol::snapshot::replica::Track::id));
+        }
+        if let Some(feedback) = header.feedback {
+            self.inputs.handle_received(feedback.newest_input);
+            stats.input_margin_ticks = Some(feedback.margin_ticks);
+        }
+        stats.snapshots += 1;
+        stats.events_dropped = self.agenda.dropped();
+        if stats.newest_tick != Some(newest) {
+            stats.newest_tick = Some(newest);
+            stats.newest_arrival = Some(now);
+        }
+    }
+
+    /// The oldest tick of which a view may still be drawn: the view's own, or the one that it would be at if the clock
+    /// turned out to be wrong; never so old that states pile up.
+    fn oldest_wanted(&self, now: Micros, newest: Tick) -> Tick {
+        let delay_ticks = self.welcome.timing.tick_rate.steps_in(self.delay) as i32 + 1;
+        let behind = newest.since(self.view_time(now).tick);
+        newest - behind.max(delay_ticks).min(HISTORY_TICKS as i32) as u32
+    }
+
+    /// The newest tick that was heard of.
+    fn newest_tick(&self) -> Tick {
+        self.replica.newest_tick().unwrap_or(self.welcome.tick)
+    }
+
+    // ---- the view ----------------------------------------------------------------------------------------------
+
+    fn shift(&self) -> i64 {
+        -(self.delay.0.min(i64::MAX as u64) as i64)
+    }
+
+    fn view_time(&self, now: Micros) -> TickTime {
+        self.clock.shifted(now, self.shift())
+    }
+
+    /// What the view at `now` is of.
+    pub(crate) fn moment(&self, now: Micros) -> Moment {
+        let server_time = self.clock.server_time(now).saturating_since(self.delay);
+        Moment { server_time, time: self.view_time(now), is_starved: self.starving_for(now) > 0 }
+    }
+
+    /// For how long the view has been later than all that is known, microseconds; below 0 if it is not.
+    fn starving_for(&self, now: Micros) -> i64 {
+        self.replica.newest_tick().map_or(-1, |newest| self.clock.since(newest, now, self.shift()))
+    }
+
+    /// Settles how long the view was later than the newest state, before that changes.
+    fn watch(&mut self, now: Micros, stats: &mut ClientStats) {
+        self.add_watched(now, stats);
+        self.watched_until = self.watched_until.max(Some(now));
+    }
+
+    /// Adds what has passed since that was last settled.
+    pub(crate) fn add_watched(&self, now: Micros, stats: &mut ClientStats) {
+        let watched = now.saturating_since(self.watched_until.unwrap_or(now));
+        stats.watched = stats.watched + watched;
+        stats.starved = stats.starved + Micros(self.starving_for(now).max(0) as u64).min(watched);
+    }
+
+    /// The next event that the view at `now` brings.
+    pub(crate) fn poll_event(&mut self, now: Micros) -> Option<Event> {
+        let view = self.view_time(now);
+        while let Some(item) = self.agenda.pop_due(view.tick) {
+            let event = match item {
+                Item::Cue(cue) => Some(Event::Cue(cue)),
+                Item::Enter(kind, id) | Item::Leave(kind, id) => self.stage.announce(kind, id, view),
+            };
+            if event.is_some() {
+                return event;
+            }
+        }
+        None
+    }
+
+    // ---- out ---------------------------------------------------------------------------------------------------
+
+    /// The way of an input to its step: half a round trip, what that varies by, a margin, and the wait for the frame to
+    /// fill.
+    fn lead(&self) -> i64 {
+        let rate = self.welcome.timing.tick_rate;
+        let margin = rate.due(u64::from(MARGIN_TICKS + self.inputs.interval() - 1));
+        let way = Micros(self.clock.rtt().0 / 2) + Micros(self.clock.jitter().0.saturating_mul(2)) + margin;
+        way.0.min(1 << 50) as i64
+    }
+
+    /// No input may be later than this: the server takes one too far ahead of it for an attack. It is at least at the
+    /// newest tick that was heard of, and at most a quarter of the limit is left for its stalls.
+    fn latest_input(&self) -> Tick {
+        let rate = self.welcome.timing.tick_rate;
+        let ahead = self.welcome.limits.input_ahead_ticks_max * 3 / 4;
+        self.newest_tick() + ahead + rate.steps_in(self.clock.rtt_min()).min(u64::from(ahead)) as u32
+    }
+
+    /// The tick for which the game is to give an input now.
+    pub(crate) fn due_input_tick(&self, now: Micros) -> Option<Tick> {
+        self.welcome.player?;
+        let latest = self.latest_input();
+        let reached = self.clock.shifted(now, self.lead()).tick;
+        let target = if reached.is_newer_than(latest) { latest } else { reached };
+        let Some(newest) = self.inputs.newest() else { return Some(target) };
+        let behind = target.since(newest);
+        let catch_up = self.inputs.catch_up();
+        if behind <= -SET_BACK_TICKS {
+            Some(target)
+        } else if behind <= 0 {
+            None
+        } else {
+            Some(target - (behind as u32 - 1).min(catch_up - 1))
+        }
+    }
+
+    /// When the last input of the next frame becomes due; nothing if that depends on what the server says next.
+    pub(crate) fn input_timeout(&self) -> Option<Micros> {
+        self.welcome.player?;
+        let Some(tick) = self.inputs.next_frame() else { return Some(Micros::ZERO) };
+        (!tick.is_newer_than(self.latest_input())).then(|| self.clock.when(tick, self.lead()))
+    }
+
+    pub(crate) fn push_input(
+        &mut self,
+        tick: Tick,
+        fill: impl FnOnce(&mut RowMut<'_>),
+        stats: &mut ClientStats,
+    ) {
+        if self.welcome.player.is_some() && self.inputs.push(self.schema.input(), tick, fill) {
+            stats.inputs += 1;
+        }
+    }
+
+    /// Appends the frames that are ready.
+    pub(crate) fn poll_transmit(&mut self, now: Micros, out: &mut Vec<u8>, stats: &mut ClientStats) {
+        if now >= self.next_ping {
+            Ping { client_time: now }.encode(out);
+            stats.pings += 1;
+            if self.pings.len() == PINGS_MAX {
+                self.pings.pop_front();
+            }
+            self.pings.push_back(now);
+            self.next_ping = now + self.welcome.timing.ping_interval;
+        }
+        let shown = self.told_view(now);
+        if let Some(frame) = self.inputs.take_frame(self.schema.input()) {
+            frame.ack = self.receipts.take_ack();
+            frame.view = shown;
+            frame.encode(self.schema.input(), out);
+            stats.input_frames += 1;
+        }
+        if let Some(ack) = self.receipts.take_overdue_ack() {
+            ack.encode(out);
+        }
+    }
+
+    /// The moment that the player is shown: not later than what is known.
+    fn told_view(&self, now: Micros) -> TickTime {
+        match self.replica.newest_tick() {
+            Some(newest) if self.starving_for(now) > 0 => TickTime { tick: newest, fraction: 0.0 },
+            Some(_) => self.view_time(now),
+            None => TickTime { tick: self.welcome.tick, fraction: 0.0 },
+        }
+    }
+}

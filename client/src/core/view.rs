@@ -1,0 +1,209 @@
+//! What to draw: the world at one moment in the past, between the states that are known around it.
+
+use bytes::Bytes;
+use glam::{Quat, Vec2, Vec3};
+use tickwire_protocol::schema::{FieldId, Interpolation, Kind};
+use tickwire_protocol::{EntityId, KindId, Micros, RowRef, Tick, TickTime};
+
+use super::interpolation;
+use super::session::Session;
+use super::timeline::{Blend, Timeline};
+
+/// The world at one moment, as far as this client is told. Made by [`Client::view`](crate::Client::view).
+///
+/// Everything in it is of that one moment: each entity is shown between its own two states around it.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    moment: Moment,
+    /// Nothing before the welcome.
+    session: Option<&'a Session>,
+}
+
+/// The moment of a view.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Moment {
+    pub(crate) server_time: Micros,
+    pub(crate) time: TickTime,
+    pub(crate) is_starved: bool,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(session: Option<&'a Session>, moment: Moment) -> Self {
+        Self { moment, session }
+    }
+
+    /// The moment, on the server's clock.
+    pub fn server_time(&self) -> Micros {
+        self.moment.server_time
+    }
+
+    /// The same moment in ticks.
+    pub fn tick_time(&self) -> TickTime {
+        self.moment.time
+    }
+
+    /// Whether nothing is known of this moment yet: everything is held as it was last told.
+    pub fn is_starved(&self) -> bool {
+        self.moment.is_starved
+    }
+
+    /// The entities of a kind that are in view, in ascending id.
+    pub fn entities(&self, kind: KindId) -> impl Iterator<Item = EntityView<'a>> + use<'a> {
+        let Self { moment, session } = *self;
+        session.into_iter().flat_map(move |session| {
+            let timelines = session.stage().timelines(kind).iter();
+            timelines.filter_map(move |timeline| EntityView::new(session, kind, timeline, moment.time))
+        })
+    }
+
+    /// All entities in view, kind by kind.
+    pub fn all(&self) -> impl Iterator<Item = EntityView<'a>> + use<'a> {
+        let view = *self;
+        let kinds = view.session.map_or(0, |session| session.schema().kinds().len());
+        (0..kinds).flat_map(move |kind| view.entities(KindId(kind as u8)))
+    }
+
+    /// The entity with this id, if it is in view.
+    pub fn find(&self, id: EntityId) -> Option<EntityView<'a>> {
+        let session = self.session?;
+        let (kind, timeline) = session.stage().find(id)?;
+        EntityView::new(session, kind, timeline, self.moment.time)
+    }
+}
+
+/// One entity of a [`View`].
+///
+/// Fields are read as from a [`RowRef`], and between two states as the schema says: held, or on the way from the older
+/// to the newer. The getters panic if the field does not exist or is of another type.
+#[derive(Clone, Copy, Debug)]
+pub struct EntityView<'a> {
+    session: &'a Session,
+    kind: &'a Kind,
+    kind_id: KindId,
+    timeline: &'a Timeline,
+    blend: Blend,
+}
+
+/// What there is to show of a field.
+enum Sampled<'a> {
+    At(RowRef<'a>),
+    Between(RowRef<'a>, RowRef<'a>, f32),
+}
+
+impl<'a> EntityView<'a> {
+    fn new(session: &'a Session, kind_id: KindId, timeline: &'a Timeline, time: TickTime) -> Option<Self> {
+        let blend = timeline.blend(time, session.stage().interval())?;
+        Some(Self { session, kind: session.schema().kind(kind_id), kind_id, timeline, blend })
+    }
+
+    /// Which.
+    pub fn id(&self) -> EntityId {
+        self.timeline.id()
+    }
+
+    /// Of which kind.
+    pub fn kind(&self) -> KindId {
+        self.kind_id
+    }
+
+    /// What it was spawned with, if it was with something.
+    pub fn payload(&self) -> Option<&'a Bytes> {
+        self.timeline.payload()
+    }
+
+    /// Whether it belongs to this client's player: [`Client::own`](crate::Client::own) has it newer and in full.
+    pub fn is_own(&self) -> bool {
+        self.session.owns(self.id())
+    }
+
+    /// The newest state that is known, later than this view.
+    pub fn latest(&self) -> RowRef<'a> {
+        // What is in view has a state; the blend is one.
+        self.timeline
+            .newest(self.kind)
+            .map_or_else(|| self.timeline.from(self.kind, self.blend).0, |(_, row)| row)
+    }
+
+    /// The tick of [`EntityView::latest`]. It may be long ago: what does not change is not sent.
+    pub fn latest_tick(&self) -> Option<Tick> {
+        self.timeline.newest(self.kind).map(|(tick, _)| tick)
+    }
+
+    /// A vector of 1 to 3 axes; axes that the field does not have are 0.
+    pub fn vec3(&self, id: FieldId) -> Vec3 {
+        match self.sample(id) {
+            Sampled::At(row) => row.vec3(id),
+            Sampled::Between(from, to, fraction) => from.vec3(id).lerp(to.vec3(id), fraction),
+        }
+    }
+
+    /// The first two axes of a vector.
+    pub fn vec2(&self, id: FieldId) -> Vec2 {
+        self.vec3(id).truncate()
+    }
+
+    /// A scalar, or a vector of one axis.
+    pub fn scalar(&self, id: FieldId) -> f32 {
+        match self.sample(id) {
+            Sampled::At(row) => row.scalar(id),
+            Sampled::Between(from, to, fraction) => {
+                interpolation::scalar(from.scalar(id), to.scalar(id), fraction)
+            }
+        }
+    }
+
+    /// An angle in radians, from -π to π.
+    pub fn angle(&self, id: FieldId) -> f32 {
+        match self.sample(id) {
+            Sampled::At(row) => row.angle(id),
+            Sampled::Between(from, to, fraction) => {
+                interpolation::angle(from.angle(id), to.angle(id), fraction)
+            }
+        }
+    }
+
+    /// A rotation of unit length.
+    pub fn rotation(&self, id: FieldId) -> Quat {
+        match self.sample(id) {
+            Sampled::At(row) => row.rotation(id),
+            Sampled::Between(from, to, fraction) => {
+                interpolation::rotation(from.rotation(id), to.rotation(id), fraction)
+            }
+        }
+    }
+
+    /// An integer; always held.
+    pub fn integer(&self, id: FieldId) -> i32 {
+        self.held().integer(id)
+    }
+
+    /// An integer that is not zero; always held.
+    pub fn boolean(&self, id: FieldId) -> bool {
+        self.held().boolean(id)
+    }
+
+    /// The entity referred to, if any; always held. It may be one that is not in view.
+    pub fn entity(&self, id: FieldId) -> Option<EntityId> {
+        self.held().entity(id)
+    }
+
+    /// The state that lasts at this moment.
+    fn held(&self) -> RowRef<'a> {
+        let Self { kind, timeline, blend, .. } = *self;
+        if blend.fraction < 1.0 { timeline.from(kind, blend).0 } else { timeline.to(kind, blend).0 }
+    }
+
+    fn sample(&self, id: FieldId) -> Sampled<'a> {
+        let Self { kind, timeline, blend, .. } = *self;
+        let field = kind.field(id);
+        if blend.fraction <= 0.0 || blend.fraction >= 1.0 || field.interpolation == Interpolation::Hold {
+            return Sampled::At(self.held());
+        }
+        let ((from, from_sight), (to, to_sight)) = (timeline.from(kind, blend), timeline.to(kind, blend));
+        let is_told = |sight| kind.visible(sight).contains(field.columns().start);
+        if from_sight != to_sight && is_told(from_sight) != is_told(to_sight) {
+            return Sampled::At(from);
+        }
+        Sampled::Between(from, to, blend.fraction)
+    }
+}

@@ -1,0 +1,431 @@
+//! The body of the fuzz target `client`: a hostile server's messages, as a script, against a client whose game polls and
+//! looks all the while.
+//!
+//! Chance alone hardly ever makes a snapshot. So the script can also have an honest room publish and send, and then
+//! damage what is sent; as long as nothing was damaged, every digest must be right.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use glam::Vec3;
+use tickwire_protocol::ack::Sequence;
+use tickwire_protocol::frame::{FrameType, frames, write_frame, write_frame_with};
+use tickwire_protocol::handshake::{ClientLimits, Features, StreamKind, Timing, Welcome};
+use tickwire_protocol::history::History;
+use tickwire_protocol::limits::{BODY_BYTES_MAX, COLUMNS_PER_CUE_MAX, DATAGRAM_BYTES_MAX, FRAME_BYTES_MAX};
+use tickwire_protocol::ping::{Ping, Pong};
+use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, KindId, Sight};
+use tickwire_protocol::snapshot::replica::table_row_hash;
+use tickwire_protocol::snapshot::{
+    BodyPlan, Codec, EncodedBody, Feedback, Leave, PlannedRow, References, SectionPlan, SnapshotHeader,
+    Written,
+};
+use tickwire_protocol::{
+    Cue, CueId, EntityId, Micros, PeerId, PlayerId, RoomId, RowHead, RowMut, Schema, SessionId, Tables, Tick,
+    TickRate,
+};
+
+use crate::core::{Client, ClientConfig, ClientStats};
+
+const PLAYER: PlayerId = PlayerId(1);
+const BODY: KindId = KindId(0);
+const POSITION: FieldId = FieldId(0);
+const YAW: FieldId = FieldId(2);
+const ROTATION: FieldId = FieldId(3);
+
+/// Slots of the honest room's entities.
+const SLOTS: usize = 8;
+
+/// Steps of a script.
+const STEPS_MAX: usize = 400;
+
+fn schema() -> Option<Arc<Schema>> {
+    let f = Field::new;
+    let fields = [
+        f(POSITION, "position", FieldType::position([-50.0..=50.0, -50.0..=50.0, -50.0..=50.0], 0.01)),
+        f(FieldId(1), "velocity", FieldType::velocity(POSITION, 20.0, 0.01)),
+        f(YAW, "yaw", FieldType::angle(12)),
+        f(ROTATION, "rotation", FieldType::rotation(11)),
+        f(FieldId(4), "health", FieldType::integer(0..=100)),
+        f(FieldId(5), "target", FieldType::entity()),
+        f(FieldId(6), "secret", FieldType::scalar(0.0..=1.0, 0.01)).owner_only(),
+    ];
+    let cue = Kind::cue(CueId(0), "bang", [f(FieldId(0), "force", FieldType::integer(0..=9))]);
+    let schema = Schema::builder("fuzz").kind(Kind::new(BODY, "body", fields)).cue(cue);
+    schema.input([f(FieldId(0), "move", FieldType::integer(-9..=9))]).build().ok()
+}
+
+/// An honest room of a few entities, and what the client holds of it.
+struct Room {
+    codec: Codec,
+    history: History,
+    stream: StreamKind,
+    tick: Tick,
+    rows: [Option<(RowHead, Vec<i32>)>; SLOTS],
+    /// Per slot: whose state the client was last told, and when.
+    told: [[Option<(EntityId, Tick)>; SLOTS]; 2],
+    generations: u16,
+    sequence: Sequence,
+}
+
+struct Scene {
+    client: Client,
+    room: Room,
+    now: Micros,
+    pings: Vec<Ping>,
+    /// Whether all that the client got was what an honest server sends.
+    is_honest: bool,
+}
+
+/// Runs a script: each step is one byte of what, then what it needs.
+pub fn client(script: &[u8]) {
+    run(script);
+}
+
+/// Runs a script; what the client has counted in the end.
+fn run(script: &[u8]) -> ClientStats {
+    let (Some(schema), Some(rate), Some((&first, mut script))) =
+        (schema(), TickRate::new(60), script.split_first())
+    else {
+        return ClientStats::default();
+    };
+    let stream = if first & 1 == 0 { StreamKind::Ordered } else { StreamKind::Datagram };
+    let config = ClientConfig { stream, ..ClientConfig::new("fuzz") };
+    let tick = Tick(u32::MAX - 30);
+    let room = Room {
+        codec: Codec::new(schema.clone(), rate),
+        history: History::new(schema.clone(), rate),
+        stream,
+        tick,
+        rows: Default::default(),
+        told: Default::default(),
+        generations: 0,
+        sequence: Sequence(0),
+    };
+    let now = Micros::from_secs(1);
+    let client = Client::new(config, schema, now);
+    let mut scene = Scene { client, room, now, pings: Vec::new(), is_honest: true };
+    scene.play();
+    for _ in 0..STEPS_MAX {
+        let Some((&op, rest)) = script.split_first() else { break };
+        script = scene.step(op, rest);
+        scene.play();
+    }
+    scene.now = scene.now + Micros::from_secs(2);
+    scene.play();
+    scene.client.stats(scene.now)
+}
+
+impl Scene {
+    /// One step of the script; what is left of it.
+    fn step<'a>(&mut self, op: u8, rest: &'a [u8]) -> &'a [u8] {
+        let parameter = op >> 3;
+        match op % 8 {
+            0 => self.send(self.room.welcome(parameter), &mut &[][..]),
+            1 => {
+                self.now = self.now + Micros::from_millis(u64::from(parameter) * 5);
+            }
+            2 => {
+                let Some((&value, rest)) = rest.split_first() else { return rest };
+                self.room.change(parameter, value);
+                return rest;
+            }
+            3 => {
+                let snapshot = self.room.snapshot(parameter);
+                self.send(snapshot, &mut &[][..]);
+            }
+            // The same, damaged.
+            4 => {
+                let mut rest = rest;
+                let snapshot = self.room.snapshot(parameter);
+                self.is_honest = false;
+                self.send(snapshot, &mut rest);
+                return rest;
+            }
+            5 => {
+                if let Some(ping) = self.pings.pop() {
+                    let pong = self.room.pong(ping, u64::from(parameter));
+                    self.send(pong, &mut &[][..]);
+                }
+            }
+            // A frame that is well formed on the outside, or a whole message of arbitrary bytes.
+            which => {
+                let Some((&len, rest)) = rest.split_first() else { return rest };
+                let (body, rest) = rest.split_at(usize::from(len).min(rest.len()));
+                let mut message = Vec::new();
+                match FrameType::ALL.get(usize::from(parameter)) {
+                    Some(&ty) if which == 6 => write_frame(&mut message, ty, body),
+                    _ => message.extend_from_slice(body),
+                }
+                self.is_honest = false;
+                self.send(message, &mut &[][..]);
+                return rest;
+            }
+        }
+        rest
+    }
+
+    /// Hands a message to the client; `damage` says with what some of its bytes are changed.
+    fn send(&mut self, mut message: Vec<u8>, damage: &mut &[u8]) {
+        while let [place, bits, rest @ ..] = *damage {
+            *damage = rest;
+            if *bits == 0 {
+                break;
+            }
+            let place = usize::from(*place) % message.len().max(1);
+            message.iter_mut().skip(place).take(1).for_each(|byte| *byte ^= bits);
+        }
+        let was_closed = self.client.is_closed();
+        let result = self.client.handle_message(self.now, Bytes::from(message));
+        assert!(result.is_ok() || !was_closed, "who is gone finds no faults");
+        assert!(result.is_ok() || self.client.is_closed(), "a fault ends the connection");
+    }
+
+    /// What a game does in each of its frames.
+    fn play(&mut self) {
+        let Self { client, now, .. } = self;
+        let now = *now;
+        let mut inputs = 0;
+        while let Some(tick) = client.due_input_tick(now) {
+            client.push_input(tick, |row| {
+                row.set_integer(FieldId(0), tick.0 as i32 & 7);
+            });
+            inputs += 1;
+            assert!(inputs <= 64, "inputs without end");
+        }
+        let mut out = Vec::new();
+        while client.poll_transmit(now, &mut out) {
+            for frame in frames(Bytes::from(core::mem::take(&mut out))) {
+                let frame =
+                    frame.unwrap_or_else(|error| panic!("the client wrote what nobody can read: {error}"));
+                if let (FrameType::Ping, Ok(ping)) = (frame.ty, Ping::decode(&frame.payload)) {
+                    self.pings.push(ping);
+                }
+            }
+        }
+        while client.poll_event(now).is_some() {}
+        assert!(!client.poll_transmit(now, &mut out), "a poll changed what is to be sent");
+        for entity in client.view(now).entities(BODY) {
+            assert!(entity.vec3(POSITION).is_finite() && entity.angle(YAW).is_finite());
+            assert!(entity.rotation(ROTATION).is_normalized());
+            assert!(client.view(now).find(entity.id()).is_some());
+        }
+        let _ =
+            (client.own().count(), client.poll_timeout(), client.input_timeout(), client.snapshot_age(now));
+        let stats = client.stats(now);
+        assert!(stats.digest_mismatches == 0 || !self.is_honest, "an honest room's digest is wrong");
+    }
+}
+
+impl Room {
+    fn welcome(&self, parameter: u8) -> Vec<u8> {
+        let mut out = Vec::new();
+        Welcome {
+            session: SessionId(1),
+            peer: PeerId(1),
+            player: (parameter & 1 == 0).then_some(PLAYER),
+            room: RoomId(1),
+            room_name: String::new(),
+            room_seed: 0,
+            tick: self.tick,
+            tick_time: Micros::from_secs(7),
+            timing: Timing {
+                tick_rate: self.history.rate(),
+                snapshot_hz: 20,
+                interpolation_delay: Micros::from_millis(u64::from(parameter >> 1) * 50),
+                ping_interval: Micros::from_millis(50),
+                silence_timeout: Micros::from_secs(60),
+                digest_interval: Micros::ZERO,
+            },
+            limits: ClientLimits {
+                message_bytes_max: 4096,
+                inputs_per_frame_max: 32,
+                input_ahead_ticks_max: 64,
+            },
+            coder: 0,
+            prior_hash: 0,
+            features: Features::NONE,
+            server_build: String::new(),
+            schema: None,
+            extensions: Vec::new(),
+        }
+        .encode(&mut out);
+        out
+    }
+
+    fn pong(&self, ping: Ping, parameter: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        let server_received = ping.client_time + Micros::from_secs(6) + Micros(parameter * 1_000);
+        let server_sent = server_received + Micros(parameter);
+        let (tick, tick_time) = (self.tick, server_sent);
+        Pong { client_time: ping.client_time, server_received, server_sent, tick, tick_time }
+            .encode(&mut out);
+        out
+    }
+
+    /// Puts an entity in, takes it out, or moves it, and lets a tick pass.
+    fn change(&mut self, parameter: u8, value: u8) {
+        let slot = usize::from(parameter) % SLOTS;
+        let schema = self.history.schema().clone();
+        let kind = schema.kind(BODY);
+        match (&mut self.rows[slot], parameter >> 3) {
+            (place @ None, _) => {
+                self.generations += 1;
+                let head = RowHead::new(EntityId { slot: slot as u16, generation: self.generations });
+                let mut values = vec![0; kind.column_count()];
+                RowMut::new(kind, &mut values).reset();
+                let head = if slot == 0 { head.owned_by(PLAYER) } else { head };
+                *place = Some((head, values));
+            }
+            (place @ Some(_), 3) => *place = None,
+            (Some((head, values)), way) => {
+                let reach = f32::from(value) - 128.0;
+                let mut row = RowMut::new(kind, values);
+                row.set_vec3(POSITION, Vec3::new(reach / 3.0, reach, -reach)).set_angle(YAW, reach);
+                row.set_rotation(ROTATION, glam::Quat::from_xyzw(reach, 1.0, f32::from(way), 3.0));
+                row.set_integer(FieldId(4), i32::from(value)).set_scalar(FieldId(6), reach);
+                head.teleported = way == 2;
+            }
+        }
+        self.tick = self.tick + 1;
+        let mut tables = Tables::new(schema.clone());
+        for (head, values) in self.rows.iter_mut().flatten() {
+            tables.insert(BODY, *head).copy_from(values);
+            head.teleported = false;
+        }
+        tables.finish();
+        self.history.publish(self.tick, &tables);
+    }
+
+    /// All that the client does not know yet, as one message.
+    fn snapshot(&mut self, parameter: u8) -> Vec<u8> {
+        let mut out = Vec::new();
+        let Some(newest) = self.history.newest() else { return out };
+        let (tick, is_datagram) = (newest.tick(), self.stream == StreamKind::Datagram);
+        let table = newest.tables(Sight::Public).table(BODY);
+        let mut digest = 0_u64;
+        for (row, head) in table.heads().iter().enumerate() {
+            digest = digest.wrapping_add(table_row_hash(
+                self.history.schema().kind(BODY),
+                table,
+                row,
+                Sight::Public,
+                false,
+            ));
+            if head.owner == Some(PLAYER) {
+                digest = digest.wrapping_add(table_row_hash(
+                    self.history.schema().kind(BODY),
+                    table,
+                    row,
+                    Sight::Own,
+                    true,
+                ));
+            }
+        }
+        let mut values = [0; COLUMNS_PER_CUE_MAX];
+        values[0] = i32::from(parameter & 7);
+        let source = table.heads().first().map(|head| head.id);
+        let cue = Cue { tick, id: CueId(0), source, nth: parameter & 3, values };
+        let plan = BodyPlan { cues: vec![cue], section: self.plan(false) };
+        let own = self.plan(true);
+        let mut body = EncodedBody::default();
+        let payload_of = |id: EntityId| (id.slot == 1).then(|| Bytes::from_static(b"payload"));
+        let limit = if is_datagram { DATAGRAM_BYTES_MAX } else { BODY_BYTES_MAX };
+        self.codec.write_body(&self.history, &plan, &payload_of, limit, &mut body);
+        let header = SnapshotHeader {
+            tick,
+            has_full_tick: parameter & 8 != 0,
+            sequence: is_datagram.then_some(self.sequence),
+            feedback: (parameter & 16 != 0).then_some(Feedback { newest_input: tick, margin_ticks: 1 }),
+        };
+        self.sequence = self.sequence.next();
+        let mut tell = |_: Written| digest;
+        let tell: Option<&mut dyn FnMut(Written) -> u64> = if is_datagram { None } else { Some(&mut tell) };
+        write_frame_with(&mut out, FrameType::Snapshot, |out| {
+            self.codec.write_snapshot(&header, &self.history, &own, FRAME_BYTES_MAX / 8, tell, &body, out);
+        });
+        out
+    }
+
+    /// Every row, told against the last state if that can still be named; and who is gone.
+    fn plan(&mut self, is_own: bool) -> SectionPlan {
+        let mut plan = SectionPlan::default();
+        let Some(newest) = self.history.newest() else { return plan };
+        let sight = if is_own { Sight::Own } else { Sight::Public };
+        let told = &mut self.told[usize::from(is_own)];
+        let mut is_there = [false; SLOTS];
+        for (row, head) in newest.tables(sight).table(BODY).heads().iter().enumerate() {
+            if is_own && head.owner != Some(PLAYER) {
+                continue;
+            }
+            let slot = usize::from(head.id.slot);
+            is_there[slot] = true;
+            let mut references = References::NONE;
+            let nameable =
+                |&(id, at): &(EntityId, Tick)| id == head.id && (1..100).contains(&newest.tick().since(at));
+            if let Some((_, at)) = told[slot].filter(nameable) {
+                references.push(at);
+            }
+            told[slot] = Some((head.id, newest.tick()));
+            plan.rows.push(PlannedRow { kind: BODY, row: row as u32, sight, references });
+        }
+        for (slot, place) in told.iter_mut().enumerate().filter(|(slot, _)| !is_there[*slot]) {
+            if place.take().is_some() {
+                plan.leaves.push(Leave { slot: slot as u16, despawned: true });
+            }
+        }
+        plan
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// An honest session: welcome, then changes, snapshots, waits and pongs as they come.
+    fn honest() -> impl Strategy<Value = Vec<u8>> {
+        let step = prop_oneof![
+            (0..32_u8).prop_map(|parameter| vec![parameter << 3 | 1]),
+            (0..32_u8, any::<u8>()).prop_map(|(parameter, value)| vec![parameter << 3 | 2, value]),
+            (0..32_u8).prop_map(|parameter| vec![parameter << 3 | 3]),
+            (0..32_u8).prop_map(|parameter| vec![parameter << 3 | 5]),
+        ];
+        (0..32_u8, any::<u8>(), prop::collection::vec(step, 0..120))
+            .prop_map(|(welcome, stream, steps)| [vec![stream, welcome << 3], steps.concat()].concat())
+    }
+
+    #[test]
+    fn scripts_reach_what_they_are_for() {
+        let (wait, snapshot, pong) = (6 << 3 | 1, 3, 5);
+        for stream in 0..2 {
+            let mut script = vec![stream, 0];
+            for value in 0..40 {
+                script.extend([(value % 16) << 3 | 2, value, snapshot, wait, pong]);
+            }
+            let stats = run(&script);
+            assert_eq!((stats.snapshots, stats.decode_errors, stats.digest_mismatches), (40, 0, 0));
+            assert!(stats.pongs > 10 && stats.inputs > 30 && stats.cues > 30, "{stats:?}");
+            assert_eq!(stats.digests_checked, if stream == 0 { 40 } else { 0 });
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_script_breaks_the_client(script in prop::collection::vec(any::<u8>(), 0..600)) {
+            client(&script);
+        }
+
+        #[test]
+        fn an_honest_script_is_believed(script in honest()) {
+            client(&script);
+        }
+
+        #[test]
+        fn damage_behind_an_honest_script_does_no_harm(script in honest(), end in prop::collection::vec(any::<u8>(), 0..200)) {
+            client(&[script, end].concat());
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Tickwire's client: what a player sees of a room, and says to it.
+//!
+//! [`Client`] is pure: bytes and time go in, bytes, events and pictures come out. `net` (feature `net`) carries it over a
+//! WebSocket on tokio. This is one frame of a game that draws, with any transport:
+//!
+//! ```
+//! use tickwire_client::{Client, Event};
+//! use tickwire_protocol::{FieldId, KindId, Micros};
+//!
+//! const TANK: KindId = KindId(0);
+//! const POSITION: FieldId = FieldId(0);
+//! const TURRET: FieldId = FieldId(1);
+//! const STICK: FieldId = FieldId(0);
+//!
+//! fn frame(client: &mut Client, now: Micros, stick: glam::Vec2, send: &mut dyn FnMut(&[u8])) {
+//!     while let Some(tick) = client.due_input_tick(now) {
+//!         client.push_input(tick, |row| {
+//!             row.set_vec2(STICK, stick);
+//!         });
+//!     }
+//!     let mut message = Vec::new();
+//!     if client.poll_transmit(now, &mut message) {
+//!         send(&message);
+//!     }
+//!     while let Some(event) = client.poll_event(now) {
+//!         match event {
+//!             Event::Entered { id, kind } => println!("load the model of {id}, kind {}", kind.0),
+//!             Event::Cue(cue) => println!("play the sound of {:?}", cue.id),
+//!             Event::Disconnected(reason) => println!("{reason}"),
+//!             _ => {}
+//!         }
+//!     }
+//!     let view = client.view(now);
+//!     for tank in view.entities(TANK).filter(|tank| !tank.is_own()) {
+//!         println!("{} at {} looks to {}", tank.id(), tank.vec3(POSITION), tank.angle(TURRET));
+//!     }
+//!     if let Some(own) = client.own_row(TANK) {
+//!         println!("I am at {}", own.vec3(POSITION));
+//!     }
+//! }
+//! # use tickwire_client::ClientConfig;
+//! # use tickwire_protocol::Schema;
+//! # let schema = Schema::builder("tanks").build()?;
+//! # let mut client = Client::new(ClientConfig::new("tanks 1"), schema, Micros::ZERO);
+//! # let mut sent = 0;
+//! # frame(&mut client, Micros::ZERO, glam::Vec2::X, &mut |bytes| sent += bytes.len());
+//! # assert!(sent > 0, "the hello");
+//! # Ok::<(), tickwire_protocol::schema::SchemaError>(())
+//! ```
+//!
+//! What the client does, by file of `core`:
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `client` | hello, welcome, refusal, silence, end: the states of a connection |
+//! | `session` | what each frame after the welcome does, and what goes out |
+//! | `clock` | the server's time from pings, and which tick it is then |
+//! | `inputs`, `receipts` | which inputs and acks are still to be sent |
+//! | `stage`, `timeline` | the states that a view may need, per entity |
+//! | `view`, `interpolation` | what is shown between two states |
+//! | `agenda` | what is told when the view gets there: cues, entering, leaving |
+//!
+//! Not here yet: others are shown at a fixed delay and held when nothing newer is known; the own player is shown as the
+//! server last told it.
+
+pub mod core;
+#[doc(hidden)]
+pub mod fuzzing;
+#[cfg(feature = "net")]
+pub mod net;
+
+pub use crate::core::*;

@@ -1,0 +1,357 @@
+//! One connection: moves bytes between the client and its socket, stamps the time, and waits.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
+use tickwire_protocol::{CloseCode, Micros, Schema, Tick};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::error::ConnectError;
+use crate::core::{Client, ClientConfig, ClientFault, DisconnectReason, Event};
+
+/// Messages that one wake-up takes in before it lets others have their turn.
+const MESSAGES_PER_WAKE: usize = 32;
+
+/// How soon to look again when the socket does not take what should have been sent by now.
+const RETRY: Micros = Micros(1_000);
+
+/// How long the goodbye may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A client and its socket.
+#[derive(Debug)]
+pub struct Connection {
+    client: Client,
+    socket: WebSocketStream<TcpStream>,
+    /// The start of the client's clock.
+    epoch: Instant,
+    timer: Pin<Box<Sleep>>,
+    /// What `timer` is set to; nothing if it has to be set.
+    armed: Option<Micros>,
+    message: Vec<u8>,
+    needs_flush: bool,
+    /// Nothing goes over the socket any more.
+    is_over: bool,
+    /// Snapshots that [`Connection::next`] has woken for.
+    snapshots_told: u64,
+    stats: SocketStats,
+}
+
+/// What went over a socket: WebSocket messages with their headers, and masks where there are.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct SocketStats {
+    /// Bytes that came in.
+    pub down_bytes: u64,
+    /// Bytes that went out.
+    pub up_bytes: u64,
+    /// Messages that came in.
+    pub down_messages: u64,
+    /// Messages that went out.
+    pub up_messages: u64,
+}
+
+/// What [`Connection::next`] wakes for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wake {
+    /// Something happened.
+    Event(Event),
+    /// Snapshots were applied, one or more: the world is newer than it was.
+    Snapshot,
+    /// The input for this tick is due: give it with [`Client::push_input`] before the next call, or be asked again.
+    Input(Tick),
+}
+
+impl Connection {
+    pub(super) fn new(socket: WebSocketStream<TcpStream>, config: ClientConfig, schema: Arc<Schema>) -> Self {
+        let epoch = Instant::now();
+        Self {
+            client: Client::new(config, schema, Micros::ZERO),
+            socket,
+            epoch,
+            timer: Box::pin(sleep_until(epoch)),
+            armed: None,
+            message: Vec::new(),
+            needs_flush: false,
+            is_over: false,
+            snapshots_told: 0,
+            stats: SocketStats::default(),
+        }
+    }
+
+    /// The client: what there is to see.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The client: to give inputs, and to poll events where [`Connection::next`] is not used.
+    pub fn client_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    /// The time on the client's clock: what its methods want as `now`.
+    pub fn now(&self) -> Micros {
+        Micros(self.epoch.elapsed().as_micros() as u64)
+    }
+
+    /// What went over the socket.
+    pub fn socket_stats(&self) -> SocketStats {
+        self.stats
+    }
+
+    /// Moves bytes until something happens, a snapshot came or an input is due. Nothing once the connection is over and
+    /// all was told.
+    ///
+    /// Cancel safe: dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Wake> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Moves bytes until the client's clock is at `deadline`, or the connection is over: what a game calls between two
+    /// of its pictures. Events and inputs are left for the game to poll.
+    ///
+    /// Cancel safe: dropping the future loses nothing.
+    pub async fn run_until(&mut self, deadline: Micros) {
+        poll_fn(|cx| {
+            loop {
+                self.poll_socket(cx);
+                if self.is_over || self.now() >= deadline {
+                    return Poll::Ready(());
+                }
+                let wake = self.client.poll_timeout().map_or(deadline, |timeout| timeout.min(deadline));
+                if self.poll_timer(cx, wake).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Leaves, and tells the server so.
+    pub async fn close(mut self) {
+        self.client.handle_disconnect(DisconnectReason::Left);
+        let goodbye = async {
+            self.say_goodbye();
+            poll_fn(|cx| {
+                loop {
+                    match Pin::new(&mut self.socket).poll_next(cx) {
+                        Poll::Ready(Some(Ok(Message::Close(_)) | Err(_)) | None) => return Poll::Ready(()),
+                        Poll::Ready(Some(Ok(_))) => {}
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
+            })
+            .await;
+        };
+        // A server that does not answer is left all the same.
+        let _ = timeout(CLOSE_TIMEOUT, goodbye).await;
+    }
+
+    /// Goes on until the welcome.
+    pub(super) async fn handshake(&mut self) -> Result<(), ConnectError> {
+        poll_fn(|cx| {
+            loop {
+                self.poll_socket(cx);
+                if self.client.is_playing() {
+                    return Poll::Ready(());
+                }
+                // The client itself waits no longer than connecting may take.
+                let Some(timeout) = self.client.poll_timeout() else { return Poll::Ready(()) };
+                if self.poll_timer(cx, timeout).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await;
+        if self.client.is_playing() {
+            return Ok(());
+        }
+        let now = self.now();
+        match self.client.poll_event(now) {
+            Some(Event::Rejected(reason)) => Err(ConnectError::Rejected(reason)),
+            Some(Event::Disconnected(reason)) => Err(ConnectError::Ended(reason)),
+            _ => Err(ConnectError::Ended(DisconnectReason::Lost)),
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Wake>> {
+        loop {
+            self.poll_socket(cx);
+            let now = self.now();
+            if let Some(event) = self.client.poll_event(now) {
+                return Poll::Ready(Some(Wake::Event(event)));
+            }
+            if self.client.is_closed() {
+                self.end();
+                return Poll::Ready(None);
+            }
+            let snapshots = self.client.snapshots();
+            if core::mem::replace(&mut self.snapshots_told, snapshots) < snapshots {
+                return Poll::Ready(Some(Wake::Snapshot));
+            }
+            if let Some(tick) = self.client.due_input_tick(now) {
+                return Poll::Ready(Some(Wake::Input(tick)));
+            }
+            let timeouts = [self.client.poll_timeout(), self.client.input_timeout()];
+            let Some(wake) = timeouts.into_iter().flatten().min() else { return Poll::Pending };
+            if self.poll_timer(cx, wake).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Ready when `wake` has come. What should have happened by now, and did not, is waited for a little.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, wake: Micros) -> Poll<()> {
+        let now = self.now();
+        let wake = if wake > now { wake } else { now + RETRY };
+        if self.armed != Some(wake) {
+            self.timer.as_mut().reset(self.epoch + Duration::from_micros(wake.0));
+            self.armed = Some(wake);
+        }
+        let result = self.timer.as_mut().poll(cx);
+        if result.is_ready() {
+            self.armed = None;
+        }
+        result
+    }
+
+    // ---- the socket --------------------------------------------------------------------------------------------
+
+    fn poll_socket(&mut self, cx: &mut Context<'_>) {
+        self.poll_read(cx);
+        self.poll_write(cx);
+        if self.client.is_closed() {
+            self.end();
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..MESSAGES_PER_WAKE {
+            if self.is_over {
+                return;
+            }
+            match Pin::new(&mut self.socket).poll_next(cx) {
+                Poll::Ready(Some(Ok(message))) => self.take_message(message),
+                Poll::Ready(Some(Err(error))) => self.fail(&error),
+                Poll::Ready(None) => self.client.handle_disconnect(DisconnectReason::Lost),
+                Poll::Pending => return,
+            }
+            if self.client.is_closed() {
+                return;
+            }
+        }
+        cx.waker().wake_by_ref();
+    }
+
+    fn take_message(&mut self, message: Message) {
+        self.stats.down_messages += 1;
+        self.stats.down_bytes += wire_bytes(message.len(), false);
+        match message {
+            Message::Binary(bytes) => {
+                let now = self.now();
+                // A fault is kept by the client: it ends the connection.
+                let _ = self.client.handle_message(now, bytes);
+            }
+            Message::Text(_) => self.client.handle_disconnect(DisconnectReason::Fault(ClientFault::Text)),
+            Message::Close(close) => self.client.handle_disconnect(close_reason(close)),
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) {
+        while !self.is_over {
+            if self.needs_flush {
+                match Pin::new(&mut self.socket).poll_flush(cx) {
+                    Poll::Ready(Ok(())) => self.needs_flush = false,
+                    Poll::Ready(Err(error)) => return self.fail(&error),
+                    Poll::Pending => return,
+                }
+            }
+            let now = self.now();
+            self.message.clear();
+            if !self.client.poll_transmit(now, &mut self.message) {
+                return;
+            }
+            self.stats.up_messages += 1;
+            self.stats.up_bytes += wire_bytes(self.message.len(), true);
+            let message = Message::Binary(Bytes::copy_from_slice(&self.message));
+            if let Err(error) = Pin::new(&mut self.socket).start_send(message) {
+                return self.fail(&error);
+            }
+            self.needs_flush = true;
+        }
+    }
+
+    fn fail(&mut self, error: &Error) {
+        self.client.handle_disconnect(match error {
+            Error::Capacity(_) => DisconnectReason::Fault(ClientFault::Oversized),
+            Error::Utf8(_) => DisconnectReason::Fault(ClientFault::Text),
+            _ => DisconnectReason::Lost,
+        });
+    }
+
+    /// The client is closed: so is the socket, with the reason if it is ours.
+    fn end(&mut self) {
+        if !self.is_over {
+            self.say_goodbye();
+        }
+    }
+
+    /// Sends what must still be said, if the socket takes it at once; nobody waits for it.
+    fn say_goodbye(&mut self) {
+        self.is_over = true;
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let reason = self.client.disconnect_reason();
+        if let Some((code, reason)) = reason.and_then(|reason| Some((reason.close_code()?, reason))) {
+            let words = match reason {
+                DisconnectReason::Fault(fault) => fault.to_string(),
+                reason => reason.to_string(),
+            };
+            let close = CloseFrame { code: code.0.into(), reason: words.into() };
+            let _ = Pin::new(&mut self.socket).start_send(Message::Close(Some(close)));
+        }
+        let _ = Pin::new(&mut self.socket).poll_flush(&mut cx);
+    }
+}
+
+fn close_reason(close: Option<CloseFrame>) -> DisconnectReason {
+    match close {
+        Some(CloseFrame { code, reason }) => {
+            DisconnectReason::Closed { code: CloseCode(code.into()), reason: reason.to_string() }
+        }
+        // RFC 6455: 1005 stands for a close without a code.
+        None => DisconnectReason::Closed { code: CloseCode(1005), reason: String::new() },
+    }
+}
+
+/// Bytes of a message on the wire: RFC 6455, section 5.2. One in fragments counts as one in a piece.
+fn wire_bytes(payload: usize, is_masked: bool) -> u64 {
+    let length = match payload {
+        0..126 => 0,
+        126..0x1_0000 => 2,
+        _ => 8,
+    };
+    (2 + length + if is_masked { 4 } else { 0 } + payload) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_cost_what_the_standard_says() {
+        let sizes = [(0, 2), (125, 127), (126, 130), (65_535, 65_539), (65_536, 65_546)];
+        for (payload, bytes) in sizes {
+            assert_eq!(wire_bytes(payload, false), bytes);
+            assert_eq!(wire_bytes(payload, true), bytes + 4);
+        }
+    }
+}

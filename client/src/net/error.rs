@@ -1,0 +1,79 @@
+//! Why there is no connection, in words that say what to do.
+
+use std::io;
+
+use thiserror::Error;
+use tickwire_protocol::DecodeError;
+use tickwire_protocol::handshake::RejectReason;
+
+use crate::core::DisconnectReason;
+
+/// Why connecting failed.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// The address is none.
+    #[error("`{url}` is no address of a server ({reason}): give one like ws://127.0.0.1:7777")]
+    Address {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// What the client would say of itself breaks a limit.
+    #[error("the server would refuse this hello ({0}): shorten the texts of the client's configuration")]
+    Config(DecodeError),
+    /// Nobody listens there.
+    #[error("nothing listens at {address}: start it with `tickwire serve`, or check the address")]
+    Absent {
+        /// Host and port.
+        address: String,
+    },
+    /// The network does not lead there.
+    #[error("cannot reach {address} ({source}): check the address and the network")]
+    Unreachable {
+        /// Host and port.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// This machine has no more sockets to give.
+    #[error("too many open files: raise the limit (`ulimit -n`) or open fewer connections")]
+    TooManyOpenFiles,
+    /// Something listens there, but speaks no WebSocket.
+    #[error("what listens at {address} does not speak WebSocket ({reason}): check the port")]
+    NotWebSocket {
+        /// Host and port.
+        address: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// It took too long.
+    #[error("{address} did not answer within {seconds} s: is the server overloaded, or behind a firewall?")]
+    TimedOut {
+        /// Host and port.
+        address: String,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The server refused the hello. The words have the values of both ends.
+    #[error("{0}")]
+    Rejected(RejectReason),
+    /// The connection ended before the welcome.
+    #[error("no welcome: {0}")]
+    Ended(DisconnectReason),
+}
+
+impl ConnectError {
+    /// What the system's refusal to connect to `address` means.
+    pub(super) fn from_io(source: io::Error, address: &str) -> Self {
+        // EMFILE and ENFILE; the standard library has no kind for them.
+        if matches!(source.raw_os_error(), Some(24 | 23)) && cfg!(unix) {
+            return Self::TooManyOpenFiles;
+        }
+        let address = address.to_owned();
+        match source.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Absent { address },
+            _ => Self::Unreachable { address, source },
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! From an address to a welcome.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tickwire_protocol::Schema;
+use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX};
+use tokio::net::TcpStream;
+use tokio_tungstenite::client_async_with_config;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+use super::connection::Connection;
+use super::error::ConnectError;
+use crate::core::{ClientConfig, DisconnectReason};
+
+/// Bytes that are read at once. Snapshots are some hundred bytes; a larger one takes several reads.
+const READ_BUFFER_BYTES: usize = 8 * 1024;
+
+/// The port of `ws://` where none is named.
+const DEFAULT_PORT: u16 = 80;
+
+/// Connects to a server, says hello and waits for the welcome. `schema` must be the one that the server's game has.
+///
+/// `url` is `ws://host:port`, with a path if the server wants one.
+pub async fn connect(
+    url: &str,
+    config: ClientConfig,
+    schema: Arc<Schema>,
+) -> Result<Connection, ConnectError> {
+    config.check().map_err(ConnectError::Config)?;
+    let (host, port) = parse(url)?;
+    let address = format!("{host}:{port}");
+    let limit = Duration::from_micros(config.connect_timeout.0);
+    let opening = async {
+        let mut connection = open(url, &host, port, config, schema).await?;
+        connection.handshake().await?;
+        Ok(connection)
+    };
+    match tokio::time::timeout(limit, opening).await {
+        Err(_) | Ok(Err(ConnectError::Ended(DisconnectReason::NoWelcome))) => {
+            Err(ConnectError::TimedOut { address, seconds: limit.as_secs() })
+        }
+        Ok(result) => result,
+    }
+}
+
+async fn open(
+    url: &str,
+    host: &str,
+    port: u16,
+    config: ClientConfig,
+    schema: Arc<Schema>,
+) -> Result<Connection, ConnectError> {
+    let address = format!("{host}:{port}");
+    let bare_host = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((bare_host, port)).await;
+    let stream = stream.map_err(|source| ConnectError::from_io(source, &address))?;
+    stream.set_nodelay(true).map_err(|source| ConnectError::from_io(source, &address))?;
+    let limits = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(4 * CLIENT_MESSAGE_BYTES_MAX)
+        .max_message_size(Some(MESSAGE_BYTES_MAX))
+        .max_frame_size(Some(MESSAGE_BYTES_MAX));
+    match client_async_with_config(url, stream, Some(limits)).await {
+        Ok((socket, _)) => Ok(Connection::new(socket, config, schema)),
+        Err(error) => Err(ConnectError::NotWebSocket { address, reason: error.to_string() }),
+    }
+}
+
+/// Host and port of an address.
+fn parse(url: &str) -> Result<(String, u16), ConnectError> {
+    let wrong = |reason: &str| ConnectError::Address { url: url.to_owned(), reason: reason.to_owned() };
+    let request = url.into_client_request().map_err(|error| wrong(&error.to_string()))?;
+    match request.uri().scheme_str() {
+        Some("ws") => {}
+        Some("wss") => return Err(wrong("encrypted connections are not built in yet")),
+        _ => return Err(wrong("it must begin with ws://")),
+    }
+    let host = request.uri().host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("it has no host"))?;
+    Ok((host.to_owned(), request.uri().port_u16().unwrap_or(DEFAULT_PORT)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        for (url, host, port) in [
+            ("ws://127.0.0.1:7777", "127.0.0.1", 7777),
+            ("ws://example.org/play", "example.org", 80),
+            ("ws://[::1]:9/", "[::1]", 9),
+        ] {
+            assert_eq!(parse(url).unwrap(), (host.to_owned(), port));
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_in_words() {
+        for (url, word) in [
+            ("127.0.0.1:7777", "ws://"),
+            ("http://example.org", "ws://"),
+            ("wss://example.org", "encrypted"),
+            ("ws://", "ws://127.0.0.1:7777"),
+            ("", "ws://127.0.0.1:7777"),
+        ] {
+            let words = parse(url).unwrap_err().to_string();
+            assert!(words.contains(word) && words.contains(&format!("`{url}`")), "{words}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Hello, welcome, refusal, silence, goodbye.
+
+use tickwire_client::{Client, ClientConfig, ClientFault, DisconnectReason, Event};
+use tickwire_protocol::handshake::RejectReason;
+use tickwire_protocol::handshake::{Role, RoomWish, StreamKind, Welcome};
+use tickwire_protocol::{CloseCode, Micros, PlayerId, RoomId, SessionId, TickTime};
+
+use super::support::*;
+
+fn client() -> Client {
+    Client::new(ClientConfig::new("test 1"), schema().clone(), Micros(1_000_000))
+}
+
+fn say_hello(client: &mut Client, now: Micros) {
+    assert!(client.poll_transmit(now, &mut Vec::new()));
+}
+
+fn welcome(change: impl FnOnce(&mut Welcome)) -> bytes::Bytes {
+    let mut welcome = FakeServer::new(StreamKind::Ordered, 1_000).welcome_value();
+    change(&mut welcome);
+    let mut out = Vec::new();
+    welcome.encode(&mut out);
+    out.into()
+}
+
+#[test]
+fn the_hello_says_who_and_what() {
+    let config = ClientConfig {
+        room: RoomWish::Named("duel".into()),
+        role: Role::Spectator,
+        ..ClientConfig::new("game 3")
+    };
+    let mut client = Client::new(config, schema().clone(), Micros(5));
+    assert_eq!(client.poll_timeout(), Some(Micros(5)), "at once");
+    let mut out = Vec::new();
+    assert!(client.poll_transmit(Micros(5), &mut out));
+    assert!(!client.poll_transmit(Micros(6), &mut out), "once");
+    let mut heard = Heard::default();
+    hear(&out, tickwire_protocol::Tick(0), &mut heard);
+    let hello = &heard.hellos[0];
+    assert_eq!((hello.schema_hash, hello.game_build.as_str()), (schema().hash(), "game 3"));
+    assert_eq!((hello.room.clone(), hello.role), (RoomWish::Named("duel".into()), Role::Spectator));
+}
+
+#[test]
+fn a_welcome_connects_and_the_clock_runs() {
+    let mut pair = Pair::ordered();
+    let connected = Event::Connected { session: SessionId(1), player: Some(PLAYER), room: RoomId(3) };
+    assert_eq!(pair.events(), [connected]);
+    assert!(pair.client.is_playing());
+    let clock = pair.client.clock().unwrap();
+    assert_eq!(clock.server_time(pair.now), pair.now + AHEAD);
+    assert_eq!(
+        clock.tick_time(pair.now + Micros(30_000)),
+        TickTime { tick: pair.server.tick + 1, fraction: 0.5 }
+    );
+    assert_eq!(clock.rtt(), Micros(0));
+    assert_eq!(pair.client.view(pair.now).all().count(), 0, "nothing to see yet");
+}
+
+#[test]
+fn a_refusal_is_told_with_both_values() {
+    let mut client = client();
+    say_hello(&mut client, Micros(1_000_000));
+    let reason = RejectReason::Schema { ours: 0xabc, yours: schema().hash() };
+    let mut message = Vec::new();
+    reason.encode(&mut message);
+    client.handle_message(Micros(1_100_000), message.into()).unwrap();
+    client.handle_disconnect(DisconnectReason::Closed { code: CloseCode::REJECTED, reason: String::new() });
+    assert_eq!(client.poll_event(Micros(1_100_000)), Some(Event::Rejected(reason)));
+    assert_eq!(client.poll_event(Micros(1_100_000)), None, "the close behind it says nothing new");
+    assert!(client.is_closed() && client.poll_timeout().is_none());
+    assert!(!client.poll_transmit(Micros(1_200_000), &mut Vec::new()));
+}
+
+#[test]
+fn an_unknown_coder_is_refused() {
+    for (message, fault) in [
+        (welcome(|w| w.coder = 9), ClientFault::UnknownCoder { coder: 9, prior_hash: 0 }),
+        (welcome(|w| w.prior_hash = 5), ClientFault::UnknownCoder { coder: 0, prior_hash: 5 }),
+    ] {
+        let mut client = client();
+        say_hello(&mut client, Micros(1_000_000));
+        assert_eq!(client.handle_message(Micros(1_000_000), message), Err(fault));
+        let reason = client.disconnect_reason().and_then(DisconnectReason::close_code);
+        assert_eq!(reason, Some(CloseCode::POLICY));
+    }
+}
+
+#[test]
+fn who_is_not_answered_or_hears_nothing_gives_up() {
+    let mut client = client();
+    say_hello(&mut client, Micros(1_000_000));
+    assert_eq!(client.poll_timeout(), Some(Micros(11_000_000)));
+    assert_eq!(client.poll_event(Micros(10_999_999)), None);
+    let given_up = Event::Disconnected(DisconnectReason::NoWelcome);
+    assert_eq!(client.poll_event(Micros(11_000_000)), Some(given_up));
+
+    let mut pair = Pair::ordered();
+    pair.events();
+    let silent = pair.now + Micros::from_secs(5);
+    assert!(!pair.client.poll_transmit(silent, &mut Vec::new()), "no ping to one who is gone");
+    assert_eq!(pair.client.poll_event(silent), Some(Event::Disconnected(DisconnectReason::Silent)));
+    assert_eq!(pair.client.poll_event(silent), None);
+}
+
+#[test]
+fn the_first_reason_is_told_and_the_last_picture_stays() {
+    let mut pair = Pair::ordered();
+    pair.server.set_x(id(3), 1.0);
+    pair.send();
+    pair.events();
+    let closed = DisconnectReason::Closed { code: CloseCode::GOING_AWAY, reason: "restart".into() };
+    pair.client.handle_disconnect(closed.clone());
+    pair.client.handle_disconnect(DisconnectReason::Lost);
+    assert_eq!(pair.events(), [Event::Disconnected(closed.clone())]);
+    assert_eq!(pair.client.disconnect_reason(), Some(&closed));
+    assert_eq!(pair.x_at(id(3), 9.0), Some(1.0));
+    assert_eq!(pair.client.due_input_tick(pair.now), None);
+    let snapshot = {
+        pair.server.step();
+        pair.server.snapshot()
+    };
+    assert_eq!(pair.client.handle_message(pair.now, snapshot), Ok(()), "too late to matter");
+}
+
+#[test]
+fn pings_go_at_the_pace_that_the_server_wants() {
+    let mut pair = Pair::ordered();
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        pair.now = pair.client.poll_timeout().unwrap();
+        pair.hear();
+        times.extend(pair.heard.pings.iter().map(|ping| ping.client_time.0));
+        pair.answer_pings();
+    }
+    assert_eq!(times, [2_000_000, 3_000_000, 4_000_000]);
+    let stats = pair.client.stats(pair.now);
+    assert_eq!((stats.pings, stats.pongs, stats.clock_jumps), (4, 4, 0));
+}
+
+#[test]
+fn pongs_that_nobody_asked_for_say_nothing() {
+    let mut pair = Pair::ordered();
+    let pong = pair.server.pong(tickwire_protocol::ping::Ping { client_time: Micros(1) });
+    pair.client.handle_message(pair.now, pong).unwrap();
+    assert_eq!(pair.client.clock().unwrap().server_time(pair.now), pair.now + AHEAD);
+    assert_eq!(pair.client.stats(pair.now).pongs, 1);
+}
+
+#[test]
+fn own_rows_are_there_at_once_exact_and_in_full() {
+    let mut pair = Pair::ordered();
+    let me = id(2);
+    pair.server.set(BODY, me, |row| {
+        row.set_integer(HEALTH, 80).set_integer(SECRET, 999);
+    });
+    pair.server.set_x(id(3), 5.0);
+    pair.server.head(me).owner = Some(PLAYER);
+    pair.server.head(id(3)).owner = Some(PlayerId(99));
+    pair.send();
+    let own: Vec<_> = pair.client.own().map(|own| (own.id, own.kind, own.tick)).collect();
+    assert_eq!(own, [(me, BODY, pair.server.tick)]);
+    let row = pair.client.own_row(BODY).unwrap();
+    assert_eq!((row.integer(HEALTH), row.integer(SECRET)), (80, 999));
+    assert!(pair.client.own_row(DOOR).is_none());
+    let later = pair.client.view(pair.now + DELAY);
+    let shown: Vec<_> = later.entities(BODY).map(|entity| (entity.id(), entity.is_own())).collect();
+    assert_eq!(shown, [(me, true), (id(3), false)]);
+    assert_eq!(later.find(me).unwrap().integer(SECRET), 0, "the public row does not have it");
+    pair.server.remove(me);
+    pair.send();
+    assert!(pair.client.own_row(BODY).is_none());
+}
+
+#[test]
+fn digests_are_compared() {
+    let mut pair = Pair::ordered();
+    pair.server.set_x(id(3), 5.0);
+    pair.server.set_x(id(4), 6.0);
+    pair.server.head(id(4)).owner = Some(PLAYER);
+    for step in 0..10_u8 {
+        pair.server.set_x(id(3), f32::from(step));
+        pair.send();
+    }
+    let stats = pair.client.stats(pair.now);
+    assert_eq!((stats.digests_checked, stats.digest_rows, stats.digest_mismatches), (10, 30, 0));
+    pair.server.digest_error = 1;
+    pair.send();
+    assert_eq!(pair.client.stats(pair.now).digest_mismatches, 1);
+    assert!(pair.client.is_playing(), "counted, not fatal");
+}

@@ -1,0 +1,10 @@
+//! A client against a server that is made of the wire alone.
+
+mod handshake;
+mod hostile;
+mod inputs;
+mod motion;
+mod polls;
+mod support;
+#[cfg(feature = "net")]
+mod websocket;

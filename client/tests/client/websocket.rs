@@ -1,0 +1,218 @@
+//! Over real sockets, on a port of the system's choice.
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use tickwire_client::net::{self, ConnectError, Connection, Wake};
+use tickwire_client::{ClientConfig, ClientFault, DisconnectReason, Event};
+use tickwire_protocol::frame::{FrameType, write_frame};
+use tickwire_protocol::handshake::{RejectReason, StreamKind};
+use tickwire_protocol::input::InputFrame;
+use tickwire_protocol::{CloseCode, DecodeError, Micros, PlayerId, RoomId, SessionId};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::{WebSocketStream, accept_async};
+
+use super::support::*;
+
+type Socket = WebSocketStream<TcpStream>;
+
+async fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+/// Waits for a client and its hello.
+async fn accept(listener: &TcpListener) -> Socket {
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut socket = accept_async(stream).await.unwrap();
+    let mut heard = Heard::default();
+    hear(&binary(&mut socket).await, tickwire_protocol::Tick(0), &mut heard);
+    assert_eq!(heard.hellos.len(), 1);
+    socket
+}
+
+async fn binary(socket: &mut Socket) -> Bytes {
+    loop {
+        match socket.next().await.unwrap().unwrap() {
+            Message::Binary(bytes) => return bytes,
+            Message::Ping(_) | Message::Pong(_) => {}
+            other => panic!("a client sent {other:?}"),
+        }
+    }
+}
+
+fn welcome(server: &FakeServer) -> Message {
+    let mut out = Vec::new();
+    server.welcome_value().encode(&mut out);
+    Message::Binary(out.into())
+}
+
+async fn connect(url: &str) -> Result<Connection, ConnectError> {
+    net::connect(url, ClientConfig::new("test 1"), schema().clone()).await
+}
+
+/// A server that welcomes, and then does as it is told.
+async fn welcomed() -> (Connection, Socket, FakeServer) {
+    let (listener, url) = listen().await;
+    let server = FakeServer::new(StreamKind::Ordered, 1_000);
+    let (connection, socket) = tokio::join!(connect(&url), async {
+        let mut socket = accept(&listener).await;
+        socket.send(welcome(&server)).await.unwrap();
+        socket
+    });
+    (connection.unwrap(), socket, server)
+}
+
+#[tokio::test]
+async fn a_game_over_a_socket() {
+    let (mut connection, mut socket, mut server) = welcomed().await;
+    let playing = tokio::spawn(async move {
+        let (mut log, mut snapshots) = (Vec::new(), 0);
+        while let Some(wake) = connection.next().await {
+            match wake {
+                Wake::Input(tick) => connection.client_mut().push_input(tick, |row| {
+                    row.set_integer(MOVE, 7);
+                }),
+                Wake::Event(event) => log.push(event),
+                Wake::Snapshot => snapshots += 1,
+            }
+        }
+        assert_eq!(snapshots, 1);
+        (log, connection)
+    });
+    server.set_x(id(3), 4.0);
+    server.head(id(3)).owner = Some(PLAYER);
+    server.step();
+    let mut sent = 0;
+    let mut heard = Heard::default();
+    // A frame without acks may be on its way; the one after the snapshot has one.
+    let snapshot = server.snapshot();
+    sent += snapshot.len();
+    socket.send(Message::Ping(Bytes::from_static(b"between"))).await.unwrap();
+    socket.send(Message::Binary(snapshot)).await.unwrap();
+    let mut received = 0;
+    while heard.acks.is_empty() || heard.pings.is_empty() {
+        let message = binary(&mut socket).await;
+        received += message.len() as u64 + 6;
+        hear(&message, server.tick, &mut heard);
+    }
+    assert!(heard.inputs.iter().flat_map(InputFrame::rows).all(|(_, row)| row == [7]));
+    let close = CloseFrame { code: 1001.into(), reason: "restart".into() };
+    socket.close(Some(close)).await.unwrap();
+    let (log, connection) = playing.await.unwrap();
+    let connected = Event::Connected { session: SessionId(1), player: Some(PlayerId(7)), room: RoomId(3) };
+    assert_eq!(log.first(), Some(&connected));
+    let closed = DisconnectReason::Closed { code: CloseCode::GOING_AWAY, reason: "restart".into() };
+    assert_eq!(log.last(), Some(&Event::Disconnected(closed)));
+    assert_eq!(connection.client().own_row(BODY).unwrap().vec3(POSITION), glam::Vec3::X * 4.0);
+    let stats = connection.socket_stats();
+    assert!(stats.up_bytes > received, "the hello too: {stats:?}");
+    assert!(stats.down_bytes > sent as u64 && stats.down_messages >= 3, "{stats:?}");
+}
+
+#[tokio::test]
+async fn a_game_with_frames_of_its_own() {
+    let (mut connection, mut socket, server) = welcomed().await;
+    let deadline = connection.now() + Micros(30_000);
+    connection.run_until(deadline).await;
+    assert!(connection.now() >= deadline);
+    let mut heard = Heard::default();
+    hear(&binary(&mut socket).await, server.tick, &mut heard);
+    assert_eq!((heard.pings.len(), heard.inputs.len()), (1, 0));
+    let now = connection.now();
+    assert!(matches!(connection.client_mut().poll_event(now), Some(Event::Connected { .. })));
+    let ((), told) = tokio::join!(connection.close(), async {
+        let told = socket.next().await.unwrap().unwrap();
+        while socket.next().await.is_some() {}
+        told
+    });
+    let Message::Close(Some(close)) = told else { panic!("{told:?}") };
+    assert_eq!(u16::from(close.code), 1000);
+}
+
+#[tokio::test]
+async fn faults_are_told_to_the_server_by_name() {
+    let mut garbage = Vec::new();
+    write_frame(&mut garbage, FrameType::Pong, &[1, 2, 3]);
+    let truncated = ClientFault::Malformed(DecodeError::Truncated("pong"));
+    for (message, code, fault) in [
+        (Message::Binary(garbage.into()), 1002, truncated),
+        (Message::Text("hello".into()), 1003, ClientFault::Text),
+        (Message::Binary(vec![0; 70_000].into()), 1009, ClientFault::Oversized),
+    ] {
+        let (mut connection, mut socket, _) = welcomed().await;
+        // It may be closed while this is still being written.
+        let _ = socket.send(message).await;
+        let mut last = None;
+        while let Some(wake) = connection.next().await {
+            match wake {
+                Wake::Input(tick) => connection.client_mut().push_input(tick, |_| ()),
+                Wake::Event(event) => last = Some(event),
+                Wake::Snapshot => {}
+            }
+        }
+        assert_eq!(last, Some(Event::Disconnected(DisconnectReason::Fault(fault))));
+        let close = loop {
+            match socket.next().await {
+                Some(Ok(Message::Close(Some(close)))) => break close,
+                Some(Ok(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((u16::from(close.code), close.reason.as_str()), (code, fault.to_string().as_str()));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_tells_both_values() {
+    let (listener, url) = listen().await;
+    let (refused, ()) = tokio::join!(connect(&url), async {
+        let mut socket = accept(&listener).await;
+        let mut out = Vec::new();
+        RejectReason::Version { ours: 9, yours: 1 }.encode(&mut out);
+        socket.send(Message::Binary(out.into())).await.unwrap();
+        socket.close(Some(CloseFrame { code: 4001.into(), reason: "".into() })).await.unwrap();
+    });
+    let error = refused.unwrap_err();
+    assert!(matches!(error, ConnectError::Rejected(RejectReason::Version { ours: 9, yours: 1 })));
+    assert!(error.to_string().contains("version 9, this client 1"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_with_what_to_do() {
+    let (listener, url) = listen().await;
+    drop(listener);
+    let absent = connect(&url).await.unwrap_err();
+    assert!(absent.to_string().contains("tickwire serve"), "{absent}");
+
+    let (listener, url) = listen().await;
+    let (other, ()) = tokio::join!(connect(&url), async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"SSH-2.0-other\r\n\r\n").await.unwrap();
+    });
+    assert!(matches!(other, Err(ConnectError::NotWebSocket { .. })), "{other:?}");
+
+    let (listener, url) = listen().await;
+    let (ended, ()) = tokio::join!(connect(&url), async { drop(accept(&listener).await) });
+    assert!(matches!(ended, Err(ConnectError::Ended(DisconnectReason::Lost))), "{ended:?}");
+
+    let bad = ClientConfig { game_build: "x".repeat(65), ..ClientConfig::new("") };
+    let refused = net::connect(&url, bad, schema().clone()).await;
+    assert!(matches!(refused, Err(ConnectError::Config(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_not_waited_for_for_ever() {
+    let (listener, url) = listen().await;
+    let config = ClientConfig { connect_timeout: Micros::from_millis(50), ..ClientConfig::new("test 1") };
+    let (late, socket) =
+        tokio::join!(net::connect(&url, config.clone(), schema().clone()), accept(&listener));
+    assert!(matches!(late, Err(ConnectError::TimedOut { .. })), "{late:?}");
+    drop(socket);
+    // Not even the WebSocket's own handshake.
+    let late = net::connect(&url, config, schema().clone()).await;
+    assert!(matches!(late, Err(ConnectError::TimedOut { .. })), "{late:?}");
+}
