@@ -1,0 +1,67 @@
+//! A room's tick with all its peers, in virtual time: no socket, but every byte that one would be handed.
+//!
+//! | bench | one iteration |
+//! |---|---|
+//! | `room_tick` | a step with its share of a snapshot: `advance`, then `poll_transmit` to whom something is due |
+//! | `room_step` | `advance` alone: simulation and publishing |
+//! | `room_snapshot` | one snapshot delivered to one client, with its share of the three steps before it |
+//! | `room_transmit` | one snapshot delivered to one client, `poll_transmit` alone |
+//! | `room_inbox` | one message of a client, with the inputs of three ticks |
+
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use tickwire_benches::SNAPSHOT_TICKS;
+use tickwire_benches::arena::{Interval, Match};
+
+/// How many bots play.
+const BOTS: [u32; 2] = [16, 64];
+
+/// What is timed of an interval, and in how many parts an interval falls.
+struct Part {
+    name: &'static str,
+    time: fn(&Interval) -> Duration,
+    count: fn(u32) -> u32,
+}
+
+const PARTS: [Part; 5] = [
+    Part { name: "room_tick", time: |it| it.advance + it.transmit, count: |_| SNAPSHOT_TICKS },
+    Part { name: "room_step", time: |it| it.advance, count: |_| SNAPSHOT_TICKS },
+    Part { name: "room_snapshot", time: |it| it.advance + it.transmit, count: |bots| bots },
+    Part { name: "room_transmit", time: |it| it.transmit, count: |bots| bots },
+    Part { name: "room_inbox", time: |it| it.inbox, count: |bots| bots },
+];
+
+fn rooms(criterion: &mut Criterion) {
+    for bots in BOTS {
+        let mut game = Match::new(bots);
+        for Part { name, time, count } in &PARTS {
+            let mut group = criterion.benchmark_group(*name);
+            group.throughput(Throughput::Elements(1));
+            group.bench_function(BenchmarkId::new("arena", bots), |bencher| {
+                bencher.iter_custom(|iterations| {
+                    // Whole intervals are played, so that every step has its share of a snapshot.
+                    let intervals = iterations.div_ceil(u64::from(count(bots)));
+                    let spent: Duration = (0..intervals).map(|_| time(&play(&mut game, bots))).sum();
+                    let played = intervals * u64::from(count(bots));
+                    spent.mul_f64(iterations as f64 / played as f64)
+                });
+            });
+            group.finish();
+        }
+    }
+}
+
+fn play(game: &mut Match, bots: u32) -> Interval {
+    let interval = game.play_interval();
+    assert_eq!(interval.snapshots, bots as usize);
+    assert!(interval.bytes > interval.snapshots * 16, "{interval:?}");
+    interval
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    targets = rooms
+}
+criterion_main!(benches);

@@ -1,0 +1,248 @@
+//! A match of bots in a room: everything between a message that came in and a message that goes out.
+//!
+//! ```text
+//!  brains think, inputs are encoded   (not timed)
+//!  Room::handle_message               inbox     once an interval and bot, with the inputs of 3 ticks
+//!  Room::advance                      advance   3 times an interval
+//!  Room::poll_transmit                transmit  after every step, to each peer that has something to be sent
+//!  frames are parsed and counted      (not timed)
+//! ```
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tickwire_protocol::ack::{Ack, Sequence};
+use tickwire_protocol::frame::{FrameType, frames};
+use tickwire_protocol::handshake::{Role, StreamKind};
+use tickwire_protocol::input::InputFrame;
+use tickwire_protocol::{Micros, PeerId, PlayerId, RoomId, RowMut, SessionId, TickTime};
+use tickwire_server::core::{Join, Room, RoomConfig, RoomIdentity};
+use tickwire_sim::arena::{Arena, Level, PLAYER, schema};
+use tickwire_sim::bots::{BotBody, BotView, Brain};
+
+use crate::stream::Receiver;
+use crate::{SEED, SNAPSHOT_HZ, SNAPSHOT_TICKS, TICK_RATE};
+
+/// Intervals that are played, with every value checked, before a match is handed out: the ring of published ticks is
+/// then full, and every buffer has its size.
+const WARM_INTERVALS: usize = 60;
+
+/// Bytes of a snapshot that may be for its peer alone: header, own row, digest.
+const PEER_PART_BYTES_MAX: usize = 64;
+
+/// A room, and the bots that play in it.
+pub struct Match {
+    room: Room,
+    now: Micros,
+    bots: Vec<Bot>,
+    bodies: Vec<(Option<PlayerId>, BotBody)>,
+}
+
+struct Bot {
+    peer: PeerId,
+    brain: Brain,
+    input: InputFrame,
+    /// What the room has sent since it was last looked at.
+    messages: Vec<u8>,
+    /// Payload of the last snapshot.
+    snapshot: Bytes,
+    /// The sequence of the next one.
+    next: Sequence,
+    /// Nothing once the match is warm: then frames are only counted.
+    receiver: Option<Receiver>,
+}
+
+/// What an interval from snapshot to snapshot took: [`SNAPSHOT_TICKS`] steps.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Interval {
+    /// Taking in one message of each bot.
+    pub inbox: Duration,
+    /// Stepping and publishing.
+    pub advance: Duration,
+    /// Encoding for every peer, and copying each message once, as a transport would.
+    pub transmit: Duration,
+    /// Snapshots that arrived: one a bot.
+    pub snapshots: usize,
+    /// Bytes of all messages to bots.
+    pub bytes: usize,
+}
+
+impl Match {
+    /// A match of this many bots that has been going on for a few seconds.
+    ///
+    /// # Panics
+    /// If a bot was not told what was published, or not in the bytes that the others were sent as well.
+    pub fn new(bots: u32) -> Self {
+        let mut config = RoomConfig::new(TICK_RATE, SNAPSHOT_HZ);
+        config.players_max = bots;
+        let identity = RoomIdentity { id: RoomId(1), name: "bench".to_owned(), seed: SEED };
+        let arena = Box::new(Arena::new(Level::for_players(bots as usize)));
+        let mut room = Room::new(identity, config, arena, Micros::ZERO);
+        let mut join = |index| {
+            let session = SessionId(index);
+            let join = Join { session, role: Role::Player, stream: StreamKind::Ordered, wants_schema: false };
+            match room.join(Micros::ZERO, join) {
+                Ok(peer) => Bot::new(peer),
+                Err(reason) => panic!("bot {index} was refused: {reason:?}"),
+            }
+        };
+        let bots = (0..u64::from(bots)).map(&mut join).collect();
+        let mut game = Self { room, now: Micros::ZERO, bots, bodies: Vec::new() };
+        game.start();
+        for _ in 0..WARM_INTERVALS {
+            game.play_interval();
+            game.assert_arrived();
+        }
+        game.bots.iter_mut().for_each(|bot| bot.receiver = None);
+        game
+    }
+
+    /// The welcomes, with a snapshot of a world without bots: no step knows of them yet. Then steps up to the first
+    /// snapshot that is due, so that every interval ends with one.
+    fn start(&mut self) {
+        self.transmit();
+        let mut is_snapshot = false;
+        while !is_snapshot {
+            self.now = self.room.poll_timeout();
+            is_snapshot = self.room.advance(self.now).snapshot_due;
+        }
+        self.transmit();
+        for bot in &mut self.bots {
+            assert_eq!(bot.take_messages(), 2, "snapshots at the start");
+        }
+    }
+
+    /// Plays on until the next snapshot has reached every bot.
+    ///
+    /// # Panics
+    /// If a bot did not get exactly one snapshot, or the room refused a message.
+    pub fn play_interval(&mut self) -> Interval {
+        let mut interval = Interval::default();
+        let messages = self.think();
+        interval.inbox = timed(|| {
+            for (bot, message) in self.bots.iter().zip(messages) {
+                if let Err(fault) = self.room.handle_message(self.now, bot.peer, message) {
+                    panic!("the message of peer {} was refused: {fault:?}", bot.peer);
+                }
+            }
+        });
+        for _ in 0..SNAPSHOT_TICKS {
+            self.now = self.room.poll_timeout();
+            interval.advance += timed(|| {
+                let report = self.room.advance(self.now);
+                assert_eq!((report.due.steps, report.due.skipped), (1, 0), "steps at {:?}", self.now);
+            });
+            interval.transmit += timed(|| self.transmit());
+        }
+        for bot in &mut self.bots {
+            interval.bytes += bot.messages.len();
+            interval.snapshots += bot.take_messages();
+        }
+        assert_eq!(interval.snapshots, self.bots.len(), "every bot gets one snapshot an interval");
+        interval
+    }
+
+    fn transmit(&mut self) {
+        for Bot { peer, messages, .. } in &mut self.bots {
+            self.room.poll_transmit(self.now, *peer, |bytes| messages.extend_from_slice(bytes));
+        }
+    }
+
+    /// What each bot wants in the next ticks, as a message to the room.
+    fn think(&mut self) -> Vec<Bytes> {
+        self.bodies.clear();
+        let rows = self.room.tables().rows(PLAYER);
+        self.bodies.extend(rows.map(|(head, row)| (head.owner, BotBody::read(row))));
+        let (kind, next) = (schema().input(), self.room.tick() + 1);
+        let mut values = vec![0; kind.column_count()];
+        let mut others = Vec::new();
+        let bodies = &self.bodies;
+        let message = |bot: &mut Bot| {
+            let player = Some(PlayerId(bot.peer.0));
+            let own = bodies.iter().find(|(owner, _)| *owner == player).map(|(_, body)| *body);
+            others.clear();
+            others.extend(bodies.iter().filter(|(owner, _)| *owner != player).map(|(_, body)| *body));
+            for tick in 0..SNAPSHOT_TICKS {
+                let mut row = RowMut::new(kind, &mut values);
+                row.reset();
+                bot.brain.think(TICK_RATE.dt(), &BotView { own, others: &others }, &mut row);
+                bot.input.push(kind, next + tick, &values);
+            }
+            bot.input.view = TickTime { tick: self.room.tick(), fraction: 0.0 };
+            let mut message = Vec::new();
+            bot.input.encode(kind, &mut message);
+            bot.input.clear();
+            Bytes::from(message)
+        };
+        self.bots.iter_mut().map(message).collect()
+    }
+
+    /// Every bot holds what was published, each was told rows, and in the same bytes as the others.
+    fn assert_arrived(&self) {
+        let Some(Bot { snapshot: first, .. }) = self.bots.first() else { return };
+        for bot in &self.bots {
+            let Some(receiver) = &bot.receiver else { continue };
+            receiver.assert_holds(self.room.history());
+            assert!(!receiver.decoded().view.rows.is_empty(), "peer {} was told of nobody", bot.peer);
+            let pairs = first.iter().rev().zip(bot.snapshot.iter().rev());
+            let shared = pairs.take_while(|(a, b)| a == b).count();
+            assert!(shared + PEER_PART_BYTES_MAX >= bot.snapshot.len(), "peer {} shares no body", bot.peer);
+            let counters = self.room.input_counters(bot.peer).unwrap_or_default();
+            assert!(counters.on_time > 0 && counters.late + counters.substituted == 0, "{counters:?}");
+        }
+    }
+}
+
+impl Bot {
+    fn new(peer: PeerId) -> Self {
+        Self {
+            peer,
+            brain: Brain::new(SEED << 16 | u64::from(peer.0)),
+            input: InputFrame::new(),
+            messages: Vec::new(),
+            snapshot: Bytes::new(),
+            next: Sequence(0),
+            receiver: Some(Receiver::new(schema(), TICK_RATE)),
+        }
+    }
+
+    /// Looks through what came; how many snapshots there were.
+    fn take_messages(&mut self) -> usize {
+        let mut snapshots = 0;
+        for frame in frames(Bytes::copy_from_slice(&self.messages)) {
+            match frame {
+                Ok(frame) if frame.ty == FrameType::Snapshot => {
+                    snapshots += 1;
+                    self.snapshot = frame.payload;
+                    self.input.ack = Some(Ack::new(self.next));
+                    self.next = self.next.next();
+                    if let Some(receiver) = &mut self.receiver {
+                        receiver.receive(&self.snapshot);
+                    }
+                }
+                Ok(frame) => assert_eq!(frame.ty, FrameType::Welcome),
+                Err(error) => panic!("peer {} got a damaged message: {error}", self.peer),
+            }
+        }
+        self.messages.clear();
+        snapshots
+    }
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_match_reaches_every_bot() {
+        let interval = Match::new(16).play_interval();
+        assert_eq!(interval.snapshots, 16);
+        assert!(interval.bytes > 16 * 16);
+    }
+}

@@ -1,0 +1,47 @@
+//! The workloads that Tickwire is measured on: named, seeded, the same in every run and on every machine.
+//!
+//! | workload | what it is | benches |
+//! |---|---|---|
+//! | `idle` | N bodies at rest; every snapshot says that nothing is news | `encode`, `decode` |
+//! | `half_moving` | every other one of N bodies moves, the rest stand | `encode`, `decode` |
+//! | `all_moving` | N bodies run, jump and tumble; every row is a difference to the state 3 ticks before | `encode`, `decode` |
+//! | `keyframe` | the same bodies, every row whole: what a client is sent when it joins | `encode`, `decode` |
+//! | `small_frames` | one message full of what clients send: inputs, acks, pings | `frames` |
+//! | `input` | frames of 3 ticks of input each, from brains that wander, with an ack | `frames` |
+//! | `arena_16`, `arena_64` | a match of N bots, 60 steps and 20 snapshots a second, inputs 20 times a second | `room` |
+//!
+//! A body is the engine's standard state: a position by 1 cm, a velocity by 1 cm/s, a rotation of 11 bits a component.
+//! It moves by the numbers of the arena.
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | [`scene`] | how bodies move |
+//! | [`stream`] | from a scene to snapshot frames and back, every value compared |
+//! | [`client`] | what clients send |
+//! | [`arena`] | a match in a room: who thinks, who is timed |
+//!
+//! `cargo bench` runs everything, `cargo bench -p tickwire-benches -- encode/all_moving` a part.
+//!
+//! Whoever runs a workload checks that it did the work that it names: rows written, rows read, frames delivered.
+
+pub mod arena;
+pub mod client;
+pub mod scene;
+pub mod stream;
+
+use tickwire_protocol::TickRate;
+
+/// Where all chance in the workloads comes from.
+pub const SEED: u64 = 0x7469_636b;
+
+/// Steps a second of every workload's room.
+pub const TICK_RATE: TickRate = match TickRate::new(60) {
+    Some(rate) => rate,
+    None => unreachable!(),
+};
+
+/// Snapshots a second of every workload's room.
+pub const SNAPSHOT_HZ: u32 = 20;
+
+/// From snapshot to snapshot, and from a row to the state that it names.
+pub const SNAPSHOT_TICKS: u32 = TICK_RATE.hz() / SNAPSHOT_HZ;
