@@ -447,7 +447,7 @@ fn a_peer_that_is_polled_a_tick_later_gets_that_tick() {
             if (step + receiver.peer.0).is_multiple_of(receiver.peer.0) {
                 let mut messages = Vec::new();
                 room.poll_transmit(now, receiver.peer, |message| {
-                    messages.push(Bytes::copy_from_slice(message))
+                    messages.push(Bytes::copy_from_slice(message));
                 });
                 for message in messages {
                     receiver.receive(message);

@@ -22,9 +22,9 @@ use std::error::Error;
 
 use tickwire_client::net::{self, ConnectError, Wake};
 use tickwire_client::{ClientConfig, DisconnectReason};
-use tickwire_protocol::Micros;
 use tickwire_server::core::RoomConfig;
 use tickwire_server::net::{Game, Server, ServerConfig};
+use tickwire_sim::prelude::Micros;
 
 use game::TankGame;
 use orders::Orders;

@@ -1,7 +1,6 @@
 //! What a player wants in one tick, in the game's own terms; and a script that decides it.
 
 use tickwire_client::Client;
-use tickwire_protocol::Micros;
 use tickwire_sim::prelude::*;
 
 use crate::schema::{DRONE, TANK, drone, input, tank};

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use tickwire_client::{Client, EntityView, Event};
-use tickwire_protocol::{Cue, Micros};
 use tickwire_sim::prelude::*;
 
 use crate::schema::{DRONE, FIRED, HIT, TANK, cue, drone, tank};

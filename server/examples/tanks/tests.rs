@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tickwire_client::net::{self, Wake};
+use tickwire_client::protocol::{CloseCode, PeerId, Role, RoomId, SessionId, StreamKind};
 use tickwire_client::{Client, ClientConfig, DisconnectReason, EntityView, Event, View};
-use tickwire_protocol::{CloseCode, Cue, Micros, PeerId, Role, RoomId, SessionId, StreamKind};
 use tickwire_server::core::{Join, Room, RoomIdentity};
 use tickwire_sim::prelude::*;
 use tickwire_sim::testing::assert_rebuilds;
@@ -247,6 +247,11 @@ fn fields_are_told_to_those_who_may_know_them() {
                 (0, 0),
                 "the owner's alone"
             );
+            assert!(
+                !tank.is_told(tank::AMMO) && tank.is_told(tank::TEAM),
+                "its owner reads it from `own_row`"
+            );
+            assert_eq!(tank.is_told(tank::HEALTH), team_of(row) == team_of(own.row));
             let health = row.integer(tank::HEALTH);
             if team_of(row) == team_of(own.row) {
                 assert!((1..=HEALTH_MAX).contains(&health), "friends are told: {health}");

@@ -52,11 +52,16 @@ pub(crate) struct Replicator {
     newest_acked: Option<Sequence>,
     /// Sent datagrams that may still be acked, oldest first.
     in_flight: VecDeque<InFlight>,
+    /// Records of acked ones, for their memory.
+    spare: Vec<InFlight>,
     /// Index in the room's log of the first cue that the peer may not have.
     next_cue: u64,
     last_sent: Option<Tick>,
     view_plan: BodyPlan,
     own_plan: SectionPlan,
+    /// Body and frame of the datagram that is being written.
+    body: EncodedBody,
+    frame: Vec<u8>,
 }
 
 /// What a datagram carried.
@@ -82,10 +87,13 @@ impl Replicator {
             sequence: Sequence(0),
             newest_acked: None,
             in_flight: VecDeque::new(),
+            spare: Vec::new(),
             next_cue,
             last_sent: None,
             view_plan: BodyPlan::default(),
             own_plan: SectionPlan::default(),
+            body: EncodedBody::default(),
+            frame: Vec::new(),
         }
     }
 
@@ -111,7 +119,7 @@ impl Replicator {
             else {
                 continue;
             };
-            let Some(sent) = self.in_flight.remove(place) else { continue };
+            let Some(mut sent) = self.in_flight.remove(place) else { continue };
             sent.view.iter().for_each(|row| self.view.acked(sent.tick, *row));
             sent.own.iter().for_each(|row| self.own.acked(sent.tick, *row));
             sent.view_leaves.iter().for_each(|leave| self.view.leave_acked(sent.tick, *leave));
@@ -119,6 +127,8 @@ impl Replicator {
             if sent.cues.0 <= self.next_cue {
                 self.next_cue = self.next_cue.max(sent.cues.1);
             }
+            sent.clear();
+            self.spare.push(sent);
         }
         Ok(())
     }
@@ -181,54 +191,45 @@ impl Replicator {
     ) {
         let Some(newest) = source.history.newest() else { return };
         self.plan(source);
-        let mut body = EncodedBody::default();
-        let mut frame = Vec::with_capacity(DATAGRAM_BYTES_MAX);
         for part in 0..DATAGRAMS_PER_SNAPSHOT_MAX {
             if part > 0 && self.own_plan.is_empty() && self.view_plan.section.is_empty() {
                 break;
             }
-            let mut sent = self.start_flight(newest.tick());
-            let header = self.header(newest.tick(), feedback);
-            let own_bytes = if self.own_plan.is_empty() { 0 } else { OWN_DATAGRAM_BYTES_MAX };
-            let body_bytes = DATAGRAM_BYTES_MAX - DATAGRAM_HEADER_BYTES_MAX - own_bytes;
-            source.codec.write_body(
-                source.history,
-                &self.view_plan,
-                source.payload_of,
-                body_bytes,
-                &mut body,
-            );
-            frame.clear();
-            let mut own_written = Written::default();
-            write_frame_with(&mut frame, FrameType::Snapshot, |out| {
-                own_written = source.codec.write_snapshot(
-                    &header,
-                    source.history,
-                    &self.own_plan,
-                    own_bytes,
-                    None,
-                    &body,
-                    out,
-                );
-            });
-            sent.cues.1 = sent.cues.0 + body.cues as u64;
-            note(
-                &mut self.view,
-                newest,
-                &mut self.view_plan.section,
-                body.written,
-                &mut sent.view,
-                &mut sent.view_leaves,
-            );
-            note(&mut self.own, newest, &mut self.own_plan, own_written, &mut sent.own, &mut sent.own_leaves);
-            self.view_plan.cues.clear();
-            self.in_flight.push_back(sent);
-            self.sequence = self.sequence.next();
-            send(&frame);
-            if body.written == Written::default() && own_written == Written::default() {
+            let is_progress = self.write_datagram(source, newest, feedback);
+            send(&self.frame);
+            if !is_progress {
                 break;
             }
         }
+    }
+
+    /// Writes one datagram of what is left of the plans into `frame`; whether it carries any of it.
+    fn write_datagram(
+        &mut self,
+        source: &Source<'_>,
+        newest: &Published,
+        feedback: Option<Feedback>,
+    ) -> bool {
+        let mut sent = self.start_flight(newest.tick());
+        let header = self.header(newest.tick(), feedback);
+        let own_bytes = if self.own_plan.is_empty() { 0 } else { OWN_DATAGRAM_BYTES_MAX };
+        let body_bytes = DATAGRAM_BYTES_MAX - DATAGRAM_HEADER_BYTES_MAX - own_bytes;
+        let Self { body, frame, view_plan, own_plan, .. } = self;
+        source.codec.write_body(source.history, view_plan, source.payload_of, body_bytes, body);
+        frame.clear();
+        let mut own_written = Written::default();
+        write_frame_with(frame, FrameType::Snapshot, |out| {
+            own_written =
+                source.codec.write_snapshot(&header, source.history, own_plan, own_bytes, None, body, out);
+        });
+        let written = body.written;
+        sent.cues.1 += body.cues as u64;
+        view_plan.cues.clear();
+        note(&mut self.view, newest, &mut view_plan.section, written, &mut sent.view, &mut sent.view_leaves);
+        note(&mut self.own, newest, own_plan, own_written, &mut sent.own, &mut sent.own_leaves);
+        self.in_flight.push_back(sent);
+        self.sequence = self.sequence.next();
+        written != Written::default() || own_written != Written::default()
     }
 
     fn plan(&mut self, source: &Source<'_>) {
@@ -253,14 +254,23 @@ impl Replicator {
 
     /// A record of the next datagram; the oldest is given up for lost when there are too many.
     fn start_flight(&mut self, tick: Tick) -> InFlight {
-        let is_full = self.in_flight.len() >= DATAGRAMS_IN_FLIGHT_MAX;
-        let mut sent =
-            if is_full { self.in_flight.pop_front().unwrap_or_default() } else { InFlight::default() };
-        sent.view.clear();
-        sent.own.clear();
-        sent.view_leaves.clear();
-        sent.own_leaves.clear();
-        InFlight { sequence: self.sequence, tick, cues: (self.next_cue, self.next_cue), ..sent }
+        if self.in_flight.len() >= DATAGRAMS_IN_FLIGHT_MAX
+            && let Some(mut lost) = self.in_flight.pop_front()
+        {
+            lost.clear();
+            self.spare.push(lost);
+        }
+        let record = self.spare.pop().unwrap_or_default();
+        InFlight { sequence: self.sequence, tick, cues: (self.next_cue, self.next_cue), ..record }
+    }
+}
+
+impl InFlight {
+    fn clear(&mut self) {
+        self.view.clear();
+        self.own.clear();
+        self.view_leaves.clear();
+        self.own_leaves.clear();
     }
 }
 
@@ -312,7 +322,10 @@ impl BodyCache {
                 self.entries.push(Default::default());
             }
             let (cached, body) = &mut self.entries[self.used];
-            cached.clone_from(plan);
+            // Field by field: the derived `clone_from` would allocate anew.
+            cached.cues.clone_from(&plan.cues);
+            cached.section.leaves.clone_from(&plan.section.leaves);
+            cached.section.rows.clone_from(&plan.section.rows);
             source.codec.write_body(source.history, plan, source.payload_of, BODY_BYTES_MAX, body);
             self.used += 1;
             self.used - 1

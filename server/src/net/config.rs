@@ -16,8 +16,8 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// How its rooms run.
     pub room: RoomConfig,
-    /// How many players there may be.
-    pub directory: DirectoryConfig,
+    /// How many there may be in all; how many players a room takes is [`RoomConfig::players_max`].
+    pub directory: DirectoryLimits,
     /// Where the rooms' chance comes from; a room's seed is a function of this and its number.
     pub seed: u64,
     /// Connections at once, players or not: bounds what strangers can make the server hold.
@@ -30,21 +30,36 @@ pub struct ServerConfig {
     pub room_lifetime: Duration,
 }
 
+/// What the directory of a server's rooms is to bound, beside what the rooms say themselves.
+#[derive(Clone, Copy, Debug)]
+pub struct DirectoryLimits {
+    /// Players in all rooms together.
+    pub players_max: u32,
+    /// Spectators in one room.
+    pub room_spectators_max: u32,
+}
+
 impl ServerConfig {
     /// A server on this address with these rooms; 10,000 connections and players, 5 s for a handshake, 10 s for a
     /// stalled write, 30 s for an empty room.
     pub fn new(listen: SocketAddr, room: RoomConfig) -> Self {
-        let room_players_max = room.players_max;
         Self {
             listen,
             room,
-            directory: DirectoryConfig { players_max: 10_000, room_players_max, room_spectators_max: 64 },
+            directory: DirectoryLimits { players_max: 10_000, room_spectators_max: 64 },
             seed: 0,
             connections_max: 10_000,
             handshake_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(10),
             room_lifetime: Duration::from_secs(30),
         }
+    }
+
+    /// The bounds of the directory: asked for once nothing is set any more, so that directory and rooms agree on how
+    /// many players a room takes.
+    pub(super) fn directory_config(&self) -> DirectoryConfig {
+        let DirectoryLimits { players_max, room_spectators_max } = self.directory;
+        DirectoryConfig { players_max, room_players_max: self.room.players_max, room_spectators_max }
     }
 }
 
@@ -81,5 +96,21 @@ impl Game {
 impl core::fmt::Debug for Game {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Game").field("schema", &self.schema.name()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tickwire_protocol::TickRate;
+
+    #[test]
+    fn a_room_takes_as_many_players_as_was_set_last() {
+        let room = RoomConfig::new(TickRate::new(60).unwrap(), 20);
+        let mut config = ServerConfig::new(([127, 0, 0, 1], 0).into(), room);
+        config.room.players_max = 3;
+        config.directory.players_max = 5;
+        let directory = config.directory_config();
+        assert_eq!((directory.room_players_max, directory.players_max), (3, 5));
     }
 }

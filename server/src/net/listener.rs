@@ -59,7 +59,7 @@ impl Server {
         let listener = TcpListener::bind(config.listen).await?;
         let shared = Shared {
             clock: Clock::start(),
-            directory: Arc::new(Mutex::new(Directory::new(config.directory))),
+            directory: Arc::new(Mutex::new(Directory::new(config.directory_config()))),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             rooms: Mutex::new(BTreeMap::new()),
