@@ -9,8 +9,8 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use tickwire_client::net::{self, Connection, Wake};
+use tickwire_client::protocol::Micros;
 use tickwire_client::{ClientConfig, Event};
-use tickwire_protocol::Micros;
 use tickwire_sim::arena::{PLAYER, input, player, schema};
 
 /// How often to print.

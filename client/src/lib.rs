@@ -4,8 +4,8 @@
 //! WebSocket on tokio. This is one frame of a game that draws, with any transport:
 //!
 //! ```
+//! use tickwire_client::protocol::{FieldId, KindId, Micros};
 //! use tickwire_client::{Client, Event};
-//! use tickwire_protocol::{FieldId, KindId, Micros};
 //!
 //! const TANK: KindId = KindId(0);
 //! const POSITION: FieldId = FieldId(0);
@@ -39,13 +39,13 @@
 //!     }
 //! }
 //! # use tickwire_client::ClientConfig;
-//! # use tickwire_protocol::Schema;
+//! # use tickwire_client::protocol::Schema;
 //! # let schema = Schema::builder("tanks").build()?;
 //! # let mut client = Client::new(ClientConfig::new("tanks 1"), schema, Micros::ZERO);
 //! # let mut sent = 0;
 //! # frame(&mut client, Micros::ZERO, glam::Vec2::X, &mut |bytes| sent += bytes.len());
 //! # assert!(sent > 0, "the hello");
-//! # Ok::<(), tickwire_protocol::schema::SchemaError>(())
+//! # Ok::<(), tickwire_client::protocol::schema::SchemaError>(())
 //! ```
 //!
 //! What the client does, by file of `core`:
@@ -70,3 +70,4 @@ pub mod fuzzing;
 pub mod net;
 
 pub use crate::core::*;
+pub use tickwire_protocol as protocol;

@@ -9,6 +9,8 @@ pub mod fuzzing;
 #[cfg(feature = "net")]
 pub mod net;
 
+pub use tickwire_protocol as protocol;
+
 /// The README's example, compiled and run.
 #[cfg(all(doctest, feature = "net"))]
 #[doc = include_str!("../../README.md")]

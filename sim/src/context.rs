@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tickwire_protocol::{CueId, EntityId, KindId, PlayerId, RowMut, RowRef, Schema, Tick, TickRate};
 
 use crate::cues::Cues;
-use crate::entities::Entities;
+use crate::entities::{Authority, Entities};
 use crate::inputs::PlayerInputs;
 use crate::random::Random;
 
@@ -36,6 +36,15 @@ impl<'a> StepContext<'a> {
         self.tick_rate.dt()
     }
 
+    /// Whether this world decides what is so: always on a server, never on a client, whose steps are predictions on
+    /// the few entities that it knows.
+    ///
+    /// For what needs the whole world, as to keep up a number of monsters: a client would count those that it knows.
+    /// What this leads to reaches clients as state. A player's own motion must not hang on it, or is predicted wrongly.
+    pub fn is_authority(&self) -> bool {
+        self.entities.authority() == Authority::Here
+    }
+
     /// The players present in ascending id, with their inputs. On a client, those that it predicts.
     pub fn players(&self) -> impl Iterator<Item = (PlayerId, RowRef<'a>)> + use<'a> {
         self.inputs.iter()
@@ -59,6 +68,9 @@ impl<'a> StepContext<'a> {
 
     /// An id for a new entity. It lives as long as each tick's `save` writes it a row of this kind.
     ///
+    /// Spawn because something happens (a shot, a fall), never because something is counted, or do it only where
+    /// [`is_authority`](StepContext::is_authority) holds: on a client most of what there is to count is absent.
+    ///
     /// On a client the id is a guess ([`is_provisional`](crate::is_provisional)): it lives until the world is
     /// restored from what the server says.
     ///
@@ -72,7 +84,7 @@ impl<'a> StepContext<'a> {
     }
 
     /// As [`StepContext::spawn`], with bytes that every client gets once, when the entity enters its view: a name,
-    /// colours, whatever never changes.
+    /// colours, whatever never changes. No bytes are no payload: the wire does not tell them apart.
     ///
     /// # Panics
     /// As [`StepContext::spawn`]; or if `payload` is larger than
@@ -82,7 +94,7 @@ impl<'a> StepContext<'a> {
         self.entities.spawn(kind, payload)
     }
 
-    /// The bytes that an entity was spawned with (empty if with none); nothing if it does not live.
+    /// The bytes that an entity was spawned with; nothing if it was with none, or if it does not live.
     pub fn payload(&self, entity: EntityId) -> Option<&Bytes> {
         self.entities.payload(entity)
     }
@@ -100,6 +112,9 @@ impl<'a> StepContext<'a> {
 
     /// Emits a cue: something that happens in this tick and that clients show at its time, once. It is told to those
     /// who see `source`, or to all if there is none. Gives its values to write.
+    ///
+    /// A cue about an end carries its own place, as a field: a source that ends in this very tick is in no view any
+    /// more when the cue is shown, so nothing there says where it was.
     ///
     /// At most [`CUES_PER_TICK_MAX`](tickwire_protocol::limits::CUES_PER_TICK_MAX) a tick: what is beyond is
     /// dropped and counted ([`World::cues_dropped`](crate::World::cues_dropped)).

@@ -52,6 +52,7 @@ struct Slot {
 #[derive(Clone, Debug)]
 struct Tenant {
     kind: KindId,
+    /// Empty if there is none.
     payload: Bytes,
     /// Whether the tables that are being looked through have its row.
     is_saved: bool,
@@ -126,9 +127,10 @@ impl Entities {
         Some(self.tenant(id)?.kind)
     }
 
-    /// What a living entity was spawned with; empty if nothing.
+    /// What a living entity was spawned with, if with something. Empty is nothing, as on the wire: so every world
+    /// and view says the same.
     pub(crate) fn payload(&self, id: EntityId) -> Option<&Bytes> {
-        Some(&self.tenant(id)?.payload)
+        Some(&self.tenant(id)?.payload).filter(|payload| !payload.is_empty())
     }
 
     /// What a living entity was spawned with elsewhere; false if it does not live here.

@@ -11,34 +11,35 @@
 //! const POSITION: FieldId = FieldId(0);
 //! const PUSH: FieldId = FieldId(0);
 //!
-//! struct Ball { id: EntityId, player: PlayerId, position: Vec2 }
+//! struct Ball { id: EntityId, owner: Option<PlayerId>, position: Vec2 }
 //! struct Marbles { schema: Arc<Schema>, balls: Vec<Ball> }
 //!
 //! impl Simulation for Marbles {
 //!     fn schema(&self) -> &Arc<Schema> { &self.schema }
 //!
 //!     fn step(&mut self, ctx: &mut StepContext<'_>) {
-//!         self.balls.retain(|ball| !ctx.left().contains(&ball.player));
+//!         self.balls.retain(|ball| ball.owner.is_none_or(|owner| !ctx.left().contains(&owner)));
 //!         for &player in ctx.joined() {
-//!             self.balls.push(Ball { id: ctx.spawn(BALL), player, position: Vec2::ZERO });
+//!             self.balls.push(Ball { id: ctx.spawn(BALL), owner: Some(player), position: Vec2::ZERO });
 //!         }
 //!         for ball in &mut self.balls {
-//!             if let Some(input) = ctx.input(ball.player) {
-//!                 ball.position += input.vec2(PUSH) * 5.0 * ctx.dt();
-//!             }
+//!             let input = ball.owner.and_then(|owner| ctx.input(owner));
+//!             ball.position += input.map_or(Vec2::ZERO, |input| input.vec2(PUSH)) * 5.0 * ctx.dt();
 //!         }
 //!     }
 //!
 //!     fn save(&self, out: &mut Tables) {
 //!         for ball in &self.balls {
-//!             out.insert(BALL, RowHead::new(ball.id).owned_by(ball.player)).set_vec2(POSITION, ball.position);
+//!             let head = RowHead { owner: ball.owner, ..RowHead::new(ball.id) };
+//!             out.insert(BALL, head).set_vec2(POSITION, ball.position);
 //!         }
 //!     }
 //!
 //!     fn load(&mut self, tables: &Tables) {
 //!         self.balls.clear();
-//!         self.balls.extend(tables.rows(BALL).filter_map(|(head, row)| {
-//!             Some(Ball { id: head.id, player: head.owner?, position: row.vec2(POSITION) })
+//!         // No owner: someone else's ball, on a client. It stays.
+//!         self.balls.extend(tables.rows(BALL).map(|(head, row)| {
+//!             Ball { id: head.id, owner: head.owner, position: row.vec2(POSITION) }
 //!         }));
 //!     }
 //! }
@@ -57,7 +58,7 @@
 //! world.step(&inputs);
 //! let (head, row) = world.tables().rows(BALL).next().unwrap();
 //! assert_eq!((head.owner, row.vec2(POSITION)), (Some(PlayerId(1)), Vec2::new(0.1, 0.0)));
-//! # Ok::<(), tickwire_sim::protocol::schema::SchemaError>(())
+//! # Ok::<(), SchemaError>(())
 //! ```
 //!
 //! | module | what it decides |

@@ -2,7 +2,9 @@
 
 pub use bytes::Bytes;
 pub use glam::{Quat, Vec2, Vec3};
-pub use tickwire_protocol::schema::{CueId, Field, FieldId, FieldType, Kind, KindId, Schema};
-pub use tickwire_protocol::{EntityId, PlayerId, RowHead, RowMut, RowRef, Tables, Tick, TickRate};
+pub use tickwire_protocol::schema::{CueId, Field, FieldId, FieldType, Kind, KindId, Schema, SchemaError};
+pub use tickwire_protocol::{
+    Cue, EntityId, Micros, PlayerId, RowHead, RowMut, RowRef, Tables, Tick, TickRate,
+};
 
 pub use crate::{PlayerInputs, Random, Simulation, StepContext, World, WorldConfig};

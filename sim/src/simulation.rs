@@ -28,8 +28,15 @@ use crate::context::StepContext;
 ///   glam for trigonometry (as this workspace configures it), [`StepContext::random`] for chance. No clock, no
 ///   platform `sin`, no `mul_add`, no iteration over hash maps.
 /// - **The world may be partial.** On a client the same step runs on the few entities that the client predicts: others
-///   are absent, their players have no input, fields that their owners alone are told hold 0 (or the bound nearest to
-///   it), and nobody joins or leaves. Look entities up, never index them; let what nobody steers coast.
+///   are absent, their players have no input, and nobody joins or leaves. Look entities up, never index them; let what
+///   nobody steers coast; keep entities whose [`owner`](tickwire_protocol::RowHead::owner) is not told.
+/// - **Fields of others may be untold, and then hold 0** (or the bound nearest to it): those of the owner alone in all
+///   rows but the player's own, those of the team in all rows of other teams. Give them a range with 0 in it and a
+///   meaning to match: health from 0 to 100 of which who lives has 1 at least, so that 0 says "not known here". Then
+///   let what hinges on it (an end, a point) happen only where it is known; the client hears of it as state.
+/// - **What is spawned later is spawned because of an event, never because of a count,** or on the authority alone
+///   ([`StepContext::is_authority`]). A client that counts monsters, sees two of five and fills up spawns three that
+///   never are. One that falls and is followed by another is an event.
 /// - **A player with nobody near moves as a function of its own row, its own input and static data alone.** Then a
 ///   client that knows nothing else predicts it without a single error.
 /// - **Entities live as long as they are saved.** [`StepContext::spawn`] gives an id; leaving the entity out of
@@ -37,6 +44,20 @@ use crate::context::StepContext;
 ///
 /// `save` and `load` must agree: saving what was just loaded writes the same tables, except that
 /// [`teleported`](tickwire_protocol::RowHead::teleported) is a fact of one tick and is not to be remembered.
+/// [`testing::assert_rebuilds`](crate::testing::assert_rebuilds) checks this, too.
+///
+/// # What rounding does
+///
+/// Each tick ends on the steps of the schema, so what changes by **less than half a step a tick does not change at
+/// all**, and what changes by a few steps is rounded each time, always the same way:
+///
+/// - **Slow motion stands still.** At 60 steps a second and a step of 0.01 m, 0.3 m/s is half a step a tick. Choose a
+///   step well below what the slowest motion covers in a tick (it costs a bit of the wire for each halving), or add
+///   whole steps, rounded up in the share of ticks that makes the mean right, as the
+///   [`arena`](crate::arena) does (`spread` in `arena/movement.rs`). The same goes for accelerations, and for what
+///   heals, burns or cools.
+/// - **Timers drift.** 1/60 s lies on no decimal lattice. Count ticks in an integer field, not seconds in a scalar one:
+///   `seconds * ctx.tick_rate().hz()`, rounded once when the timer starts.
 pub trait Simulation: Send {
     /// What entities, cues and inputs are made of. The same for the simulation's whole life.
     fn schema(&self) -> &Arc<Schema>;

@@ -130,7 +130,7 @@ impl World {
     }
 
     /// Tells what an entity of a partial world was spawned with; false if it does not live here. It is forgotten
-    /// when the entity ends.
+    /// when the entity ends. No bytes are no payload.
     pub fn set_payload(&mut self, entity: EntityId, payload: Bytes) -> bool {
         self.entities.set_payload(entity, payload)
     }
@@ -181,7 +181,7 @@ impl World {
         self.entities.kind(entity)
     }
 
-    /// The bytes that an entity was spawned with (empty if with none); nothing if it does not live.
+    /// The bytes that an entity was spawned with; nothing if it was with none, or if it does not live.
     pub fn payload(&self, entity: EntityId) -> Option<&Bytes> {
         self.entities.payload(entity)
     }

@@ -105,6 +105,29 @@ fn the_scene_is_set_once_and_by_the_authority_alone() {
 }
 
 #[test]
+fn a_step_can_keep_up_a_number_where_it_knows_them_all() {
+    let keep_three = |things: &mut Vec<Thing>, ctx: &mut StepContext<'_>| {
+        while ctx.is_authority() && things.len() < 3 {
+            things.push(Thing { kind: BIRD, id: ctx.spawn(BIRD), n: 0 });
+        }
+    };
+    let mut world = World::new(toy(keep_three), config());
+    run(&mut world, 2);
+    assert_eq!(world.tables().row_count(), 3);
+
+    let mut known = Tables::new(SCHEMA.clone());
+    known.insert(STONE, world.tables().table(STONE).heads()[0]);
+    known.finish();
+    let mut client = World::partial(toy(keep_three), config());
+    client.restore(world.tick(), &known);
+    run(&mut client, 2);
+    assert_eq!(client.tables().row_count(), 1, "it makes up none of those that it does not know");
+    let mut rebuilt = world.rebuild(toy(keep_three));
+    run(&mut rebuilt, 1);
+    assert_eq!(rebuilt.tables().row_count(), 3, "a rebuilt world decides as well");
+}
+
+#[test]
 fn a_step_continues_from_what_the_tables_say() {
     // Nothing above the schema's bound of 1000 is ever seen by a step.
     let step = |things: &mut Vec<Thing>, _: &mut StepContext<'_>| {
@@ -141,7 +164,7 @@ fn ids_name_one_entity_for_ever_and_slots_rest() {
     }
     assert_eq!(ids.iter().map(|id| id.slot).max(), Some(SLOT_REST_TICKS as u16 + 1), "slots are used again");
     let stone = world.tables().table(STONE).heads()[0].id;
-    assert_eq!(world.payload(stone).unwrap(), "", "spawned with nothing");
+    assert_eq!(world.payload(stone), None, "spawned with nothing");
 }
 
 #[test]
@@ -249,6 +272,8 @@ fn a_partial_world_holds_what_it_is_told_and_guesses_on() {
         "the server's word replaces guesses"
     );
     assert_eq!(client.payload(stone).unwrap(), "granite");
+    assert!(client.set_payload(stone, Bytes::new()));
+    assert_eq!(client.payload(stone), None, "empty is nothing");
 
     let copy = world.tables().clone();
     let panic = catch_unwind(AssertUnwindSafe(|| world.restore(Tick(0), &copy))).unwrap_err();
@@ -268,4 +293,78 @@ fn a_game_that_remembers_outside_of_its_tables_is_caught() {
     let panic = catch_unwind(AssertUnwindSafe(check)).unwrap_err();
     let message = panic.downcast_ref::<String>().unwrap();
     assert!(message.contains("`stone` 0v1, `n` (column 0): 1 or 0"), "{message}");
+}
+
+/// A weather vane that points where it drifts to, and jumps back now and then.
+struct Vane {
+    id: Option<EntityId>,
+    x: f32,
+    heading: f32,
+    has_teleported: bool,
+    /// The mutant: the heading comes from the wrong field.
+    confuses_fields: bool,
+}
+
+impl Vane {
+    const X: FieldId = FieldId(0);
+    const HEADING: FieldId = FieldId(1);
+
+    fn make(confuses_fields: bool) -> Box<dyn Simulation> {
+        Box::new(Self { id: None, x: 0.0, heading: 0.0, has_teleported: false, confuses_fields })
+    }
+}
+
+impl Simulation for Vane {
+    fn schema(&self) -> &Arc<Schema> {
+        static SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| {
+            let fields = [
+                Field::new(Vane::X, "x", FieldType::scalar(-9.0..=9.0, 0.01)),
+                Field::new(Vane::HEADING, "heading", FieldType::scalar(-9.0..=9.0, 0.01)),
+            ];
+            Schema::builder("vane").kind(Kind::new(STONE, "vane", fields)).build().unwrap()
+        });
+        &SCHEMA
+    }
+
+    fn start(&mut self, ctx: &mut StepContext<'_>) {
+        self.id = Some(ctx.spawn(STONE));
+    }
+
+    fn step(&mut self, ctx: &mut StepContext<'_>) {
+        self.has_teleported = ctx.tick().0 % 4 == 3;
+        self.x = if self.has_teleported { 0.0 } else { self.x + 0.5 };
+        self.heading += 0.1;
+    }
+
+    fn save(&self, out: &mut Tables) {
+        let Some(id) = self.id else { return };
+        out.insert(STONE, RowHead::new(id).teleported(self.has_teleported))
+            .set_scalar(Self::X, self.x)
+            .set_scalar(Self::HEADING, self.heading);
+    }
+
+    fn load(&mut self, tables: &Tables) {
+        self.id = None;
+        for (head, row) in tables.rows(STONE) {
+            let heading = if self.confuses_fields { Self::X } else { Self::HEADING };
+            (self.id, self.x, self.heading) = (Some(head.id), row.scalar(Self::X), row.scalar(heading));
+            self.has_teleported = false;
+        }
+    }
+}
+
+#[test]
+fn a_game_that_loads_a_field_from_another_is_caught() {
+    let check = |confuses_fields| {
+        let config = WorldConfig { first_tick: Tick(0), ..config() };
+        testing::assert_rebuilds(|| Vane::make(confuses_fields), config, 20, |_, _| {})
+    };
+    let jumped = check(false).tables().rows(STONE).any(|(head, _)| head.teleported);
+    assert!(jumped, "a jump is a fact of one tick, and not to be loaded");
+
+    // Both instances go on from the same wrong heading, so their steps do not part.
+    let panic = catch_unwind(|| check(true)).unwrap_err();
+    let message = panic.downcast_ref::<String>().unwrap();
+    assert!(message.starts_with("tick 0: `load` and `save` disagree"), "{message}");
+    assert!(message.contains("`vane` 0v1, `heading` (column 1): 10 or 50"), "{message}");
 }

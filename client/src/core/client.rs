@@ -140,6 +140,24 @@ impl Client {
     /// Gives the player's input for a tick, usually the one that [`Client::due_input_tick`] names. `fill` gets a row of
     /// the schema's input with all fields at zero, or the bound nearest to it.
     ///
+    /// Decide first, then write: `fill` cannot look at the client, which is borrowed while it runs.
+    ///
+    /// ```
+    /// # use tickwire_client::{Client, protocol::{FieldId, KindId, Micros}};
+    /// # const BODY: KindId = KindId(0);
+    /// # const POSITION: FieldId = FieldId(0);
+    /// # const MOVE: FieldId = FieldId(0);
+    /// # fn frame(client: &mut Client, now: Micros) {
+    /// // One decision for all ticks that are due: nothing newer is known between them.
+    /// let home = client.own_row(BODY).map_or(glam::Vec2::ZERO, |own| -own.vec2(POSITION));
+    /// while let Some(tick) = client.due_input_tick(now) {
+    ///     client.push_input(tick, |row| {
+    ///         row.set_vec2(MOVE, home);
+    ///     });
+    /// }
+    /// # }
+    /// ```
+    ///
     /// Does nothing where there is no player, or if the tick has its input already.
     pub fn push_input(&mut self, tick: Tick, fill: impl FnOnce(&mut RowMut<'_>)) {
         if let State::Playing(session) = &mut self.state {

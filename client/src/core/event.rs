@@ -23,14 +23,17 @@ pub enum Event {
     },
     /// The server has not let the client in.
     Rejected(RejectReason),
-    /// From now on the view has this entity.
+    /// From now on the view has this entity: [`View::find`](crate::View::find) gives it, and its
+    /// [`payload`](crate::EntityView::payload), in the view of the same `now` as the poll. The time to load its model,
+    /// and to keep what is to be known of it at its end.
     Entered {
         /// Which.
         id: EntityId,
         /// Of which kind.
         kind: KindId,
     },
-    /// From now on the view has this entity no more.
+    /// From now on the view has this entity no more; neither its name nor its place can be asked for. A game that
+    /// needs them now keeps a map of its own by [`EntityId`], filled at each `Entered`, emptied here.
     Left {
         /// Which.
         id: EntityId,
@@ -39,7 +42,8 @@ pub enum Event {
         /// Whether it is gone from the world, not just from what this client is told.
         despawned: bool,
     },
-    /// Something happened at the moment that the view now shows. Each cue comes once.
+    /// Something happened at the moment that the view now shows. Each cue comes once. Its source need not be in view:
+    /// it may have ended with this very cue.
     Cue(Cue),
     /// The connection is over.
     Disconnected(DisconnectReason),

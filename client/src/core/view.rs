@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use glam::{Quat, Vec2, Vec3};
-use tickwire_protocol::schema::{FieldId, Interpolation, Kind};
+use tickwire_protocol::schema::{FieldId, Interpolation, Kind, Sight};
 use tickwire_protocol::{EntityId, KindId, Micros, RowRef, Tick, TickTime};
 
 use super::interpolation;
@@ -75,6 +75,10 @@ impl<'a> View<'a> {
 ///
 /// Fields are read as from a [`RowRef`], and between two states as the schema says: held, or on the way from the older
 /// to the newer. The getters panic if the field does not exist or is of another type.
+///
+/// A field that this client is not told reads 0, or the bound nearest to it; [`EntityView::is_told`] tells it from a
+/// real 0. **The fields of the owner alone are never told here**, not even of the player's own entities: those are in
+/// [`Client::own_row`](crate::Client::own_row) and [`Client::own`](crate::Client::own).
 #[derive(Clone, Copy, Debug)]
 pub struct EntityView<'a> {
     session: &'a Session,
@@ -106,7 +110,7 @@ impl<'a> EntityView<'a> {
         self.kind_id
     }
 
-    /// What it was spawned with, if it was with something.
+    /// The bytes that it was spawned with; nothing if it was with none.
     pub fn payload(&self) -> Option<&'a Bytes> {
         self.timeline.payload()
     }
@@ -116,7 +120,15 @@ impl<'a> EntityView<'a> {
         self.session.owns(self.id())
     }
 
-    /// The newest state that is known, later than this view.
+    /// Whether this client is told the field of this entity, at this moment; if not, its getter gives 0, or the bound
+    /// nearest to it. Fields of the team come and go with who is in it; fields of the owner alone are never told here,
+    /// see [`Client::own_row`](crate::Client::own_row). Panics if the field does not exist.
+    pub fn is_told(&self, id: FieldId) -> bool {
+        let column = self.kind.field(id).columns().start;
+        self.kind.visible(self.held().1).contains(column)
+    }
+
+    /// The newest state that is known, later than this view. What is not told in it reads as in the getters.
     pub fn latest(&self) -> RowRef<'a> {
         // What is in view has a state; the blend is one.
         self.timeline
@@ -142,7 +154,8 @@ impl<'a> EntityView<'a> {
         self.vec3(id).truncate()
     }
 
-    /// A scalar, or a vector of one axis.
+    /// A scalar, or a vector of one axis. For what only the owner is told, as stamina often is, read
+    /// [`Client::own_row`](crate::Client::own_row): here it is 0.
     pub fn scalar(&self, id: FieldId) -> f32 {
         match self.sample(id) {
             Sampled::At(row) => row.scalar(id),
@@ -172,32 +185,33 @@ impl<'a> EntityView<'a> {
         }
     }
 
-    /// An integer; always held.
+    /// An integer; always held. For what only the owner is told, as ammunition often is, read
+    /// [`Client::own_row`](crate::Client::own_row): here it is 0.
     pub fn integer(&self, id: FieldId) -> i32 {
-        self.held().integer(id)
+        self.held().0.integer(id)
     }
 
     /// An integer that is not zero; always held.
     pub fn boolean(&self, id: FieldId) -> bool {
-        self.held().boolean(id)
+        self.held().0.boolean(id)
     }
 
     /// The entity referred to, if any; always held. It may be one that is not in view.
     pub fn entity(&self, id: FieldId) -> Option<EntityId> {
-        self.held().entity(id)
+        self.held().0.entity(id)
     }
 
-    /// The state that lasts at this moment.
-    fn held(&self) -> RowRef<'a> {
+    /// The state that lasts at this moment, and how much of it is told.
+    fn held(&self) -> (RowRef<'a>, Sight) {
         let Self { kind, timeline, blend, .. } = *self;
-        if blend.fraction < 1.0 { timeline.from(kind, blend).0 } else { timeline.to(kind, blend).0 }
+        if blend.fraction < 1.0 { timeline.from(kind, blend) } else { timeline.to(kind, blend) }
     }
 
     fn sample(&self, id: FieldId) -> Sampled<'a> {
         let Self { kind, timeline, blend, .. } = *self;
         let field = kind.field(id);
         if blend.fraction <= 0.0 || blend.fraction >= 1.0 || field.interpolation == Interpolation::Hold {
-            return Sampled::At(self.held());
+            return Sampled::At(self.held().0);
         }
         let ((from, from_sight), (to, to_sight)) = (timeline.from(kind, blend), timeline.to(kind, blend));
         let is_told = |sight| kind.visible(sight).contains(field.columns().start);

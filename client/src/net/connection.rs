@@ -118,6 +118,9 @@ impl Connection {
     /// Moves bytes until the client's clock is at `deadline`, or the connection is over: what a game calls between two
     /// of its pictures. Events and inputs are left for the game to poll.
     ///
+    /// Once the connection is over it returns at once, every time: a loop around it asks [`Client::is_closed`], or it
+    /// spins.
+    ///
     /// Cancel safe: dropping the future loses nothing.
     pub async fn run_until(&mut self, deadline: Micros) {
         poll_fn(|cx| {

@@ -11,7 +11,7 @@
 //! ```no_run
 //! use tickwire_client::net::{self, Wake};
 //! use tickwire_client::{ClientConfig, Event};
-//! # async fn play(schema: std::sync::Arc<tickwire_protocol::Schema>) -> Result<(), net::ConnectError> {
+//! # async fn play(schema: std::sync::Arc<tickwire_client::protocol::Schema>) -> Result<(), net::ConnectError> {
 //! let mut connection = net::connect("ws://127.0.0.1:7777", ClientConfig::new("mygame 1.0"), schema).await?;
 //! while let Some(wake) = connection.next().await {
 //!     match wake {
@@ -26,8 +26,33 @@
 //! # }
 //! ```
 //!
-//! A game that draws has frames of its own: it calls [`Connection::run_until`] the next one, then polls the client
-//! itself.
+//! That is for bots and tools, which act when something comes. A game that draws has frames of its own: it calls
+//! [`Connection::run_until`] the next one, then polls the client itself. After the end of the connection `run_until`
+//! returns at once, so the loop must look whether the client is closed.
+//!
+//! ```no_run
+//! use tickwire_client::protocol::Micros;
+//! # use tickwire_client::net::Connection;
+//! # async fn play(connection: &mut Connection) {
+//! while !connection.client().is_closed() {
+//!     let next_frame = connection.now() + Micros(16_667); // Or when the display wants it.
+//!     connection.run_until(next_frame).await;
+//!     let now = connection.now();
+//!     let client = connection.client_mut();
+//!     while let Some(tick) = client.due_input_tick(now) {
+//!         client.push_input(tick, |row| {
+//!             // What the player wants: row.set_vec2(MOVE, stick);
+//!         });
+//!     }
+//!     while let Some(event) = client.poll_event(now) {
+//!         println!("{event:?}"); // The last one is `Disconnected`, with the reason.
+//!     }
+//!     for entity in client.view(now).all() {
+//!         println!("draw {}", entity.id());
+//!     }
+//! }
+//! # }
+//! ```
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,

@@ -167,7 +167,13 @@ fn own_rows_are_there_at_once_exact_and_in_full() {
     let later = pair.client.view(pair.now + DELAY);
     let shown: Vec<_> = later.entities(BODY).map(|entity| (entity.id(), entity.is_own())).collect();
     assert_eq!(shown, [(me, true), (id(3), false)]);
-    assert_eq!(later.find(me).unwrap().integer(SECRET), 0, "the public row does not have it");
+    let public = later.find(me).unwrap();
+    assert_eq!(
+        (public.integer(SECRET), public.is_told(SECRET)),
+        (0, false),
+        "the public row does not have it"
+    );
+    assert!(public.is_told(HEALTH) && public.is_told(POSITION));
     pair.server.remove(me);
     pair.send();
     assert!(pair.client.own_row(BODY).is_none());

@@ -102,11 +102,14 @@ async fn a_game_over_a_socket() {
     assert!(heard.inputs.iter().flat_map(InputFrame::rows).all(|(_, row)| row == [7]));
     let close = CloseFrame { code: 1001.into(), reason: "restart".into() };
     socket.close(Some(close)).await.unwrap();
-    let (log, connection) = playing.await.unwrap();
+    let (log, mut connection) = playing.await.unwrap();
     let connected = Event::Connected { session: SessionId(1), player: Some(PlayerId(7)), room: RoomId(3) };
     assert_eq!(log.first(), Some(&connected));
     let closed = DisconnectReason::Closed { code: CloseCode::GOING_AWAY, reason: "restart".into() };
     assert_eq!(log.last(), Some(&Event::Disconnected(closed)));
+    let much_later = connection.now() + Micros::from_secs(60);
+    connection.run_until(much_later).await;
+    assert!(connection.now() < much_later, "there is nothing to wait for any more");
     assert_eq!(connection.client().own_row(BODY).unwrap().vec3(POSITION), glam::Vec3::X * 4.0);
     let stats = connection.socket_stats();
     assert!(stats.up_bytes > received, "the hello too: {stats:?}");

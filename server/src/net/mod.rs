@@ -21,6 +21,6 @@ mod mailbox;
 mod room_task;
 mod stats;
 
-pub use config::{Game, ServerConfig};
+pub use config::{DirectoryLimits, Game, ServerConfig};
 pub use listener::{Server, ServerHandle};
 pub use stats::{RoomStats, ServerStats};
