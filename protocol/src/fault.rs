@@ -71,8 +71,8 @@ pub enum Misbehavior {
     /// An ack for a frame that was never sent.
     #[error("ack of frame {0}, which was never sent")]
     FutureAck(u16),
-    /// More frames than an honest client can send.
-    #[error("more than {0} frames between two ticks")]
+    /// More frames or inputs than an honest client can send.
+    #[error("more than {0} frames or inputs between two ticks")]
     Flood(u32),
 }
 

@@ -53,7 +53,7 @@ pub struct RowTrack {
     simulated_changed: Tick,
     /// Whether it has been still for [`REST_TICKS`], with its exact values published.
     pub is_at_rest: bool,
-    /// The last tick at which it was at rest, if it ever was and is not now.
+    /// The last tick of its latest rest that has ended, as long as a row can still tell it.
     pub held_until: Option<Tick>,
     /// The last tick in which it jumped.
     pub teleported: Option<Tick>,
@@ -180,10 +180,9 @@ impl History {
                 track.teleported = Some(tick);
             }
             let is_at_rest = old.is_some() && tick.since(track.simulated_changed) >= REST_TICKS;
-            if is_at_rest {
-                track.held_until = None;
-            } else if track.is_at_rest {
-                track.held_until = Some(previous.map_or(tick, Published::tick));
+            track.held_until = track.held_until.filter(|until| tick.since(*until) < HISTORY_TICKS as i32);
+            if track.is_at_rest && !is_at_rest {
+                track.held_until = previous.map(Published::tick);
             }
             track.is_at_rest = is_at_rest;
             scratch.tracks.push(track);
@@ -269,7 +268,8 @@ struct Turn {
 impl Turn {
     fn is_due(self, rate_hz: Option<u16>) -> bool {
         rate_hz.is_none_or(|rate| {
-            let interval = (self.hz / u32::from(rate)).max(1);
+            // Rounded up: 25 Hz at 60 steps a second is every third step, not every second.
+            let interval = self.hz.div_ceil(u32::from(rate));
             self.tick.0.is_multiple_of(interval)
         })
     }
@@ -378,6 +378,19 @@ mod tests {
         let track = history.track(K, 0);
         assert_eq!((track.is_at_rest, track.held_until), (false, Some(Tick(19))));
         assert_eq!(track.changed(Sight::Public), Tick(20));
+        for tick in 21..=19 + HISTORY_TICKS {
+            publish(&mut history, tick, [8, 7, 3, 0]);
+            let until = history.track(K, 0).held_until;
+            assert_eq!(until, (tick < 19 + HISTORY_TICKS).then_some(Tick(19)), "{tick}");
+        }
+        assert!(history.track(K, 0).is_at_rest, "again");
+    }
+
+    #[test]
+    fn a_rate_is_not_exceeded() {
+        let due = |hz, rate| (0..60).filter(|&tick| Turn { tick: Tick(tick), hz }.is_due(Some(rate))).count();
+        assert_eq!([due(60, 10), due(60, 60), due(60, 200)], [10, 60, 60]);
+        assert_eq!([due(60, 25), due(60, 40)], [20, 30], "what does not divide the tick rate");
     }
 
     #[test]

@@ -7,14 +7,19 @@ use serde::{Deserialize, Serialize};
 /// One entity of a room's world: a slot, and which of the slot's successive tenants.
 ///
 /// A slot has one generation at any tick, so (slot, tick) names a state without doubt. Generation 0 is never
-/// given out: the packed value 0 means "no entity".
+/// given out: the packed value 0 means "no entity". Nor is generation 65,535 by a server: a client that predicts gives
+/// it to what it spawns ahead of the server, so that the two cannot be taken for one another, and what arrives with it
+/// is refused.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct EntityId {
     /// Index into the room's entities, 0 to 65,535.
     pub slot: u16,
-    /// 1 to 65,535; counts up with each new tenant of the slot.
+    /// 1 to 65,534, counting up with each new tenant of the slot and then from 1 again; 65,535 is provisional.
     pub generation: u16,
 }
+
+/// Of entities that only a predicting client knows.
+const PROVISIONAL_GENERATION: u16 = u16::MAX;
 
 impl EntityId {
     /// Both halves in one word; never 0.
@@ -26,6 +31,11 @@ impl EntityId {
     pub const fn unpack(word: u32) -> Option<Self> {
         let generation = (word >> 16) as u16;
         if generation == 0 { None } else { Some(Self { slot: word as u16, generation }) }
+    }
+
+    /// The entity of which a server may tell: neither none nor a provisional one.
+    pub(crate) fn from_wire(slot: u16, generation: u16) -> Option<Self> {
+        (1..PROVISIONAL_GENERATION).contains(&generation).then_some(Self { slot, generation })
     }
 }
 
@@ -76,5 +86,12 @@ mod tests {
             assert_eq!(EntityId::unpack(id.pack()), Some(id));
         }
         assert_eq!(EntityId::unpack(7), None, "generation 0 names nothing");
+    }
+
+    #[test]
+    fn a_server_tells_of_no_provisional_entity() {
+        for (generation, is_allowed) in [(0, false), (1, true), (65_534, true), (65_535, false)] {
+            assert_eq!(EntityId::from_wire(7, generation).is_some(), is_allowed, "{generation}");
+        }
     }
 }

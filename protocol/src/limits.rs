@@ -77,7 +77,11 @@ pub const INPUT_AHEAD_TICKS_MAX: u32 = 64;
 
 /// Frames that one peer may send between two ticks before it is a flood. An honest client sends one or two; a
 /// stall of its link lets a second's worth arrive at once.
-pub const FRAMES_PER_TICK_MAX: u32 = 240;
+pub const FRAMES_PER_TICK_MAX: u32 = 480;
+
+/// Inputs that one peer may send between two ticks, redundant ones counted each time: a second's worth of frames that
+/// each repeat half a second.
+pub const INPUTS_PER_TICK_MAX: u32 = 2_048;
 
 /// Snapshot frames in flight to a datagram peer that the server remembers, to know what an ack means.
 pub const DATAGRAMS_IN_FLIGHT_MAX: usize = 1024;

@@ -122,14 +122,17 @@ impl Table {
     }
 
     /// Brings rows into ascending order; says which id stands twice, if one does.
-    fn sort(&mut self, columns: usize, scratch: &mut Vec<i32>) -> Result<(), EntityId> {
+    fn sort(&mut self, columns: usize, scratch: &mut SortScratch) -> Result<(), EntityId> {
         if !self.heads.is_sorted_by_key(|head| head.id) {
-            let mut order: Vec<usize> = (0..self.heads.len()).collect();
-            order.sort_unstable_by_key(|&row| self.heads[row].id);
+            let SortScratch { order, values } = scratch;
+            order.clear();
+            order.extend(0..self.heads.len() as u32);
+            order.sort_unstable_by_key(|&row| self.heads[row as usize].id);
             for column in 0..columns {
-                scratch.clear();
-                scratch.extend(order.iter().map(|&row| self.values[column * self.capacity + row]));
-                self.column_mut(column).copy_from_slice(scratch);
+                let unsorted = self.column(column);
+                values.clear();
+                values.extend(order.iter().map(|&row| unsorted[row as usize]));
+                self.column_mut(column).copy_from_slice(values);
             }
             self.heads.sort_unstable_by_key(|head| head.id);
         }
@@ -140,19 +143,28 @@ impl Table {
     }
 }
 
+/// Buffers that sorting reuses.
+#[derive(Clone, Debug, Default)]
+struct SortScratch {
+    /// Where the rows stand that are to be first, second...
+    order: Vec<u32>,
+    /// One column in that order.
+    values: Vec<i32>,
+}
+
 /// One table per kind: the whole state of a world at one tick.
 #[derive(Clone, Debug)]
 pub struct Tables {
     schema: Arc<Schema>,
     by_kind: Vec<Table>,
-    scratch: Vec<i32>,
+    scratch: SortScratch,
 }
 
 impl Tables {
     /// Empty tables for the kinds of this schema.
     pub fn new(schema: Arc<Schema>) -> Self {
         let by_kind = schema.kinds().iter().map(|_| Table::default()).collect();
-        Self { schema, by_kind, scratch: Vec::new() }
+        Self { schema, by_kind, scratch: SortScratch::default() }
     }
 
     /// What the tables are made of.

@@ -80,7 +80,7 @@ impl World {
         let schema = self.history.schema().clone();
         let mut tables = Tables::new(schema.clone());
         for index in 0..self.rows.len() {
-            let reach = [0, 1, 30, 100_000][self.random(4) as usize];
+            let reach = [0, 1, 30, 100_000, i32::MAX.unsigned_abs()][self.random(5) as usize];
             self.rows[index].1.teleported = self.random(40) == 0;
             for (column, shape) in schema.kind(self.rows[index].0).columns().iter().enumerate() {
                 let way = i64::from(self.random(2 * reach + 1)) - i64::from(reach);
@@ -270,4 +270,121 @@ fn a_row_that_names_a_state_that_is_not_held_is_refused_and_changes_nothing() {
     let refused = codec.read_snapshot(&payload, world.tick, &replica, &mut DecodedSnapshot::default());
     assert_eq!(refused, Err(DecodeError::UnknownState { slot: 3, distance: 3 }));
     assert_eq!((replica.newest_tick(), replica.digest()), (None, (0, 0)));
+}
+
+/// A room with one door, or none.
+struct OneDoor {
+    history: History,
+    codec: Codec,
+    tick: Tick,
+    replica: Replica,
+}
+
+impl OneDoor {
+    const ID: EntityId = EntityId { slot: 5, generation: 1 };
+
+    fn new() -> Self {
+        let history = History::new(schema(), TickRate::new(RATE).unwrap());
+        let codec = Codec::new(schema(), history.rate());
+        Self { history, codec, tick: Tick(u32::MAX - 20), replica: Replica::new(schema(), 128) }
+    }
+
+    /// Publishes some ticks, in which the door does not move.
+    fn publish(&mut self, ticks: u32, place: Option<i32>) {
+        for _ in 0..ticks {
+            self.tick = self.tick + 1;
+            let mut tables = Tables::new(schema());
+            if let Some(place) = place {
+                tables.insert(DOOR, RowHead::new(Self::ID)).copy_from(&[place, 0]);
+            }
+            tables.finish();
+            self.history.publish(self.tick, &tables);
+        }
+    }
+
+    fn frame(&self, section: SectionPlan) -> Vec<u8> {
+        let plan = BodyPlan { cues: Vec::new(), section };
+        let (mut body, mut payload) = (EncodedBody::default(), Vec::new());
+        self.codec.write_body(&self.history, &plan, &|_| None, BODY_BYTES_MAX, &mut body);
+        let header = SnapshotHeader { tick: self.tick, has_full_tick: true, sequence: None, feedback: None };
+        self.codec.write_snapshot(
+            &header,
+            &self.history,
+            &SectionPlan::default(),
+            0,
+            None,
+            &body,
+            &mut payload,
+        );
+        payload
+    }
+
+    fn row(&self, named: &[Tick]) -> Vec<u8> {
+        let mut references = References::NONE;
+        for tick in named {
+            references.push(*tick);
+        }
+        let row = PlannedRow { kind: DOOR, row: 0, sight: Sight::Public, references };
+        self.frame(SectionPlan { leaves: Vec::new(), rows: vec![row] })
+    }
+
+    fn leave(&self) -> Vec<u8> {
+        let leave = Leave { slot: Self::ID.slot, despawned: true };
+        self.frame(SectionPlan { leaves: vec![leave], rows: Vec::new() })
+    }
+
+    fn apply(&mut self, payload: &[u8]) {
+        let mut decoded = DecodedSnapshot::default();
+        self.codec.read_snapshot(payload, Tick(0), &self.replica, &mut decoded).unwrap();
+        self.replica.apply(&decoded);
+    }
+
+    /// At rest or not, and until when it was before, as told by a row that names these ticks.
+    fn told_rest(&mut self, named: &[Tick]) -> (bool, Option<i32>) {
+        self.apply(&self.row(named));
+        let sample = self.replica.find(Self::ID).unwrap().newest().unwrap();
+        (sample.is_at_rest, sample.held_until.map(|until| until.since(self.tick)))
+    }
+}
+
+#[test]
+fn a_row_that_was_overtaken_by_its_leave_does_not_come_into_view() {
+    let mut door = OneDoor::new();
+    door.publish(1, Some(7));
+    let row = door.row(&[]);
+    door.publish(1, None);
+    let leave = door.leave();
+    door.apply(&leave);
+    door.apply(&row);
+    assert_eq!((door.replica.view().count(), door.replica.drain_changes().count()), (0, 0));
+    door.publish(1, Some(8));
+    door.apply(&door.row(&[]));
+    assert_eq!((door.replica.view().count(), door.replica.drain_changes().count()), (1, 1), "it is back");
+}
+
+#[test]
+fn what_moves_after_a_rest_tells_until_when_it_rested() {
+    let mut door = OneDoor::new();
+    door.publish(10, Some(7));
+    let rested = door.tick;
+    assert_eq!(door.told_rest(&[]), (true, None), "whole, and at rest since it is known");
+    door.publish(2, Some(8));
+    assert_eq!(door.told_rest(&[rested]), (false, Some(-2)));
+    let moving = door.tick;
+    door.publish(1, Some(9));
+    assert_eq!(door.told_rest(&[moving]), (false, None), "the state before was not at rest");
+    door.publish(4, Some(9));
+    assert_eq!(door.told_rest(&[rested]), (true, Some(-7)), "it moved in between, and rests again");
+    let rested = door.tick;
+    door.publish(3, Some(9));
+    assert_eq!(door.told_rest(&[rested]), (true, Some(0)), "it still does");
+    door.publish(200, Some(9));
+    door.publish(1, Some(0));
+    assert_eq!(
+        door.told_rest(&[]),
+        (false, Some(-1)),
+        "whole, because the ring lost what the receiver holds"
+    );
+    door.publish(127, Some(1));
+    assert_eq!(door.told_rest(&[]), (true, None), "too long ago to be told");
 }

@@ -4,6 +4,8 @@ use core::ops::{Range, RangeInclusive};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cold;
+
 /// Which field of its kind: its place in the declaration.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct FieldId(pub u8);
@@ -17,6 +19,7 @@ pub enum FieldType {
     /// A point in 1, 2 or 3 dimensions, a column an axis. Metres, or whatever the game measures in.
     Position {
         /// Least and greatest value per axis.
+        #[serde(deserialize_with = "cold::list")]
         axes: Vec<(f64, f64)>,
         /// Distance of two neighbouring values; the error is at most half of it.
         step: f64,
@@ -130,6 +133,7 @@ pub struct Field {
     /// Its place in the kind.
     pub id: FieldId,
     /// For tools and messages; 1 to 64 bytes.
+    #[serde(deserialize_with = "cold::text")]
     pub name: String,
     /// What it holds.
     pub ty: FieldType,

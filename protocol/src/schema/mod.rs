@@ -55,8 +55,11 @@ pub struct Schema {
 /// What is written by the game and sent to tools; the rest of a [`Schema`] follows from it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 struct Declaration {
+    #[serde(deserialize_with = "cold::text")]
     name: String,
+    #[serde(deserialize_with = "cold::list")]
     kinds: Vec<Kind>,
+    #[serde(deserialize_with = "cold::list")]
     cues: Vec<Kind>,
     input: Kind,
 }
@@ -65,7 +68,9 @@ struct Declaration {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Kind {
     index: u8,
+    #[serde(deserialize_with = "cold::text")]
     name: String,
+    #[serde(deserialize_with = "cold::list")]
     fields: Vec<Field>,
     #[serde(skip)]
     columns: Vec<Column>,

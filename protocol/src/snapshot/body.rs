@@ -6,15 +6,19 @@ use super::{BodyPlan, Codec, DecodedSection, StateLookup, Written, fast};
 use crate::bits::{BitReader, BitWriter};
 use crate::cue::Cue;
 use crate::fault::DecodeError;
-use crate::history::History;
+use crate::history::{History, Published};
 use crate::ids::EntityId;
-use crate::limits::{
-    BODY_BYTES_MAX, COLUMNS_PER_CUE_MAX, CUES_PER_SNAPSHOT_MAX, HISTORY_TICKS, LZ4_BYTES_MIN,
-};
+use crate::limits::{BODY_BYTES_MAX, COLUMNS_PER_CUE_MAX, CUES_PER_SNAPSHOT_MAX, HISTORY_TICKS};
+use crate::lz4;
 use crate::schema::{CueId, Schema};
 use crate::time::Tick;
 
 const AGE_BITS: u32 = HISTORY_TICKS.ilog2();
+
+/// Bytes of the decoded length in front of a compressed body.
+pub(super) const DECODED_LEN_BYTES: usize = 3;
+
+const _: () = assert!(BODY_BYTES_MAX < 1 << (8 * DECODED_LEN_BYTES));
 
 /// A finished body, and how much of its plan it holds.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -32,7 +36,7 @@ pub struct EncodedBody {
 impl EncodedBody {
     /// Its size in a frame, bytes.
     pub fn byte_len(&self) -> usize {
-        self.bytes.len() + if self.decoded_len.is_some() { 3 } else { 0 }
+        self.bytes.len() + if self.decoded_len.is_some() { DECODED_LEN_BYTES } else { 0 }
     }
 }
 
@@ -52,18 +56,15 @@ impl Codec {
         out.bytes.clear();
         out.decoded_len = None;
         let limit = byte_limit.min(BODY_BYTES_MAX);
-        let now = history.newest().map_or(Tick(0), super::super::history::Published::tick);
+        let now = history.newest().map_or(Tick(0), Published::tick);
         let mut w = BitWriter::new(&mut out.bytes);
         out.cues = write_cues(&mut w, &self.schema, now, &plan.cues, limit / 2);
         out.written = self.write_section(&mut w, history, &plan.section, payload_of, limit);
         w.finish();
         let sends_whole_rows = plan.section.rows.iter().any(|row| row.references.is_empty());
-        if sends_whole_rows && out.bytes.len() >= LZ4_BYTES_MIN {
-            let packed = lz4_flex::block::compress(&out.bytes);
-            if packed.len() + 3 < out.bytes.len() {
-                out.decoded_len = Some(out.bytes.len() as u32);
-                out.bytes = packed;
-            }
+        if sends_whole_rows && let Some(block) = lz4::compress_if_smaller(&out.bytes, DECODED_LEN_BYTES) {
+            out.decoded_len = Some(out.bytes.len() as u32);
+            out.bytes = block;
         }
     }
 
@@ -82,17 +83,9 @@ impl Codec {
     }
 }
 
-/// Compressed bytes as a body's bits; the promised length is checked before anything is allocated.
-pub(super) fn decompress(bytes: &[u8], decoded_len: u32) -> Result<Vec<u8>, DecodeError> {
-    if decoded_len as usize > BODY_BYTES_MAX {
-        let (value, limit) = (u64::from(decoded_len), BODY_BYTES_MAX as u64);
-        return Err(DecodeError::TooLarge { what: "snapshot body", value, limit });
-    }
-    let mut decoded = vec![0; decoded_len as usize];
-    match lz4_flex::block::decompress_into(bytes, &mut decoded) {
-        Ok(len) if len == decoded.len() => Ok(decoded),
-        _ => Err(DecodeError::Compression),
-    }
+/// Compressed bytes as a body's bits.
+pub(super) fn decompress(block: &[u8], decoded_len: u32) -> Result<Vec<u8>, DecodeError> {
+    lz4::decompress(block, decoded_len, BODY_BYTES_MAX, "snapshot body")
 }
 
 /// Writes cues while they fit; how many did.
@@ -150,7 +143,8 @@ fn read_cues(
 
 fn read_source(r: &mut BitReader<'_>) -> Result<EntityId, DecodeError> {
     let word = r.bits(32, "cue")?;
-    EntityId::unpack(word).ok_or(DecodeError::Invalid { what: "source of a cue", value: u64::from(word) })
+    let invalid = DecodeError::Invalid { what: "source of a cue", value: u64::from(word) };
+    EntityId::from_wire(word as u16, (word >> 16) as u16).ok_or(invalid)
 }
 
 /// Bits that tell the schema's cues apart.

@@ -35,12 +35,8 @@ impl RowContext<'_> {
 
     /// The guesses for a field's columns; at most 4.
     fn guesses(&self, field: &Field, coded: &[i32]) -> [i32; 4] {
-        let mut guesses = [0; 4];
         let motion = self.motions[usize::from(field.id.0)];
-        for (axis, guess) in guesses.iter_mut().enumerate().take(field.columns().len()) {
-            *guess = motion.guess(self.kind, field, axis, self.visible, self.states, coded);
-        }
-        guesses
+        motion.guesses(self.kind, field, self.visible, self.states, coded)
     }
 }
 
@@ -161,10 +157,10 @@ fn write_column(w: &mut BitWriter<'_>, shape: &Column, value: i32, guess: i32) {
         return write_whole(w, core::slice::from_ref(shape), &[value]);
     }
     let coded = zigzag(difference(shape, value, guess));
-    let fits = |&bits: &u32| bits < shape.bits && u64::from(coded) < 1 << bits;
+    let fits = |&bits: &u32| bits < shape.bits && coded < 1 << bits;
     if let Some(class) = DIFFERENCE_BITS.iter().position(fits) {
         w.bits(class as u32, 2);
-        w.bits(coded, DIFFERENCE_BITS[class]);
+        w.bits(coded as u32, DIFFERENCE_BITS[class]);
     } else {
         w.bits(3, 2);
         write_whole(w, core::slice::from_ref(shape), &[value]);
@@ -180,7 +176,7 @@ fn read_column(r: &mut BitReader<'_>, kind: &Kind, column: usize, guess: i32) ->
         return bounded(kind, column, value);
     };
     let coded = r.bits(bits, "row")?;
-    let value = i64::from(guess) + i64::from(unzigzag(coded));
+    let value = i64::from(guess) + unzigzag(coded);
     bounded(kind, column, if shape.wraps { value & i64::from(shape.max) } else { value })
 }
 
@@ -193,35 +189,109 @@ fn bounded(kind: &Kind, column: usize, value: i64) -> Result<i32, DecodeError> {
     }
 }
 
-/// The way from guess to value; the shorter one around a circle.
-fn difference(shape: &Column, value: i32, guess: i32) -> i32 {
-    let direct = value.wrapping_sub(guess);
+/// The way from guess to value; the shorter one around a circle. A column may be as wide as an `i32`, so a way may be
+/// wider.
+fn difference(shape: &Column, value: i32, guess: i32) -> i64 {
+    let direct = i64::from(value) - i64::from(guess);
     if !shape.wraps {
         return direct;
     }
     // Sign-extends the low bits: the circle has 2^bits steps.
-    let unused = 32 - shape.bits;
+    let unused = 64 - shape.bits;
     direct << unused >> unused
 }
 
-fn zigzag(value: i32) -> u32 {
-    (value << 1 ^ value >> 31) as u32
+fn zigzag(value: i64) -> u64 {
+    (value << 1 ^ value >> 63) as u64
 }
 
-fn unzigzag(coded: u32) -> i32 {
-    (coded >> 1) as i32 ^ -((coded & 1) as i32)
+fn unzigzag(coded: u32) -> i64 {
+    i64::from(coded >> 1) ^ -i64::from(coded & 1)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::page;
     use super::*;
+    use crate::schema::{FieldId, KindId, Schema};
     use proptest::prelude::*;
+
+    fn kind_of(ty: FieldType) -> Kind {
+        let fields = [Field::new(FieldId(0), "n", ty)];
+        let schema = Schema::builder("f").kind(Kind::new(KindId(0), "k", fields)).build().unwrap();
+        schema.kind(KindId(0)).clone()
+    }
+
+    fn integers(bounds: core::ops::RangeInclusive<i32>) -> Kind {
+        kind_of(FieldType::integer(bounds))
+    }
+
+    fn angle(bits: u8) -> Kind {
+        kind_of(FieldType::angle(bits))
+    }
+
+    /// The bytes of a value and how many bits of them it takes.
+    fn encode(kind: &Kind, guess: i32, value: i32) -> (Vec<u8>, usize) {
+        let mut bytes = Vec::new();
+        let mut w = BitWriter::new(&mut bytes);
+        write_column(&mut w, &kind.columns()[0], value, guess);
+        // A one behind it, whose place tells its length.
+        w.bits(1, 1);
+        w.finish();
+        let last = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+        let len = last * 8 + bytes[last].ilog2() as usize;
+        (bytes, len)
+    }
+
+    fn coded(kind: &Kind, guess: i32, value: i32) -> Result<i32, DecodeError> {
+        read_column(&mut BitReader::new(&encode(kind, guess, value).0), kind, 0, guess)
+    }
+
+    #[test]
+    fn columns_are_told_as_the_page_says() {
+        for (left, right) in page::rows("column fast") {
+            let [bounds, values] = left.split(", ").collect::<Vec<_>>().try_into().unwrap();
+            let (values, bits) = (numbers(values), right.replace(' ', ""));
+            let wraps = bounds.ends_with(" wraps");
+            let bounds = numbers(bounds.trim_end_matches(" wraps"));
+            let kind =
+                if wraps { angle(bounds[1].ilog2() as u8 + 1) } else { integers(bounds[0]..=bounds[1]) };
+            assert_eq!([kind.columns()[0].min, kind.columns()[0].max], bounds[..]);
+            let (told, len) = encode(&kind, values[0], values[1]);
+            let told: String =
+                (0..len).map(|bit| if told[bit / 8] >> (bit % 8) & 1 == 1 { '1' } else { '0' }).collect();
+            assert_eq!(told, bits, "{left}");
+            assert_eq!(coded(&kind, values[0], values[1]), Ok(values[1]));
+        }
+    }
+
+    fn numbers(text: &str) -> Vec<i32> {
+        text.split_whitespace().map(|word| word.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn values_at_opposite_ends_of_the_widest_column_are_far_apart() {
+        let kind = integers(i32::MIN..=i32::MAX);
+        for (guess, value) in [(i32::MAX, i32::MIN), (i32::MIN, i32::MAX), (i32::MAX - 2, i32::MIN + 2)] {
+            assert_eq!(coded(&kind, guess, value), Ok(value));
+        }
+    }
 
     proptest! {
         #[test]
-        fn zigzag_keeps_small_magnitudes_small(value: i32) {
-            prop_assert_eq!(unzigzag(zigzag(value)), value);
-            prop_assert!(u64::from(zigzag(value)) <= 2 * u64::from(value.unsigned_abs()));
+        fn any_value_is_told_against_any_guess(a: i32, b: i32, guess: i32, value: i32, near in 0..=20_u32) {
+            let (min, max) = (a.min(b), a.max(b));
+            let within = |n: i32| n.clamp(min, max);
+            let kind = integers(min..=max);
+            let close = within(guess.wrapping_add(value >> near));
+            prop_assert_eq!(coded(&kind, within(guess), within(value)), Ok(within(value)));
+            prop_assert_eq!(coded(&kind, within(guess), close), Ok(close));
+        }
+
+        #[test]
+        fn zigzag_keeps_small_magnitudes_small(value in -(1_i64 << 31)..1 << 31) {
+            prop_assert_eq!(unzigzag(zigzag(value) as u32), value);
+            prop_assert!(zigzag(value) <= 2 * value.unsigned_abs());
         }
     }
 }

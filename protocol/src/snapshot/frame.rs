@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::body::{EncodedBody, decompress};
+use super::body::{DECODED_LEN_BYTES, EncodedBody, decompress};
 use super::{Codec, DecodedSection, Replica, SectionPlan, Written};
 use crate::ack::Sequence;
 use crate::bits::{BitReader, BitWriter};
@@ -37,7 +37,7 @@ pub struct SnapshotHeader {
 /// A snapshot that was decoded, not yet applied. Reused from frame to frame.
 #[derive(Clone, Debug, Default)]
 pub struct DecodedSnapshot {
-    /// The part for this peer.
+    /// The part for this peer; nothing until a whole payload was decoded, so that no part of a bad one is applied.
     pub header: Option<SnapshotHeader>,
     /// What the replica must digest to once this is applied; now and then on an ordered stream.
     pub digest: Option<u64>,
@@ -90,13 +90,14 @@ impl Codec {
         }
         w.finish();
         if let Some(decoded_len) = body.decoded_len {
-            out.extend_from_slice(&decoded_len.to_le_bytes()[..3]);
+            out.extend_from_slice(&decoded_len.to_le_bytes()[..DECODED_LEN_BYTES]);
         }
         out.extend_from_slice(&body.bytes);
         written
     }
 
-    /// Decodes a payload into `out`; the replica is asked for named states and not changed.
+    /// Decodes a payload into `out`; the replica is asked for named states and not changed. After an error there is
+    /// nothing in `out` that could be applied.
     ///
     /// `near` is a tick that the receiver knows to be near, to complete short ticks.
     pub fn read_snapshot(
@@ -106,7 +107,7 @@ impl Codec {
         replica: &Replica,
         out: &mut DecodedSnapshot,
     ) -> Result<SnapshotHeader, DecodeError> {
-        const WHAT: &str = "snapshot";
+        out.clear();
         let mut r = BitReader::new(payload);
         let has_full_tick = r.flag(WHAT)?;
         let has_sequence = r.flag(WHAT)?;
@@ -120,26 +121,40 @@ impl Codec {
             near.nearest_with_low_bits(r.bits(16, WHAT)? as u16)
         };
         let sequence = if has_sequence { Some(Sequence(r.bits(16, WHAT)? as u16)) } else { None };
+        if has_sequence && has_digest {
+            return Err(DecodeError::Invalid { what: "digest in a datagram", value: 1 });
+        }
         let feedback = if has_feedback { Some(read_feedback(&mut r, tick)?) } else { None };
-        let header = SnapshotHeader { tick, has_full_tick, sequence, feedback };
-        out.header = Some(header);
-        out.own.clear();
         if has_own {
             self.read_section(&mut r, tick, true, replica, &mut out.own)?;
         }
         out.digest = if has_digest { Some(r.word(WHAT)?) } else { None };
         let rest = r.rest(WHAT)?;
-        if is_compressed {
-            let (len, packed) = rest.split_first_chunk().ok_or(DecodeError::Truncated(WHAT))?;
-            let [a, b, c]: [u8; 3] = *len;
-            let body = decompress(packed, u32::from_le_bytes([a, b, c, 0]))?;
-            self.read_body(&body, tick, replica, &mut out.cues, &mut out.view)?;
+        let decompressed;
+        let body = if is_compressed {
+            decompressed = read_compressed(rest)?;
+            &decompressed
         } else {
-            self.read_body(rest, tick, replica, &mut out.cues, &mut out.view)?;
-        }
+            rest
+        };
+        self.read_body(body, tick, replica, &mut out.cues, &mut out.view)?;
+        let header = SnapshotHeader { tick, has_full_tick, sequence, feedback };
+        out.header = Some(header);
         Ok(header)
     }
 }
+
+impl DecodedSnapshot {
+    fn clear(&mut self) {
+        self.header = None;
+        self.digest = None;
+        self.own.clear();
+        self.view.clear();
+        self.cues.clear();
+    }
+}
+
+const WHAT: &str = "snapshot";
 
 fn tick_bits(header: &SnapshotHeader) -> u32 {
     if header.has_full_tick { 32 } else { 16 }
@@ -149,4 +164,11 @@ fn read_feedback(r: &mut BitReader<'_>, tick: Tick) -> Result<Feedback, DecodeEr
     let newest_input = tick.nearest_with_low_bits(r.bits(16, "feedback")? as u16);
     let margin_ticks = r.bits(8, "feedback")? as u8 as i8;
     Ok(Feedback { newest_input, margin_ticks })
+}
+
+fn read_compressed(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    let (decoded_len, block) =
+        bytes.split_first_chunk::<DECODED_LEN_BYTES>().ok_or(DecodeError::Truncated(WHAT))?;
+    let [low, middle, high] = *decoded_len;
+    decompress(block, u32::from_le_bytes([low, middle, high, 0]))
 }

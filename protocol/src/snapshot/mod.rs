@@ -224,9 +224,10 @@ pub struct DecodedRow {
     pub is_whole: bool,
     /// Whether it stands still since a few ticks.
     pub is_at_rest: bool,
-    /// If the named state was at rest: until when it stayed so.
+    /// If the named state was at rest: until when it stayed so. In a whole row: until when the entity was last at
+    /// rest, if that is not long ago.
     pub held_until: Option<Tick>,
-    /// When it last jumped, if that is since the named state.
+    /// When it last jumped, if that is since the named state; in a whole row, if that is not long ago.
     pub teleported: Option<Tick>,
     /// What it was spawned with; whole rows only.
     pub payload: Option<Bytes>,
@@ -257,5 +258,16 @@ impl DecodedSection {
         let start = self.values.len();
         self.values.extend(kind.columns().iter().map(|column| 0.clamp(column.min, column.max)));
         start..self.values.len()
+    }
+}
+
+/// The tables of docs/WIRE.md that only the coder's own tests can execute.
+#[cfg(test)]
+mod page {
+    /// Both sides of the rows of a fenced block.
+    pub(super) fn rows(block: &str) -> Vec<(&'static str, &'static str)> {
+        let mut lines = include_str!("../../../docs/WIRE.md").lines();
+        lines.find(|line| line.strip_prefix("```") == Some(block)).expect("the page has the block");
+        lines.take_while(|line| *line != "```").map(|row| row.split_once(" -> ").expect("an arrow")).collect()
     }
 }

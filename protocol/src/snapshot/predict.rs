@@ -50,46 +50,56 @@ impl Motion {
         }
     }
 
-    /// The guess for the `axis`-th column of `field`. `coded` holds this row's columns as far as they are known.
-    pub(super) fn guess(
+    /// The guesses for the columns of `field`, of which there are at most 4. `coded` holds this row's columns as far as
+    /// they are known.
+    pub(super) fn guesses(
         self,
         kind: &Kind,
         field: &Field,
-        axis: usize,
         visible: ColumnMask,
         states: &[State<'_>],
         coded: &[i32],
-    ) -> i32 {
-        let column = field.columns().start + axis;
-        let Some(baseline) = states.first() else { return 0 };
-        let start = baseline.values[column];
-        let moved = match self {
-            Self::Still => 0,
+    ) -> [i32; 4] {
+        let mut guesses = [0; 4];
+        let Some(baseline) = states.first() else { return guesses };
+        let start = &baseline.values[field.columns()];
+        guesses[..start.len()].copy_from_slice(start);
+        let columns = guesses.iter_mut().zip(&kind.columns()[field.columns()]);
+        match self {
             Self::Driven { velocity, factor } => {
-                let driver = kind.field(velocity).columns().start + axis;
-                if !visible.contains(driver) {
-                    return start;
+                let drivers = kind.field(velocity).columns();
+                if visible.contains(drivers.start) {
+                    let old_and_new = baseline.values[drivers.clone()].iter().zip(&coded[drivers]);
+                    for ((guess, column), (old, new)) in columns.zip(old_and_new) {
+                        *guess = within(column, *guess, driven(*old, *new, factor, baseline.distance));
+                    }
                 }
-                // The mean of the old and the new velocity over the exact time between.
-                let velocities = i64::from(baseline.values[driver]) + i64::from(coded[driver]);
-                let steps = i128::from(velocities) * i128::from(factor) * i128::from(baseline.distance);
-                let rounded = (steps + (1 << (FRACTION_BITS - 1))) >> FRACTION_BITS;
-                rounded.clamp(i128::from(i32::MIN), i128::from(i32::MAX)) as i64
             }
-            Self::Continued => match states.get(1) {
-                Some(older) if older.distance > baseline.distance => {
-                    let way = i64::from(start) - i64::from(older.values[column]);
-                    way * i64::from(baseline.distance) / i64::from(older.distance - baseline.distance)
+            Self::Continued => {
+                if let Some(older) = states.get(1).filter(|older| older.distance > baseline.distance) {
+                    for ((guess, column), old) in columns.zip(&older.values[field.columns()]) {
+                        let way = (i64::from(*guess) - i64::from(*old)) * i64::from(baseline.distance);
+                        *guess = within(column, *guess, way / i64::from(older.distance - baseline.distance));
+                    }
                 }
-                _ => 0,
-            },
-        };
-        within(&kind.columns()[column], i64::from(start) + moved)
+            }
+            Self::Still => {}
+        }
+        guesses
     }
 }
 
-/// A guess brought into the column's bounds, around the circle if it is one.
-fn within(column: &Column, guess: i64) -> i32 {
+/// Steps that the mean of the old and the new velocity makes over the exact time between.
+fn driven(old: i32, new: i32, factor: i64, distance: u32) -> i64 {
+    let velocities = (i64::from(old) + i64::from(new)) * i64::from(distance);
+    let steps = i128::from(velocities) * i128::from(factor);
+    let rounded = (steps + (1 << (FRACTION_BITS - 1))) >> FRACTION_BITS;
+    rounded.clamp(i128::from(i32::MIN), i128::from(i32::MAX)) as i64
+}
+
+/// Where a move ends, brought into the column's bounds, around the circle if it is one.
+fn within(column: &Column, start: i32, moved: i64) -> i32 {
+    let guess = i64::from(start) + moved;
     if column.wraps {
         (guess & i64::from(column.max)) as i32
     } else {
@@ -99,50 +109,68 @@ fn within(column: &Column, guess: i64) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use core::fmt::Debug;
+    use core::str::FromStr;
+
+    use super::super::page;
     use super::*;
     use crate::schema::{KindId, Schema, Sight};
 
     const P: FieldId = FieldId(0);
 
-    fn guess(fields: Vec<Field>, states: &[(u32, &[i32])], coded: &[i32]) -> i32 {
+    /// The guess for the first column of field 0. States as (distance, values), newest first.
+    fn guess(hz: u32, fields: Vec<Field>, states: &[(u32, &[i32])], coded: &[i32]) -> i32 {
         let schema = Schema::builder("p").kind(Kind::new(KindId(0), "k", fields)).build().unwrap();
         let kind = schema.kind(KindId(0));
         let states: Vec<_> = states.iter().map(|&(distance, values)| State { distance, values }).collect();
-        let motion = Motion::of(kind, kind.field(P), TickRate::new(60).unwrap());
-        motion.guess(kind, kind.field(P), 0, kind.visible(Sight::Public), &states, coded)
+        let motion = Motion::of(kind, kind.field(P), TickRate::new(hz).unwrap());
+        motion.guesses(kind, kind.field(P), kind.visible(Sight::Public), &states, coded)[0]
     }
 
-    fn driven() -> Vec<Field> {
-        vec![
-            Field::new(P, "p", FieldType::position([-50.0..=50.0], 0.01)),
-            Field::new(FieldId(1), "v", FieldType::velocity(P, 20.0, 0.1)),
-        ]
+    fn position(bounds: &[i32], step: f64) -> Field {
+        let bound = |steps: i32| f64::from(steps) * step;
+        Field::new(P, "p", FieldType::position([bound(bounds[0])..=bound(bounds[1])], step))
     }
 
-    #[test]
-    fn velocity_moves_a_position() {
-        // 6 m/s before and now, three ticks: 0.3 m = 30 steps.
-        assert_eq!(guess(driven(), &[(3, &[1000, 60])], &[0, 60]), 1030);
-        assert_eq!(guess(driven(), &[(3, &[1000, -60])], &[0, -60]), 970);
-        assert_eq!(guess(driven(), &[(3, &[1000, 60])], &[0, 0]), 1015, "the mean of both ends");
-        assert_eq!(guess(driven(), &[(127, &[4990, 200])], &[0, 200]), 5000, "never out of bounds");
+    fn velocity(step: f64) -> Field {
+        Field::new(FieldId(1), "v", FieldType::velocity(P, 1000.0 * step, step))
+    }
+
+    fn numbers<T: FromStr<Err: Debug>>(text: &str) -> Vec<T> {
+        text.split_whitespace().map(|word| word.parse().unwrap()).collect()
     }
 
     #[test]
-    fn two_states_show_motion_without_a_velocity() {
-        let fields = || vec![Field::new(P, "p", FieldType::position([-50.0..=50.0], 0.01))];
-        assert_eq!(guess(fields(), &[(3, &[100]), (6, &[70])], &[0]), 130);
-        assert_eq!(guess(fields(), &[(3, &[100])], &[0]), 100);
-        assert_eq!(guess(fields(), &[], &[0]), 0);
+    fn velocity_moves_as_the_page_says() {
+        for (left, right) in page::rows("guess driven") {
+            let [rates, state, bounds] = left.split(", ").collect::<Vec<_>>().try_into().unwrap();
+            let moved = match rates.split_once(" bits") {
+                Some((rate_and_bits, _)) => Field::new(P, "p", FieldType::angle(numbers(rate_and_bits)[1])),
+                None => position(&numbers(bounds), numbers(rates)[1]),
+            };
+            let velocity = velocity(rates.split(' ').next_back().unwrap().parse().unwrap());
+            let hz = rates.split(' ').next().unwrap().parse().unwrap();
+            let [b, v0, v1, n] = numbers(state).try_into().unwrap();
+            let guess = guess(hz, vec![moved, velocity], &[(n as u32, &[b, v0])], &[0, v1]);
+            assert_eq!(guess.to_string(), right, "{left}");
+        }
     }
 
     #[test]
-    fn angles_turn_around_the_circle() {
-        let fields = vec![
-            Field::new(P, "a", FieldType::angle(8)),
-            Field::new(FieldId(1), "w", FieldType::velocity(P, 100.0, 0.1)),
-        ];
-        // 30 radians a second for six ticks is 3 radians, 122 of 256 steps.
-        assert_eq!(guess(fields, &[(6, &[200, 300])], &[0, 300]), (200 + 122) % 256);
+    fn what_has_no_velocity_goes_on_as_the_page_says() {
+        for (left, right) in page::rows("guess continued") {
+            let [newest, older, bounds] = left.split(", ").collect::<Vec<_>>().try_into().unwrap();
+            let [newest, older]: [Vec<i32>; 2] = [newest, older].map(numbers);
+            let states = [(newest[1] as u32, &newest[..1]), (older[1] as u32, &older[..1])];
+            let guess = guess(60, vec![position(&numbers(bounds), 0.5)], &states, &[0]);
+            assert_eq!(guess.to_string(), right, "{left}");
+        }
+    }
+
+    #[test]
+    fn without_a_second_state_or_a_visible_velocity_things_stay() {
+        assert_eq!(guess(60, vec![position(&[0, 100], 0.5)], &[(3, &[77])], &[0]), 77);
+        let hidden = vec![position(&[0, 100], 0.5), velocity(0.5).owner_only()];
+        assert_eq!(guess(60, hidden, &[(3, &[77, 50]), (6, &[70, 50])], &[0, 50]), 77);
     }
 }

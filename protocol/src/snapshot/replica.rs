@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{DecodedRow, DecodedSection, DecodedSnapshot, HeldState, Leave, StateLookup};
+use super::{DecodedRow, DecodedSection, DecodedSnapshot, HeldState, StateLookup};
 use crate::hash::WordHash;
 use crate::ids::EntityId;
 use crate::limits::REFERENCES_PER_ROW_MAX;
@@ -22,10 +22,19 @@ pub struct Sample {
     pub sight: Sight,
     /// Whether the entity stood still.
     pub is_at_rest: bool,
-    /// Until when the state before lasted, if that one was at rest.
+    /// Until when the entity was at rest, if it was before this state: a state held of that rest lasted until then.
     pub held_until: Option<Tick>,
     /// When the entity last jumped, if since the state that this one was told against.
     pub teleported: Option<Tick>,
+}
+
+/// What is held of one slot.
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    tenant: Option<Track>,
+    /// The newest tick at which the slot was said to have nobody in view. Kept even where nothing is held: a datagram
+    /// from before, that was overtaken by the one that said so, may still come.
+    absent_at: Option<Tick>,
 }
 
 /// Everything held of the tenant of one slot.
@@ -39,8 +48,6 @@ pub struct Track {
     /// The columns of all samples, sample by sample in the same order.
     values: Vec<i32>,
     columns: usize,
-    /// The newest tick at which it was said to be gone from the view.
-    absent_at: Option<Tick>,
 }
 
 /// A change of who is in view, for the game to be told.
@@ -73,8 +80,8 @@ pub enum Change {
 pub struct Replica {
     schema: Arc<Schema>,
     keep_ticks: u32,
-    view: Vec<Option<Track>>,
-    own: Vec<Option<Track>>,
+    view: Vec<Slot>,
+    own: Vec<Slot>,
     newest: Option<Tick>,
     changes: Vec<Change>,
 }
@@ -105,11 +112,10 @@ impl Replica {
         if self.newest.is_none_or(|newest| tick.is_newer_than(newest)) {
             self.newest = Some(tick);
         }
-        let mut changes = core::mem::take(&mut self.changes);
-        let oldest_kept = self.newest.unwrap_or(tick) - self.keep_ticks;
-        apply_section(&mut self.view, &self.schema, &snapshot.view, tick, oldest_kept, Some(&mut changes));
-        apply_section(&mut self.own, &self.schema, &snapshot.own, tick, oldest_kept, None);
-        self.changes = changes;
+        let Self { schema, changes, .. } = self;
+        let arrival = Arrival { tick, newest: self.newest.unwrap_or(tick), keep_ticks: self.keep_ticks };
+        arrival.apply(&mut self.view, schema, &snapshot.view, |change| changes.push(change));
+        arrival.apply(&mut self.own, schema, &snapshot.own, |_| ());
     }
 
     /// Who came and went since the last call.
@@ -119,17 +125,17 @@ impl Replica {
 
     /// The entities in view, in ascending slot.
     pub fn view(&self) -> impl Iterator<Item = &Track> {
-        self.view.iter().flatten().filter(|track| track.is_present())
+        self.view.iter().filter_map(Slot::present)
     }
 
     /// The receiver's own entities with all their fields, exact, in ascending slot.
     pub fn own(&self) -> impl Iterator<Item = &Track> {
-        self.own.iter().flatten().filter(|track| track.is_present())
+        self.own.iter().filter_map(Slot::present)
     }
 
     /// The entity in view with this id.
     pub fn find(&self, id: EntityId) -> Option<&Track> {
-        self.view.get(usize::from(id.slot))?.as_ref().filter(|track| track.id == id && track.is_present())
+        self.view.get(usize::from(id.slot))?.present().filter(|track| track.id == id)
     }
 
     /// The wrapping sum of the hashes of all rows held, and how many there are.
@@ -152,8 +158,8 @@ impl Replica {
 
 impl StateLookup for Replica {
     fn state(&self, is_own: bool, slot: u16, tick: Tick) -> Option<HeldState<'_>> {
-        let tracks = if is_own { &self.own } else { &self.view };
-        let track = tracks.get(usize::from(slot))?.as_ref()?;
+        let slots = if is_own { &self.own } else { &self.view };
+        let track = slots.get(usize::from(slot))?.tenant.as_ref()?;
         let index = track.samples.iter().rposition(|sample| sample.tick == tick)?;
         let Sample { sight, is_at_rest, .. } = track.samples[index];
         Some(HeldState { id: track.id, kind: track.kind, sight, is_at_rest, values: track.values_at(index) })
@@ -169,7 +175,6 @@ impl Track {
             samples: Vec::new(),
             values: Vec::new(),
             columns,
-            absent_at: None,
         }
     }
 
@@ -203,12 +208,6 @@ impl Track {
         RowRef::new(kind, self.values_at(index))
     }
 
-    /// Whether it is in view: told of since it was last said to be gone.
-    fn is_present(&self) -> bool {
-        let newest = self.samples.last();
-        newest.is_some_and(|newest| self.absent_at.is_none_or(|gone| newest.tick.is_newer_than(gone)))
-    }
-
     fn values_at(&self, index: usize) -> &[i32] {
         self.values.get(index * self.columns..(index + 1) * self.columns).unwrap_or_default()
     }
@@ -226,62 +225,112 @@ impl Track {
         }
     }
 
-    /// Forgets states from before `oldest`, but never the newest three.
-    fn prune(&mut self, oldest: Tick) {
+    /// Forgets states from before the newest `keep_ticks`, but never the newest three. Ticks that no server sends can
+    /// be in no order by age, so there is a limit by number as well.
+    fn prune(&mut self, newest: Tick, keep_ticks: u32) {
+        let oldest = newest - keep_ticks;
         let too_old = self.samples.iter().take_while(|held| oldest.is_newer_than(held.tick)).count();
         let spare = self.samples.len().saturating_sub(REFERENCES_PER_ROW_MAX);
-        let forgotten = too_old.min(spare);
+        let too_many = spare.saturating_sub(keep_ticks as usize + 1);
+        let forgotten = too_old.min(spare).max(too_many);
         self.samples.drain(..forgotten);
         self.values.drain(..forgotten * self.columns);
     }
 }
 
-fn apply_section(
-    tracks: &mut Vec<Option<Track>>,
-    schema: &Schema,
-    section: &DecodedSection,
+impl Slot {
+    /// The tenant, if it is in view: told of since the slot was last said to be empty.
+    fn present(&self) -> Option<&Track> {
+        let is_told_since = |held: &Sample| self.absent_at.is_none_or(|gone| held.tick.is_newer_than(gone));
+        self.tenant.as_ref().filter(|tenant| tenant.newest().is_some_and(is_told_since))
+    }
+
+    fn who(&self) -> Option<Who> {
+        self.present().map(|tenant| Who { id: tenant.id, kind: tenant.kind })
+    }
+}
+
+/// Who is in view in a slot.
+#[derive(Clone, Copy, PartialEq)]
+struct Who {
+    id: EntityId,
+    kind: KindId,
+}
+
+fn slot_mut(slots: &mut Vec<Slot>, slot: u16) -> &mut Slot {
+    let slot = usize::from(slot);
+    if slots.len() <= slot {
+        slots.resize_with(slot + 1, Slot::default);
+    }
+    &mut slots[slot]
+}
+
+/// A snapshot that is being applied.
+#[derive(Clone, Copy)]
+struct Arrival {
+    /// The tick that it tells of.
     tick: Tick,
-    oldest_kept: Tick,
-    mut changes: Option<&mut Vec<Change>>,
-) {
-    for &Leave { slot, despawned } in &section.leaves {
-        let Some(Some(track)) = tracks.get_mut(usize::from(slot)) else { continue };
-        let was_present = track.is_present();
-        if track.absent_at.is_none_or(|gone| tick.is_newer_than(gone)) {
-            track.absent_at = Some(tick);
+    /// The newest tick that was ever told.
+    newest: Tick,
+    keep_ticks: u32,
+}
+
+impl Arrival {
+    /// Leaves first, then rows; `note` is told who came and went.
+    fn apply(
+        self,
+        slots: &mut Vec<Slot>,
+        schema: &Schema,
+        section: &DecodedSection,
+        mut note: impl FnMut(Change),
+    ) {
+        for leave in &section.leaves {
+            let slot = slot_mut(slots, leave.slot);
+            let before = slot.who();
+            self.leave(slot);
+            self.tell(before, slot.who(), leave.despawned, &mut note);
         }
-        if let Some(changes) = changes.as_mut().filter(|_| was_present && !track.is_present()) {
-            changes.push(Change::Left { id: track.id, kind: track.kind, tick, despawned });
+        for row in &section.rows {
+            let columns = schema.kind(row.kind).column_count();
+            let slot = slot_mut(slots, row.id.slot);
+            let before = slot.who();
+            self.take_in(slot, row, columns, &section.values[row.values.clone()]);
+            self.tell(before, slot.who(), true, &mut note);
         }
     }
-    for row in &section.rows {
-        let slot = usize::from(row.id.slot);
-        if tracks.len() <= slot {
-            tracks.resize_with(slot + 1, || None);
+
+    fn tell(self, before: Option<Who>, after: Option<Who>, despawned: bool, note: &mut impl FnMut(Change)) {
+        if before == after {
+            return;
         }
-        let Some(place) = tracks.get_mut(slot) else { continue };
-        if let Some(replaced) = place.take_if(|held| held.id != row.id || held.kind != row.kind) {
-            // A late datagram may still tell of a tenant that was replaced since.
-            if replaced.newest().is_some_and(|newest| newest.tick.is_newer_than(tick)) {
-                *place = Some(replaced);
-                continue;
-            }
-            if let Some(changes) = changes.as_mut().filter(|_| replaced.is_present()) {
-                changes.push(Change::Left { id: replaced.id, kind: replaced.kind, tick, despawned: true });
-            }
+        let tick = self.tick;
+        if let Some(Who { id, kind }) = before {
+            note(Change::Left { id, kind, tick, despawned });
         }
-        let columns = schema.kind(row.kind).column_count();
-        let track = place.get_or_insert_with(|| Track::new(row, columns));
-        let was_present = track.is_present();
+        if let Some(Who { id, kind }) = after {
+            note(Change::Entered { id, kind, tick });
+        }
+    }
+
+    fn leave(self, slot: &mut Slot) {
+        if slot.absent_at.is_none_or(|gone| self.tick.is_newer_than(gone)) {
+            slot.absent_at = Some(self.tick);
+        }
+    }
+
+    fn take_in(self, slot: &mut Slot, row: &DecodedRow, columns: usize, values: &[i32]) {
+        let is_of_another = |held: &mut Track| held.id != row.id || held.kind != row.kind;
+        if let Some(replaced) = slot.tenant.take_if(is_of_another)
+            && replaced.newest().is_some_and(|newest| newest.tick.is_newer_than(self.tick))
+        {
+            // A late datagram that tells of a tenant that was replaced since.
+            slot.tenant = Some(replaced);
+            return;
+        }
+        let tenant = slot.tenant.get_or_insert_with(|| Track::new(row, columns));
         let DecodedRow { sight, is_at_rest, held_until, teleported, .. } = *row;
-        track.insert(
-            Sample { tick, sight, is_at_rest, held_until, teleported },
-            &section.values[row.values.clone()],
-        );
-        track.prune(oldest_kept);
-        if let Some(changes) = changes.as_mut().filter(|_| !was_present && track.is_present()) {
-            changes.push(Change::Entered { id: row.id, kind: row.kind, tick });
-        }
+        tenant.insert(Sample { tick: self.tick, sight, is_at_rest, held_until, teleported }, values);
+        tenant.prune(self.newest, self.keep_ticks);
     }
 }
 

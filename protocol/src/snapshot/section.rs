@@ -7,7 +7,9 @@ use bytes::Bytes;
 
 use super::fast::{self, RowContext};
 use super::predict::State;
-use super::{Codec, DecodedRow, DecodedSection, Leave, PlannedRow, References, SectionPlan, StateLookup};
+use super::{
+    Codec, DecodedRow, DecodedSection, HeldState, Leave, PlannedRow, References, SectionPlan, StateLookup,
+};
 use crate::bits::{BitReader, BitWriter};
 use crate::fault::DecodeError;
 use crate::history::{History, Published};
@@ -40,102 +42,32 @@ impl Codec {
         payload_of: &dyn Fn(EntityId) -> Option<Bytes>,
         byte_limit: usize,
     ) -> Written {
-        let mut written = Written::default();
         // What ends the section: a bit for the leaves, one for each kind.
         let end_bits = 1 + self.schema.kinds().len();
         let fits = |w: &BitWriter<'_>| w.byte_len() + end_bits.div_ceil(8) <= byte_limit;
-        let mut last_slot = None;
-        for leave in &plan.leaves {
-            let mark = w.mark();
-            w.flag(true);
-            write_slot(w, &mut last_slot, leave.slot);
-            w.flag(leave.despawned);
-            if !fits(w) {
-                w.rewind(mark);
-                break;
-            }
-            written.leaves += 1;
-        }
-        w.flag(false);
+        let mut written = Written { leaves: write_leaves(w, &plan.leaves, fits), rows: 0 };
         let Some(newest) = history.newest() else { return written };
-        let mut references = References::NONE;
+        let source = RowSource { codec: self, history, newest, payload_of };
+        let mut before = RowBefore::default();
         let mut is_full = written.leaves < plan.leaves.len();
         for kind in self.schema.kinds() {
-            let mut last_slot = None;
-            while let Some(row) =
-                plan.rows.get(written.rows).filter(|row| row.kind.0 == kind.index() && !is_full)
-            {
+            before.slot = None;
+            let next = |rows| plan.rows.get(rows).filter(|row: &&PlannedRow| row.kind.0 == kind.index());
+            while let Some(row) = next(written.rows).filter(|_| !is_full) {
                 let mark = w.mark();
                 w.flag(true);
-                self.write_row(w, history, newest, row, &mut last_slot, references, payload_of);
-                is_full = !fits(w);
-                if is_full {
-                    w.rewind(mark);
-                } else {
-                    references = row.references;
+                source.write_row(w, row, &mut before);
+                if fits(w) {
                     written.rows += 1;
+                    is_full = written.rows == ROWS_PER_SNAPSHOT_MAX;
+                } else {
+                    w.rewind(mark);
+                    is_full = true;
                 }
             }
             w.flag(false);
         }
         written
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the state of one walk over a section")]
-    fn write_row(
-        &self,
-        w: &mut BitWriter<'_>,
-        history: &History,
-        newest: &Published,
-        row: &PlannedRow,
-        last_slot: &mut Option<u16>,
-        last_references: References,
-        payload_of: &dyn Fn(EntityId) -> Option<Bytes>,
-    ) {
-        let kind = self.schema.kind(row.kind);
-        let table = newest.tables(row.sight).table(row.kind);
-        let index = row.row as usize;
-        let id = table.heads()[index].id;
-        let track = history.track(row.kind, index);
-        write_slot(w, last_slot, id.slot);
-        write_references(w, newest.tick(), row.references, last_references);
-        if row.references == References::NONE {
-            w.bits(u32::from(id.generation), 16);
-            write_payload(w, payload_of(id));
-        }
-        w.flag(track.is_at_rest);
-        let mut values = [[0; COLUMNS_PER_KIND_MAX]; REFERENCES_PER_ROW_MAX + 1];
-        let [current, old @ ..] = &mut values;
-        table.row(kind, index).copy_to(current);
-        let mut was_at_rest = false;
-        for (place, tick) in row.references.ticks().enumerate() {
-            let (state, at_rest) = state_at(history, kind, row.sight, id, tick, &mut old[place]);
-            debug_assert!(state, "a plan names only states that are in the ring");
-            was_at_rest |= at_rest && place == 0;
-        }
-        if was_at_rest {
-            w.bits(ticks_ago(newest.tick(), track.held_until), DISTANCE_BITS);
-        }
-        let baseline = row.references.newest().unwrap_or(newest.tick() - HISTORY_TICKS);
-        let teleported = track.teleported.filter(|tick| tick.is_newer_than(baseline));
-        w.flag(teleported.is_some());
-        if teleported.is_some() {
-            w.bits(ticks_ago(newest.tick(), teleported), DISTANCE_BITS);
-        }
-        if kind.has_team_fields() && row.sight != Sight::Own {
-            w.flag(row.sight == Sight::Team);
-        }
-        let mut states = [State { distance: 0, values: &[] }; REFERENCES_PER_ROW_MAX];
-        for ((state, values), tick) in states.iter_mut().zip(old.iter()).zip(row.references.ticks()) {
-            *state = State { distance: newest.tick().since(tick) as u32, values };
-        }
-        let context = RowContext {
-            kind,
-            motions: &self.motions[usize::from(kind.index())],
-            visible: kind.visible(row.sight),
-            states: &states[..row.references.len()],
-        };
-        fast::write_row(w, context, current);
     }
 
     /// Reads a section into `out`. `states` are the receiver's; nothing of it is changed.
@@ -148,22 +80,19 @@ impl Codec {
         out: &mut DecodedSection,
     ) -> Result<(), DecodeError> {
         out.clear();
-        let mut last_slot = None;
-        while r.flag("leave")? {
-            let slot = read_slot(r, &mut last_slot)?;
-            out.leaves.push(Leave { slot, despawned: r.flag("leave")? });
-        }
-        let mut references = References::NONE;
+        read_leaves(r, &mut out.leaves)?;
+        let mut before = RowBefore::default();
         for kind in self.schema.kinds() {
-            let mut last_slot = None;
+            before.slot = None;
             while r.flag("row")? {
                 if out.rows.len() >= ROWS_PER_SNAPSHOT_MAX {
                     let limit = ROWS_PER_SNAPSHOT_MAX as u64;
                     return Err(DecodeError::TooLarge { what: "rows", value: limit + 1, limit });
                 }
-                let slot = read_slot(r, &mut last_slot)?;
-                references = read_references(r, tick, references)?;
-                self.read_row(r, RowPlace { tick, kind, slot, references, is_own }, states, out)?;
+                let slot = read_slot(r, &mut before.slot)?;
+                before.references = read_references(r, tick, before.references)?;
+                let place = RowPlace { tick, kind, slot, references: before.references, is_own };
+                self.read_row(r, place, states, out)?;
             }
         }
         Ok(())
@@ -176,53 +105,32 @@ impl Codec {
         states: &dyn StateLookup,
         out: &mut DecodedSection,
     ) -> Result<(), DecodeError> {
-        let RowPlace { tick, kind, slot, references, is_own } = place;
+        let RowPlace { tick, kind, .. } = place;
         let mut named = [State { distance: 0, values: &[] }; REFERENCES_PER_ROW_MAX];
-        let mut baseline = None;
-        for (state, at) in named.iter_mut().zip(references.ticks()) {
-            let distance = tick.since(at) as u32;
-            let held = states
-                .state(is_own, slot, at)
-                .filter(|held| held.kind.0 == kind.index())
-                .ok_or(DecodeError::UnknownState { slot, distance: distance as u8 })?;
-            *state = State { distance, values: held.values };
-            baseline.get_or_insert(held);
-        }
+        let baseline = find_named(place, states, &mut named)?;
         let (id, payload) = match baseline {
             Some(held) => (held.id, None),
-            None => (read_generation(r, slot)?, read_payload(r)?),
+            None => (read_generation(r, place.slot)?, read_payload(r)?),
         };
         let is_at_rest = r.flag("row")?;
         let held_until = match baseline {
-            Some(held) if held.is_at_rest => Some(tick - r.bits(DISTANCE_BITS, "row")?),
-            _ => None,
+            Some(held) if held.is_at_rest => Some(read_ago(r, tick)?),
+            Some(_) => None,
+            None => read_ago_if_flagged(r, tick)?,
         };
-        let teleported = if r.flag("row")? { Some(tick - r.bits(DISTANCE_BITS, "row")?) } else { None };
-        let sight = if is_own {
-            Sight::Own
-        } else if kind.has_team_fields() && r.flag("row")? {
-            Sight::Team
-        } else {
-            Sight::Public
-        };
+        let teleported = read_ago_if_flagged(r, tick)?;
+        let sight = read_sight(r, place)?;
         if baseline.is_some_and(|held| held.sight != sight) {
             return Err(DecodeError::Invalid { what: "sight of a named state", value: sight as u64 });
         }
         let values = out.push_values(kind);
-        let context = RowContext {
-            kind,
-            motions: &self.motions[usize::from(kind.index())],
-            visible: kind.visible(sight),
-            states: &named[..references.len()],
-        };
+        let context = self.row_context(kind, sight, &named[..place.references.len()]);
         fast::read_row(r, context, &mut out.values[values.clone()])?;
-        let kind = KindId(kind.index());
-        let is_whole = baseline.is_none();
         out.rows.push(DecodedRow {
             id,
-            kind,
+            kind: KindId(kind.index()),
             sight,
-            is_whole,
+            is_whole: baseline.is_none(),
             is_at_rest,
             held_until,
             teleported,
@@ -230,6 +138,94 @@ impl Codec {
             values,
         });
         Ok(())
+    }
+
+    fn row_context<'a>(&'a self, kind: &'a Kind, sight: Sight, states: &'a [State<'a>]) -> RowContext<'a> {
+        let motions = &self.motions[usize::from(kind.index())];
+        RowContext { kind, motions, visible: kind.visible(sight), states }
+    }
+}
+
+/// What rows are written from.
+struct RowSource<'a> {
+    codec: &'a Codec,
+    history: &'a History,
+    /// The tick told.
+    newest: &'a Published,
+    payload_of: &'a dyn Fn(EntityId) -> Option<Bytes>,
+}
+
+/// What a row's header is told against: the row before it.
+#[derive(Clone, Copy, Default)]
+struct RowBefore {
+    /// Its slot, if it is of the same kind.
+    slot: Option<u16>,
+    references: References,
+}
+
+impl RowSource<'_> {
+    fn write_row(&self, w: &mut BitWriter<'_>, row: &PlannedRow, before: &mut RowBefore) {
+        let now = self.newest.tick();
+        let kind = self.codec.schema.kind(row.kind);
+        let table = self.newest.tables(row.sight).table(row.kind);
+        let index = row.row as usize;
+        let id = table.heads()[index].id;
+        write_slot(w, &mut before.slot, id.slot);
+        write_references(w, now, row.references, before.references);
+        before.references = row.references;
+
+        let mut values = [[0; COLUMNS_PER_KIND_MAX]; REFERENCES_PER_ROW_MAX + 1];
+        let [current, old @ ..] = &mut values;
+        table.row(kind, index).copy_to(current);
+        let mut states = [State { distance: 0, values: &[] }; REFERENCES_PER_ROW_MAX];
+        let mut is_baseline_at_rest = None;
+        for ((state, values), tick) in states.iter_mut().zip(old).zip(row.references.ticks()) {
+            let is_at_rest = self.copy_state(kind, row.sight, id, tick, values);
+            *state = State { distance: now.since(tick) as u32, values };
+            is_baseline_at_rest.get_or_insert(is_at_rest);
+        }
+        if is_baseline_at_rest.is_none() {
+            w.bits(u32::from(id.generation), 16);
+            write_payload(w, (self.payload_of)(id));
+        }
+        self.write_past(w, row, is_baseline_at_rest);
+        if kind.has_team_fields() && row.sight != Sight::Own {
+            w.flag(row.sight == Sight::Team);
+        }
+        let context = self.codec.row_context(kind, row.sight, &states[..row.references.len()]);
+        fast::write_row(w, context, current);
+    }
+
+    /// Whether the row rests, until when it did before, and when it jumped. A whole row, which has no baseline, may
+    /// follow a state that the receiver holds and the ring has lost: it tells all that is not too long ago.
+    fn write_past(&self, w: &mut BitWriter<'_>, row: &PlannedRow, is_baseline_at_rest: Option<bool>) {
+        let now = self.newest.tick();
+        let track = self.history.track(row.kind, row.row as usize);
+        w.flag(track.is_at_rest);
+        let baseline = row.references.newest().unwrap_or(now - HISTORY_TICKS);
+        match is_baseline_at_rest {
+            Some(true) => {
+                // A rest that ended before the baseline is another one: that of the baseline goes on.
+                let end = track.held_until.filter(|end| !baseline.is_newer_than(*end));
+                write_ago(w, now, end.unwrap_or(now));
+            }
+            Some(false) => {}
+            None => write_ago_if_some(w, now, track.held_until),
+        }
+        write_ago_if_some(w, now, track.teleported.filter(|jump| jump.is_newer_than(baseline)));
+    }
+
+    /// Copies the state of an entity at a published tick to `out`; whether it was at rest.
+    fn copy_state(&self, kind: &Kind, sight: Sight, id: EntityId, tick: Tick, out: &mut [i32]) -> bool {
+        let kind_id = KindId(kind.index());
+        let found = self.history.at(tick).and_then(|published| {
+            let table = published.tables(sight).table(kind_id);
+            let row = table.find(id)?;
+            table.row(kind, row).copy_to(out);
+            Some(published.is_at_rest(kind_id, row))
+        });
+        debug_assert!(found.is_some(), "a plan names only states that are in the ring");
+        found.unwrap_or(false)
     }
 }
 
@@ -243,25 +239,81 @@ struct RowPlace<'a> {
     is_own: bool,
 }
 
-/// Copies the state of an entity at a published tick to `out`; whether there is one, and whether it was at rest.
-fn state_at(
-    history: &History,
-    kind: &Kind,
-    sight: Sight,
-    id: EntityId,
-    tick: Tick,
-    out: &mut [i32],
-) -> (bool, bool) {
-    let kind_id = KindId(kind.index());
-    let Some(published) = history.at(tick) else { return (false, false) };
-    let table = published.tables(sight).table(kind_id);
-    let Some(row) = table.find(id) else { return (false, false) };
-    table.row(kind, row).copy_to(out);
-    (true, published.is_at_rest(kind_id, row))
+/// Finds the states that a row names; the baseline, if it names any.
+fn find_named<'a>(
+    place: RowPlace<'_>,
+    states: &'a dyn StateLookup,
+    named: &mut [State<'a>],
+) -> Result<Option<HeldState<'a>>, DecodeError> {
+    let RowPlace { tick, kind, slot, references, is_own } = place;
+    let mut baseline = None;
+    for (state, at) in named.iter_mut().zip(references.ticks()) {
+        let distance = tick.since(at) as u32;
+        let held = states
+            .state(is_own, slot, at)
+            .filter(|held| held.kind.0 == kind.index())
+            .ok_or(DecodeError::UnknownState { slot, distance: distance as u8 })?;
+        *state = State { distance, values: held.values };
+        baseline.get_or_insert(held);
+    }
+    Ok(baseline)
 }
 
-fn ticks_ago(now: Tick, then: Option<Tick>) -> u32 {
-    then.map_or(0, |then| now.since(then).clamp(0, HISTORY_TICKS as i32 - 1) as u32)
+fn read_sight(r: &mut BitReader<'_>, place: RowPlace<'_>) -> Result<Sight, DecodeError> {
+    Ok(if place.is_own {
+        Sight::Own
+    } else if place.kind.has_team_fields() && r.flag("row")? {
+        Sight::Team
+    } else {
+        Sight::Public
+    })
+}
+
+/// Writes leaves while they fit, and their end; how many did.
+fn write_leaves(w: &mut BitWriter<'_>, leaves: &[Leave], fits: impl Fn(&BitWriter<'_>) -> bool) -> usize {
+    let mut written = 0;
+    let mut last_slot = None;
+    for leave in leaves {
+        let mark = w.mark();
+        w.flag(true);
+        write_slot(w, &mut last_slot, leave.slot);
+        w.flag(leave.despawned);
+        if !fits(w) {
+            w.rewind(mark);
+            break;
+        }
+        written += 1;
+    }
+    w.flag(false);
+    written
+}
+
+fn read_leaves(r: &mut BitReader<'_>, out: &mut Vec<Leave>) -> Result<(), DecodeError> {
+    let mut last_slot = None;
+    while r.flag("leave")? {
+        let slot = read_slot(r, &mut last_slot)?;
+        out.push(Leave { slot, despawned: r.flag("leave")? });
+    }
+    Ok(())
+}
+
+fn write_ago(w: &mut BitWriter<'_>, now: Tick, then: Tick) {
+    w.bits(now.since(then).clamp(0, HISTORY_TICKS as i32 - 1) as u32, DISTANCE_BITS);
+}
+
+fn read_ago(r: &mut BitReader<'_>, now: Tick) -> Result<Tick, DecodeError> {
+    Ok(now - r.bits(DISTANCE_BITS, "row")?)
+}
+
+fn write_ago_if_some(w: &mut BitWriter<'_>, now: Tick, then: Option<Tick>) {
+    w.flag(then.is_some());
+    if let Some(then) = then {
+        write_ago(w, now, then);
+    }
+}
+
+fn read_ago_if_flagged(r: &mut BitReader<'_>, now: Tick) -> Result<Option<Tick>, DecodeError> {
+    if r.flag("row")? { read_ago(r, now).map(Some) } else { Ok(None) }
 }
 
 fn write_slot(w: &mut BitWriter<'_>, last: &mut Option<u16>, slot: u16) {
@@ -313,11 +365,9 @@ fn read_references(r: &mut BitReader<'_>, tick: Tick, last: References) -> Resul
 }
 
 fn read_generation(r: &mut BitReader<'_>, slot: u16) -> Result<EntityId, DecodeError> {
-    let generation = r.bits(16, "generation")? as u16;
-    if generation == 0 {
-        return Err(DecodeError::Invalid { what: "generation", value: 0 });
-    }
-    Ok(EntityId { slot, generation })
+    let generation = r.bits(16, "generation")?;
+    let invalid = DecodeError::Invalid { what: "generation", value: u64::from(generation) };
+    EntityId::from_wire(slot, generation as u16).ok_or(invalid)
 }
 
 fn write_payload(w: &mut BitWriter<'_>, payload: Option<Bytes>) {

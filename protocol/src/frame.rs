@@ -1,0 +1,414 @@
+//! How frames lie in a transport message: `length: varint | type: u8 | payload`.
+//!
+//! ```text
+//!  message (WebSocket message, datagram):  [len|ty|payload][len|ty|payload]...   one frame or more
+//!  byte stream (TCP):                      the same, without an end
+//! ```
+//!
+//! The length counts the payload; it is a LEB128 varint in its shortest form, at most 3 bytes. Types from 128 on
+//! that the receiver does not know are skipped (extensions), unknown ones below are a fault. Payloads are slices of
+//! the received buffer: nothing is copied.
+//!
+//! Invariants: no frame is handed out whose length or type is not allowed; behind the first fault nothing is.
+//! What a payload means, and who may send which frame when, is decided elsewhere.
+
+use core::fmt;
+use core::iter::FusedIterator;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::fault::DecodeError;
+use crate::limits::{FRAME_BYTES_MAX, FRAMES_PER_MESSAGE_MAX};
+
+/// What a frame is. Types from 128 on are extensions and have no name here.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[repr(u8)]
+pub enum FrameType {
+    /// Client: the first frame of a connection; see [`Hello`](crate::handshake::Hello).
+    Hello = 1,
+    /// Server: the hello is accepted; see [`Welcome`](crate::handshake::Welcome).
+    Welcome = 2,
+    /// Server: the hello is refused; see [`RejectReason`](crate::handshake::RejectReason).
+    Reject = 3,
+    /// Client: asks for the time; see [`Ping`](crate::ping::Ping).
+    Ping = 4,
+    /// Server: tells the time; see [`Pong`](crate::ping::Pong).
+    Pong = 5,
+    /// Client: inputs of consecutive ticks; see [`InputFrame`](crate::input::InputFrame).
+    Input = 6,
+    /// Client: which snapshots were applied; see [`Ack`](crate::ack::Ack).
+    Ack = 7,
+    /// Server: state.
+    Snapshot = 8,
+}
+
+impl FrameType {
+    /// Every type that this version knows.
+    pub const ALL: [Self; 8] = [
+        Self::Hello,
+        Self::Welcome,
+        Self::Reject,
+        Self::Ping,
+        Self::Pong,
+        Self::Input,
+        Self::Ack,
+        Self::Snapshot,
+    ];
+
+    /// Its name in documents and tools.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hello => "HELLO",
+            Self::Welcome => "WELCOME",
+            Self::Reject => "REJECT",
+            Self::Ping => "PING",
+            Self::Pong => "PONG",
+            Self::Input => "INPUT",
+            Self::Ack => "ACK",
+            Self::Snapshot => "SNAPSHOT",
+        }
+    }
+}
+
+impl fmt::Display for FrameType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl TryFrom<u8> for FrameType {
+    type Error = DecodeError;
+
+    fn try_from(number: u8) -> Result<Self, DecodeError> {
+        Self::ALL.into_iter().find(|&ty| ty as u8 == number).ok_or(DecodeError::UnknownFrame(number))
+    }
+}
+
+/// One frame: what it is, and its payload as a slice of the buffer in which it came.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Frame {
+    /// What it is.
+    pub ty: FrameType,
+    /// Its content, at most [`FRAME_BYTES_MAX`] bytes.
+    pub payload: Bytes,
+}
+
+/// The frames of one transport message, in order. A message without any frame is a fault.
+pub fn frames(message: Bytes) -> Frames {
+    Frames { rest: message, taken: 0 }
+}
+
+/// Takes the frames of one message apart; ends behind the first fault. Made by [`frames`].
+#[derive(Clone, Debug)]
+pub struct Frames {
+    rest: Bytes,
+    /// Frames taken so far, skipped ones included.
+    taken: usize,
+}
+
+impl Frames {
+    fn take_frame(&mut self) -> Result<Option<Frame>, DecodeError> {
+        while self.taken == 0 || !self.rest.is_empty() {
+            if self.taken == FRAMES_PER_MESSAGE_MAX {
+                let (value, limit) = (self.taken as u64 + 1, FRAMES_PER_MESSAGE_MAX as u64);
+                return Err(DecodeError::TooLarge { what: "frames in a message", value, limit });
+            }
+            let header = Header::read(&self.rest)?.ok_or(DecodeError::Truncated("frame header"))?;
+            if self.rest.len() < header.frame_bytes() {
+                return Err(DecodeError::Truncated("frame payload"));
+            }
+            self.taken += 1;
+            self.rest.advance(header.bytes);
+            let payload = self.rest.split_to(header.payload_bytes);
+            if let Some(ty) = header.ty {
+                return Ok(Some(Frame { ty, payload }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for Frames {
+    type Item = Result<Frame, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = self.take_frame();
+        if item.is_err() {
+            self.rest.clear();
+            self.taken = self.taken.max(1);
+        }
+        item.transpose()
+    }
+}
+
+impl FusedIterator for Frames {}
+
+/// Takes the first whole frame from the front of a byte stream's buffer; nothing while it is not all there.
+///
+/// A buffer of [`FRAME_BYTES_MAX`] + [`HEADER_BYTES_MAX`] bytes holds any frame: who reads the stream need never let it
+/// grow beyond. A length or a type that is not allowed is refused as soon as its byte is there. After a fault the
+/// next frame cannot be found: the stream must be closed.
+pub fn split_frame(buffer: &mut BytesMut) -> Result<Option<Frame>, DecodeError> {
+    while let Some(header) = Header::read(buffer)? {
+        if buffer.len() < header.frame_bytes() {
+            break;
+        }
+        buffer.advance(header.bytes);
+        let payload = buffer.split_to(header.payload_bytes).freeze();
+        if let Some(ty) = header.ty {
+            return Ok(Some(Frame { ty, payload }));
+        }
+    }
+    Ok(None)
+}
+
+/// Most bytes that stand before a payload: a varint of 3 and the type.
+pub const HEADER_BYTES_MAX: usize = 4;
+
+/// Bytes of a frame with `payload_bytes` of payload, header included.
+pub const fn frame_len(payload_bytes: usize) -> usize {
+    length_bytes(payload_bytes) + 1 + payload_bytes
+}
+
+/// Appends a frame.
+///
+/// # Panics
+/// If the payload is above [`FRAME_BYTES_MAX`]: frames are kept below it where they are made.
+pub fn write_frame(out: &mut Vec<u8>, ty: FrameType, payload: &[u8]) {
+    write_header(out, ty as u8, payload.len());
+    out.extend_from_slice(payload);
+}
+
+/// Appends a frame whose payload `write` appends: nothing is copied, and its length need not be known before.
+///
+/// # Panics
+/// As [`write_frame`].
+pub fn write_frame_with(out: &mut Vec<u8>, ty: FrameType, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0, ty as u8]);
+    write(out);
+    let payload_bytes = out.len() - start - 2;
+    let length = Length::of(payload_bytes);
+    // One byte of length was set aside, enough for what is sent most; longer payloads move by one byte or two.
+    out.splice(start..=start, length.as_slice().iter().copied());
+}
+
+fn write_header(out: &mut Vec<u8>, ty: u8, payload_bytes: usize) {
+    out.extend_from_slice(Length::of(payload_bytes).as_slice());
+    out.push(ty);
+}
+
+/// What stands before a payload.
+struct Header {
+    /// Nothing if it is an extension to be skipped.
+    ty: Option<FrameType>,
+    /// Its own bytes.
+    bytes: usize,
+    payload_bytes: usize,
+}
+
+impl Header {
+    /// The header at the start of `bytes`, or nothing if it goes on behind their end.
+    fn read(bytes: &[u8]) -> Result<Option<Self>, DecodeError> {
+        let mut payload_bytes = 0;
+        for (place, &byte) in bytes.iter().take(LENGTH_BYTES_MAX).enumerate() {
+            payload_bytes |= usize::from(byte & 0x7f) << (7 * place);
+            if byte & 0x80 != 0 {
+                continue;
+            }
+            let value = payload_bytes as u64;
+            if byte == 0 && place > 0 {
+                return Err(DecodeError::Invalid { what: "frame length in a longer form", value });
+            }
+            if payload_bytes > FRAME_BYTES_MAX {
+                return Err(too_long(value));
+            }
+            let Some(&number) = bytes.get(place + 1) else { return Ok(None) };
+            let ty = if number >= FIRST_EXTENSION { None } else { Some(FrameType::try_from(number)?) };
+            return Ok(Some(Self { ty, bytes: place + 2, payload_bytes }));
+        }
+        if bytes.len() < LENGTH_BYTES_MAX { Ok(None) } else { Err(too_long(payload_bytes as u64)) }
+    }
+
+    fn frame_bytes(&self) -> usize {
+        self.bytes + self.payload_bytes
+    }
+}
+
+#[cold]
+fn too_long(value: u64) -> DecodeError {
+    DecodeError::TooLarge { what: "frame length", value, limit: FRAME_BYTES_MAX as u64 }
+}
+
+/// A length as varint.
+struct Length {
+    bytes: [u8; LENGTH_BYTES_MAX],
+    count: usize,
+}
+
+impl Length {
+    fn of(payload_bytes: usize) -> Self {
+        assert!(payload_bytes <= FRAME_BYTES_MAX, "a frame of {payload_bytes} bytes was made");
+        let mut bytes = core::array::from_fn(|place| (payload_bytes >> (7 * place)) as u8 | 0x80);
+        let count = length_bytes(payload_bytes);
+        bytes[count - 1] &= 0x7f;
+        Self { bytes, count }
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.count]
+    }
+}
+
+const fn length_bytes(payload_bytes: usize) -> usize {
+    match payload_bytes {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        _ => LENGTH_BYTES_MAX,
+    }
+}
+
+/// Bytes of the longest length.
+const LENGTH_BYTES_MAX: usize = HEADER_BYTES_MAX - 1;
+
+/// The first type that is skipped where it is not known.
+const FIRST_EXTENSION: u8 = 128;
+
+const _: () = assert!(FRAME_BYTES_MAX < 1 << (7 * LENGTH_BYTES_MAX));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn all(message: &[u8]) -> Result<Vec<Frame>, DecodeError> {
+        frames(Bytes::copy_from_slice(message)).collect()
+    }
+
+    fn frame(ty: FrameType, payload: &[u8]) -> Frame {
+        Frame { ty, payload: Bytes::copy_from_slice(payload) }
+    }
+
+    /// An extension frame of 3 bytes.
+    const EXTENSION: [u8; 3] = [1, 200, 7];
+
+    #[test]
+    fn lengths_take_the_bytes_that_they_need() {
+        for (payload_bytes, header) in
+            [(0, 2), (1, 2), (127, 2), (128, 3), (16_383, 3), (16_384, 4), (FRAME_BYTES_MAX, 4)]
+        {
+            let mut plain = Vec::new();
+            write_frame(&mut plain, FrameType::Snapshot, &vec![9; payload_bytes]);
+            assert_eq!(plain.len(), payload_bytes + header);
+            assert_eq!(frame_len(payload_bytes), plain.len());
+            let mut late = Vec::new();
+            write_frame_with(&mut late, FrameType::Snapshot, |out| out.resize(out.len() + payload_bytes, 9));
+            assert!(late == plain, "{payload_bytes}");
+            let read = all(&plain).unwrap();
+            assert_eq!((read.len(), read[0].payload.len()), (1, payload_bytes));
+        }
+    }
+
+    #[test]
+    fn extensions_are_skipped_and_count() {
+        let message = [&EXTENSION[..], &[0, 7], &EXTENSION[..], &[1, 4, 5], &EXTENSION[..]].concat();
+        assert_eq!(all(&message), Ok(vec![frame(FrameType::Ack, &[]), frame(FrameType::Ping, &[5])]));
+        assert_eq!(all(&EXTENSION), Ok(Vec::new()));
+        assert_eq!(all(&EXTENSION.repeat(FRAMES_PER_MESSAGE_MAX)), Ok(Vec::new()));
+        assert!(matches!(
+            all(&EXTENSION.repeat(FRAMES_PER_MESSAGE_MAX + 1)),
+            Err(DecodeError::TooLarge { value: 65, .. })
+        ));
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_refused_by_name() {
+        let long = |value| DecodeError::TooLarge { what: "frame length", value, limit: 65_536 };
+        for (bytes, fault) in [
+            (&[][..], DecodeError::Truncated("frame header")),
+            (&[0], DecodeError::Truncated("frame header")),
+            (&[0x80, 0x80], DecodeError::Truncated("frame header")),
+            (&[2, 4, 0], DecodeError::Truncated("frame payload")),
+            (&[0, 0], DecodeError::UnknownFrame(0)),
+            (&[0, 9], DecodeError::UnknownFrame(9)),
+            (&[0, 127], DecodeError::UnknownFrame(127)),
+            (&[0x80, 0, 4], DecodeError::Invalid { what: "frame length in a longer form", value: 0 }),
+            (&[0x84, 0x80, 0, 4], DecodeError::Invalid { what: "frame length in a longer form", value: 4 }),
+            (&[0x81, 0x80, 4, 4], long(65_537)),
+            (&[0x80, 0x80, 0x80, 0], long(0)),
+            (&[0xff, 0xff, 0xff, 0xff, 0xff], long(0x1f_ffff)),
+        ] {
+            assert_eq!(all(bytes), Err(fault), "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn nothing_comes_behind_a_fault() {
+        let mut parser = frames(Bytes::from_static(&[0, 7, 0, 9, 0, 7]));
+        assert_eq!(parser.next(), Some(Ok(frame(FrameType::Ack, &[]))));
+        assert_eq!(parser.next(), Some(Err(DecodeError::UnknownFrame(9))));
+        assert_eq!(parser.next(), None);
+        let mut parser = frames(Bytes::new());
+        assert!(parser.next().is_some_and(|item| item.is_err()));
+        assert_eq!(parser.next(), None);
+    }
+
+    #[test]
+    fn payloads_are_slices_of_the_message() {
+        let message = Bytes::from(vec![0, 7, 2, 4, 1, 2]);
+        let payload = frames(message.clone()).nth(1).unwrap().unwrap().payload;
+        assert_eq!(payload.as_ptr(), message[4..].as_ptr());
+    }
+
+    #[test]
+    fn a_stream_is_refused_as_early_as_can_be() {
+        for bytes in [&[0xff, 0xff, 0xff][..], &[5, 99], &[0x80, 0]] {
+            assert!(split_frame(&mut BytesMut::from(bytes)).is_err(), "{bytes:x?}");
+        }
+    }
+
+    fn any_frame() -> impl Strategy<Value = (u8, Vec<u8>)> {
+        let ty = prop_oneof![4 => 1..=8_u8, 1 => 128..=255_u8];
+        (ty, prop_oneof![prop::collection::vec(any::<u8>(), 0..40), Just(vec![3; 300])])
+    }
+
+    proptest! {
+        #[test]
+        fn frames_come_out_as_they_went_in_whole_or_in_pieces(
+            sent in prop::collection::vec(any_frame(), 1..20), piece in 1..50_usize
+        ) {
+            let mut bytes = Vec::new();
+            for (ty, payload) in &sent {
+                write_header(&mut bytes, *ty, payload.len());
+                bytes.extend_from_slice(payload);
+            }
+            let known: Vec<_> = sent.iter()
+                .filter_map(|(ty, payload)| Some(frame(FrameType::try_from(*ty).ok()?, payload)))
+                .collect();
+            prop_assert_eq!(&all(&bytes).unwrap(), &known);
+
+            let (mut buffer, mut got) = (BytesMut::new(), Vec::new());
+            for part in bytes.chunks(piece) {
+                buffer.extend_from_slice(part);
+                while let Some(frame) = split_frame(&mut buffer).unwrap() {
+                    got.push(frame);
+                }
+            }
+            prop_assert_eq!(&got, &known);
+            prop_assert!(buffer.is_empty());
+        }
+
+        #[test]
+        fn any_bytes_are_taken_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            if let Ok(read) = all(&bytes) && bytes.iter().all(|&byte| byte < 128) {
+                let mut again = Vec::new();
+                for frame in &read {
+                    write_frame(&mut again, frame.ty, &frame.payload);
+                }
+                prop_assert_eq!(&again, &bytes);
+            }
+            let mut buffer = BytesMut::from(&bytes[..]);
+            while let Ok(Some(_)) = split_frame(&mut buffer) {}
+        }
+    }
+}

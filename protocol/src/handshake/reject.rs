@@ -1,0 +1,211 @@
+//! REJECT: why a hello is refused.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{Features, StreamKind, check_text};
+use crate::cold;
+use crate::fault::{CloseCode, DecodeError};
+use crate::frame::{FrameType, write_frame_with};
+use crate::limits::{HELLO_TEXT_BYTES_MAX, REASON_BYTES_MAX};
+
+/// The server's no, with the values of both ends where they differ: "ours" are the server's, "yours" the client's.
+#[derive(Clone, Debug, Deserialize, Eq, Error, PartialEq, Serialize)]
+pub enum RejectReason {
+    /// The hello did not begin like one.
+    #[error("the server did not understand the hello: is this a Tickwire client?")]
+    Magic,
+    /// The versions of the wire differ.
+    #[error("the server speaks protocol version {ours}, this client {yours}: update the older one")]
+    Version {
+        /// The server's version.
+        ours: u16,
+        /// The client's version.
+        yours: u16,
+    },
+    /// The schemas differ.
+    #[error("the server's schema is {ours:016x}, the client's {yours:016x}: build both from the same game")]
+    Schema {
+        /// The server's [`Schema::hash`](crate::schema::Schema::hash).
+        ours: u64,
+        /// The client's.
+        yours: u64,
+    },
+    /// The client cannot do what the server insists on.
+    #[error("the server needs the features {ours}, this client has {yours}: update the client")]
+    Features {
+        /// What the server needs.
+        ours: Features,
+        /// What the client has.
+        yours: Features,
+    },
+    /// The server does not take this build of the game.
+    #[error("the server wants game build `{ours}`, this client is `{yours}`: update the game")]
+    GameBuild {
+        /// What the server takes.
+        #[serde(deserialize_with = "cold::text")]
+        ours: String,
+        /// What the client is.
+        #[serde(deserialize_with = "cold::text")]
+        yours: String,
+    },
+    /// The server does not offer this kind of stream.
+    #[error(
+        "the server offers only a stream that is {ours}, the client asked for {yours}: connect another way"
+    )]
+    Stream {
+        /// What the server offers.
+        ours: StreamKind,
+        /// What the client asked for.
+        yours: StreamKind,
+    },
+    /// The server has as many players as it takes.
+    #[error("the server is full ({players} of {max} players): try again later")]
+    ServerFull {
+        /// Players that it has.
+        players: u32,
+        /// Players that it takes.
+        max: u32,
+    },
+    /// The room has as many players as it takes.
+    #[error("the room is full ({players} of {max} players): try again later or choose another room")]
+    RoomFull {
+        /// Players that it has.
+        players: u32,
+        /// Players that it takes.
+        max: u32,
+    },
+    /// The room's name is none that a room can have.
+    #[error("a room cannot be called that: choose a name of 1 to 64 bytes without control characters")]
+    BadRoomName,
+    /// There is no such room, and the server does not open one.
+    #[error("there is no room of that name: choose another, or any")]
+    NoSuchRoom,
+    /// The room or server takes no spectators.
+    #[error("spectators are not let in: join as a player")]
+    NoSpectators,
+    /// The server is about to end.
+    #[error("the server is shutting down: try again later")]
+    ShuttingDown,
+    /// The game's own reason, at most 123 bytes.
+    #[error("{0}")]
+    Game(#[serde(deserialize_with = "cold::text")] String),
+}
+
+impl RejectReason {
+    /// Appends a REJECT frame.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        write_frame_with(out, FrameType::Reject, |out| match self {
+            // By hand, so that a client of any version can read it. Its code is its place in the enum.
+            Self::Version { ours, yours } => {
+                out.push(VERSION_CODE);
+                out.extend_from_slice(&ours.to_le_bytes());
+                out.extend_from_slice(&yours.to_le_bytes());
+            }
+            other => out.extend_from_slice(&cold::write(other)),
+        });
+    }
+
+    /// Reads the payload of a REJECT frame.
+    pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
+        if let Some((&VERSION_CODE, versions)) = payload.split_first() {
+            let &[a, b, c, d] = versions.first_chunk().ok_or(DecodeError::Truncated("reject"))?;
+            let (ours, yours) = (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
+            let is_all = versions.len() == 4;
+            return if is_all {
+                Ok(Self::Version { ours, yours })
+            } else {
+                Err(DecodeError::Trailing("reject"))
+            };
+        }
+        let reason: Self = cold::read(payload, "reject")?;
+        match &reason {
+            Self::GameBuild { ours, yours } => {
+                check_text("game build", ours, HELLO_TEXT_BYTES_MAX)?;
+                check_text("game build", yours, HELLO_TEXT_BYTES_MAX)?;
+            }
+            Self::Game(text) => check_text("reason", text, REASON_BYTES_MAX)?,
+            _ => {}
+        }
+        Ok(reason)
+    }
+
+    /// The code with which the connection is closed behind the reject.
+    pub fn close_code(&self) -> CloseCode {
+        match self {
+            Self::ServerFull { .. } | Self::RoomFull { .. } | Self::ShuttingDown => {
+                CloseCode::TRY_AGAIN_LATER
+            }
+            Self::Magic
+            | Self::Version { .. }
+            | Self::Schema { .. }
+            | Self::Features { .. }
+            | Self::GameBuild { .. }
+            | Self::Stream { .. }
+            | Self::BadRoomName
+            | Self::NoSuchRoom
+            | Self::NoSpectators
+            | Self::Game(_) => CloseCode::REJECTED,
+        }
+    }
+}
+/// The code of [`RejectReason::Version`].
+const VERSION_CODE: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::payload;
+    use super::*;
+
+    fn rejects() -> Vec<RejectReason> {
+        let text = |text: &str| text.to_owned();
+        vec![
+            RejectReason::Magic,
+            RejectReason::Version { ours: 300, yours: 7 },
+            RejectReason::Schema { ours: 1, yours: u64::MAX },
+            RejectReason::Features { ours: Features(3), yours: Features(1) },
+            RejectReason::GameBuild { ours: text("1.3"), yours: text("1.2") },
+            RejectReason::Stream { ours: StreamKind::Ordered, yours: StreamKind::Datagram },
+            RejectReason::ServerFull { players: 500, max: 499 },
+            RejectReason::RoomFull { players: 64, max: 63 },
+            RejectReason::BadRoomName,
+            RejectReason::NoSuchRoom,
+            RejectReason::NoSpectators,
+            RejectReason::ShuttingDown,
+            RejectReason::Game(text("you are banned until Monday")),
+        ]
+    }
+
+    #[test]
+    fn a_reject_arrives_as_it_was_sent() {
+        for (code, reject) in rejects().into_iter().enumerate() {
+            let bytes = payload(|out| reject.encode(out));
+            assert_eq!(usize::from(bytes[0]), code);
+            assert_eq!(RejectReason::decode(&bytes).as_ref(), Ok(&reject));
+            for cut in 0..bytes.len() {
+                assert!(RejectReason::decode(&bytes[..cut]).is_err());
+            }
+            let longer = [&bytes[..], &[0]].concat();
+            assert_eq!(RejectReason::decode(&longer), Err(DecodeError::Trailing("reject")));
+        }
+        let long = payload(|out| RejectReason::Game("x".repeat(124)).encode(out));
+        assert!(matches!(RejectReason::decode(&long), Err(DecodeError::TooLarge { limit: 123, .. })));
+    }
+
+    #[test]
+    fn a_reject_tells_both_values() {
+        for (reject, parts) in rejects().into_iter().zip([
+            vec!["hello"],
+            vec!["300", "7"],
+            vec!["0000000000000001", "ffffffffffffffff"],
+            vec!["0x00000003", "0x00000001"],
+            vec!["`1.3`", "`1.2`"],
+            vec!["ordered", "datagram"],
+            vec!["500 of 499", "later"],
+            vec!["64 of 63", "another room"],
+        ]) {
+            let text = reject.to_string();
+            assert!(parts.iter().all(|part| text.contains(part)), "{text:?} should say {parts:?}");
+        }
+    }
+}
