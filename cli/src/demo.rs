@@ -10,7 +10,7 @@ use tickwire_server::net::{ServerHandle, ServerStats};
 
 use crate::config::RoomArgs;
 use crate::serve;
-use crate::signals::interrupted;
+use crate::signals::Interrupt;
 use crate::status::Status;
 use crate::swarm::{self, Gauges, Reading, Report, Swarm};
 
@@ -40,6 +40,7 @@ struct Summary {
     rooms: usize,
     tick_ms: TickTimes,
     flush_ms: TickTimes,
+    late_ms: TickTimes,
     skipped_ticks: u64,
     swarm: Report,
 }
@@ -53,6 +54,7 @@ struct TickTimes {
 }
 
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::listen()?;
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let config =
         match swarm::check(args.bots, args.seconds, 2).and_then(|()| args.rooms.server_config(listen)) {
@@ -70,7 +72,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let gauges = Arc::new(Gauges::new(args.bots));
     let length = args.seconds.map(Duration::from_secs_f64);
     let swarm = Swarm::new(url, args.bots, length, swarm::DEFAULT_SEED);
-    let playing = swarm.run(gauges.clone(), interrupted());
+    let playing = swarm.run(gauges.clone(), interrupt.received());
     let report = tokio::select! {
         report = playing => report,
         () = show(&handle, &gauges) => unreachable!("the status is shown until the swarm is done"),
@@ -138,6 +140,7 @@ impl Summary {
             rooms: stats.rooms.len(),
             tick_ms: TickTimes::of(&stats.step_micros()),
             flush_ms: TickTimes::of(&stats.flush_micros()),
+            late_ms: TickTimes::of(&stats.late_micros()),
             skipped_ticks: stats.skipped_steps(),
             swarm,
         }
@@ -155,6 +158,8 @@ impl std::fmt::Display for Summary {
         writeln!(f, "tick time   p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms")?;
         let TickTimes { p50, p99, max } = self.flush_ms;
         writeln!(f, "flush time  p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms")?;
+        let TickTimes { p50, p99, max } = self.late_ms;
+        writeln!(f, "lateness    p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms")?;
         write!(f, "{}", self.swarm)
     }
 }

@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use tickwire_server::net::{Game, Server, ServerConfig};
+use hdrhistogram::Histogram;
+use tickwire_server::net::{Game, Server, ServerConfig, ServerStats};
 use tickwire_sim::arena::{self, Arena, Level};
 
 use crate::config::ServeArgs;
-use crate::signals::interrupted;
+use crate::signals::Interrupt;
 
 pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::listen()?;
     let server = match args.resolve() {
         Ok(config) => bind(config).await?,
         Err(error) => {
@@ -22,12 +24,29 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     println!("listening on ws://{}", server.local_addr()?);
     let handle = server.handle();
     tokio::spawn(async move {
-        interrupted().await;
-        tracing::info!("shutting down");
+        interrupt.received().await;
+        report(&handle.stats().await);
         handle.shutdown();
     });
     server.run().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// How the rooms that are open have kept their time.
+fn report(stats: &ServerStats) {
+    let quantile = |micros: &Histogram<u64>, quantile| micros.value_at_quantile(quantile) as f64 / 1e3;
+    let (step, flush, late) = (stats.step_micros(), stats.flush_micros(), stats.late_micros());
+    tracing::info!(
+        rooms = stats.rooms.len(),
+        players = stats.players,
+        tick_ms_p50 = quantile(&step, 0.5),
+        tick_ms_p99 = quantile(&step, 0.99),
+        tick_ms_max = quantile(&step, 1.0),
+        flush_ms_p99 = quantile(&flush, 0.99),
+        late_ms_p99 = quantile(&late, 0.99),
+        skipped_ticks = stats.skipped_steps(),
+        "shutting down"
+    );
 }
 
 /// Binds a server for the arena.

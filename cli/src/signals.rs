@@ -1,22 +1,42 @@
 //! The wish of whoever runs us that we end.
 
-/// Waits for SIGINT (Ctrl-C) or SIGTERM.
-pub(crate) async fn interrupted() {
-    #[cfg(unix)]
-    {
+/// Listens for SIGINT (Ctrl-C) and SIGTERM from its making on.
+#[cfg(unix)]
+pub(crate) struct Interrupt {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Interrupt {
+    /// Before anything is said to be ready: until then a signal would just kill us.
+    pub(crate) fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-            (Ok(mut interrupt), Ok(mut terminate)) => {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-            }
-            _ => std::future::pending().await,
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for one.
+    pub(crate) async fn received(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
     }
-    #[cfg(not(unix))]
-    {
+}
+
+/// Listens for Ctrl-C.
+#[cfg(not(unix))]
+pub(crate) struct Interrupt;
+
+#[cfg(not(unix))]
+impl Interrupt {
+    /// There is nothing to prepare.
+    pub(crate) fn listen() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Waits for it.
+    pub(crate) async fn received(self) {
         let _ = tokio::signal::ctrl_c().await;
     }
 }

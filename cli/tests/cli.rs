@@ -107,7 +107,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
         (&["swarm", "--url", "ws://127.0.0.1:9", "--bots", "1", "--seconds", "1"], 1, "tickwire serve"),
         (&["swarm", "--url", "http://127.0.0.1:9", "--bots", "1"], 2, "ws://"),
         (&["swarm", "--bots", "0"], 2, "at least one"),
-        (&["swarm", "--bots", "10000000"], 2, "ulimit -n"),
+        (&["swarm", "--bots", "10000000"], 2, "several swarms"),
     ];
     for (args, code, words) in cases {
         let (output, error) = output(args);

@@ -6,8 +6,10 @@
 
 use std::sync::Arc;
 
+use crate::hash::WordHash;
 use crate::limits::HISTORY_TICKS;
 use crate::schema::{Column, Field, Kind, KindId, Schema, Sight};
+use crate::snapshot::replica::row_hash_start;
 use crate::table::{Table, Tables};
 use crate::time::{Tick, TickRate};
 
@@ -57,6 +59,8 @@ pub struct RowTrack {
     pub held_until: Option<Tick>,
     /// The last tick in which it jumped.
     pub teleported: Option<Tick>,
+    /// The row's hash in the digest of whoever sees what everyone is told.
+    pub public_hash: u64,
 }
 
 impl RowTrack {
@@ -67,6 +71,7 @@ impl RowTrack {
             is_at_rest: false,
             held_until: None,
             teleported: None,
+            public_hash: 0,
         }
     }
 
@@ -97,6 +102,7 @@ struct Scratch {
     /// Per row: which columns differ from the tick before, published and simulated.
     published_changes: Vec<u64>,
     simulated_changes: Vec<u64>,
+    hashes: Vec<WordHash>,
 }
 
 impl History {
@@ -187,14 +193,16 @@ impl History {
             track.is_at_rest = is_at_rest;
             scratch.tracks.push(track);
         }
-        if let Some(previous) = previous {
-            if kind.is_lazy() {
+        match previous {
+            Some(previous) if kind.is_lazy() => {
                 let turn = Turn { tick, hz: self.rate.hz() };
                 hold_back(kind, turn, previous.tables.table(id), entry.tables.table_mut(id), &scratch);
+                scratch.compare(kind, previous.tables.table(id), entry.tables.table(id), false);
             }
-            scratch.compare(kind, previous.tables.table(id), entry.tables.table(id), false);
+            _ => scratch.published_changes.clone_from(&scratch.simulated_changes),
         }
         scratch.note_changes(kind, tick, old_tracks);
+        scratch.hash_rows(kind, entry.tables.table(id));
         let rest = &mut entry.rest[usize::from(kind.index())];
         rest.clear();
         rest.extend(scratch.tracks.iter().map(|track| track.is_at_rest));
@@ -236,6 +244,21 @@ impl Scratch {
                     *change |= u64::from(old[*row as usize] != *value) << column;
                 }
             }
+        }
+    }
+
+    /// Hashes what everyone is told of each row, column by column: once for all the digests that sum it.
+    fn hash_rows(&mut self, kind: &Kind, table: &Table) {
+        self.hashes.clear();
+        self.hashes.extend(table.heads().iter().map(|head| row_hash_start(kind, head.id, false)));
+        let visible = kind.visible(Sight::Public);
+        for column in (0..kind.column_count()).filter(|&column| visible.contains(column)) {
+            for (hash, value) in self.hashes.iter_mut().zip(table.column(column)) {
+                *hash = hash.word(*value as u32);
+            }
+        }
+        for (track, hash) in self.tracks.iter_mut().zip(&self.hashes) {
+            track.public_hash = hash.finish();
         }
     }
 
@@ -282,7 +305,9 @@ fn hold_back(kind: &Kind, turn: Turn, previous: &Table, current: &mut Table, scr
         let is_due = turn.is_due(field.rate_hz);
         for (row, old) in scratch.previous_rows.iter().enumerate() {
             let Some(old) = old.map(|old| old as usize) else { continue };
-            if scratch.tracks[row].is_at_rest
+            // What has jumped is where it is now: held back, it would be seen to slide there later.
+            let is_exact = scratch.tracks[row].is_at_rest || current.heads()[row].teleported;
+            if is_exact
                 || is_due && has_moved(kind, field, |c| previous.column(c)[old], |c| current.column(c)[row])
             {
                 continue;
@@ -391,6 +416,23 @@ mod tests {
         let due = |hz, rate| (0..60).filter(|&tick| Turn { tick: Tick(tick), hz }.is_due(Some(rate))).count();
         assert_eq!([due(60, 10), due(60, 60), due(60, 200)], [10, 60, 60]);
         assert_eq!([due(60, 25), due(60, 40)], [20, 30], "what does not divide the tick rate");
+    }
+
+    #[test]
+    fn what_jumps_is_published_exactly_at_once() {
+        let mut history = history();
+        publish(&mut history, 0, [0, 0, 0, 0]);
+        let mut tables = Tables::new(history.schema().clone());
+        let head = RowHead::new(EntityId { slot: 3, generation: 1 }).teleported(true);
+        tables.insert(K, head).copy_from(&[0, 9, 4, 0]);
+        tables.finish();
+        history.publish(Tick(1), &tables);
+        let published = history.newest().unwrap().tables(Sight::Public).table(K);
+        assert_eq!(
+            (published.column(1)[0], published.column(2)[0]),
+            (9, 4),
+            "neither rate nor threshold holds it back"
+        );
     }
 
     #[test]

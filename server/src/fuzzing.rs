@@ -2,6 +2,7 @@
 //! one plays on.
 
 use bytes::Bytes;
+use tickwire_protocol::ack::{Ack, Sequence};
 use tickwire_protocol::frame::{FrameType, frames, write_frame};
 use tickwire_protocol::handshake::{Role, StreamKind};
 use tickwire_protocol::limits::CLIENT_MESSAGE_BYTES_MAX;
@@ -23,6 +24,7 @@ struct Witness {
     codec: Codec,
     replica: Replica,
     decoded: DecodedSnapshot,
+    applied: u16,
 }
 
 /// A room under attack.
@@ -45,8 +47,13 @@ pub fn server(mut script: &[u8]) {
     let schema = room.history().schema().clone();
     let Ok(peer) = room.join(Micros::ZERO, join(Role::Player, StreamKind::Ordered)) else { return };
     let codec = Codec::new(schema.clone(), rate);
-    let witness =
-        Witness { peer, codec, replica: Replica::new(schema, 16), decoded: DecodedSnapshot::default() };
+    let witness = Witness {
+        peer,
+        codec,
+        replica: Replica::new(schema, 16),
+        decoded: DecodedSnapshot::default(),
+        applied: 0,
+    };
     let mut scene = Scene { room, now: Micros::ZERO, witness, peers: Vec::new() };
     while let Some((&op, rest)) = script.split_first() {
         script = scene.run(op, rest);
@@ -55,7 +62,9 @@ pub fn server(mut script: &[u8]) {
         }
     }
     scene.advance(200);
-    assert!(scene.witness.replica.newest_tick().is_some(), "the honest peer was starved");
+    let newest = scene.witness.replica.newest_tick();
+    let age = newest.map(|newest| scene.room.tick().since(newest));
+    assert!(age.is_some_and(|age| age <= 3), "the honest peer is {age:?} ticks behind");
 }
 
 fn join(role: Role, stream: StreamKind) -> Join {
@@ -144,9 +153,16 @@ impl Witness {
             let read = self.codec.read_snapshot(&frame.payload, near, &self.replica, &mut self.decoded);
             assert!(read.is_ok(), "the room wrote a snapshot that nobody can read: {read:?}");
             self.replica.apply(&self.decoded);
+            self.applied += 1;
             if let Some(digest) = self.decoded.digest {
                 assert_eq!(self.replica.digest().0, digest, "the honest peer's state is wrong");
             }
+        }
+        if self.applied > 0 {
+            let mut ack = Vec::new();
+            Ack::new(Sequence(self.applied - 1)).encode(&mut ack);
+            let heard = room.handle_message(now, self.peer, Bytes::from(ack));
+            assert_eq!(heard, Ok(()), "the honest peer was let go");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tickwire_client::net::{self, ConnectError, Connection, Wake};
-use tickwire_client::{ClientConfig, ClientStats, DisconnectReason, Event};
+use tickwire_client::{ClientConfig, ClientFault, ClientStats, DisconnectReason, Event};
 use tickwire_protocol::{Micros, Tick, TickRate};
 use tickwire_sim::arena::{self, PLAYER};
 use tickwire_sim::bots::{BotBody, BotView, Brain};
@@ -79,27 +79,30 @@ pub(super) async fn run(index: usize, hive: Arc<Hive>) -> BotOutcome {
     };
     let mut phase = bot.hive.phase.clone();
     loop {
-        let is_over = tokio::select! {
-            is_over = bot.live() => is_over,
-            // Whoever is still connecting when all is over has failed.
-            _ = phase.wait_for(|phase| *phase == Phase::Over), if bot.outcome.join_micros.is_none() => true,
-        };
-        if is_over {
+        if bot.live(&mut phase).await {
             return bot.outcome;
         }
         bot.outcome.reconnects += 1;
-        tokio::time::sleep(RECONNECT_PAUSE).await;
+        tokio::select! {
+            () = tokio::time::sleep(RECONNECT_PAUSE) => {}
+            _ = phase.wait_for(|phase| *phase == Phase::Over) => return bot.outcome,
+        }
     }
 }
 
 impl Bot {
-    /// Connects and plays; whether the swarm is over. If not, the connection was lost.
-    async fn live(&mut self) -> bool {
-        let Some(mut connection) = self.connect().await else {
+    /// Connects and plays; whether this bot is done. If not, the connection was lost.
+    async fn live(&mut self, phase: &mut watch::Receiver<Phase>) -> bool {
+        let mut over = phase.clone();
+        let connection = tokio::select! {
+            connection = self.connect() => connection,
+            // Whoever is still connecting when all is over stays out.
+            _ = over.wait_for(|phase| *phase == Phase::Over) => return true,
+        };
+        let Some(mut connection) = connection else {
             // A bot that never came in stays out: its failure is the finding.
             return self.outcome.join_micros.is_none();
         };
-        let mut phase = self.hive.phase.clone();
         let mut known = *phase.borrow_and_update();
         // The first snapshot came while connecting, perhaps with a digest: count from nothing.
         self.counted = Counted::default();
@@ -145,7 +148,8 @@ impl Bot {
                 self.note_end(&reason);
             }
             if connection.client().is_closed() {
-                self.hive.gauges.failed.fetch_add(1, Ordering::Relaxed);
+                self.outcome.decode_errors += connection.client().stats(connection.now()).decode_errors;
+                self.note_failure();
                 return None;
             }
         }
@@ -158,6 +162,15 @@ impl Bot {
 
     fn fail(&mut self, error: &ConnectError) {
         self.outcome.note_error(error.to_string());
+        // Bytes before the welcome are decoded as well.
+        let is_malformed =
+            matches!(error, ConnectError::Ended(DisconnectReason::Fault(ClientFault::Malformed(_))));
+        self.outcome.decode_errors += u64::from(is_malformed);
+        self.note_failure();
+    }
+
+    /// Counts a bot out that was never in.
+    fn note_failure(&self) {
         if self.outcome.join_micros.is_none() {
             self.hive.gauges.failed.fetch_add(1, Ordering::Relaxed);
         }
@@ -239,11 +252,11 @@ impl Bot {
         self.outcome.decode_errors += now.stats.decode_errors - then.stats.decode_errors;
         let digests = &mut self.outcome.digests;
         digests.mismatches += now.stats.digest_mismatches - then.stats.digest_mismatches;
-        digests.checked += now.stats.digests_checked - then.stats.digests_checked;
-        digests.rows += now.stats.digest_rows - then.stats.digest_rows;
         if phase != Phase::Measuring {
             return;
         }
+        digests.checked += now.stats.digests_checked - then.stats.digests_checked;
+        digests.rows += now.stats.digest_rows - then.stats.digest_rows;
         if now.stats.pongs > then.stats.pongs
             && let Some(clock) = connection.client().clock()
         {

@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::config::DEFAULT_LISTEN;
 use crate::files;
-use crate::signals::interrupted;
+use crate::signals::Interrupt;
 use crate::status::Status;
 use bot::{Hive, Phase};
 
@@ -23,6 +23,9 @@ pub(crate) use report::Report;
 
 /// Seed of the bots' brains if none is given.
 pub(crate) const DEFAULT_SEED: u64 = 1;
+
+/// Bots in one process. More would run out of ports towards one server.
+const BOTS_MAX: usize = 25_000;
 
 /// Bots that connect at once.
 const GATES: usize = 64;
@@ -70,19 +73,22 @@ pub(crate) async fn run(args: SwarmArgs) -> anyhow::Result<ExitCode> {
         eprintln!("error: {error:#}");
         return Ok(ExitCode::from(2));
     }
+    let interrupt = Interrupt::listen()?;
     let gauges = Arc::new(Gauges::new(args.bots));
     let length = args.seconds.map(Duration::from_secs_f64);
     let swarm = Swarm::new(args.url, args.bots, length, args.seed);
-    let playing = swarm.run(gauges.clone(), interrupted());
+    let playing = swarm.run(gauges.clone(), interrupt.received());
     let report = tokio::select! {
         report = playing => report,
         () = show(&gauges) => unreachable!("the status is shown until the swarm is done"),
     };
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
+        // Findings are for people as well, so they go where people look.
+        eprint!("{report}");
+    } else {
+        print!("{report}");
     }
-    // Findings are for people as well, so they go where people look.
-    eprint!("{report}");
     Ok(if report.is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -90,6 +96,9 @@ pub(crate) async fn run(args: SwarmArgs) -> anyhow::Result<ExitCode> {
 pub(crate) fn check(bots: usize, seconds: Option<f64>, files_per_bot: u64) -> anyhow::Result<()> {
     if bots == 0 {
         bail!("--bots 0: there must be at least one");
+    }
+    if bots > BOTS_MAX {
+        bail!("--bots {bots}: one process runs at most {BOTS_MAX}; start several swarms");
     }
     if let Some(seconds) = seconds.filter(|seconds| !(0.1..=1e6).contains(seconds)) {
         bail!("--seconds {seconds}: must be from 0.1 to 1000000");

@@ -12,7 +12,7 @@ const DIGESTS_SHARE_MIN: f64 = 0.9;
 /// What one bot saw.
 #[derive(Debug)]
 pub(crate) struct BotOutcome {
-    /// TCP and WebSocket, microseconds; none if it never came that far.
+    /// TCP, WebSocket, hello and welcome, microseconds; none if it never came that far.
     pub(crate) connect_micros: Option<u64>,
     /// From the start of connecting to the first snapshot applied, microseconds.
     pub(crate) join_micros: Option<u64>,
@@ -112,6 +112,7 @@ pub(crate) struct Report {
     pub(crate) digests_checked: u64,
     pub(crate) digest_rows: u64,
     pub(crate) digest_mismatches: u64,
+    pub(crate) unchecked_bots: usize,
     pub(crate) starved_ratio: f64,
     pub(crate) findings: Vec<String>,
     pub(crate) is_clean: bool,
@@ -153,6 +154,10 @@ impl Report {
             digests_checked: sum(|outcome| outcome.digests.checked),
             digest_rows: sum(|outcome| outcome.digests.rows),
             digest_mismatches: sum(|outcome| outcome.digests.mismatches),
+            unchecked_bots: connected
+                .iter()
+                .filter(|outcome| (outcome.digests.checked as f64) < seconds.floor() / 2.0)
+                .count(),
             starved_ratio: sum(|outcome| outcome.measured.starved_frames) as f64 / (frames as f64).max(1.0),
             findings: Vec::new(),
             is_clean: true,
@@ -186,6 +191,10 @@ impl Report {
                 "only {} digests were checked, {digests_due:.0} are due",
                 self.digests_checked
             ));
+        }
+        if self.unchecked_bots > 0 {
+            let bots = self.unchecked_bots;
+            findings.push(format!("{bots} bots checked less than half of the digests that are due to each"));
         }
         self.is_clean = findings.is_empty();
         if self.is_clean {

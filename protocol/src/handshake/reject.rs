@@ -90,6 +90,12 @@ pub enum RejectReason {
     /// The game's own reason, at most 123 bytes.
     #[error("{0}")]
     Game(#[serde(deserialize_with = "cold::text")] String),
+    /// The server has as many rooms as it opens.
+    #[error("the server has {max} rooms and opens no more: join one that is there, or try again later")]
+    TooManyRooms {
+        /// Rooms that it opens.
+        max: u32,
+    },
 }
 
 impl RejectReason {
@@ -133,9 +139,10 @@ impl RejectReason {
     /// The code with which the connection is closed behind the reject.
     pub fn close_code(&self) -> CloseCode {
         match self {
-            Self::ServerFull { .. } | Self::RoomFull { .. } | Self::ShuttingDown => {
-                CloseCode::TRY_AGAIN_LATER
-            }
+            Self::ServerFull { .. }
+            | Self::RoomFull { .. }
+            | Self::ShuttingDown
+            | Self::TooManyRooms { .. } => CloseCode::TRY_AGAIN_LATER,
             Self::Magic
             | Self::Version { .. }
             | Self::Schema { .. }
@@ -173,6 +180,7 @@ mod tests {
             RejectReason::NoSpectators,
             RejectReason::ShuttingDown,
             RejectReason::Game(text("you are banned until Monday")),
+            RejectReason::TooManyRooms { max: 1000 },
         ]
     }
 

@@ -337,9 +337,13 @@ impl Arrival {
 /// The hash of one row of a digest: who, what, and every value that is told.
 pub fn row_hash(kind: &Kind, id: EntityId, sight: Sight, is_own: bool, value: impl Fn(usize) -> i32) -> u64 {
     let visible = kind.visible(sight);
-    let domain = u32::from(is_own) << 8 | u32::from(kind.index());
     let columns = (0..kind.column_count()).filter(|&column| visible.contains(column));
-    columns.fold(WordHash::new(id.pack(), domain), |hash, column| hash.word(value(column) as u32)).finish()
+    columns.fold(row_hash_start(kind, id, is_own), |hash, column| hash.word(value(column) as u32)).finish()
+}
+
+/// The hash of a row before its first value.
+pub(crate) fn row_hash_start(kind: &Kind, id: EntityId, is_own: bool) -> WordHash {
+    WordHash::new(id.pack(), u32::from(is_own) << 8 | u32::from(kind.index()))
 }
 
 /// The hash of a row of a published table.

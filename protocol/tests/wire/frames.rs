@@ -145,6 +145,7 @@ pub(crate) fn reject(words: &str) -> RejectReason {
         "NoSpectators" => RejectReason::NoSpectators,
         "ShuttingDown" => RejectReason::ShuttingDown,
         "Game" => RejectReason::Game(word().to_owned()),
+        "TooManyRooms" => RejectReason::TooManyRooms { max: parse(word()) },
         other => panic!("no reject is called {other}"),
     }
 }

@@ -14,6 +14,8 @@ pub struct DirectoryConfig {
     pub room_players_max: u32,
     /// Spectators in one room.
     pub room_spectators_max: u32,
+    /// Rooms at once: whoever names one opens it, and each holds a world.
+    pub rooms_max: u32,
 }
 
 /// Where a connection goes.
@@ -68,13 +70,17 @@ impl Directory {
         }
         let found = match wish {
             RoomWish::Named(wanted) => {
-                self.rooms.iter().find(|(_, room)| room.name == *wanted).map(|(id, _)| *id)
+                self.rooms.iter().find(|(_, room)| room.is_named && room.name == *wanted).map(|(id, _)| *id)
             }
             RoomWish::Any => self.fullest_with_place(role),
         };
         if let Some(room) = found {
             self.take_place(room, role)?;
             return Ok(Placement { room, open: None });
+        }
+        let rooms_max = self.config.rooms_max;
+        if self.rooms.len() >= rooms_max as usize {
+            return Err(RejectReason::TooManyRooms { max: rooms_max });
         }
         let room = RoomId(self.next_id);
         self.next_id += 1;
@@ -146,7 +152,12 @@ mod tests {
     use super::*;
 
     fn directory() -> Directory {
-        Directory::new(DirectoryConfig { players_max: 5, room_players_max: 2, room_spectators_max: 1 })
+        Directory::new(DirectoryConfig {
+            players_max: 5,
+            room_players_max: 2,
+            room_spectators_max: 1,
+            rooms_max: 3,
+        })
     }
 
     fn any(directory: &mut Directory) -> Result<u32, RejectReason> {
@@ -174,6 +185,26 @@ mod tests {
         let full = RejectReason::RoomFull { players: 2, max: 2 };
         assert_eq!(directory.place(&wish, Role::Player), Err(full));
         assert_eq!(directory.players(), 3, "a refused one takes no place");
+    }
+
+    #[test]
+    fn naming_rooms_opens_only_so_many() {
+        let mut directory = directory();
+        let watch = |directory: &mut Directory, name: &str| {
+            directory
+                .place(&RoomWish::Named(name.to_owned()), Role::Spectator)
+                .map(|placement| placement.room.0)
+        };
+        assert_eq!(["a", "b", "c"].map(|name| watch(&mut directory, name)), [Ok(1), Ok(2), Ok(3)]);
+        assert_eq!(watch(&mut directory, "d"), Err(RejectReason::TooManyRooms { max: 3 }));
+        assert_eq!(
+            any(&mut directory),
+            Err(RejectReason::TooManyRooms { max: 3 }),
+            "named rooms are not for anyone"
+        );
+        directory.leave(RoomId(2), Role::Spectator);
+        assert!(directory.close_if_empty(RoomId(2)));
+        assert_eq!(any(&mut directory), Ok(4));
     }
 
     #[test]

@@ -21,6 +21,8 @@ struct Known {
     hash: u64,
     /// The newest plan that found the entity in view.
     seen: Tick,
+    /// Acks of states from before are of no use: the peer has been told to forget them, or may have been.
+    since: Tick,
 }
 
 /// A row that was sent: to be known when it is acked, or at once on an ordered stream.
@@ -118,11 +120,11 @@ impl Knowledge {
         }
         // A replaced tenant is replaced on the other side by the whole row of the new one. A state told to other
         // eyes names columns that the peer does not have, or must forget: the row is sent whole as well.
-        let Some(known) = self.slots[slot].as_mut().filter(|known| known.id == id && known.sight == sight)
-        else {
-            return Some(References::NONE);
-        };
+        let Some(known) = self.slots[slot].as_mut() else { return Some(References::NONE) };
         known.seen = tick;
+        if known.id != id || known.sight != sight {
+            return Some(References::NONE);
+        }
         let is_current = known.states.newest().is_some_and(|state| !changed.is_newer_than(state));
         if is_current && delta {
             return None;
@@ -139,12 +141,7 @@ impl Knowledge {
     /// Says which entities are gone that the peer may hold a state of.
     fn plan_leaves(&self, newest: &Published, plan: &mut SectionPlan) {
         let tables = newest.tables(Sight::Public);
-        let id_of = |row: &PlannedRow| tables.table(row.kind).heads()[row.row as usize].id;
         for known in self.slots.iter().flatten().filter(|known| known.seen != newest.tick()) {
-            // A whole row in the same slot says it as well.
-            if plan.rows.iter().any(|row| id_of(row).slot == known.id.slot) {
-                continue;
-            }
             let is_present = tables.iter().any(|(_, table)| table.find(known.id).is_some());
             plan.leaves.push(Leave { slot: known.id.slot, despawned: !is_present });
         }
@@ -152,36 +149,41 @@ impl Knowledge {
 
     /// Oldest knowledge first: the order in which rows are to go when not all fit.
     pub(crate) fn sort_by_age(&self, newest: &Published, rows: &mut [PlannedRow]) {
-        rows.sort_by_key(|row| {
+        rows.sort_unstable_by_key(|row| {
             let id = newest.tables(Sight::Public).table(row.kind).heads()[row.row as usize].id;
             let known = self.slots.get(usize::from(id.slot)).copied().flatten();
             let newest_state = known.filter(|known| known.id == id).and_then(|known| known.states.newest());
-            core::cmp::Reverse(
-                newest_state.map_or(u32::MAX, |state| newest.tick().since(state).unsigned_abs()),
-            )
+            let age = newest_state.map_or(u32::MAX, |state| newest.tick().since(state).unsigned_abs());
+            (core::cmp::Reverse(age), row.kind, row.row)
         });
     }
 
     /// What a planned row becomes once it is sent: remembered until it is acked.
-    pub(crate) fn sent(&mut self, newest: &Published, row: &PlannedRow) -> SentRow {
+    pub(crate) fn sent(&mut self, history: &History, newest: &Published, row: &PlannedRow) -> SentRow {
         let tables = newest.tables(row.sight);
-        let kind = tables.schema().kind(row.kind);
         let table = tables.table(row.kind);
-        let id = table.heads()[row.row as usize].id;
-        let hash = table_row_hash(kind, table, row.row as usize, row.sight, self.is_own);
+        let index = row.row as usize;
+        let id = table.heads()[index].id;
+        let hash = match row.sight {
+            Sight::Public => history.track(row.kind, index).public_hash,
+            sight => table_row_hash(tables.schema().kind(row.kind), table, index, sight, self.is_own),
+        };
         let place = &mut self.slots[usize::from(id.slot)];
         if let Some(replaced) = place.take_if(|known| known.id != id || known.sight != row.sight) {
             self.digest = self.digest.wrapping_sub(replaced.hash);
         }
-        let nothing = Known { id, sight: row.sight, states: References::NONE, hash: 0, seen: newest.tick() };
-        place.get_or_insert(nothing).seen = newest.tick();
+        let tick = newest.tick();
+        let nothing =
+            Known { id, sight: row.sight, states: References::NONE, hash: 0, seen: tick, since: tick };
+        place.get_or_insert(nothing).seen = tick;
         SentRow { id, sight: row.sight, hash }
     }
 
     /// The peer holds this state from now on.
     pub(crate) fn acked(&mut self, tick: Tick, row: SentRow) {
         let Some(Some(known)) = self.slots.get_mut(usize::from(row.id.slot)) else { return };
-        if known.id != row.id || known.sight != row.sight || known.states.ticks().any(|state| state == tick) {
+        let is_foreign = known.id != row.id || known.sight != row.sight;
+        if is_foreign || known.since.is_newer_than(tick) || known.states.ticks().any(|state| state == tick) {
             return;
         }
         if known.states.newest().is_none_or(|newest| tick.is_newer_than(newest)) {
@@ -200,6 +202,15 @@ impl Knowledge {
             states.push(tick);
         }
         known.states = states;
+    }
+
+    /// The peer is told that the tenant of this slot left at `tick`. Whether it hears that or not, nothing that it
+    /// held before counts on: should the tenant come back, it is sent whole.
+    pub(crate) fn leave_sent(&mut self, tick: Tick, leave: Leave) {
+        if let Some(Some(known)) = self.slots.get_mut(usize::from(leave.slot)) {
+            self.digest = self.digest.wrapping_sub(known.hash);
+            (known.states, known.hash, known.since) = (References::NONE, 0, tick + 1);
+        }
     }
 
     /// The peer knows that the tenant of this slot left at `tick`.

@@ -5,7 +5,7 @@ use tickwire_protocol::ack::Ack;
 use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::handshake::{StreamKind, Welcome};
 use tickwire_protocol::input::InputFrame;
-use tickwire_protocol::limits::FRAMES_PER_TICK_MAX;
+use tickwire_protocol::limits::{FRAMES_PER_TICK_MAX, INPUTS_PER_TICK_MAX};
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::schema::Kind;
 use tickwire_protocol::snapshot::Feedback;
@@ -42,6 +42,8 @@ pub(crate) struct Peer {
     next_digest: Micros,
     pings: Vec<(Ping, Micros)>,
     frames_since_step: u32,
+    inputs_since_step: u32,
+    stalled_since: Option<Micros>,
 }
 
 /// Where a peer's frames meet the room: what they may refer to.
@@ -70,6 +72,8 @@ impl Peer {
             next_digest: now,
             pings: Vec::new(),
             frames_since_step: 0,
+            inputs_since_step: 0,
+            stalled_since: None,
         }
     }
 
@@ -81,12 +85,11 @@ impl Peer {
         scratch: &mut InputFrame,
     ) -> Result<(), PeerFault> {
         self.last_heard = inbox.now;
+        // A message counts by itself: it may hold nothing but frames that are skipped.
+        self.count_frame()?;
         for frame in frames(message) {
             let frame = frame?;
-            self.frames_since_step += 1;
-            if self.frames_since_step > FRAMES_PER_TICK_MAX {
-                return Err(Misbehavior::Flood(FRAMES_PER_TICK_MAX).into());
-            }
+            self.count_frame()?;
             match frame.ty {
                 FrameType::Ping => self.handle_ping(Ping::decode(&frame.payload)?, inbox.now),
                 FrameType::Input => {
@@ -106,6 +109,14 @@ impl Peer {
         Ok(())
     }
 
+    fn count_frame(&mut self) -> Result<(), Misbehavior> {
+        self.frames_since_step += 1;
+        if self.frames_since_step > FRAMES_PER_TICK_MAX {
+            return Err(Misbehavior::Flood(FRAMES_PER_TICK_MAX));
+        }
+        Ok(())
+    }
+
     fn handle_ping(&mut self, ping: Ping, now: Micros) {
         if self.pings.len() == PINGS_WAITING_MAX {
             self.pings.remove(0);
@@ -118,6 +129,10 @@ impl Peer {
         if let Some(ack) = &frame.ack {
             self.replicator.handle_ack(ack)?;
         }
+        self.inputs_since_step += frame.len() as u32;
+        if self.inputs_since_step > INPUTS_PER_TICK_MAX {
+            return Err(Misbehavior::Flood(INPUTS_PER_TICK_MAX));
+        }
         for (tick, values) in frame.rows() {
             player.inputs.push(next, tick, values)?;
         }
@@ -127,6 +142,7 @@ impl Peer {
     /// A step was made: what is counted between two starts anew.
     pub(crate) fn handle_step(&mut self) {
         self.frames_since_step = 0;
+        self.inputs_since_step = 0;
     }
 
     /// Whether the snapshot that is sent at `now` is the one nearest to when a digest is due; each is taken once.
@@ -142,8 +158,33 @@ impl Peer {
     }
 
     /// Whether anything waits to be sent.
-    pub(crate) fn has_transmit(&self) -> bool {
-        self.is_due || self.welcome.is_some() || !self.pings.is_empty()
+    pub(crate) fn has_transmit(&self, in_flight_max: u64) -> bool {
+        self.may_be_sent_state(in_flight_max) || self.welcome.is_some() || !self.pings.is_empty()
+    }
+
+    /// Whether a snapshot is to be written now; then it is not due any more.
+    pub(crate) fn take_due(&mut self, in_flight_max: u64) -> bool {
+        let is_due = self.may_be_sent_state(in_flight_max);
+        self.is_due &= !is_due;
+        is_due
+    }
+
+    fn may_be_sent_state(&self, in_flight_max: u64) -> bool {
+        self.is_due && !self.is_stalled(in_flight_max)
+    }
+
+    /// On an ordered stream a client that does not ack gets no more: whatever is on the way must come through first.
+    fn is_stalled(&self, in_flight_max: u64) -> bool {
+        self.stream == StreamKind::Ordered && self.replicator.frames_in_flight() >= in_flight_max
+    }
+
+    /// For how long it has been so, as far as calls to this have seen.
+    pub(crate) fn stalled_for(&mut self, now: Micros, in_flight_max: u64) -> Micros {
+        if !self.is_stalled(in_flight_max) {
+            self.stalled_since = None;
+            return Micros::ZERO;
+        }
+        now.saturating_since(*self.stalled_since.get_or_insert(now))
     }
 
     /// Appends the welcome, if it was not told yet, and answers to pings.

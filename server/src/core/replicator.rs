@@ -8,7 +8,7 @@ use tickwire_protocol::frame::{FrameType, write_frame_with};
 use tickwire_protocol::handshake::StreamKind;
 use tickwire_protocol::history::{History, Published};
 use tickwire_protocol::limits::{
-    BODY_BYTES_MAX, DATAGRAM_BYTES_MAX, DATAGRAMS_IN_FLIGHT_MAX, FRAME_BYTES_MAX,
+    ACK_WORDS_MAX, BODY_BYTES_MAX, DATAGRAM_BYTES_MAX, DATAGRAMS_IN_FLIGHT_MAX, FRAME_BYTES_MAX,
 };
 use tickwire_protocol::snapshot::{
     BodyPlan, Codec, EncodedBody, Feedback, Leave, SectionPlan, SnapshotHeader, Written,
@@ -30,6 +30,9 @@ const DATAGRAM_HEADER_BYTES_MAX: usize = 16;
 /// Ticks without a snapshot after which a short tick could be taken for another: it is then sent whole.
 const FULL_TICK_GAP: i32 = 1 << 14;
 
+/// How far behind the newest acked datagram an ack can still tell of one.
+const ACK_REACH_FRAMES: i32 = (ACK_WORDS_MAX * u32::BITS as usize) as i32;
+
 /// Datagrams of one snapshot. A world that needs more comes over several snapshots.
 const DATAGRAMS_PER_SNAPSHOT_MAX: usize = 32;
 
@@ -48,8 +51,10 @@ pub(crate) struct Replicator {
     viewer: Viewer,
     view: Knowledge,
     own: Knowledge,
-    sequence: Sequence,
-    newest_acked: Option<Sequence>,
+    /// Frames sent so far; the low 16 bits are the next one's sequence.
+    sent: u64,
+    /// Frames known to be behind the client: one past the newest that it acked.
+    acked: u64,
     /// Sent datagrams that may still be acked, oldest first.
     in_flight: VecDeque<InFlight>,
     /// Records of acked ones, for their memory.
@@ -59,6 +64,8 @@ pub(crate) struct Replicator {
     last_sent: Option<Tick>,
     view_plan: BodyPlan,
     own_plan: SectionPlan,
+    /// How many rows the datagrams of one snapshot last had room for, if not for all.
+    rows_max: usize,
     /// Body and frame of the datagram that is being written.
     body: EncodedBody,
     frame: Vec<u8>,
@@ -84,33 +91,33 @@ impl Replicator {
             viewer,
             view: Knowledge::of_view(),
             own: Knowledge::of_own_rows(),
-            sequence: Sequence(0),
-            newest_acked: None,
+            sent: 0,
+            acked: 0,
             in_flight: VecDeque::new(),
             spare: Vec::new(),
             next_cue,
             last_sent: None,
             view_plan: BodyPlan::default(),
             own_plan: SectionPlan::default(),
+            rows_max: usize::MAX,
             body: EncodedBody::default(),
             frame: Vec::new(),
         }
     }
 
-    /// Frames sent and not yet acked.
-    pub(crate) fn frames_in_flight(&self) -> usize {
-        let oldest = self.newest_acked.map_or(0, |acked| self.sequence.since(acked) - 1);
-        usize::try_from(oldest).unwrap_or(0)
+    /// Frames sent after the newest that was acked.
+    pub(crate) fn frames_in_flight(&self) -> u64 {
+        self.sent - self.acked
     }
 
     /// The client has applied these frames.
     pub(crate) fn handle_ack(&mut self, ack: &Ack) -> Result<(), Misbehavior> {
-        if !self.sequence.is_newer_than(ack.newest) {
+        let behind = u64::from(self.sequence().0.wrapping_sub(ack.newest.0));
+        // Zero and half the circle on are the future; so is what is further back than the first frame.
+        if behind == 0 || behind > self.sent.min(i16::MAX as u64) {
             return Err(Misbehavior::FutureAck(ack.newest.0));
         }
-        if self.newest_acked.is_none_or(|acked| ack.newest.is_newer_than(acked)) {
-            self.newest_acked = Some(ack.newest);
-        }
+        self.acked = self.acked.max(self.sent - behind + 1);
         if self.stream == StreamKind::Ordered {
             return Ok(());
         }
@@ -130,7 +137,23 @@ impl Replicator {
             sent.clear();
             self.spare.push(sent);
         }
+        self.forget_lost();
         Ok(())
+    }
+
+    /// Gives up what no ack can tell of any more: it is too far behind the newest that was acked.
+    fn forget_lost(&mut self) {
+        let newest = Sequence(self.acked.wrapping_sub(1) as u16);
+        while self.in_flight.front().is_some_and(|sent| newest.since(sent.sequence) > ACK_REACH_FRAMES) {
+            if let Some(mut lost) = self.in_flight.pop_front() {
+                lost.clear();
+                self.spare.push(lost);
+            }
+        }
+    }
+
+    fn sequence(&self) -> Sequence {
+        Sequence(self.sent as u16)
     }
 
     /// Appends the newest tick to `out` as one SNAPSHOT frame, for a stream that keeps order and loses nothing:
@@ -151,11 +174,11 @@ impl Replicator {
             let rows = &mut self.view_plan.section.rows;
             self.view.sort_by_age(newest, rows);
             rows.truncate(body.written.rows.max(1));
-            rows.sort_by_key(|row| (row.kind, row.row));
+            rows.sort_unstable_by_key(|row| (row.kind, row.row));
             body = bodies.encode(source, &self.view_plan);
         }
         let header = self.header(newest.tick(), feedback);
-        self.sequence = self.sequence.next();
+        self.sent += 1;
         self.next_cue = self.next_cue.max(source.cues.first_index()) + body.cues as u64;
         let Self { view, own, view_plan, own_plan, .. } = self;
         know(view, source.history, &view_plan.section, body.written);
@@ -191,6 +214,14 @@ impl Replicator {
     ) {
         let Some(newest) = source.history.newest() else { return };
         self.plan(source);
+        let rows = &mut self.view_plan.section.rows;
+        if rows.len() > self.rows_max {
+            // Not all fitted lately. What has waited longest goes now, in the order of the wire.
+            self.view.sort_by_age(newest, rows);
+            rows.truncate(self.rows_max);
+            rows.sort_unstable_by_key(|row| (row.kind, row.row));
+        }
+        let planned = rows.len();
         for part in 0..DATAGRAMS_PER_SNAPSHOT_MAX {
             if part > 0 && self.own_plan.is_empty() && self.view_plan.section.is_empty() {
                 break;
@@ -201,6 +232,8 @@ impl Replicator {
                 break;
             }
         }
+        let left = self.view_plan.section.rows.len();
+        self.rows_max = if left > 0 { (planned - left).max(1) } else { usize::MAX };
     }
 
     /// Writes one datagram of what is left of the plans into `frame`; whether it carries any of it.
@@ -210,7 +243,7 @@ impl Replicator {
         newest: &Published,
         feedback: Option<Feedback>,
     ) -> bool {
-        let mut sent = self.start_flight(newest.tick());
+        let mut sent = self.start_flight(newest.tick(), source.cues.first_index());
         let header = self.header(newest.tick(), feedback);
         let own_bytes = if self.own_plan.is_empty() { 0 } else { OWN_DATAGRAM_BYTES_MAX };
         let body_bytes = DATAGRAM_BYTES_MAX - DATAGRAM_HEADER_BYTES_MAX - own_bytes;
@@ -225,10 +258,17 @@ impl Replicator {
         let written = body.written;
         sent.cues.1 += body.cues as u64;
         view_plan.cues.clear();
-        note(&mut self.view, newest, &mut view_plan.section, written, &mut sent.view, &mut sent.view_leaves);
-        note(&mut self.own, newest, own_plan, own_written, &mut sent.own, &mut sent.own_leaves);
+        note(
+            &mut self.view,
+            source.history,
+            &mut view_plan.section,
+            written,
+            &mut sent.view,
+            &mut sent.view_leaves,
+        );
+        note(&mut self.own, source.history, own_plan, own_written, &mut sent.own, &mut sent.own_leaves);
         self.in_flight.push_back(sent);
-        self.sequence = self.sequence.next();
+        self.sent += 1;
         written != Written::default() || own_written != Written::default()
     }
 
@@ -243,17 +283,17 @@ impl Replicator {
         let gap = self.last_sent.map(|last| tick.since(last));
         self.last_sent = Some(tick);
         // Until something is acked, every datagram may be the first that arrives.
-        let may_be_first = self.stream == StreamKind::Datagram && self.newest_acked.is_none();
+        let may_be_first = self.stream == StreamKind::Datagram && self.acked == 0;
         SnapshotHeader {
             tick,
             has_full_tick: may_be_first || gap.is_none_or(|gap| gap > FULL_TICK_GAP),
-            sequence: (self.stream == StreamKind::Datagram).then_some(self.sequence),
+            sequence: (self.stream == StreamKind::Datagram).then(|| self.sequence()),
             feedback,
         }
     }
 
     /// A record of the next datagram; the oldest is given up for lost when there are too many.
-    fn start_flight(&mut self, tick: Tick) -> InFlight {
+    fn start_flight(&mut self, tick: Tick, first_cue: u64) -> InFlight {
         if self.in_flight.len() >= DATAGRAMS_IN_FLIGHT_MAX
             && let Some(mut lost) = self.in_flight.pop_front()
         {
@@ -261,7 +301,8 @@ impl Replicator {
             self.spare.push(lost);
         }
         let record = self.spare.pop().unwrap_or_default();
-        InFlight { sequence: self.sequence, tick, cues: (self.next_cue, self.next_cue), ..record }
+        let first_cue = self.next_cue.max(first_cue);
+        InFlight { sequence: self.sequence(), tick, cues: (first_cue, first_cue), ..record }
     }
 }
 
@@ -281,7 +322,7 @@ fn know(knowledge: &mut Knowledge, history: &History, plan: &SectionPlan, writte
         knowledge.leave_acked(newest.tick(), *leave);
     }
     for row in &plan.rows[..written.rows] {
-        let sent = knowledge.sent(newest, row);
+        let sent = knowledge.sent(history, newest, row);
         knowledge.acked(newest.tick(), sent);
     }
 }
@@ -289,14 +330,18 @@ fn know(knowledge: &mut Knowledge, history: &History, plan: &SectionPlan, writte
 /// On datagrams: what is written is noted, to be known when its ack comes, and taken off the plan.
 fn note(
     knowledge: &mut Knowledge,
-    newest: &Published,
+    history: &History,
     plan: &mut SectionPlan,
     written: Written,
     rows: &mut Vec<SentRow>,
     leaves: &mut Vec<Leave>,
 ) {
-    leaves.extend(&plan.leaves[..written.leaves]);
-    rows.extend(plan.rows[..written.rows].iter().map(|row| knowledge.sent(newest, row)));
+    let Some(newest) = history.newest() else { return };
+    for leave in &plan.leaves[..written.leaves] {
+        knowledge.leave_sent(newest.tick(), *leave);
+        leaves.push(*leave);
+    }
+    rows.extend(plan.rows[..written.rows].iter().map(|row| knowledge.sent(history, newest, row)));
     plan.drain(written);
 }
 

@@ -19,7 +19,10 @@ use tickwire_protocol::handshake::{
 };
 use tickwire_protocol::history::History;
 use tickwire_protocol::input::InputFrame;
-use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX};
+use tickwire_protocol::limits::{
+    CLIENT_MESSAGE_BYTES_MAX, DIGEST_INTERVAL_MICROS_MAX, INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX,
+    INTERPOLATION_DELAY_MICROS_MAX, PING_INTERVAL_MICROS_MIN, SILENCE_TIMEOUT_MICROS_MAX,
+};
 use tickwire_protocol::snapshot::{Codec, Coder};
 use tickwire_protocol::{
     EntityId, Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tables, Tick, TickRate,
@@ -50,6 +53,8 @@ pub struct RoomConfig {
     pub ping_interval: Micros,
     /// How long nothing may be heard of a peer.
     pub silence_timeout: Micros,
+    /// How long a peer may leave everything unacked that it may be sent ahead, before it is let go.
+    pub stall_timeout: Micros,
     /// How far apart the digests of a peer's state are; 0 for none.
     pub digest_interval: Micros,
     /// The number of the first step.
@@ -58,7 +63,7 @@ pub struct RoomConfig {
 
 impl RoomConfig {
     /// The defaults at these rates: two snapshots and a half of interpolation delay, a ping and a digest a second,
-    /// a peer gone after five seconds of silence.
+    /// a peer gone after five seconds of silence or ten without an ack.
     pub fn new(tick_rate: TickRate, snapshot_hz: u32) -> Self {
         let snapshot_hz = snapshot_hz.clamp(1, tick_rate.hz());
         Self {
@@ -69,9 +74,28 @@ impl RoomConfig {
             interpolation_delay: Micros(2_500_000 / u64::from(snapshot_hz)),
             ping_interval: Micros::from_secs(1),
             silence_timeout: Micros::from_secs(5),
+            stall_timeout: Micros::from_secs(10),
             digest_interval: Micros::from_secs(1),
             first_tick: Tick(1),
         }
+        .within_limits()
+    }
+
+    /// What every client will take.
+    fn within_limits(mut self) -> Self {
+        let longest = Micros(SILENCE_TIMEOUT_MICROS_MAX);
+        self.snapshot_hz = self.snapshot_hz.clamp(1, self.tick_rate.hz());
+        self.interpolation_delay = self.interpolation_delay.min(Micros(INTERPOLATION_DELAY_MICROS_MAX));
+        self.ping_interval = self.ping_interval.clamp(Micros(PING_INTERVAL_MICROS_MIN), longest);
+        self.silence_timeout = self.silence_timeout.clamp(self.ping_interval, longest);
+        self.digest_interval = self.digest_interval.min(Micros(DIGEST_INTERVAL_MICROS_MAX));
+        self
+    }
+
+    /// Frames that may be on their way to a client on an ordered stream: two seconds' worth. More would only pile up
+    /// before a link that is too slow, and be old when it comes through.
+    fn frames_in_flight_max(&self) -> u64 {
+        u64::from(self.snapshot_hz * 2).max(8)
     }
 }
 
@@ -221,7 +245,7 @@ impl Room {
     }
 
     /// Snapshot frames that a peer was sent and has not acked.
-    pub fn frames_in_flight(&self, peer: PeerId) -> Option<usize> {
+    pub fn frames_in_flight(&self, peer: PeerId) -> Option<u64> {
         Some(self.peers.get(&peer)?.replicator.frames_in_flight())
     }
 
@@ -289,28 +313,33 @@ impl Room {
             self.peers.values_mut().for_each(|peer| peer.is_due = true);
         }
         if due.steps > 0 {
-            self.drop_silent_peers(now);
+            self.drop_dead_peers(now);
         }
         StepReport { due, snapshot_due }
     }
 
     /// Whether a peer has something to be sent: then [`Room::poll_transmit`] is worth its call.
     pub fn has_transmit(&self, peer: PeerId) -> bool {
-        self.peers.get(&peer).is_some_and(Peer::has_transmit)
+        self.peers.get(&peer).is_some_and(|peer| peer.has_transmit(self.config.frames_in_flight_max()))
     }
 
     /// Hands what is due to a peer to `send`: one transport message on an ordered stream, or datagrams. State is
     /// encoded here and now, so it is the newest; a peer that is not polled for a while skips what was between.
     pub fn poll_transmit(&mut self, now: Micros, id: PeerId, mut send: impl FnMut(&[u8])) {
-        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.has_transmit()) else { return };
+        let in_flight_max = self.config.frames_in_flight_max();
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.has_transmit(in_flight_max)) else {
+            return;
+        };
         self.message.clear();
+        // With a schema in it the welcome can be as large as a message may be: it goes alone.
+        let is_alone = peer.welcome.as_ref().is_some_and(|welcome| welcome.schema.is_some());
         peer.write_control(now, self.world.tick(), self.schedule.last_due(), &mut self.message);
         let world = &self.world;
         let payload_of = |entity: EntityId| world.payload(entity).cloned();
         let source =
             Source { codec: &self.codec, history: &self.history, cues: &self.cues, payload_of: &payload_of };
         let feedback = peer.feedback();
-        let is_due = core::mem::take(&mut peer.is_due);
+        let is_due = !is_alone && peer.take_due(in_flight_max);
         match peer.stream {
             StreamKind::Ordered if is_due => {
                 let with_digest =
@@ -364,12 +393,23 @@ impl Room {
         self.steps * hz / tick_hz != (self.steps - 1) * hz / tick_hz
     }
 
-    fn drop_silent_peers(&mut self, now: Micros) {
-        let timeout = self.config.silence_timeout;
-        let is_silent = |peer: &Peer| now.saturating_since(peer.last_heard) > timeout;
-        while let Some((&peer, _)) = self.peers.iter().find(|(_, peer)| is_silent(peer)) {
+    /// Lets those go who say nothing, or take nothing.
+    fn drop_dead_peers(&mut self, now: Micros) {
+        let (silence, stall) = (self.config.silence_timeout, self.config.stall_timeout);
+        let in_flight_max = self.config.frames_in_flight_max();
+        for (&peer, state) in &mut self.peers {
+            let fault = if now.saturating_since(state.last_heard) > silence {
+                PeerFault::Silent
+            } else if state.stalled_for(now, in_flight_max) > stall {
+                PeerFault::Stalled
+            } else {
+                continue;
+            };
+            self.events.push(RoomEvent::PeerDropped { peer, fault });
+        }
+        for index in 0..self.events.len() {
+            let RoomEvent::PeerDropped { peer, .. } = self.events[index];
             self.leave(peer);
-            self.events.push(RoomEvent::PeerDropped { peer, fault: PeerFault::Silent });
         }
     }
 

@@ -37,18 +37,20 @@ pub struct DirectoryLimits {
     pub players_max: u32,
     /// Spectators in one room.
     pub room_spectators_max: u32,
+    /// Rooms at once.
+    pub rooms_max: u32,
 }
 
 impl ServerConfig {
-    /// A server on this address with these rooms; 10,000 connections and players, 5 s for a handshake, 10 s for a
-    /// stalled write, 30 s for an empty room.
+    /// A server on this address with these rooms; 10,000 players, 1,000 rooms, 12,000 connections, 5 s for a
+    /// handshake, 10 s for a stalled write, 30 s for an empty room.
     pub fn new(listen: SocketAddr, room: RoomConfig) -> Self {
         Self {
             listen,
             room,
-            directory: DirectoryLimits { players_max: 10_000, room_spectators_max: 64 },
+            directory: DirectoryLimits { players_max: 10_000, room_spectators_max: 64, rooms_max: 1_000 },
             seed: 0,
-            connections_max: 10_000,
+            connections_max: 12_000,
             handshake_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(10),
             room_lifetime: Duration::from_secs(30),
@@ -58,8 +60,9 @@ impl ServerConfig {
     /// The bounds of the directory: asked for once nothing is set any more, so that directory and rooms agree on how
     /// many players a room takes.
     pub(super) fn directory_config(&self) -> DirectoryConfig {
-        let DirectoryLimits { players_max, room_spectators_max } = self.directory;
-        DirectoryConfig { players_max, room_players_max: self.room.players_max, room_spectators_max }
+        let DirectoryLimits { players_max, room_spectators_max, rooms_max } = self.directory;
+        let room_players_max = self.room.players_max;
+        DirectoryConfig { players_max, room_players_max, room_spectators_max, rooms_max }
     }
 }
 

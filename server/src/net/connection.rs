@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError};
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WsCloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
@@ -84,7 +84,13 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
     let deadline = Instant::now() + shared.config.handshake_timeout;
     let upgrade = tokio_tungstenite::accept_async_with_config(stream, Some(limits()));
-    let Ok(Ok(mut socket)) = timeout_at(deadline, upgrade).await else { return };
+    let mut socket = tokio::select! {
+        upgraded = timeout_at(deadline, upgrade) => match upgraded {
+            Ok(Ok(socket)) => socket,
+            _ => return,
+        },
+        () = shared.is_over() => return,
+    };
     let entered = tokio::select! {
         entered = timeout_at(deadline, enter(&mut socket, &shared)) => {
             entered.unwrap_or_else(|_| Err(Some(PeerFault::HandshakeTimeout).into()))
@@ -99,6 +105,9 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     if let Some(closing) = closing {
         tracing::debug!(code = closing.code.0, reason = %closing.reason, "closing a connection");
         close(socket, closing).await;
+    } else {
+        // The other side closed: tungstenite has the answer ready, and it must still be written.
+        let _ = timeout(CLOSE_TIMEOUT, socket.flush()).await;
     }
 }
 
@@ -165,11 +174,13 @@ async fn receive(
                 return Ok(bytes);
             }
             Ok(Message::Text(_)) => return Err(Some(PeerFault::Text)),
-            // tungstenite answers pings and closes by itself.
+            // tungstenite has answers to pings and closes ready by itself.
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
             Err(WsError::Capacity(CapacityError::MessageTooLong { .. })) => {
                 return Err(Some(PeerFault::Oversized));
             }
+            // A socket that just ends is no fault of what was said.
+            Err(WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => return Err(None),
             Err(WsError::Protocol(_) | WsError::Utf8(_)) => {
                 return Err(Some(PeerFault::Malformed(DecodeError::Damaged("WebSocket frame"))));
             }
@@ -219,7 +230,11 @@ async fn write(
             Err(closing) => return closing,
         };
         let bytes = framed_bytes(message.len(), false);
-        match timeout(shared.config.write_timeout, sink.send(Message::Binary(message))).await {
+        let sent = tokio::select! {
+            sent = timeout(shared.config.write_timeout, sink.send(Message::Binary(message))) => sent,
+            closing = letters.closing() => return closing,
+        };
+        match sent {
             Ok(Ok(())) => letters.flushed(),
             Ok(Err(_)) => return Closing { code: CloseCode::NORMAL, reason: String::new() },
             Err(_) => return PeerFault::Stalled.into(),

@@ -89,8 +89,13 @@ impl Server {
         loop {
             tokio::select! {
                 _ = shutdown.wait_for(|is_over| *is_over) => break,
-                stream = accept(&self.listener, &self.shared.connections) => {
-                    let Some((stream, permit)) = stream else { continue };
+                stream = accept(&self.listener) => {
+                    let Some(stream) = stream else { continue };
+                    // Beyond the limit a connection is dropped at once: waiting, it would look like a server that hangs.
+                    let Ok(permit) = self.shared.connections.clone().try_acquire_owned() else {
+                        tracing::warn!(max = self.shared.config.connections_max, "too many connections: one was refused");
+                        continue;
+                    };
                     let shared = self.shared.clone();
                     connections.spawn(async move {
                         connection::serve(stream, shared).await;
@@ -107,14 +112,10 @@ impl Server {
     }
 }
 
-/// The next connection, once there is a place for one; nothing if it failed before it was ours.
-async fn accept(
-    listener: &TcpListener,
-    connections: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = connections.clone().acquire_owned().await.ok()?;
+/// The next connection; nothing if it failed before it was ours.
+async fn accept(listener: &TcpListener) -> Option<TcpStream> {
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, permit)),
+        Ok((stream, _)) => Some(stream),
         Err(error) => {
             let advice = match error.raw_os_error() {
                 // EMFILE and ENFILE.

@@ -85,15 +85,22 @@ impl Letters {
         tokio::select! {
             biased;
             Some(message) = self.messages.recv() => Ok(message),
-            closing = &mut self.close => Err(closing.unwrap_or_else(|_| Closing {
-                code: CloseCode::INTERNAL,
-                reason: ROOM_ENDED.to_owned(),
-            })),
+            closing = told(&mut self.close) => Err(closing),
         }
+    }
+
+    /// Waits for the word to close, also while a message is being written.
+    pub(super) async fn closing(&mut self) -> Closing {
+        told(&mut self.close).await
     }
 
     /// The message has reached the kernel.
     pub(super) fn flushed(&self) {
         self.is_writing.store(false, Ordering::Release);
     }
+}
+
+/// Why to close. A room that has gone without a word has failed.
+async fn told(close: &mut oneshot::Receiver<Closing>) -> Closing {
+    close.await.unwrap_or_else(|_| Closing { code: CloseCode::INTERNAL, reason: ROOM_ENDED.to_owned() })
 }

@@ -58,6 +58,11 @@ impl ServerStats {
         self.merged(|room| &room.flush_micros)
     }
 
+    /// How late the wake-ups for steps came in all rooms together, microseconds.
+    pub fn late_micros(&self) -> Histogram<u64> {
+        self.merged(|room| &room.late_micros)
+    }
+
     fn merged(&self, of: fn(&RoomStats) -> &Histogram<u64>) -> Histogram<u64> {
         let mut all = empty_histogram();
         for room in &self.rooms {

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -57,6 +58,9 @@ pub fn encoded(hello: &Hello) -> Vec<u8> {
     hello.encode(&mut out);
     out
 }
+
+/// When a test that waits for something has waited too long: far beyond what a busy machine needs.
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How a connection ended: its close code and reason, or nothing if it just broke.
 pub type Ending = Option<(u16, String)>;
@@ -174,9 +178,12 @@ impl Honest {
     }
 
     pub async fn play_until(&mut self, is_enough: impl Fn(&Self) -> bool) {
-        while !is_enough(self) {
-            self.play().await.expect("the honest play on");
-        }
+        let playing = async {
+            while !is_enough(self) {
+                self.play().await.expect("the honest play on");
+            }
+        };
+        tokio::time::timeout(PATIENCE, playing).await.expect("the honest get what they wait for");
     }
 
     fn handle(&mut self, frame: &Frame) {
