@@ -89,6 +89,9 @@ pub(crate) async fn run(args: SwarmArgs) -> anyhow::Result<ExitCode> {
     } else {
         print!("{report}");
     }
+    if let (0, Some(error)) = (report.connected, report.errors.keys().next()) {
+        eprintln!("error: no bot came in: {error}");
+    }
     Ok(if report.is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
