@@ -76,6 +76,7 @@ pub(crate) struct RoomArgs {
 struct FileConfig {
     listen: Option<SocketAddr>,
     max_players: Option<u32>,
+    log: Option<String>,
     tick_hz: Option<u32>,
     snapshot_hz: Option<u32>,
     room_size: Option<u32>,
@@ -84,6 +85,11 @@ struct FileConfig {
 }
 
 impl ServeArgs {
+    /// What the file says about logging. A file that cannot be read is a mistake that [`ServeArgs::resolve`] tells of.
+    pub(crate) fn log_of_file(&self) -> Option<String> {
+        FileConfig::read(self.config.as_deref()?).ok()?.log
+    }
+
     /// Fills what was not given from the file and the defaults, and checks it all.
     pub(crate) fn resolve(self) -> anyhow::Result<ServerConfig> {
         let file = match &self.config {
@@ -152,9 +158,13 @@ mod tests {
 
     #[test]
     fn flags_beat_the_file_and_the_file_beats_the_defaults() {
-        let path = file("layers", "listen = '127.0.0.1:1234'\ntick-hz = 30\nsnapshot-hz = 15\ndelta = 'off'");
+        let path = file(
+            "layers",
+            "listen = '127.0.0.1:1234'\ntick-hz = 30\nsnapshot-hz = 15\ndelta = 'off'\nlog = 'warn'",
+        );
         let rooms = RoomArgs { snapshot_hz: Some(10), ..RoomArgs::default() };
         let args = ServeArgs { rooms, config: Some(path.clone()), ..ServeArgs::default() };
+        assert_eq!(args.log_of_file().as_deref(), Some("warn"));
         let config = args.resolve().unwrap();
         std::fs::remove_file(path).unwrap();
         assert_eq!(config.listen.port(), 1234);

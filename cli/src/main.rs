@@ -25,8 +25,9 @@ struct Cli {
     command: Command,
 
     /// What is logged to stderr: error, warn, info, debug, trace, or a filter such as `tickwire_server=debug`
-    #[arg(long, global = true, env = "TICKWIRE_LOG", default_value = "info", value_name = "FILTER")]
-    log: String,
+    /// [default: info]
+    #[arg(long, global = true, env = "TICKWIRE_LOG", value_name = "FILTER")]
+    log: Option<String>,
 }
 
 const AFTER_HELP: &str = "\
@@ -48,8 +49,13 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = init_log(&cli.log) {
-        eprintln!("error: --log `{}`: {error}", cli.log);
+    let from_file = || match &cli.command {
+        Command::Serve(args) => args.log_of_file(),
+        Command::Swarm(_) | Command::Demo(_) => None,
+    };
+    let log = cli.log.clone().or_else(from_file).unwrap_or_else(|| "info".to_owned());
+    if let Err(error) = init_log(&log) {
+        eprintln!("error: --log `{log}`: {error}");
         return ExitCode::from(2);
     }
     files::raise_limit();
