@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use socket2::SockRef;
 use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::handshake::{Hello, RejectReason, Role, StreamKind};
 use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, REASON_BYTES_MAX};
@@ -28,6 +29,10 @@ type Socket = WebSocketStream<TcpStream>;
 
 /// Bytes read from the socket at once: inputs are tens of bytes.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
+
+/// What the kernel keeps for a slow client, bytes (Linux doubles it for its own use): a keyframe, or seconds of
+/// snapshots. Left to itself it grows to megabytes of state that is old when it comes through.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// How long the other side may take to answer a close before the socket is dropped under it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -82,6 +87,7 @@ struct Seat {
 pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     // Without it, Nagle's algorithm would hold a snapshot back for the ack of the one before.
     let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES);
     let deadline = Instant::now() + shared.config.handshake_timeout;
     let upgrade = tokio_tungstenite::accept_async_with_config(stream, Some(limits()));
     let mut socket = tokio::select! {
