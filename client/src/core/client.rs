@@ -64,6 +64,9 @@ impl Client {
     /// nothing else.
     pub fn handle_message(&mut self, now: Micros, message: Bytes) -> Result<(), ClientFault> {
         self.stats.received_bytes += message.len() as u64;
+        if let State::Playing(session) = &mut self.state {
+            session.handle_life(now);
+        }
         let result = self.handle_frames(now, message);
         if let Err(fault) = result {
             self.stats.decode_errors += u64::from(matches!(fault, ClientFault::Malformed(_)));

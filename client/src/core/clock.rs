@@ -156,9 +156,11 @@ impl Clock {
         self.round_trips.deviation
     }
 
-    /// The shortest of the last few round trips.
+    /// The shortest of the last few round trips; nothing before the first one was measured. How long the answer to the
+    /// hello took does not count: a busy server may have let it wait.
     pub(crate) fn rtt_min(&self) -> Micros {
-        Micros(self.best().map_or(0, |best| best.round_trip))
+        let best = self.best().filter(|_| !self.round_trips.is_guess);
+        Micros(best.map_or(0, |best| best.round_trip))
     }
 
     /// Times that a clock has jumped.

@@ -21,8 +21,9 @@ use super::stage::Stage;
 use super::stats::ClientStats;
 use super::view::Moment;
 
-/// Pings that may wait for an answer; older ones are given up.
-const PINGS_MAX: usize = 16;
+/// Pings that may wait for an answer; older ones are given up. Six seconds of the most frequent ones that a welcome
+/// may ask for: longer than any round trip that can be played with.
+const PINGS_MAX: usize = 128;
 
 /// How much earlier than needed inputs are meant to arrive, ticks: one for the frame in which the game samples them,
 /// one for the server's own unevenness. What the link adds is measured.
@@ -46,6 +47,8 @@ pub(crate) struct Session {
     clock: Clock,
     inputs: Inputs,
     receipts: Receipts,
+    /// The newest tick that a snapshot or a pong told of: the room is there, or further.
+    room_tick: Tick,
     next_ping: Micros,
     /// Pings that wait for their answer.
     pings: VecDeque<Micros>,
@@ -84,6 +87,8 @@ impl Session {
         let timing = welcome.timing;
         let hz = timing.tick_rate.hz();
         let is_datagram = config.stream == StreamKind::Datagram;
+        // States are kept for as long as they may be named; a view cannot be older.
+        let longest_delay = timing.tick_rate.due(u64::from(HISTORY_TICKS - 2));
         let message_bytes = welcome.limits.message_bytes_max as usize;
         let inputs = Inputs::new(
             schema.input(),
@@ -95,7 +100,7 @@ impl Session {
         Ok(Self {
             schema: schema.clone(),
             stream: config.stream,
-            delay: config.interpolation_delay.unwrap_or(timing.interpolation_delay),
+            delay: config.interpolation_delay.unwrap_or(timing.interpolation_delay).min(longest_delay),
             codec: Codec::new(schema.clone(), timing.tick_rate),
             replica: Replica::new(schema.clone(), if is_datagram { HISTORY_TICKS } else { 0 }),
             decoded: DecodedSnapshot::default(),
@@ -105,6 +110,7 @@ impl Session {
             clock: Clock::new(timing.tick_rate, welcome.tick, welcome.tick_time, asked, now),
             inputs,
             receipts: Receipts::new(config.stream, welcome.player.is_some()),
+            room_tick: welcome.tick,
             next_ping: now,
             pings: VecDeque::with_capacity(PINGS_MAX),
             last_heard: now,
@@ -152,13 +158,17 @@ impl Session {
 
     // ---- in ----------------------------------------------------------------------------------------------------
 
+    /// The server has said something, whatever it is.
+    pub(crate) fn handle_life(&mut self, now: Micros) {
+        self.last_heard = now;
+    }
+
     pub(crate) fn handle_frame(
         &mut self,
         now: Micros,
         frame: &Frame,
         stats: &mut ClientStats,
     ) -> Result<(), ClientFault> {
-        self.last_heard = now;
         match frame.ty {
             FrameType::Pong => self.handle_pong(now, &Pong::decode(&frame.payload)?, stats),
             FrameType::Snapshot => self.handle_snapshot(now, &frame.payload, stats)?,
@@ -177,6 +187,9 @@ impl Session {
         let Some(place) = self.pings.iter().position(|&ping| ping == pong.client_time) else { return };
         self.pings.remove(place);
         self.clock.handle_pong(now, pong);
+        if pong.tick.is_newer_than(self.room_tick) {
+            self.room_tick = pong.tick;
+        }
         stats.pongs += 1;
         stats.clock_jumps = self.clock.jumps();
     }
@@ -196,6 +209,11 @@ impl Session {
             }
             Err(error) => return Err(error.into()),
         };
+        let is_newer = self.replica.newest_tick().is_none_or(|newest| header.tick.is_newer_than(newest));
+        if self.stream == StreamKind::Ordered && !is_newer {
+            let value = u64::from(header.tick.0);
+            return Err(DecodeError::Invalid { what: "tick of a snapshot, not newer than the last", value }.into());
+        }
         if !self.receipts.enter(header.sequence)? {
             stats.stale_snapshots += 1;
             return Ok(());
@@ -216,6 +234,9 @@ impl Session {
         // Who comes and goes is told when the view gets there, not now.
         self.replica.drain_changes().for_each(drop);
         let newest = self.newest_tick();
+        if newest.is_newer_than(self.room_tick) {
+            self.room_tick = newest;
+        }
         let oldest = self.oldest_wanted(now, newest);
         self.stage.apply(header.tick, &self.decoded.view, &self.replica, oldest, &mut self.agenda);
         for cue in &self.decoded.cues {
@@ -315,7 +336,7 @@ impl Session {
     fn latest_input(&self) -> Tick {
         let rate = self.welcome.timing.tick_rate;
         let ahead = self.welcome.limits.input_ahead_ticks_max * 3 / 4;
-        self.newest_tick() + ahead + rate.steps_in(self.clock.rtt_min()).min(u64::from(ahead)) as u32
+        self.room_tick + ahead + rate.steps_in(self.clock.rtt_min()).min(u64::from(ahead)) as u32
     }
 
     /// The tick for which the game is to give an input now.
