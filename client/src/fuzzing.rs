@@ -205,6 +205,7 @@ impl Scene {
         }
         while client.poll_event(now).is_some() {}
         assert!(!client.poll_transmit(now, &mut out), "a poll changed what is to be sent");
+        client.view(now).check();
         for entity in client.view(now).entities(BODY) {
             assert!(entity.vec3(POSITION).is_finite() && entity.angle(YAW).is_finite());
             assert!(entity.rotation(ROTATION).is_normalized());

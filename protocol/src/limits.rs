@@ -39,6 +39,17 @@ pub const SLOT_REST_TICKS: u32 = 2 * HISTORY_TICKS;
 /// Entities alive in a room, at most. Ids have 16 bits of slot; the rest is for slots at rest.
 pub const ENTITIES_MAX: usize = 32 * 1024;
 
+/// Entities, those that have left included, of which a client keeps states to draw: all that can be alive, and as many
+/// that a view in the past still shows. Rows of any more are not shown.
+pub const VIEW_ENTITIES_MAX: usize = 2 * ENTITIES_MAX;
+
+/// What one kept state counts beside its columns, in 32-bit words: its tick, and what was told with it.
+pub const VIEW_ENTRY_WORDS: usize = 10;
+
+/// All that a client keeps to draw a view from, in 32-bit words: 32 MiB. 5,000 entities of 15 columns with 40 states each
+/// take 5 million. Above it the oldest states are forgotten, and motion gets coarse.
+pub const VIEW_WORDS_MAX: usize = 8 * 1024 * 1024;
+
 /// Rows that a snapshot may carry: the work of decoding it is bounded by this and by its bytes.
 pub const ROWS_PER_SNAPSHOT_MAX: usize = 16 * 1024;
 
@@ -122,6 +133,9 @@ pub const SILENCE_TIMEOUT_MICROS_MAX: u64 = 300_000_000;
 pub const DIGEST_INTERVAL_MICROS_MAX: u64 = 60_000_000;
 
 const _: () = assert!(HISTORY_TICKS.is_power_of_two());
+// One state of each fits, with room for the next to be added one by one.
+const _: () =
+    assert!(VIEW_ENTITIES_MAX * (COLUMNS_PER_KIND_MAX + VIEW_ENTRY_WORDS) <= VIEW_WORDS_MAX / 4 * 3);
 const _: () = assert!(SLOT_REST_TICKS > HISTORY_TICKS);
 const _: () = assert!((TICK_HZ_MAX as f32 * CUE_SECONDS_MAX) < HISTORY_TICKS as f32);
 const _: () = assert!(BODY_BYTES_MAX + 4096 < FRAME_BYTES_MAX);

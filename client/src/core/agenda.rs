@@ -1,11 +1,11 @@
 //! What is to be told when the view comes to its tick: cues, and who may have entered or left.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tickwire_protocol::{Cue, EntityId, KindId, Tick};
 
-/// Things that wait, at most. A crowded half second brings some hundreds; more means that nobody polls.
-const ITEMS_MAX: usize = 4096;
+/// Cues that wait, at most. A crowded half second brings some hundreds; more means that nobody polls.
+const CUES_MAX: usize = 4096;
 
 /// Cues that are remembered so as not to be shown again: ten times what a crowded half second brings.
 const REMEMBERED_MAX: usize = 4096;
@@ -24,37 +24,66 @@ pub(crate) enum Item {
     Leave(KindId, EntityId),
 }
 
-impl Item {
-    fn rank(&self) -> u8 {
-        match self {
-            Self::Enter(..) => 0,
-            Self::Cue(_) => 1,
-            Self::Leave(..) => 2,
-        }
-    }
+/// The order of what is due at one tick.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Rank {
+    Enter,
+    Cue,
+    Leave,
 }
 
 /// Things to be done, by tick.
+///
+/// Who may have entered or left is never lost here; that it does not pile up is up to the [`Stage`](super::stage::Stage),
+/// which can say it anew. Of cues the oldest are lost if nobody polls.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Agenda {
-    items: VecDeque<(Tick, Item)>,
+    edges: BTreeSet<(i64, Rank, KindId, EntityId)>,
+    /// By tick, then as they came.
+    cues: BTreeMap<(i64, u64), Cue>,
+    pushed: u64,
+    /// The last tick entered, as it is and on a line that does not wrap.
+    near: (Tick, i64),
     remembered: VecDeque<(Tick, Option<EntityId>, u8)>,
     dropped: u64,
 }
 
 impl Agenda {
-    /// Enters something in its place: by tick, then by what it is, then as it came.
+    /// Enters something in its place: by tick, then by what it is; cues then as they came, entities by id.
     pub(crate) fn push(&mut self, tick: Tick, item: Item) {
-        if self.items.len() == ITEMS_MAX {
-            self.items.pop_front();
-            self.dropped += 1;
+        let at = self.line(tick);
+        self.near = (tick, at);
+        match item {
+            Item::Enter(kind, id) => {
+                self.edges.insert((at, Rank::Enter, kind, id));
+            }
+            Item::Leave(kind, id) => {
+                self.edges.insert((at, Rank::Leave, kind, id));
+            }
+            Item::Cue(cue) => {
+                if self.cues.len() == CUES_MAX {
+                    self.cues.pop_first();
+                    self.dropped += 1;
+                }
+                self.cues.insert((at, self.pushed), cue);
+                self.pushed += 1;
+            }
         }
-        let is_before = |(at, other): &(Tick, Item)| match tick.since(*at) {
-            0 => other.rank() <= item.rank(),
-            steps => steps > 0,
-        };
-        let place = self.items.iter().rposition(is_before).map_or(0, |place| place + 1);
-        self.items.insert(place, (tick, item));
+    }
+
+    /// Where a tick is on the line.
+    fn line(&self, tick: Tick) -> i64 {
+        self.near.1 + i64::from(tick.since(self.near.0))
+    }
+
+    /// Things about entering and leaving that wait.
+    pub(crate) fn edges(&self) -> usize {
+        self.edges.len()
+    }
+
+    /// Forgets who enters and leaves, to be told anew.
+    pub(crate) fn clear_edges(&mut self) {
+        self.edges.clear();
     }
 
     /// Enters a cue unless it came before. `newest` is the newest tick that was heard of. Returns whether it is new.
@@ -76,11 +105,21 @@ impl Agenda {
 
     /// The next thing that is due when the view shows `tick`.
     pub(crate) fn pop_due(&mut self, tick: Tick) -> Option<Item> {
-        let (at, _) = self.items.front()?;
-        if at.is_newer_than(tick) { None } else { self.items.pop_front().map(|(_, item)| item) }
+        let due = self.line(tick);
+        let edge = self.edges.first().map(|&(at, rank, ..)| (at, rank));
+        let cue = self.cues.first_key_value().map(|(&(at, _), _)| (at, Rank::Cue));
+        let (at, rank) = edge.into_iter().chain(cue).min()?;
+        if at > due {
+            return None;
+        }
+        if rank == Rank::Cue {
+            return self.cues.pop_first().map(|(_, cue)| Item::Cue(cue));
+        }
+        let (_, _, kind, id) = self.edges.pop_first()?;
+        Some(if rank == Rank::Enter { Item::Enter(kind, id) } else { Item::Leave(kind, id) })
     }
 
-    /// Things that were lost because nobody polled.
+    /// Cues that were lost because nobody polled.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -139,7 +178,7 @@ mod tests {
         for tick in 0..10_000 {
             agenda.push_cue(&cue(tick, 0), Tick(tick));
         }
-        assert_eq!((agenda.items.len(), agenda.dropped()), (ITEMS_MAX, 10_000 - ITEMS_MAX as u64));
+        assert_eq!((agenda.cues.len(), agenda.dropped()), (CUES_MAX, 10_000 - CUES_MAX as u64));
         assert!(agenda.remembered.len() <= 257);
     }
 }

@@ -3,23 +3,39 @@
 //! The replica holds what the server may name; the stage holds what the eyes need, from the view's moment on. A row
 //! enters both. The two forget by different rules, so neither has to care for the other.
 
-use core::ops::Range;
-
-use tickwire_protocol::limits::HISTORY_TICKS;
+use tickwire_protocol::limits::{ENTITIES_MAX, HISTORY_TICKS, VIEW_ENTITIES_MAX, VIEW_WORDS_MAX};
 use tickwire_protocol::snapshot::{DecodedRow, DecodedSection, Leave, Replica};
 use tickwire_protocol::{EntityId, KindId, Schema, Tick, TickTime};
 
 use super::agenda::{Agenda, Item};
 use super::event::Event;
-use super::timeline::{Edge, Timeline};
+use super::timeline::{ENTRIES_MAX, Edge, Timeline};
 
 /// Tenants of one slot that are remembered. A slot rests for longer than any view is behind, so two are many.
 const TENANTS_MAX: usize = 4;
 
-/// The timelines, per kind in ascending id.
+/// Changes of presence that may wait, before they are gathered anew from what is still kept. A join into the largest
+/// room and its end are a quarter.
+const EDGES_MIN: usize = 8 * ENTITIES_MAX;
+
+/// An entity that is or was in a slot.
+#[derive(Clone, Debug)]
+struct Tenant {
+    kind: KindId,
+    timeline: Timeline,
+}
+
+/// The timelines, by slot.
 #[derive(Clone, Debug)]
 pub(crate) struct Stage {
-    kinds: Vec<Vec<Timeline>>,
+    /// Who is and who was in each slot, in ascending id.
+    slots: Vec<Vec<Tenant>>,
+    /// How many timelines there are of each kind.
+    counts: Vec<usize>,
+    /// The sum of what all timelines keep.
+    words: usize,
+    /// With more changes of presence than this on the agenda, they are gathered anew.
+    edges_max: usize,
     /// Ticks between two snapshots.
     interval: u32,
 }
@@ -27,7 +43,8 @@ pub(crate) struct Stage {
 impl Stage {
     /// An empty stage that gets a snapshot every `interval` ticks.
     pub(crate) fn new(schema: &Schema, interval: u32) -> Self {
-        Self { kinds: schema.kinds().iter().map(|_| Vec::new()).collect(), interval }
+        let counts = vec![0; schema.kinds().len()];
+        Self { slots: Vec::new(), counts, words: 0, edges_max: EDGES_MIN, interval }
     }
 
     /// Takes in what was told of everyone's view at `tick`; the replica has it already. What lies before `oldest` may
@@ -43,73 +60,116 @@ impl Stage {
         for &Leave { slot, despawned } in &section.leaves {
             self.vacate(slot, tick, despawned, agenda);
         }
-        // Rows ascend as timelines do: the next row's is mostly the next.
-        let mut next = 0;
         for row in &section.rows {
-            let Some(place) = self.place(row, next, tick, replica, agenda) else { continue };
-            let timeline = &mut self.kinds[usize::from(row.kind.0)][place];
+            let Some(place) = self.place(row, tick, replica, agenda) else { continue };
+            let timeline = &mut self.slots[usize::from(row.id.slot)][place].timeline;
             let values = section.values.get(row.values.clone()).unwrap_or_default();
-            note(agenda, row.kind, row.id, timeline.insert_state(tick, row, values, oldest));
-            next = place + 1;
+            let before = timeline.words();
+            let edges = timeline.insert_state(tick, row, values, oldest);
+            self.words = self.words + timeline.words() - before;
+            note(agenda, row.kind, row.id, edges);
         }
+        self.forget_beyond_budget();
+        self.gather_edges(agenda);
     }
 
-    /// Where the row's timeline is, a new one if there was none; it may well be at `guess`. Nothing if a late datagram
-    /// tells of one that has left or was replaced since: the replica knows.
+    /// Where in its slot the row's timeline is, a new one if there was none. Nothing if a late datagram tells of one that
+    /// has left or was replaced since: the replica knows; or if there are too many.
     fn place(
         &mut self,
         row: &DecodedRow,
-        guess: usize,
         tick: Tick,
         replica: &Replica,
         agenda: &mut Agenda,
     ) -> Option<usize> {
-        let kind = usize::from(row.kind.0);
-        let timelines = &self.kinds[kind];
-        if timelines.get(guess).is_some_and(|timeline| timeline.id() == row.id) {
-            return Some(guess);
-        }
-        if let Ok(place) = timelines.binary_search_by_key(&row.id, Timeline::id) {
-            return Some(place);
+        let slot = usize::from(row.id.slot);
+        if let Some(tenants) = self.slots.get(slot)
+            && let Ok(place) = tenants.binary_search_by_key(&row.id, Tenant::id)
+        {
+            // Of another kind, it is not what it claims to be.
+            return (tenants[place].kind == row.kind).then_some(place);
         }
         replica.find(row.id)?;
         self.vacate(row.id.slot, tick, true, agenda);
-        let timelines = &mut self.kinds[kind];
-        let place = timelines.partition_point(|timeline| timeline.id() < row.id);
-        timelines.insert(place, Timeline::new(row.id, row.values.len()));
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, Vec::new);
+        }
+        let tenants = &mut self.slots[slot];
+        if tenants.len() >= TENANTS_MAX || self.counts.iter().sum::<usize>() >= VIEW_ENTITIES_MAX {
+            return None;
+        }
+        let place = tenants.partition_point(|tenant| tenant.id() < row.id);
+        // Most slots ever have one or two.
+        tenants.reserve_exact(1);
+        tenants.insert(place, Tenant { kind: row.kind, timeline: Timeline::new(row.id, row.values.len()) });
+        self.counts[usize::from(row.kind.0)] += 1;
         Some(place)
     }
 
-    /// Who is in this slot is away from `tick` on. Those who have long been away are forgotten.
+    /// Who is in this slot is away from `tick` on. Those who have long been away are forgotten, unless the game is still
+    /// to be told that they left.
     fn vacate(&mut self, slot: u16, tick: Tick, despawned: bool, agenda: &mut Agenda) {
-        let mut tenants = 0;
-        for (kind, timelines) in self.kinds.iter_mut().enumerate() {
-            let places = places_of(timelines, slot);
-            tenants += places.len();
-            for timeline in &mut timelines[places] {
-                let edges = timeline.insert_absence(tick, despawned);
-                note(agenda, KindId(kind as u8), timeline.id(), edges);
+        let Some(tenants) = self.slots.get_mut(usize::from(slot)) else { return };
+        for Tenant { kind, timeline } in tenants.iter_mut() {
+            let before = timeline.words();
+            let edges = timeline.insert_absence(tick, despawned);
+            self.words = self.words + timeline.words() - before;
+            note(agenda, *kind, timeline.id(), edges);
+        }
+        let limit = if tenants.len() < TENANTS_MAX { tick - 2 * HISTORY_TICKS } else { tick };
+        tenants.retain(|Tenant { kind, timeline }| {
+            let is_kept = timeline.is_announced || !timeline.is_over(limit);
+            if !is_kept {
+                self.words -= timeline.words();
+                self.counts[usize::from(kind.0)] -= 1;
+            }
+            is_kept
+        });
+    }
+
+    /// Forgets the oldest states of those who have most, if more is kept than may be.
+    fn forget_beyond_budget(&mut self) {
+        if self.words <= VIEW_WORDS_MAX {
+            return;
+        }
+        // Well below, so that it is not soon to be done again.
+        let mut entries = ENTRIES_MAX;
+        while self.words > VIEW_WORDS_MAX / 4 * 3 && entries > 1 {
+            entries /= 2;
+            for Tenant { timeline, .. } in self.slots.iter_mut().flatten() {
+                let before = timeline.words();
+                timeline.keep_newest(entries);
+                self.words = self.words + timeline.words() - before;
             }
         }
-        let limit = if tenants < TENANTS_MAX { tick - 2 * HISTORY_TICKS } else { tick };
-        for timelines in &mut self.kinds {
-            if timelines[places_of(timelines, slot)].iter().any(|timeline| timeline.is_over(limit)) {
-                timelines.retain(|timeline| timeline.id().slot != slot || !timeline.is_over(limit));
+    }
+
+    /// If nobody polls, changes of presence pile up that nothing is left of. What is left says which are to be told.
+    fn gather_edges(&mut self, agenda: &mut Agenda) {
+        if agenda.edges() <= self.edges_max {
+            return;
+        }
+        agenda.clear_edges();
+        for Tenant { kind, timeline } in self.slots.iter().flatten() {
+            for edge in timeline.edges() {
+                note(agenda, *kind, timeline.id(), [Some(edge), None]);
             }
         }
+        self.edges_max = EDGES_MIN.max(2 * agenda.edges());
     }
 
     /// What the game is to be told of an entity now that the view shows `view`: nothing if it knows.
     pub(crate) fn announce(&mut self, kind: KindId, id: EntityId, view: TickTime) -> Option<Event> {
-        let interval = self.interval;
-        let timelines = self.kinds.get_mut(usize::from(kind.0))?;
-        let place = timelines.binary_search_by_key(&id, Timeline::id).ok()?;
-        let timeline = &mut timelines[place];
-        let is_shown = timeline.blend(view, interval).is_some();
+        let tenants = self.slots.get_mut(usize::from(id.slot))?;
+        let place = tenants.binary_search_by_key(&id, Tenant::id).ok()?;
+        let timeline = &mut tenants[place].timeline;
+        let is_shown = timeline.blend(view, self.interval).is_some();
         let was_announced = core::mem::replace(&mut timeline.is_announced, is_shown);
         let despawned = timeline.is_despawned(view.tick);
-        if timeline.is_over(view.tick) {
-            timelines.remove(place);
+        if !is_shown && timeline.is_over(view.tick) {
+            self.words -= timeline.words();
+            self.counts[usize::from(tenants[place].kind.0)] -= 1;
+            tenants.remove(place);
         }
         match (was_announced, is_shown) {
             (false, true) => Some(Event::Entered { id, kind }),
@@ -119,29 +179,38 @@ impl Stage {
     }
 
     /// The entities of a kind, in ascending id, away or not.
-    pub(crate) fn timelines(&self, kind: KindId) -> &[Timeline] {
-        self.kinds.get(usize::from(kind.0)).map_or(&[], Vec::as_slice)
+    pub(crate) fn timelines(&self, kind: KindId) -> impl Iterator<Item = &Timeline> {
+        let count = self.counts.get(usize::from(kind.0)).copied().unwrap_or_default();
+        let tenants = self.slots.iter().flatten().filter(move |tenant| tenant.kind == kind);
+        tenants.map(|tenant| &tenant.timeline).take(count)
     }
 
     /// The entity with this id, and its kind.
     pub(crate) fn find(&self, id: EntityId) -> Option<(KindId, &Timeline)> {
-        self.kinds.iter().enumerate().find_map(|(kind, timelines)| {
-            let place = timelines.binary_search_by_key(&id, Timeline::id).ok()?;
-            Some((KindId(kind as u8), &timelines[place]))
-        })
+        let tenants = self.slots.get(usize::from(id.slot))?;
+        let place = tenants.binary_search_by_key(&id, Tenant::id).ok()?;
+        Some((tenants[place].kind, &tenants[place].timeline))
     }
 
     /// Ticks between two snapshots.
     pub(crate) fn interval(&self) -> u32 {
         self.interval
     }
+
+    /// Panics if more is kept than may be, or if that is counted wrongly.
+    pub(crate) fn check(&self) {
+        let all = || self.slots.iter().flatten();
+        assert_eq!(self.words, all().map(|tenant| tenant.timeline.words()).sum::<usize>());
+        assert_eq!(self.counts.iter().sum::<usize>(), all().count());
+        assert!(self.words <= VIEW_WORDS_MAX && all().count() <= VIEW_ENTITIES_MAX);
+        assert!(self.slots.iter().all(|tenants| tenants.len() <= TENANTS_MAX));
+    }
 }
 
-/// Where the tenants of a slot stand, of all times.
-fn places_of(timelines: &[Timeline], slot: u16) -> Range<usize> {
-    let start = timelines.partition_point(|timeline| timeline.id().slot < slot);
-    let count = timelines[start..].partition_point(|timeline| timeline.id().slot == slot);
-    start..start + count
+impl Tenant {
+    fn id(&self) -> EntityId {
+        self.timeline.id()
+    }
 }
 
 fn note(agenda: &mut Agenda, kind: KindId, id: EntityId, edges: [Option<Edge>; 2]) {
@@ -155,7 +224,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use tickwire_protocol::schema::{Kind, Sight};
+    use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, Sight};
     use tickwire_protocol::snapshot::{DecodedSnapshot, SnapshotHeader};
 
     const K: KindId = KindId(0);
@@ -164,38 +233,49 @@ mod tests {
         stage: Stage,
         replica: Replica,
         agenda: Agenda,
+        columns: usize,
     }
 
     impl Scene {
         fn new() -> Self {
-            let schema: Arc<Schema> = Schema::builder("s").kind(Kind::new(K, "k", [])).build().unwrap();
+            Self::with_columns(0)
+        }
+
+        fn with_columns(columns: usize) -> Self {
+            let field = |n: usize| Field::new(FieldId(n as u8), &format!("f{n}"), FieldType::integer(0..=9));
+            let kind = Kind::new(K, "k", (0..columns).map(field));
+            let schema: Arc<Schema> = Schema::builder("s").kind(kind).build().unwrap();
             let stage = Stage::new(&schema, 2);
-            Self { stage, replica: Replica::new(schema, 0), agenda: Agenda::default() }
+            Self { stage, replica: Replica::new(schema, 0), agenda: Agenda::default(), columns }
         }
 
         /// Tells of one entity, or that its slot is empty.
         fn tell(&mut self, tick: u32, id: EntityId, is_there: bool) {
+            if is_there { self.tell_all(tick, &[id], &[]) } else { self.tell_all(tick, &[], &[id.slot]) }
+        }
+
+        /// Tells of entities and of empty slots.
+        fn tell_all(&mut self, tick: u32, ids: &[EntityId], empty: &[u16]) {
             let tick = Tick(tick);
             let mut snapshot = DecodedSnapshot::default();
             let header = SnapshotHeader { tick, has_full_tick: true, sequence: None, feedback: None };
             snapshot.header = Some(header);
-            if is_there {
-                snapshot.view.rows.push(DecodedRow {
-                    id,
-                    kind: K,
-                    sight: Sight::Public,
-                    is_whole: true,
-                    is_at_rest: false,
-                    held_until: None,
-                    teleported: None,
-                    payload: None,
-                    values: 0..0,
-                });
-            } else {
-                snapshot.view.leaves.push(Leave { slot: id.slot, despawned: false });
-            }
+            snapshot.view.values = vec![0; self.columns];
+            snapshot.view.rows.extend(ids.iter().map(|&id| DecodedRow {
+                id,
+                kind: K,
+                sight: Sight::Public,
+                is_whole: true,
+                is_at_rest: false,
+                held_until: None,
+                teleported: None,
+                payload: None,
+                values: 0..self.columns,
+            }));
+            snapshot.view.leaves.extend(empty.iter().map(|&slot| Leave { slot, despawned: false }));
             self.replica.apply(&snapshot);
-            self.stage.apply(tick, &snapshot.view, &self.replica, tick - 10, &mut self.agenda);
+            self.replica.drain_changes().for_each(drop);
+            self.stage.apply(tick, &snapshot.view, &self.replica, tick - 100, &mut self.agenda);
         }
 
         fn announcements(&mut self, tick: u32) -> Vec<Event> {
@@ -221,7 +301,7 @@ mod tests {
         scene.tell(12, id(1), false);
         assert_eq!(scene.announcements(9), []);
         assert_eq!(scene.announcements(13), []);
-        assert!(scene.stage.timelines(K).is_empty(), "and forgotten");
+        assert!(scene.stage.timelines(K).next().is_none(), "and forgotten");
         scene.tell(14, id(1), true);
         assert_eq!(scene.announcements(14), [Event::Entered { id: id(1), kind: K }]);
         scene.tell(16, id(1), false);
@@ -236,8 +316,98 @@ mod tests {
         let mut scene = Scene::new();
         for generation in 1..2_000 {
             scene.tell(10, id(generation), true);
-            assert!(scene.stage.timelines(K).len() <= TENANTS_MAX);
+            assert!(scene.stage.timelines(K).count() <= TENANTS_MAX);
         }
         assert_eq!(scene.stage.find(id(1_999)).map(|(kind, _)| kind), Some(K));
+    }
+
+    fn all(slots: core::ops::Range<u16>) -> Vec<EntityId> {
+        slots.map(|slot| EntityId { slot, generation: 1 }).collect()
+    }
+
+    #[test]
+    fn everyone_of_a_crowd_is_told_to_come_and_to_go() {
+        let mut scene = Scene::new();
+        for (tick, slots) in [(10, 0..2_000), (12, 2_000..4_000), (14, 4_000..5_700)] {
+            scene.tell_all(tick, &all(slots), &[]);
+        }
+        let events = scene.announcements(14);
+        let entered: Vec<_> = all(0..5_700).into_iter().map(|id| Event::Entered { id, kind: K }).collect();
+        assert_eq!(events, entered);
+        scene.tell_all(20, &[], &(0..5_700).collect::<Vec<_>>());
+        let left = all(0..5_700).into_iter().map(|id| Event::Left { id, kind: K, despawned: false });
+        assert_eq!(scene.announcements(20), left.collect::<Vec<_>>());
+        assert_eq!((scene.agenda.dropped(), scene.agenda.edges()), (0, 0));
+        scene.stage.check();
+    }
+
+    #[test]
+    fn nobody_is_lost_if_changes_pile_up_while_nobody_polls() {
+        let mut scene = Scene::new();
+        let slots: Vec<u16> = (0..4_000).collect();
+        scene.tell_all(10, &all(0..4_000), &[]);
+        assert_eq!(scene.announcements(10).len(), 4_000);
+        for tick in (20..420).step_by(4) {
+            scene.tell_all(tick, &[], &slots);
+            scene.tell_all(tick + 2, &all(4_000..6_000), &[]);
+            scene.tell_all(tick + 3, &all(0..4_000), &(4_000..6_000).collect::<Vec<_>>());
+            assert!(scene.agenda.edges() <= scene.stage.edges_max);
+        }
+        scene.tell_all(500, &all(4_000..6_000), &slots);
+        let events = scene.announcements(500);
+        let entered = events.iter().filter(|event| matches!(event, Event::Entered { .. })).count();
+        assert_eq!((entered, events.len() - entered), (2_000, 4_000));
+        scene.stage.check();
+    }
+
+    #[test]
+    fn a_late_row_between_two_leaves_is_no_ghost() {
+        let mut scene = Scene::new();
+        scene.tell(100, id(1), true);
+        assert_eq!(scene.announcements(100).len(), 1);
+        scene.tell(103, id(1), false);
+        scene.tell(109, id(1), false);
+        scene.tell(106, id(1), true);
+        assert_eq!(scene.announcements(104), [Event::Left { id: id(1), kind: K, despawned: false }]);
+        assert_eq!(scene.announcements(106), [Event::Entered { id: id(1), kind: K }]);
+        assert_eq!(scene.announcements(109), [Event::Left { id: id(1), kind: K, despawned: false }]);
+        assert!(scene.stage.find(id(1)).is_none());
+    }
+
+    #[test]
+    fn one_who_was_announced_is_told_to_have_left_however_many_came_after() {
+        let mut scene = Scene::new();
+        scene.tell(10, id(1), true);
+        assert_eq!(scene.announcements(10).len(), 1);
+        for generation in 2..20 {
+            scene.tell(10 + u32::from(generation) * 300, id(generation), true);
+        }
+        let left = Event::Left { id: id(1), kind: K, despawned: true };
+        assert_eq!(scene.announcements(6_000), [left, Event::Entered { id: id(19), kind: K }]);
+        scene.stage.check();
+    }
+
+    #[test]
+    fn what_is_kept_has_a_bound() {
+        let mut scene = Scene::with_columns(60);
+        let ids = all(0..16_000);
+        for tick in 0..20 {
+            scene.tell_all(100 + tick, &ids, &[]);
+            scene.stage.check();
+        }
+        assert!(scene.stage.words > VIEW_WORDS_MAX / 4);
+        assert_eq!(scene.announcements(119).len(), 16_000);
+    }
+
+    #[test]
+    fn hostile_crowds_have_a_bound_too() {
+        let mut scene = Scene::with_columns(1);
+        for generation in 1..4 {
+            for start in (0..u16::MAX - 10_000).step_by(10_000) {
+                let ids: Vec<_> = (start..start + 10_000).map(|slot| EntityId { slot, generation }).collect();
+                scene.tell_all(100 + u32::from(generation), &ids, &[]);
+            }
+            scene.stage.check();
+        }
     }
 }

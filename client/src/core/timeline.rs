@@ -9,14 +9,16 @@
 //! held for a while (it had come to rest), or the entity jumped.
 
 use bytes::Bytes;
-use tickwire_protocol::limits::HISTORY_TICKS;
+use tickwire_protocol::limits::{HISTORY_TICKS, VIEW_ENTRY_WORDS};
 use tickwire_protocol::schema::{Kind, Sight};
 use tickwire_protocol::snapshot::DecodedRow;
 use tickwire_protocol::{EntityId, RowRef, Tick, TickTime};
 
 /// Entries of a timeline, at most. Of what is kept by age there is never so much; ticks that no server sends can be in no
 /// order by age.
-const ENTRIES_MAX: usize = 3 * HISTORY_TICKS as usize;
+pub(crate) const ENTRIES_MAX: usize = 3 * HISTORY_TICKS as usize;
+
+const _: () = assert!(size_of::<Entry>() <= VIEW_ENTRY_WORDS * size_of::<i32>());
 
 /// Something that begins at a tick and lasts until the next entry.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +64,7 @@ pub(crate) struct Blend {
 pub(crate) struct Timeline {
     id: EntityId,
     payload: Option<Bytes>,
-    /// Oldest first, at different ticks; the first is a state.
+    /// Oldest first, at different ticks.
     entries: Vec<Entry>,
     /// The columns of all entries, entry by entry; those of an absence mean nothing.
     values: Vec<i32>,
@@ -114,26 +116,35 @@ impl Timeline {
         edges
     }
 
-    /// Adds that it is not in view from `tick` on; nothing if it is not before that anyway.
+    /// Adds that it is not in view from `tick` on. Kept even if it is away then anyway: a late state from between the two
+    /// absences lasts until the second.
     pub(crate) fn insert_absence(&mut self, tick: Tick, despawned: bool) -> [Option<Edge>; 2] {
-        match self.at(tick) {
-            Some(before) if self.entries[before].is_present() => {
-                self.insert(Entry { tick, what: What::Away { despawned } }, &[])
-            }
-            _ => [None; 2],
+        if self.entries.is_empty() {
+            return [None; 2];
         }
+        let edges = self.insert(Entry { tick, what: What::Away { despawned } }, &[]);
+        self.keep_newest(ENTRIES_MAX);
+        edges
     }
 
     fn insert(&mut self, entry: Entry, values: &[i32]) -> [Option<Edge>; 2] {
+        let was_present = self.at(entry.tick).map_or(self.is_cut, |before| self.entries[before].is_present());
         let place = self.place(entry, values);
-        let before = place.checked_sub(1).and_then(|before| self.entries.get(before));
-        let was_present = before.map_or(self.is_cut, Entry::is_present);
         let enters = entry.is_present();
+        if was_present == enters {
+            return [None; 2];
+        }
         let next = self.entries.get(place + 1).filter(|next| next.is_present() != enters);
-        [
-            (was_present != enters).then_some(Edge { tick: entry.tick, enters }),
-            next.map(|next| Edge { tick: next.tick, enters: !enters }),
-        ]
+        [Some(Edge { tick: entry.tick, enters }), next.map(|next| Edge { tick: next.tick, enters: !enters })]
+    }
+
+    /// Every change of presence, oldest first; what was before the first entry counts as unknown.
+    pub(crate) fn edges(&self) -> impl Iterator<Item = Edge> {
+        let mut before = None;
+        self.entries.iter().filter_map(move |entry| {
+            let enters = entry.is_present();
+            (before.replace(enters) != Some(enters)).then_some(Edge { tick: entry.tick, enters })
+        })
     }
 
     /// Puts an entry where it belongs by its tick, in place of another of the same; says where.
@@ -158,21 +169,46 @@ impl Timeline {
 
     fn forget_before(&mut self, oldest: Tick) {
         let forgotten = self.at(oldest).unwrap_or(0);
-        // An absence at the front says nothing that no entry would not say.
+        // An absence at the front says nothing that no entry would not say; the last entry says how it is now.
         let is_away = self.entries.get(forgotten).is_some_and(|entry| !entry.is_present());
-        let forgotten = forgotten + usize::from(is_away);
-        let forgotten = forgotten.max(self.entries.len().saturating_sub(ENTRIES_MAX));
+        let forgotten = (forgotten + usize::from(is_away)).min(self.entries.len().saturating_sub(1));
         // By half, not one by one: what stays behind has to move up.
-        if forgotten * 2 >= self.entries.len() && forgotten > 0 || self.entries.len() > ENTRIES_MAX {
-            self.entries.drain(..forgotten);
-            self.values.drain(..forgotten * self.columns);
-            self.is_cut = !is_away;
+        if forgotten * 2 >= self.entries.len() {
+            self.drop_oldest(forgotten);
         }
+        self.keep_newest(ENTRIES_MAX);
+    }
+
+    /// Forgets all but the newest `count` entries.
+    pub(crate) fn keep_newest(&mut self, count: usize) {
+        self.drop_oldest(self.entries.len().saturating_sub(count));
+    }
+
+    fn drop_oldest(&mut self, count: usize) {
+        let Some(last) = count.checked_sub(1).and_then(|last| self.entries.get(last)) else { return };
+        self.is_cut = last.is_present();
+        self.entries.drain(..count);
+        self.values.drain(..count * self.columns);
+        // What was once crowded must not stay large: only what is kept is counted.
+        let kept = self.entries.len();
+        if self.entries.capacity() > 4 * kept.max(4) {
+            self.entries.shrink_to(2 * kept);
+            self.values.shrink_to(2 * kept * self.columns);
+        }
+    }
+
+    /// How much is kept, in the unit of [`VIEW_WORDS_MAX`](tickwire_protocol::limits::VIEW_WORDS_MAX).
+    pub(crate) fn words(&self) -> usize {
+        self.entries.len() * (self.columns + VIEW_ENTRY_WORDS)
     }
 
     /// Whether it is away from `tick` on, as far as is known.
     pub(crate) fn is_over(&self, tick: Tick) -> bool {
-        self.entries.last().is_none_or(|last| !last.is_present() && !last.tick.is_newer_than(tick))
+        let end = self.entries.iter().rposition(Entry::is_present).map_or(0, |last| last + 1);
+        match self.entries.get(end) {
+            Some(away) => !away.tick.is_newer_than(tick),
+            None => self.entries.is_empty(),
+        }
     }
 
     /// Why it is away at `tick`, if it is: whether it is gone from the world.
@@ -331,8 +367,38 @@ mod tests {
             [99, 100, 102, 103, 105, 106, 109, 110].map(visible),
             [false, true, true, false, false, true, true, false]
         );
-        assert!(timeline.is_despawned(Tick(110)) && !timeline.is_despawned(Tick(104)));
+        assert!(timeline.is_despawned(Tick(110)) && !timeline.is_despawned(Tick(103)));
         assert!(timeline.is_over(Tick(110)) && !timeline.is_over(Tick(109)));
+    }
+
+    #[test]
+    fn a_late_state_lasts_no_longer_than_until_the_next_absence() {
+        let mut timeline = timeline(&[100]);
+        timeline.insert_absence(Tick(103), false);
+        timeline.insert_absence(Tick(109), false);
+        assert!(timeline.is_over(Tick(103)), "as far as is known");
+        let edges = timeline.insert_state(Tick(106), &row(), &[0], LONG_AGO);
+        assert_eq!(
+            edges.map(|edge| edge.map(|edge| (edge.tick.0, edge.enters))),
+            [Some((106, true)), Some((109, false))]
+        );
+        let visible = |tick| shown(&timeline, tick, 0.0).is_some();
+        assert_eq!([102, 103, 106, 108, 109, 500].map(visible), [true, false, true, true, false, false]);
+        assert!(!timeline.is_over(Tick(108)) && timeline.is_over(Tick(109)));
+        let ticks: Vec<_> = timeline.edges().map(|edge| (edge.tick.0, edge.enters)).collect();
+        assert_eq!(ticks, [(100, true), (103, false), (106, true), (109, false)]);
+    }
+
+    #[test]
+    fn absences_do_not_pile_up_and_what_is_forgotten_takes_no_room() {
+        let mut timeline = timeline(&[100]);
+        for tick in 101..5_000 {
+            timeline.insert_absence(Tick(tick), false);
+        }
+        assert_eq!(timeline.entries.len(), ENTRIES_MAX);
+        timeline.keep_newest(1);
+        assert!(timeline.entries.capacity() <= 16 && timeline.values.capacity() <= 16);
+        assert_eq!(timeline.words(), 1 + VIEW_ENTRY_WORDS);
     }
 
     #[test]

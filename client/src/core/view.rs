@@ -51,9 +51,14 @@ impl<'a> View<'a> {
     pub fn entities(&self, kind: KindId) -> impl Iterator<Item = EntityView<'a>> + use<'a> {
         let Self { moment, session } = *self;
         session.into_iter().flat_map(move |session| {
-            let timelines = session.stage().timelines(kind).iter();
+            let timelines = session.stage().timelines(kind);
             timelines.filter_map(move |timeline| EntityView::new(session, kind, timeline, moment.time))
         })
+    }
+
+    /// Panics if more is kept than may be.
+    pub(crate) fn check(&self) {
+        self.session.into_iter().for_each(|session| session.stage().check());
     }
 
     /// All entities in view, kind by kind.
