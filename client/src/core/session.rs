@@ -212,7 +212,7 @@ impl Session {
         let is_newer = self.replica.newest_tick().is_none_or(|newest| header.tick.is_newer_than(newest));
         if self.stream == StreamKind::Ordered && !is_newer {
             let value = u64::from(header.tick.0);
-            return Err(DecodeError::Invalid { what: "tick of a snapshot, not newer than the last", value }.into());
+            return Err(DecodeError::Invalid { what: "snapshot tick, not above the last", value }.into());
         }
         if !self.receipts.enter(header.sequence)? {
             stats.stale_snapshots += 1;

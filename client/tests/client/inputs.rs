@@ -1,6 +1,6 @@
 //! The player's inputs and the acks that go with them.
 
-use tickwire_client::{ClientConfig, Event};
+use tickwire_client::{Client, ClientConfig, Event};
 use tickwire_protocol::ack::Sequence;
 use tickwire_protocol::handshake::StreamKind;
 use tickwire_protocol::snapshot::Feedback;
@@ -234,4 +234,24 @@ fn a_late_datagram_finds_its_place_and_revives_nobody() {
     pair.client.handle_message(pair.now, snapshots[1].clone()).unwrap();
     assert_eq!(pair.events(), Vec::<Event>::new());
     assert_eq!(pair.client.view(pair.now).all().count(), 0);
+}
+
+/// A busy server may let a hello wait for seconds. That wait is no round trip, and no licence to run ahead: an input too
+/// far ahead of the room is taken for an attack.
+#[test]
+fn a_welcome_that_was_long_in_coming_does_not_send_inputs_too_far_ahead() {
+    for seconds in [1, 3, 9] {
+        let server = FakeServer::new(StreamKind::Ordered, 1_000);
+        let asked = Micros(1_000_000);
+        let mut client = Client::new(ClientConfig::new("test 1"), schema().clone(), asked);
+        assert!(client.poll_transmit(asked, &mut Vec::new()), "the hello");
+        let now = asked + Micros::from_secs(seconds);
+        let welcome = server.welcome_value();
+        let mut message = Vec::new();
+        welcome.encode(&mut message);
+        client.handle_message(now, message.into()).unwrap();
+        let first = client.due_input_tick(now).unwrap();
+        let ahead = first.since(welcome.tick);
+        assert!(ahead <= welcome.limits.input_ahead_ticks_max as i32, "{ahead} ticks after {seconds} s");
+    }
 }
