@@ -1,6 +1,6 @@
 //! The ring of published ticks: what baselines are named from, and what digests are taken from.
 //!
-//! Simulated, then published (DESIGN, law 4): a field with a send rate or a threshold stays at its last published
+//! Simulated, then published (ARCHITECTURE.md, law 4): a field with a send rate or a threshold stays at its last published
 //! value until its turn, or until it has moved by the threshold from what was published, and takes its exact value
 //! when its row comes to rest. Everything here is shared by all peers of a room.
 
