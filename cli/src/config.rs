@@ -106,7 +106,11 @@ impl ServeArgs {
             seed: self.rooms.seed.or(file.seed),
         };
         let mut config = rooms.server_config(listen)?;
-        config.directory.players_max = self.max_players.or(file.max_players).unwrap_or(DEFAULT_PLAYERS_MAX);
+        let players_max = self.max_players.or(file.max_players).unwrap_or(DEFAULT_PLAYERS_MAX);
+        config.directory.players_max = players_max;
+        // Beside the players there are those who watch, and those who are still saying hello.
+        let connections = players_max as usize + players_max as usize / 5;
+        config.connections_max = config.connections_max.max(connections);
         Ok(config)
     }
 }
@@ -171,6 +175,12 @@ mod tests {
         assert_eq!((config.room.tick_rate.hz(), config.room.snapshot_hz), (30, 10));
         assert!(!config.room.delta);
         assert_eq!((config.room.players_max, config.directory.players_max), (64, 10_000));
+    }
+
+    #[test]
+    fn there_is_a_connection_for_every_player() {
+        let args = ServeArgs { max_players: Some(50_000), ..ServeArgs::default() };
+        assert!(args.resolve().unwrap().connections_max > 50_000);
     }
 
     #[test]
