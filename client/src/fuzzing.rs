@@ -17,8 +17,8 @@ use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, KindId, Sight};
 use tickwire_protocol::snapshot::replica::table_row_hash;
 use tickwire_protocol::snapshot::{
-    BodyPlan, Codec, EncodedBody, Feedback, Leave, PlannedRow, References, SectionPlan, SnapshotHeader,
-    Written,
+    BodyPlan, Codec, Coder, EncodedBody, Feedback, Leave, PlannedRow, Prior, References, RowCache,
+    SectionPlan, SnapshotHeader, TickWidth, Written,
 };
 use tickwire_protocol::{
     Cue, CueId, EntityId, Micros, PeerId, PlayerId, RoomId, RowHead, RowMut, Schema, SessionId, Tables, Tick,
@@ -92,8 +92,10 @@ fn run(script: &[u8]) -> ClientStats {
     let stream = if first & 1 == 0 { StreamKind::Ordered } else { StreamKind::Datagram };
     let config = ClientConfig { stream, ..ClientConfig::new("fuzz") };
     let tick = Tick(u32::MAX - 30);
+    let coder = if first & 2 == 0 { Coder::Dense } else { Coder::Fast };
+    let prior = if first & 4 == 0 { Prior::default_prior() } else { Prior::untrained() };
     let room = Room {
-        codec: Codec::new(schema.clone(), rate),
+        codec: Codec::with(schema.clone(), rate, coder, prior),
         history: History::new(schema.clone(), rate),
         stream,
         tick,
@@ -243,8 +245,9 @@ impl Room {
                 inputs_per_frame_max: 32,
                 input_ahead_ticks_max: 64,
             },
-            coder: 0,
-            prior_hash: 0,
+            coder: self.codec.coder().wire(),
+            prior_hash: self.codec.prior().hash(),
+            prior: self.prior_if_unknown(),
             features: Features::NONE,
             server_build: String::new(),
             schema: None,
@@ -252,6 +255,12 @@ impl Room {
         }
         .encode(&mut out);
         out
+    }
+
+    /// The room's prior, if it is not the one that every client has.
+    fn prior_if_unknown(&self) -> Option<Vec<u8>> {
+        let prior = self.codec.prior();
+        (prior.hash() != Prior::default_prior().hash()).then(|| prior.encoded().to_vec())
     }
 
     fn pong(&self, ping: Ping, parameter: u64) -> Vec<u8> {
@@ -332,10 +341,11 @@ impl Room {
         let mut body = EncodedBody::default();
         let payload_of = |id: EntityId| (id.slot == 1).then(|| Bytes::from_static(b"payload"));
         let limit = if is_datagram { DATAGRAM_BYTES_MAX } else { BODY_BYTES_MAX };
-        self.codec.write_body(&self.history, &plan, &payload_of, limit, &mut body);
+        let mut rows = RowCache::default();
+        self.codec.write_body(&self.history, &plan, &payload_of, limit, &mut rows, &mut body);
         let header = SnapshotHeader {
             tick,
-            has_full_tick: parameter & 8 != 0,
+            tick_width: if parameter & 8 != 0 { TickWidth::Full } else { TickWidth::Usual },
             sequence: is_datagram.then_some(self.sequence),
             feedback: (parameter & 16 != 0).then_some(Feedback { newest_input: tick, margin_ticks: 1 }),
         };
@@ -343,7 +353,16 @@ impl Room {
         let mut tell = |_: Written| digest;
         let tell: Option<&mut dyn FnMut(Written) -> u64> = if is_datagram { None } else { Some(&mut tell) };
         write_frame_with(&mut out, FrameType::Snapshot, |out| {
-            self.codec.write_snapshot(&header, &self.history, &own, FRAME_BYTES_MAX / 8, tell, &body, out);
+            self.codec.write_snapshot(
+                &header,
+                &self.history,
+                &own,
+                FRAME_BYTES_MAX / 8,
+                tell,
+                &body,
+                &mut rows,
+                out,
+            );
         });
         out
     }
@@ -399,7 +418,8 @@ mod tests {
     #[test]
     fn scripts_reach_what_they_are_for() {
         let (wait, snapshot, pong) = (6 << 3 | 1, 3, 5);
-        for stream in 0..2 {
+        // Both streams, both coders, both priors.
+        for stream in 0..8 {
             let mut script = vec![stream, 0];
             for value in 0..40 {
                 script.extend([(value % 16) << 3 | 2, value, snapshot, wait, pong]);
@@ -407,7 +427,7 @@ mod tests {
             let stats = run(&script);
             assert_eq!((stats.snapshots, stats.decode_errors, stats.digest_mismatches), (40, 0, 0));
             assert!(stats.pongs > 10 && stats.inputs > 30 && stats.cues > 30, "{stats:?}");
-            assert_eq!(stats.digests_checked, if stream == 0 { 40 } else { 0 });
+            assert_eq!(stats.digests_checked, if stream & 1 == 0 { 40 } else { 0 });
         }
     }
 

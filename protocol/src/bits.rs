@@ -86,6 +86,11 @@ impl<'a> BitWriter<'a> {
         self.out.len() + self.scratch_bits.div_ceil(8) as usize
     }
 
+    /// Bits written since the buffer was `start` bytes long.
+    pub fn bit_len(&self, start: usize) -> usize {
+        (self.out.len() - start) * 8 + self.scratch_bits as usize
+    }
+
     /// Pads the last byte with zeros and writes it.
     pub fn finish(self) {
         let bytes = self.scratch_bits.div_ceil(8) as usize;
@@ -157,6 +162,20 @@ impl<'a> BitReader<'a> {
             }
         }
         Ok((1 << extra | self.bits(extra as u32, what)?) - 1)
+    }
+
+    /// How many ones stand before the next zero, which is read too; at most `most`, without a zero then.
+    #[inline]
+    pub fn ones(&mut self, most: u32, what: &'static str) -> Result<u32, DecodeError> {
+        debug_assert!(most <= 32);
+        let (first, shift) = (self.bit / 8, self.bit % 8);
+        let word = match self.bytes.get(first..first + 8) {
+            Some(window) => u64::from_le_bytes(window.try_into().unwrap_or_default()),
+            None => self.tail_word(first),
+        };
+        let ones = (word >> shift).trailing_ones().min(most);
+        self.bits((ones + 1).min(most), what)?;
+        Ok(ones)
     }
 
     /// The bytes from the next whole byte on. The bits skipped on the way must be zero.

@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn what_is_not_allowed_is_refused_by_name() {
-        let long = |value| DecodeError::TooLarge { what: "frame length", value, limit: 65_536 };
+        let long = |value| DecodeError::TooLarge { what: "frame length", value, limit: 131_072 };
         for (bytes, fault) in [
             (&[][..], DecodeError::Truncated("frame header")),
             (&[0], DecodeError::Truncated("frame header")),
@@ -334,7 +334,7 @@ mod tests {
             (&[0, 127], DecodeError::UnknownFrame(127)),
             (&[0x80, 0, 4], DecodeError::Invalid { what: "frame length in a longer form", value: 0 }),
             (&[0x84, 0x80, 0, 4], DecodeError::Invalid { what: "frame length in a longer form", value: 4 }),
-            (&[0x81, 0x80, 4, 4], long(65_537)),
+            (&[0x81, 0x80, 8, 4], long(131_073)),
             (&[0x80, 0x80, 0x80, 0], long(0)),
             (&[0xff, 0xff, 0xff, 0xff, 0xff], long(0x1f_ffff)),
         ] {

@@ -3,6 +3,8 @@
 //! Each takes any bytes and does the same with the same ones. It returns, whatever they are, unless a promise of this
 //! crate is broken: then it panics. Work and memory are bounded in proportion to the bytes.
 
+mod prior;
+mod recording;
 mod scene;
 
 use std::sync::{Arc, LazyLock};
@@ -16,7 +18,7 @@ use crate::handshake::{Hello, PackedSchema, RejectReason, Welcome};
 use crate::input::InputFrame;
 use crate::ping::{Ping, Pong};
 use crate::schema::{CueId, Field, FieldId, FieldType, Kind, KindId, Schema};
-use crate::snapshot::{Codec, DecodedSnapshot, Replica};
+use crate::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica};
 use crate::time::{Tick, TickRate};
 
 /// The bytes as a transport message, as a byte stream, and as the payload of every type of frame.
@@ -44,7 +46,24 @@ pub fn decode(data: &[u8]) {
 /// Promised: what is encoded decodes to what was published, also by a receiver that took in forged states; whatever
 /// a receiver holds is within the schema's bounds; who came and went agrees with who is there.
 pub fn snapshot(data: &[u8]) {
-    scene::play(&mut Script(data));
+    scene::play(&mut Script(data), None);
+}
+
+/// By the first byte: the bytes as the file of a recording, as damage to a sound one, or as records with checksums that
+/// are right.
+///
+/// Promised: a file is read to its end, whatever it holds; what comes out of it keeps the schema's bounds; seeking finds
+/// what playing finds.
+pub fn recording(data: &[u8]) {
+    recording::play(data);
+}
+
+/// By the first byte: the rest as the file of a prior, or damage to a sound one; then a script as [`snapshot`] plays it, in a
+/// room with that prior.
+///
+/// Promised: a prior is read or refused; whoever decodes with one that was read stays within the schema's bounds.
+pub fn prior(data: &[u8]) {
+    prior::play(&mut Script(data));
 }
 
 /// A message and a stream of the same bytes hold the same frames, and the same fault.
@@ -77,6 +96,7 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
                 check(&|out| welcome.encode(out));
                 assert_eq!(welcome.check(), Ok(()));
                 let _ = welcome.schema.map(|schema| schema.unpack());
+                let _ = welcome.prior.map(|prior| Prior::decode(&prior));
             }
         }
         FrameType::Reject => {
@@ -119,12 +139,15 @@ fn check_input(payload: &[u8], schema: &Schema) {
 
 /// The payload told to a receiver that holds nothing.
 fn check_snapshot(payload: &[u8]) {
-    let (mut replica, mut decoded) = (Replica::new(GAME.clone(), 128), DecodedSnapshot::default());
-    let codec = Codec::new(GAME.clone(), TickRate::new(60).expect("60 Hz is a rate"));
-    let is_whole = codec.read_snapshot(payload, Tick(70_000), &replica, &mut decoded).is_ok();
-    assert_eq!(is_whole, decoded.header.is_some(), "nothing of a bad frame can be applied");
-    replica.apply(&decoded);
-    assert_eq!(replica.digest().1, replica.view().chain(replica.own()).count());
+    for coder in [Coder::Dense, Coder::Fast] {
+        let (mut replica, mut decoded) = (Replica::new(GAME.clone(), 128), DecodedSnapshot::default());
+        let rate = TickRate::new(60).expect("60 Hz is a rate");
+        let codec = Codec::with(GAME.clone(), rate, coder, Prior::default_prior());
+        let is_whole = codec.read_snapshot(payload, Tick(70_000), &replica, &mut decoded).is_ok();
+        assert_eq!(is_whole, decoded.header.is_some(), "nothing of a bad frame can be applied");
+        replica.apply(&decoded);
+        assert_eq!(replica.digest().1, replica.view().chain(replica.own()).count());
+    }
 }
 
 fn check_encoding(ty: FrameType, payload: &[u8], encode: impl FnOnce(&mut Vec<u8>)) {
@@ -199,6 +222,25 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn scripts_reach_sections_against_ticks() {
+        for seed in [
+            &include_bytes!("../../fuzz/corpus/snapshot/against-ticks-dense")[..],
+            include_bytes!("../../fuzz/corpus/snapshot/against-ticks-fast"),
+        ] {
+            assert!(scene::play(&mut Script(seed), None) > 2);
+        }
+    }
+
+    #[test]
+    fn the_seeds_of_priors_keep_their_promises() {
+        prior(include_bytes!("../../fuzz/corpus/prior/a-sound-file"));
+        prior(include_bytes!("../../fuzz/corpus/prior/a-file-cut-off"));
+        prior(include_bytes!("../../fuzz/corpus/prior/a-bit-turned"));
+        prior(include_bytes!("../../fuzz/corpus/prior/weights-changed"));
+        prior(include_bytes!("../../fuzz/corpus/prior/weights-changed-fast"));
+    }
+
     proptest! {
         #[test]
         fn decoding_keeps_its_promises(mut data in prop::collection::vec(any::<u8>(), 0..200), ty in 0..=9_u8, has_header: bool) {
@@ -206,6 +248,20 @@ mod tests {
                 data.splice(..0, [data.len() as u8, ty]);
             }
             decode(&data);
+        }
+
+        #[test]
+        fn recordings_keep_their_promises(data in prop::collection::vec(any::<u8>(), 0..100), mode in 0..3_u8) {
+            let mut script = vec![mode];
+            script.extend(data);
+            recording(&script);
+        }
+
+        #[test]
+        fn priors_keep_their_promises(data in prop::collection::vec(any::<u8>(), 0..1500), mode in 0..3_u8) {
+            let mut script = vec![mode];
+            script.extend(data);
+            prior(&script);
         }
 
         #[test]

@@ -90,6 +90,8 @@ pub struct History {
     newest: Option<Tick>,
     /// Per kind and row of the newest tick.
     tracks: Vec<Vec<RowTrack>>,
+    /// Whether published values stay behind simulated ones where the schema says so.
+    holds_back: bool,
     scratch: Scratch,
 }
 
@@ -110,7 +112,13 @@ impl History {
     pub fn new(schema: Arc<Schema>, rate: TickRate) -> Self {
         let tracks = schema.kinds().iter().map(|_| Vec::new()).collect();
         let ring = (0..HISTORY_TICKS).map(|_| None).collect();
-        Self { schema, rate, ring, newest: None, tracks, scratch: Scratch::default() }
+        Self { schema, rate, ring, newest: None, tracks, holds_back: true, scratch: Scratch::default() }
+    }
+
+    /// Publishes everything as it comes: what is replayed was held back when it was published first.
+    pub fn without_holding_back(mut self) -> Self {
+        self.holds_back = false;
+        self
     }
 
     /// What the tables are made of.
@@ -194,7 +202,7 @@ impl History {
             scratch.tracks.push(track);
         }
         match previous {
-            Some(previous) if kind.is_lazy() => {
+            Some(previous) if kind.is_lazy() && self.holds_back => {
                 let turn = Turn { tick, hz: self.rate.hz() };
                 hold_back(kind, turn, previous.tables.table(id), entry.tables.table_mut(id), &scratch);
                 scratch.compare(kind, previous.tables.table(id), entry.tables.table(id), false);

@@ -134,10 +134,10 @@ impl InputFrame {
         let mut r = BitReader::new(payload);
         let what = "input";
         self.ack = if r.flag(what)? { Some(Ack::read(&mut r)?) } else { None };
-        let tick = near.nearest_with_low_bits(r.bits(TICK_BITS, what)? as u16);
+        let tick = near.nearest_with_low_bits(r.bits(TICK_BITS, what)?, TICK_BITS);
         let fraction = r.bits(FRACTION_BITS, what)? as f32 / FRACTION_STEPS;
         self.view = TickTime { tick, fraction };
-        self.newest = near.nearest_with_low_bits(r.bits(TICK_BITS, what)? as u16);
+        self.newest = near.nearest_with_low_bits(r.bits(TICK_BITS, what)?, TICK_BITS);
         let rows = r.bits(COUNT_BITS, what)? + 1;
         for _ in 0..rows {
             read_row(&mut r, kind, self.push_copy(kind))?;
@@ -159,7 +159,8 @@ impl InputFrame {
     }
 }
 
-fn write_row(w: &mut BitWriter<'_>, kind: &Kind, before: Option<&[i32]>, row: &[i32]) {
+/// A row as what differs from the one before, or from the reset row.
+pub(crate) fn write_row(w: &mut BitWriter<'_>, kind: &Kind, before: Option<&[i32]>, row: &[i32]) {
     let columns = kind.columns();
     let differs =
         |index: usize| row[index] != before.map_or_else(|| reset(&columns[index]), |row| row[index]);
@@ -181,7 +182,7 @@ fn write_row(w: &mut BitWriter<'_>, kind: &Kind, before: Option<&[i32]>, row: &[
 }
 
 /// Turns the row before into the next one.
-fn read_row(r: &mut BitReader<'_>, kind: &Kind, row: &mut [i32]) -> Result<(), DecodeError> {
+pub(crate) fn read_row(r: &mut BitReader<'_>, kind: &Kind, row: &mut [i32]) -> Result<(), DecodeError> {
     let what = "input row";
     if r.flag(what)? {
         return Ok(());
@@ -216,7 +217,7 @@ fn read_row(r: &mut BitReader<'_>, kind: &Kind, row: &mut [i32]) -> Result<(), D
 }
 
 /// What a column holds before anything was said of it.
-fn reset(column: &Column) -> i32 {
+pub(crate) fn reset(column: &Column) -> i32 {
     0.clamp(column.min, column.max)
 }
 

@@ -9,6 +9,7 @@
 //! | [`snapshot`] | the delta codec: which bits a row becomes, and a replica that bits become again |
 //! | [`frame`] | how frames lie in a transport message |
 //! | [`handshake`], [`input`], [`ping`], [`ack`] | the other frames |
+//! | [`recording`] | a room's stream in a file: seekable, and readable after a crash |
 //! | [`limits`], [`fault`] | every bound, and what happens to a peer that breaks one |
 
 pub mod ack;
@@ -28,6 +29,7 @@ pub mod limits;
 mod lz4;
 pub mod ping;
 pub mod quantize;
+pub mod recording;
 pub mod row;
 pub mod schema;
 pub mod snapshot;

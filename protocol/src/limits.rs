@@ -2,8 +2,8 @@
 //!
 //! Nothing read from the wire indexes, allocates or loops without a bound from here.
 
-/// Largest frame payload, bytes. One WebSocket message after the handshake; a keyframe of 1000 entities is a third.
-pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// Largest frame payload, bytes: a welcome that brings schema and prior. A keyframe of 1000 entities is a sixth.
+pub const FRAME_BYTES_MAX: usize = 128 * 1024;
 
 /// Largest transport message, bytes: one largest frame with its header and the small frames that ride along.
 pub const MESSAGE_BYTES_MAX: usize = FRAME_BYTES_MAX + 4 * 1024;
@@ -20,6 +20,9 @@ pub const DATAGRAM_BYTES_MAX: usize = 1_150;
 /// Where a snapshot on an ordered stream is cut, bytes of body before compression. What does not fit is not sent
 /// now and comes with the next snapshots, so a join into a huge world takes several snapshots instead of one stall.
 pub const BODY_BYTES_MAX: usize = 48 * 1024;
+
+/// Own rows in a snapshot on an ordered stream, bytes: hundreds of rows. What does not fit comes with the next ones.
+pub const OWN_BYTES_MAX: usize = 16 * 1024;
 
 /// Bodies smaller than this are never compressed, bytes: LZ4 needs repetition, bit-packed rows have little.
 pub const LZ4_BYTES_MIN: usize = 512;
@@ -77,6 +80,12 @@ pub const COLUMNS_PER_CUE_MAX: usize = 12;
 /// An encoded schema, bytes.
 pub const SCHEMA_BYTES_MAX: usize = 32 * 1024;
 
+/// A prior, bytes: weights and tables of a game with some dozens of columns; it is sent to clients that lack it.
+pub const PRIOR_BYTES_MAX: usize = 64 * 1024;
+
+/// Priors that a client can say it has: its own default, and those of some games.
+pub const PRIORS_PER_HELLO_MAX: usize = 8;
+
 /// A name in a schema (of a schema, kind, field or cue), bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 
@@ -132,15 +141,45 @@ pub const SILENCE_TIMEOUT_MICROS_MAX: u64 = 300_000_000;
 /// Digests may be this far apart, microseconds; further apart they find nothing in time.
 pub const DIGEST_INTERVAL_MICROS_MAX: u64 = 60_000_000;
 
+/// One record of a recording, bytes: every row of a full world, whole, and room to spare.
+pub const RECORDING_RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// SNAPSHOT frames that tell one recorded tick: a full world of the widest rows needs a few hundred.
+pub const RECORDING_FRAMES_PER_TICK_MAX: usize = 1024;
+
+/// Events in one record of a recording; what is more goes into the next record.
+pub const RECORDING_EVENTS_PER_RECORD_MAX: usize = 4 * 1024;
+
+/// Events between two recorded ticks that a reader keeps: two seconds of inputs of a thousand players at 60 Hz.
+pub const RECORDING_EVENTS_PER_TICK_MAX: usize = 128 * 1024;
+
+/// Players whose last input the writer and the reader of a recording remember.
+pub const RECORDING_PLAYERS_MAX: usize = 64 * 1024;
+
+/// Cues that wait for the next recorded tick: what is more is lost to the recording, as cues of a step are that are too
+/// many.
+pub const RECORDING_CUES_WAITING_MAX: usize = 16 * CUES_PER_TICK_MAX;
+
+/// Keyframes in the index of a recording. Beyond it every other one is left out.
+pub const RECORDING_INDEX_ENTRIES_MAX: usize = 512 * 1024;
+
 const _: () = assert!(HISTORY_TICKS.is_power_of_two());
 // One state of each fits, with room for the next to be added one by one.
 const _: () =
     assert!(VIEW_ENTITIES_MAX * (COLUMNS_PER_KIND_MAX + VIEW_ENTRY_WORDS) <= VIEW_WORDS_MAX / 4 * 3);
 const _: () = assert!(SLOT_REST_TICKS > HISTORY_TICKS);
 const _: () = assert!((TICK_HZ_MAX as f32 * CUE_SECONDS_MAX) < HISTORY_TICKS as f32);
-const _: () = assert!(BODY_BYTES_MAX + 4096 < FRAME_BYTES_MAX);
+const _: () = assert!(BODY_BYTES_MAX + OWN_BYTES_MAX + 64 < FRAME_BYTES_MAX);
+// The length of own rows has 16 bits.
+const _: () = assert!(OWN_BYTES_MAX <= u16::MAX as usize);
 const _: () = assert!(DATAGRAM_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(CUES_PER_TICK_MAX <= 256);
 const _: () = assert!(ACK_WORDS_MAX as u32 * 32 >= HISTORY_TICKS);
-const _: () = assert!(EXTENSIONS_MAX * (EXTENSION_BYTES_MAX + 8) + SCHEMA_BYTES_MAX + 1024 < FRAME_BYTES_MAX);
+const _: () = assert!(
+    EXTENSIONS_MAX * (EXTENSION_BYTES_MAX + 8) + SCHEMA_BYTES_MAX + PRIOR_BYTES_MAX + 1024 < FRAME_BYTES_MAX
+);
 const _: () = assert!(INPUTS_PER_FRAME_MAX as u32 <= INPUT_AHEAD_TICKS_MAX);
+// The index of a recording is one record, 12 bytes a keyframe.
+const _: () = assert!(RECORDING_INDEX_ENTRIES_MAX * 12 <= RECORDING_RECORD_BYTES_MAX);
+const _: () =
+    assert!(RECORDING_FRAMES_PER_TICK_MAX * BODY_BYTES_MAX > ENTITIES_MAX * COLUMNS_PER_KIND_MAX * 5);

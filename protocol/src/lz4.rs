@@ -12,6 +12,11 @@ pub(crate) fn compress_if_smaller(plain: &[u8], size_bytes: usize) -> Option<Vec
     (block.len() + size_bytes < plain.len()).then_some(block)
 }
 
+/// The block of `plain`, whether smaller or not.
+pub(crate) fn compress(plain: &[u8]) -> Vec<u8> {
+    lz4_flex::block::compress(plain)
+}
+
 /// Whether a block may be said to decode to so many bytes: within the limit, and more than it has itself.
 pub(crate) fn check_size(
     block: &[u8],

@@ -7,7 +7,7 @@ use core::f64::consts::TAU;
 
 use glam::Quat;
 
-use crate::schema::Column;
+use crate::schema::{Column, RotationLattice};
 
 /// The lattice point nearest to `value`, within the column's bounds. NaN counts as 0.
 pub fn lattice(value: f32, step: f64, column: Column) -> i32 {
@@ -36,15 +36,15 @@ pub fn angle_value(point: i32, bits: u8) -> f32 {
 
 /// A rotation as (index of the largest component, the other three in xyzw order); "smallest three".
 ///
-/// The largest component is made positive and left out. The lattice is symmetric, so the identity and the quarter
-/// turns about the axes are exact. A quaternion that is not finite or has no length counts as the identity.
+/// The largest component is made positive and left out. A quaternion that is not finite or has no length counts as the
+/// identity.
 ///
 /// Source: Glenn Fiedler, "Snapshot Compression" (2015).
-pub fn rotation(rotation: Quat, bits: u8) -> [i32; 4] {
+pub fn rotation(rotation: Quat, bits: u8, lattice: RotationLattice) -> [i32; 4] {
     // Where two components are nearly equal, rounding can make the other one the larger, and back. Follow to where
     // it holds still, or take the least of the few it wanders between, so that a rotation at rest stays at rest.
-    let next = |packed| smallest_three(rotation_value(packed, bits), bits);
-    let mut packed = smallest_three(rotation, bits);
+    let next = |packed| smallest_three(rotation_value(packed, bits, lattice), bits, lattice);
+    let mut packed = smallest_three(rotation, bits, lattice);
     let mut least = packed;
     for step in 0..8 {
         let following = next(packed);
@@ -57,7 +57,7 @@ pub fn rotation(rotation: Quat, bits: u8) -> [i32; 4] {
     least
 }
 
-fn smallest_three(rotation: Quat, bits: u8) -> [i32; 4] {
+fn smallest_three(rotation: Quat, bits: u8, lattice: RotationLattice) -> [i32; 4] {
     let length_squared = rotation.length_squared();
     let components = if length_squared.is_finite() && length_squared > 1e-12 {
         (rotation * (1.0 / length_squared.sqrt())).to_array()
@@ -70,21 +70,22 @@ fn smallest_three(rotation: Quat, bits: u8) -> [i32; 4] {
             largest = index;
         }
     }
-    let half = component_half_range(bits);
-    let scale = f64::from(half) * core::f64::consts::SQRT_2 * f64::from(components[largest].signum());
-    let point = |index: usize| ((f64::from(components[index]) * scale).round() as i32).clamp(-half, half);
+    let (min, max) = lattice.bounds(bits);
+    let scale = f64::from(components[largest].signum()) / lattice.step(bits);
+    let zero = lattice.zero(bits);
+    let point = |index: usize| ((f64::from(components[index]) * scale + zero).round() as i32).clamp(min, max);
     let [a, b, c] = others(largest);
     [largest as i32, point(a), point(b), point(c)]
 }
 
 /// The rotation of four columns that are within their bounds; always of unit length.
-pub fn rotation_value(packed: [i32; 4], bits: u8) -> Quat {
+pub fn rotation_value(packed: [i32; 4], bits: u8, lattice: RotationLattice) -> Quat {
     let largest = packed[0].clamp(0, 3) as usize;
-    let scale = core::f64::consts::FRAC_1_SQRT_2 / f64::from(component_half_range(bits));
+    let (zero, step) = (lattice.zero(bits), lattice.step(bits));
     let mut components = [0.0_f64; 4];
     let mut rest = 1.0;
     for (index, point) in others(largest).into_iter().zip(&packed[1..]) {
-        let component = f64::from(*point) * scale;
+        let component = (f64::from(*point) - zero) * step;
         components[index] = component;
         rest -= component * component;
     }
@@ -92,11 +93,6 @@ pub fn rotation_value(packed: [i32; 4], bits: u8) -> Quat {
     components[largest] = rest.max(0.0).sqrt();
     let length = components.iter().map(|c| c * c).sum::<f64>().sqrt();
     Quat::from_array(components.map(|component| (component / length) as f32))
-}
-
-/// Lattice points on either side of zero.
-fn component_half_range(bits: u8) -> i32 {
-    (1 << (bits - 1)) - 1
 }
 
 /// The indices that are left without `largest`, in order.
@@ -112,6 +108,7 @@ fn others(largest: usize) -> [usize; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::RotationLattice::{Full, WithZero};
     use proptest::prelude::*;
 
     fn column(min: i32, max: i32) -> Column {
@@ -127,15 +124,15 @@ mod tests {
         assert_eq!(lattice(f32::NAN, 0.1, column(3, 7)), 3);
         assert_eq!(angle(f32::NAN, 8), 0);
         assert_eq!(angle(f32::INFINITY, 8), 0);
-        assert_eq!(rotation(Quat::from_xyzw(f32::NAN, 0.0, 0.0, 1.0), 9), [3, 0, 0, 0]);
-        assert_eq!(rotation(Quat::from_xyzw(0.0, 0.0, 0.0, 0.0), 9), [3, 0, 0, 0]);
+        assert_eq!(rotation(Quat::from_xyzw(f32::NAN, 0.0, 0.0, 1.0), 9, WithZero), [3, 0, 0, 0]);
+        assert_eq!(rotation(Quat::from_xyzw(0.0, 0.0, 0.0, 0.0), 9, WithZero), [3, 0, 0, 0]);
     }
 
     #[test]
     fn opposite_quaternions_are_one_rotation() {
         let q = Quat::from_xyzw(0.1, -0.7, 0.3, 0.4).normalize();
-        assert_eq!(rotation(q, 12), rotation(-q, 12));
-        assert_eq!(rotation_value(rotation(Quat::IDENTITY, 9), 9), Quat::IDENTITY);
+        assert_eq!(rotation(q, 12, WithZero), rotation(-q, 12, WithZero));
+        assert_eq!(rotation_value(rotation(Quat::IDENTITY, 9, WithZero), 9, WithZero), Quat::IDENTITY);
     }
 
     proptest! {
@@ -178,13 +175,20 @@ mod tests {
     }
 
     fn check_rotation(q: Quat, bits: u8) -> Result<(), TestCaseError> {
-        let packed = rotation(q, bits);
-        let back = rotation_value(packed, bits);
+        for lattice in [WithZero, Full] {
+            check_rotation_on(q, bits, lattice)?;
+        }
+        Ok(())
+    }
+
+    fn check_rotation_on(q: Quat, bits: u8, lattice: RotationLattice) -> Result<(), TestCaseError> {
+        let packed = rotation(q, bits, lattice);
+        let back = rotation_value(packed, bits, lattice);
         let same_side = if q.dot(back) < 0.0 { -back } else { back };
         // The chord between unit quaternions is half the angle between the rotations, for small angles.
         let radians = 2.0 * f64::from((q - same_side).length());
         prop_assert!(radians <= 7.0 / f64::from(1_u32 << bits) + 1e-6, "{radians} at {bits} bits");
-        prop_assert_eq!(rotation(back, bits), packed);
+        prop_assert_eq!(rotation(back, bits, lattice), packed);
         Ok(())
     }
 }

@@ -50,8 +50,9 @@ impl<'a> RowRef<'a> {
 
     /// All columns, side by side, into `out`.
     pub fn copy_to(&self, out: &mut [i32]) {
-        for (column, value) in out.iter_mut().enumerate().take(self.kind.column_count()) {
-            *value = self.column(column);
+        let values = self.values.iter().step_by(self.stride.max(1));
+        for (out, value) in out[..self.kind.column_count()].iter_mut().zip(values) {
+            *out = *value;
         }
     }
 
@@ -94,8 +95,8 @@ impl<'a> RowRef<'a> {
         let field = self.kind.field(id);
         let first = field.columns.start;
         match field.ty {
-            FieldType::Rotation { bits } => {
-                quantize::rotation_value(core::array::from_fn(|n| self.column(first + n)), bits)
+            FieldType::Rotation { bits, lattice } => {
+                quantize::rotation_value(core::array::from_fn(|n| self.column(first + n)), bits, lattice)
             }
             _ => mistyped(self.kind, field, "rotation"),
         }
@@ -202,8 +203,8 @@ impl<'a> RowMut<'a> {
     pub fn set_rotation(&mut self, id: FieldId, rotation: Quat) -> &mut Self {
         let field = self.kind.field(id);
         match field.ty {
-            FieldType::Rotation { bits } => {
-                for (column, value) in field.columns().zip(quantize::rotation(rotation, bits)) {
+            FieldType::Rotation { bits, lattice } => {
+                for (column, value) in field.columns().zip(quantize::rotation(rotation, bits, lattice)) {
                     self.values[column * self.stride] = value;
                 }
                 self

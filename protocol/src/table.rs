@@ -74,6 +74,11 @@ impl Table {
         self.heads.binary_search_by_key(&id, |head| head.id).ok()
     }
 
+    /// The same, looked for first where it stood in another table.
+    pub fn find_near(&self, id: EntityId, place: usize) -> Option<usize> {
+        if self.heads.get(place).is_some_and(|head| head.id == id) { Some(place) } else { self.find(id) }
+    }
+
     /// Where the row in this slot is, whatever its generation.
     pub fn find_slot(&self, slot: u16) -> Option<usize> {
         self.heads.binary_search_by_key(&slot, |head| head.id.slot).ok()

@@ -66,11 +66,12 @@ impl Tick {
         self.since(other) > 0
     }
 
-    /// The tick nearest to `self` whose low 16 bits are `low`: how a short tick on the wire becomes whole.
+    /// The tick nearest to `self` whose low `bits` (1 to 32) are `low`: how a short tick on the wire becomes whole.
     ///
-    /// Right while the two are less than 2^15 steps apart (nine minutes at 60 Hz).
-    pub const fn nearest_with_low_bits(self, low: u16) -> Self {
-        let ahead = low.wrapping_sub(self.0 as u16) as i16;
+    /// Right while the two are less than `2^(bits - 1)` steps apart: with 16 bits, nine minutes at 60 Hz.
+    pub const fn nearest_with_low_bits(self, low: u32, bits: u32) -> Self {
+        let unused = u32::BITS - bits;
+        let ahead = (low.wrapping_sub(self.0) << unused) as i32 >> unused;
         Self(self.0.wrapping_add(ahead as u32))
     }
 }
@@ -156,7 +157,7 @@ mod tests {
         for near in [Tick(0), Tick(5), Tick(0xffff), Tick(0x1_0000), Tick(u32::MAX), Tick(0x1234_8000)] {
             for step in [-32_767_i32, -300, -1, 0, 1, 300, 32_767] {
                 let whole = Tick(near.0.wrapping_add(step as u32));
-                assert_eq!(near.nearest_with_low_bits(whole.0 as u16), whole, "{near} {step}");
+                assert_eq!(near.nearest_with_low_bits(whole.0 & 0xffff, 16), whole, "{near} {step}");
             }
         }
     }

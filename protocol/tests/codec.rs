@@ -1,5 +1,7 @@
 //! The codec on random worlds: whatever was published comes out as it went in, and damage is an error.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -7,9 +9,10 @@ use tickwire_protocol::ack::Sequence;
 use tickwire_protocol::history::History;
 use tickwire_protocol::limits::{BODY_BYTES_MAX, COLUMNS_PER_CUE_MAX, DATAGRAM_BYTES_MAX};
 use tickwire_protocol::schema::{Field, FieldType, Kind, Schema, Sight};
+use tickwire_protocol::snapshot::replica::table_row_hash;
 use tickwire_protocol::snapshot::{
-    BodyPlan, Codec, DecodedSnapshot, EncodedBody, Feedback, Leave, PlannedRow, References, Replica,
-    SectionPlan, SnapshotHeader, StateLookup, Written,
+    BodyPlan, Codec, Coder, DecodedSnapshot, EncodedBody, Feedback, Leave, PlannedRow, Prior, References,
+    Replica, RowCache, SectionPlan, SnapshotHeader, StateLookup, TickWidth, Written,
 };
 use tickwire_protocol::{
     Cue, CueId, DecodeError, EntityId, FieldId, KindId, PlayerId, RowHead, RowMut, Tables, Tick, TickRate,
@@ -52,12 +55,14 @@ struct World {
     rows: Vec<(KindId, RowHead, Vec<i32>)>,
     history: History,
     tick: Tick,
+    /// Whether most rows stand still.
+    stand: bool,
 }
 
 impl World {
     fn new(rng: TestRng, rows: u16) -> Self {
         let history = History::new(schema(), TickRate::new(RATE).unwrap());
-        let mut world = Self { rng, rows: Vec::new(), history, tick: Tick(u32::MAX - 20) };
+        let mut world = Self { rng, rows: Vec::new(), history, tick: Tick(u32::MAX - 20), stand: false };
         (0..rows).for_each(|row| world.spawn(EntityId { slot: row * 3, generation: 1 }));
         world
     }
@@ -80,8 +85,10 @@ impl World {
         let schema = self.history.schema().clone();
         let mut tables = Tables::new(schema.clone());
         for index in 0..self.rows.len() {
+            let is_still = self.stand && self.rows[index].1.id.slot % 9 != 0;
             let reach = [0, 1, 30, 100_000, i32::MAX.unsigned_abs()][self.random(5) as usize];
-            self.rows[index].1.teleported = self.random(40) == 0;
+            let reach = if is_still { 0 } else { reach };
+            self.rows[index].1.teleported = self.random(if is_still { 400 } else { 40 }) == 0;
             for (column, shape) in schema.kind(self.rows[index].0).columns().iter().enumerate() {
                 let way = i64::from(self.random(2 * reach + 1)) - i64::from(reach);
                 let value = &mut self.rows[index].2[column];
@@ -131,7 +138,7 @@ impl World {
         let tick = self.tick;
         SnapshotHeader {
             tick,
-            has_full_tick: tick.0.is_multiple_of(7),
+            tick_width: if tick.0.is_multiple_of(7) { TickWidth::Full } else { TickWidth::Usual },
             sequence: is_datagram.then_some(Sequence(tick.0 as u16)),
             feedback: tick
                 .0
@@ -152,9 +159,8 @@ impl World {
 }
 
 /// Plays a while, sends everything each time, cut into as many frames as it takes.
-fn play(rng: TestRng, rows: u16, snapshots: u32, is_datagram: bool) {
+fn play(rng: TestRng, rows: u16, snapshots: u32, is_datagram: bool, codec: &Codec) {
     let mut world = World::new(rng, rows);
-    let codec = Codec::new(schema(), world.history.rate());
     let mut replica = Replica::new(schema(), 128);
     for snapshot in 0..snapshots {
         for _ in 0..=world.random(4) {
@@ -172,7 +178,7 @@ fn play(rng: TestRng, rows: u16, snapshots: u32, is_datagram: bool) {
         plan.section.leaves = leaves;
         let mut own = world.plan_all(&replica, true);
         while !(plan.section.is_empty() && own.is_empty()) {
-            send_frame(&world, &codec, &mut replica, &mut plan, &mut own, is_datagram);
+            send_frame(&world, codec, &mut replica, &mut plan, &mut own, is_datagram);
         }
     }
 }
@@ -189,13 +195,14 @@ fn send_frame(
     let (body_limit, own_limit) = if is_datagram { (600, 500) } else { (BODY_BYTES_MAX, 9000) };
     let (mut body, mut payload, mut decoded) =
         (EncodedBody::default(), Vec::new(), DecodedSnapshot::default());
-    codec.write_body(&world.history, plan, &payload_of, body_limit, &mut body);
+    let mut rows = RowCache::default();
+    codec.write_body(&world.history, plan, &payload_of, body_limit, &mut rows, &mut body);
     assert!(body.byte_len() <= body_limit);
     let header = world.header(is_datagram);
     let mut digest = |_| 42;
     let digest: Option<&mut dyn FnMut(Written) -> u64> = if is_datagram { None } else { Some(&mut digest) };
     let own_written =
-        codec.write_snapshot(&header, &world.history, own, own_limit, digest, &body, &mut payload);
+        codec.write_snapshot(&header, &world.history, own, own_limit, digest, &body, &mut rows, &mut payload);
     assert!(!is_datagram || payload.len() + 4 <= DATAGRAM_BYTES_MAX, "{}", payload.len());
     assert!(body.written != Written::default() || own_written != Written::default(), "no progress");
     check_damage(codec, &payload, world.tick, replica);
@@ -225,17 +232,20 @@ fn check_replica(replica: &Replica, history: &History) {
     }
 }
 
-/// Truncations are errors, trailing bytes are, and whatever flipped bits do is no panic.
+/// Whatever cuts and flipped bits do is no panic. The `fast` coder finds every byte that is missing or too much; to the
+/// `dense` one what is behind the end are zeros.
 fn check_damage(codec: &Codec, payload: &[u8], tick: Tick, replica: &Replica) {
     let mut out = DecodedSnapshot::default();
     let stride = payload.len().div_ceil(40).max(1);
     for cut in (0..payload.len()).step_by(stride) {
-        assert!(codec.read_snapshot(&payload[..cut], tick, replica, &mut out).is_err(), "cut at {cut}");
+        let read = codec.read_snapshot(&payload[..cut], tick, replica, &mut out);
+        assert!(read.is_err() || codec.coder() == Coder::Dense, "cut at {cut}");
     }
     let mut damaged = payload.to_vec();
     damaged.push(0);
     let trailing = codec.read_snapshot(&damaged, tick, replica, &mut out);
-    assert!(matches!(trailing, Err(DecodeError::Trailing(_) | DecodeError::Compression)), "{trailing:?}");
+    let is_refused = matches!(trailing, Err(DecodeError::Trailing(_) | DecodeError::Compression));
+    assert!(is_refused || codec.coder() == Coder::Dense, "{trailing:?}");
     damaged.pop();
     for bit in (0..payload.len() * 8).step_by(stride * 5) {
         damaged[bit / 8] ^= 1 << (bit % 8);
@@ -248,8 +258,128 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_published_is_what_is_held(seed: [u8; 32], rows in 1_u16..40, is_datagram: bool) {
-        play(TestRng::from_seed(RngAlgorithm::ChaCha, &seed), rows, 40, is_datagram);
+    fn what_is_published_is_what_is_held(
+        seed: [u8; 32], rows in 1_u16..40, is_datagram: bool, is_dense: bool, is_trained: bool
+    ) {
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+        play(rng, rows, 40, is_datagram, &codec(is_dense, is_trained));
+    }
+
+    #[test]
+    fn what_is_told_against_ticks_is_what_is_held(
+        seed: [u8; 32], rows in 1_u16..60, is_dense: bool, is_trained: bool
+    ) {
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+        Spectator::watch(World::new(rng, rows), &codec(is_dense, is_trained));
+    }
+}
+
+fn codec(is_dense: bool, is_trained: bool) -> Codec {
+    let coder = if is_dense { Coder::Dense } else { Coder::Fast };
+    let prior = if is_trained { Prior::default_prior() } else { Prior::untrained() };
+    Codec::with(schema(), TickRate::new(RATE).unwrap(), coder, prior)
+}
+
+/// Who is told every change, in order: at each tick told it holds what was published then.
+struct Spectator {
+    replica: Replica,
+    /// From which tick on each entity is held.
+    held: BTreeMap<EntityId, Tick>,
+    told: Vec<Tick>,
+}
+
+impl Spectator {
+    /// Everything happens: rows move, rest, wake, jump, come and go, between snapshots that are a few ticks or a second
+    /// apart.
+    fn watch(mut world: World, codec: &Codec) {
+        let mut spectator =
+            Self { replica: Replica::new(schema(), 0), held: BTreeMap::new(), told: Vec::new() };
+        let mut generation = 1;
+        for snapshot in 0..60 {
+            world.stand = snapshot % 20 < 12;
+            for _ in 0..[1, 3, 3, 3, 50][world.random(5) as usize] {
+                world.step();
+            }
+            if world.random(3) == 0 && world.rows.len() > 1 {
+                let gone = world.random(world.rows.len() as u32) as usize;
+                world.rows.remove(gone);
+                generation += 1;
+                world.spawn(EntityId { slot: 300 + generation, generation });
+                world.step();
+            }
+            spectator.tell(&world, codec);
+        }
+    }
+
+    fn tell(&mut self, world: &World, codec: &Codec) {
+        let newest = world.history.newest().unwrap();
+        let mut section = SectionPlan::default();
+        let in_ring = |tick: &&Tick| newest.tick().since(**tick) < 128;
+        self.told.iter().rev().take_while(in_ring).for_each(|tick| section.against.push(*tick));
+        let mut seen = BTreeMap::new();
+        for (kind, table) in newest.tables(Sight::Public).iter() {
+            let kind_id = KindId(kind.index());
+            for (row, head) in table.heads().iter().enumerate() {
+                let sight =
+                    if head.id.slot % 2 == 1 && kind_id == BODY { Sight::Team } else { Sight::Public };
+                let since = self.held.get(&head.id).copied().unwrap_or(newest.tick());
+                seen.insert(head.id, since);
+                let mut references = References::NONE;
+                let held = section.against.ticks().take_while(|tick| !since.is_newer_than(*tick));
+                held.for_each(|tick| references.push(tick));
+                let planned = PlannedRow { kind: kind_id, row: row as u32, sight, references };
+                let changed = world.history.track(kind_id, row).changed(sight);
+                if !references.is_empty() {
+                    section.held.push(planned);
+                }
+                // Who comes, and all if nothing recent is held, is told whole.
+                if references.newest().is_none_or(|held| changed.is_newer_than(held)) {
+                    section.rows.push(planned);
+                }
+            }
+        }
+        let gone = self.held.keys().filter(|id| !seen.contains_key(id));
+        section.leaves = gone.map(|id| Leave { slot: id.slot, despawned: true }).collect();
+        let plan = BodyPlan { cues: Vec::new(), section };
+        self.send(world, codec, &plan);
+        self.held = seen;
+        self.told.push(newest.tick());
+    }
+
+    fn send(&mut self, world: &World, codec: &Codec, plan: &BodyPlan) {
+        let (mut body, mut payload, mut decoded) =
+            (EncodedBody::default(), Vec::new(), DecodedSnapshot::default());
+        let (mut rows, none) = (RowCache::default(), SectionPlan::default());
+        codec.write_body(&world.history, plan, &payload_of, BODY_BYTES_MAX, &mut rows, &mut body);
+        assert_eq!(body.written.rows, plan.section.rows.len(), "all fits");
+        let near = self.told.last().copied().unwrap_or(world.tick);
+        let tick_width = if self.told.is_empty() { TickWidth::Full } else { TickWidth::Near };
+        let header = SnapshotHeader { tick: world.tick, tick_width, sequence: None, feedback: None };
+        codec.write_snapshot(&header, &world.history, &none, 0, None, &body, &mut rows, &mut payload);
+        check_damage(codec, &payload, near, &self.replica);
+        let read = codec.read_snapshot(&payload, near, &self.replica, &mut decoded).unwrap();
+        assert_eq!(read.tick, world.tick);
+        let told: Vec<_> = decoded.view.rows.iter().map(|row| (row.kind, row.id)).collect();
+        let table = |kind| world.history.newest().unwrap().tables(Sight::Public).table(kind);
+        let planned = plan.section.rows.iter();
+        let planned: Vec<_> =
+            planned.map(|row| (row.kind, table(row.kind).heads()[row.row as usize].id)).collect();
+        assert_eq!(told, planned);
+        self.replica.apply(&decoded);
+        self.check_digest(world);
+    }
+
+    /// What is held is what was published last: every value, nothing more, nothing less.
+    fn check_digest(&self, world: &World) {
+        let tables = world.history.newest().unwrap().tables(Sight::Public);
+        let mut digest: u64 = 0;
+        for track in self.replica.view() {
+            let (kind, table) = (tables.schema().kind(track.kind()), tables.table(track.kind()));
+            let row = table.find(track.id()).expect("only what exists is held");
+            let sight = track.newest().unwrap().sight;
+            digest = digest.wrapping_add(table_row_hash(kind, table, row, sight, false));
+        }
+        assert_eq!(self.replica.digest(), (digest, tables.row_count()));
     }
 }
 
@@ -257,15 +387,22 @@ proptest! {
 fn a_row_that_names_a_state_that_is_not_held_is_refused_and_changes_nothing() {
     let mut world = World::new(TestRng::deterministic_rng(RngAlgorithm::ChaCha), 4);
     (1..=9).for_each(|_| world.step());
-    let codec = Codec::new(schema(), world.history.rate());
+    for is_dense in [false, true] {
+        refuse_what_is_not_held(&world, &codec(is_dense, true));
+    }
+}
+
+fn refuse_what_is_not_held(world: &World, codec: &Codec) {
     let mut references = References::NONE;
     references.push(world.tick - 3);
     let row = PlannedRow { kind: BODY, row: 0, sight: Sight::Public, references };
-    let plan = BodyPlan { cues: Vec::new(), section: SectionPlan { leaves: Vec::new(), rows: vec![row] } };
+    let section = SectionPlan { rows: vec![row], ..SectionPlan::default() };
+    let plan = BodyPlan { cues: Vec::new(), section };
     let (mut body, mut payload) = (EncodedBody::default(), Vec::new());
-    codec.write_body(&world.history, &plan, &payload_of, BODY_BYTES_MAX, &mut body);
-    let none = SectionPlan::default();
-    codec.write_snapshot(&world.header(false), &world.history, &none, 0, None, &body, &mut payload);
+    let (mut rows, none) = (RowCache::default(), SectionPlan::default());
+    codec.write_body(&world.history, &plan, &payload_of, BODY_BYTES_MAX, &mut rows, &mut body);
+    let header = world.header(false);
+    codec.write_snapshot(&header, &world.history, &none, 0, None, &body, &mut rows, &mut payload);
     let replica = Replica::new(schema(), 128);
     let refused = codec.read_snapshot(&payload, world.tick, &replica, &mut DecodedSnapshot::default());
     assert_eq!(refused, Err(DecodeError::UnknownState { slot: 3, distance: 3 }));
@@ -305,17 +442,11 @@ impl OneDoor {
     fn frame(&self, section: SectionPlan) -> Vec<u8> {
         let plan = BodyPlan { cues: Vec::new(), section };
         let (mut body, mut payload) = (EncodedBody::default(), Vec::new());
-        self.codec.write_body(&self.history, &plan, &|_| None, BODY_BYTES_MAX, &mut body);
-        let header = SnapshotHeader { tick: self.tick, has_full_tick: true, sequence: None, feedback: None };
-        self.codec.write_snapshot(
-            &header,
-            &self.history,
-            &SectionPlan::default(),
-            0,
-            None,
-            &body,
-            &mut payload,
-        );
+        let (mut rows, none) = (RowCache::default(), SectionPlan::default());
+        self.codec.write_body(&self.history, &plan, &|_| None, BODY_BYTES_MAX, &mut rows, &mut body);
+        let tick_width = TickWidth::Full;
+        let header = SnapshotHeader { tick: self.tick, tick_width, sequence: None, feedback: None };
+        self.codec.write_snapshot(&header, &self.history, &none, 0, None, &body, &mut rows, &mut payload);
         payload
     }
 
@@ -325,12 +456,12 @@ impl OneDoor {
             references.push(*tick);
         }
         let row = PlannedRow { kind: DOOR, row: 0, sight: Sight::Public, references };
-        self.frame(SectionPlan { leaves: Vec::new(), rows: vec![row] })
+        self.frame(SectionPlan { rows: vec![row], ..SectionPlan::default() })
     }
 
     fn leave(&self) -> Vec<u8> {
         let leave = Leave { slot: Self::ID.slot, despawned: true };
-        self.frame(SectionPlan { leaves: vec![leave], rows: Vec::new() })
+        self.frame(SectionPlan { leaves: vec![leave], ..SectionPlan::default() })
     }
 
     fn apply(&mut self, payload: &[u8]) {

@@ -68,7 +68,7 @@ pub fn server(mut script: &[u8]) {
 }
 
 fn join(role: Role, stream: StreamKind) -> Join {
-    Join { session: SessionId(0), role, stream, wants_schema: false }
+    Join { session: SessionId(0), role, stream, wants_schema: false, wants_prior: false }
 }
 
 impl Scene {

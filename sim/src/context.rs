@@ -94,6 +94,22 @@ impl<'a> StepContext<'a> {
         self.entities.spawn(kind, payload)
     }
 
+    /// Lets an entity live under an id that comes from elsewhere, such as a recording. Whoever had its slot is gone. A
+    /// simulation that does this gives all its ids so: [`spawn`](StepContext::spawn) knows nothing of what comes.
+    ///
+    /// # Panics
+    /// If the schema has no such kind; or if `payload` is larger than
+    /// [`SPAWN_PAYLOAD_BYTES_MAX`](tickwire_protocol::limits::SPAWN_PAYLOAD_BYTES_MAX).
+    pub fn place(&mut self, kind: KindId, entity: EntityId, payload: Bytes) {
+        let _must_exist = self.schema.kind(kind);
+        self.entities.place(kind, entity, payload);
+    }
+
+    /// The kind of an entity that lives.
+    pub fn kind(&self, entity: EntityId) -> Option<KindId> {
+        self.entities.kind(entity)
+    }
+
     /// The bytes that an entity was spawned with; nothing if it was with none, or if it does not live.
     pub fn payload(&self, entity: EntityId) -> Option<&Bytes> {
         self.entities.payload(entity)

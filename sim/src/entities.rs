@@ -101,6 +101,25 @@ impl Entities {
         EntityId { slot: index as u16, generation: slot.generation }
     }
 
+    /// Lets an entity live whose id comes from elsewhere; whoever had its slot is gone.
+    ///
+    /// # Panics
+    /// If the payload is too large.
+    pub(crate) fn place(&mut self, kind: KindId, id: EntityId, payload: Bytes) {
+        assert!(
+            payload.len() <= SPAWN_PAYLOAD_BYTES_MAX,
+            "a spawn payload has at most {SPAWN_PAYLOAD_BYTES_MAX} bytes, this one {}",
+            payload.len()
+        );
+        let slot = usize::from(id.slot);
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, Slot::default);
+        }
+        self.resting.retain(|resting| resting.slot != id.slot);
+        let tenant = Some(Tenant { kind, payload, is_saved: false });
+        self.slots[slot] = Slot { generation: id.generation, tenant };
+    }
+
     fn vacant_slot(&mut self) -> usize {
         if self.authority == Authority::Elsewhere
             && let Some(index) = self.slots.iter().position(|slot| slot.tenant.is_none())

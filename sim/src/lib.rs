@@ -66,6 +66,7 @@
 //! | [`simulation`] | what a game implements, and the contract of it |
 //! | [`context`], [`inputs`], [`random`] | what a step sees and can ask for |
 //! | [`world`] | the loop of a tick: step, save, quantize, load; ids, cues, digest |
+//! | [`replay`] | a recording as a simulation: what was published, tick by tick |
 //! | [`testing`] | checks that any game should pass |
 //! | [`arena`], [`bots`] | an example game, and who plays it when nobody does |
 
@@ -77,6 +78,7 @@ mod entities;
 pub mod inputs;
 pub mod prelude;
 pub mod random;
+pub mod replay;
 pub mod simulation;
 pub mod testing;
 pub mod world;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tickwire_protocol::frame::{Frame, FrameType, frames};
 use tickwire_protocol::handshake::{RejectReason, Welcome};
+use tickwire_protocol::snapshot::Prior;
 use tickwire_protocol::{KindId, Micros, RowMut, RowRef, Schema, Tick};
 
 use super::clock::Clock;
@@ -259,6 +260,12 @@ impl Client {
     /// What the server said when it let the client in: ids, rates, limits.
     pub fn welcome(&self) -> Option<&Welcome> {
         self.session().map(Session::welcome)
+    }
+
+    /// What the room's coder has learned. If the welcome brought it, the game may keep its
+    /// [bytes](Prior::encoded) and name it in [`ClientConfig::priors`] the next time.
+    pub fn prior(&self) -> Option<&Arc<Prior>> {
+        self.session().map(Session::prior)
     }
 
     /// The server's time, and how far it is away.

@@ -1,6 +1,9 @@
 //! What a client is told before it starts.
 
+use std::sync::Arc;
+
 use tickwire_protocol::handshake::{Extension, Features, Hello, Role, RoomWish, StreamKind};
+use tickwire_protocol::snapshot::Prior;
 use tickwire_protocol::{DecodeError, Micros, Schema};
 
 /// Who the client is, what it wants, and the few things that it decides itself. Everything else comes with the
@@ -25,6 +28,9 @@ pub struct ClientConfig {
     pub role: Role,
     /// What carries the frames.
     pub stream: StreamKind,
+    /// Priors that the client has beside the default one; at most 7. A room that has another sends it with its welcome:
+    /// who keeps [`Client::prior`](crate::Client::prior) for the next time saves some 50 KB there.
+    pub priors: Vec<Arc<Prior>>,
     /// What the client can do beside the rest of this version.
     pub features: Features,
     /// What else the hello says, in ascending id.
@@ -47,6 +53,7 @@ impl ClientConfig {
             room: RoomWish::Any,
             role: Role::Player,
             stream: StreamKind::Ordered,
+            priors: Vec::new(),
             features: Features::NONE,
             extensions: Vec::new(),
             input_hz: None,
@@ -65,9 +72,17 @@ impl ClientConfig {
         self.hello(schema.hash())
     }
 
+    /// The prior with this hash, if the client has it.
+    pub(crate) fn prior(&self, hash: u64) -> Option<Arc<Prior>> {
+        let default = Prior::default_prior();
+        self.priors.iter().chain([&default]).find(|prior| prior.hash() == hash).cloned()
+    }
+
     fn hello(&self, schema_hash: u64) -> Hello {
+        let default = Prior::default_prior();
         Hello {
             schema_hash,
+            priors: [&default].into_iter().chain(&self.priors).map(|prior| prior.hash()).collect(),
             features: self.features,
             game_build: self.game_build.clone(),
             platform: self.platform.clone(),

@@ -100,12 +100,18 @@ pub enum ClientFault {
     #[error("{0} is not allowed here")]
     Unexpected(FrameType),
     /// The room codes its snapshots in a way that this client does not know.
-    #[error("snapshots come in coder {coder} with prior {prior_hash:016x}, unknown here: update the client")]
-    UnknownCoder {
-        /// Number of the coder.
-        coder: u8,
-        /// Names the prior that goes with it.
-        prior_hash: u64,
+    #[error("snapshots come in coder {0}, unknown here: update the client")]
+    UnknownCoder(u8),
+    /// The room has a prior that this client lacks, and did not send it.
+    #[error("the room has the prior {0:016x}, which is not known here, and did not send it")]
+    UnknownPrior(u64),
+    /// The room sent another prior than it named.
+    #[error("the room named the prior {named:016x} and sent {sent:016x}")]
+    OtherPrior {
+        /// Its hash in the welcome.
+        named: u64,
+        /// That of what came.
+        sent: u64,
     },
     /// A text message where only binary ones are spoken.
     #[error("text message: this protocol is binary")]
@@ -118,8 +124,10 @@ pub enum ClientFault {
 impl From<ClientFault> for CloseCode {
     fn from(fault: ClientFault) -> Self {
         match fault {
-            ClientFault::Malformed(_) => Self::PROTOCOL_ERROR,
-            ClientFault::Unexpected(_) | ClientFault::UnknownCoder { .. } => Self::POLICY,
+            ClientFault::Malformed(_) | ClientFault::OtherPrior { .. } => Self::PROTOCOL_ERROR,
+            ClientFault::Unexpected(_) | ClientFault::UnknownCoder(_) | ClientFault::UnknownPrior(_) => {
+                Self::POLICY
+            }
             ClientFault::Text => Self::UNSUPPORTED,
             ClientFault::Oversized => Self::TOO_BIG,
         }
@@ -135,7 +143,9 @@ mod tests {
     fn faults_stay_small_and_their_words_fit_a_close_frame() {
         assert!(size_of::<ClientFault>() <= 48);
         let longest = [
-            ClientFault::UnknownCoder { coder: 255, prior_hash: u64::MAX },
+            ClientFault::UnknownCoder(255),
+            ClientFault::UnknownPrior(u64::MAX),
+            ClientFault::OtherPrior { named: u64::MAX, sent: u64::MAX },
             ClientFault::Malformed(DecodeError::TooLarge {
                 what: "uncompressed snapshot body",
                 value: u64::MAX,

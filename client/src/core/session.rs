@@ -8,7 +8,7 @@ use tickwire_protocol::frame::{Frame, FrameType};
 use tickwire_protocol::handshake::{StreamKind, Welcome};
 use tickwire_protocol::limits::{DATAGRAM_BYTES_MAX, HISTORY_TICKS};
 use tickwire_protocol::ping::{Ping, Pong};
-use tickwire_protocol::snapshot::{Codec, Coder, DecodedSnapshot, Replica, SnapshotHeader};
+use tickwire_protocol::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica, SnapshotHeader};
 use tickwire_protocol::{DecodeError, EntityId, KindId, Micros, RowMut, RowRef, Schema, Tick, TickTime};
 
 use super::agenda::{Agenda, Item};
@@ -70,6 +70,19 @@ pub struct OwnEntity<'a> {
     pub row: RowRef<'a>,
 }
 
+/// The room's prior: the one that came with the welcome, or one that the client has.
+fn prior_of(config: &ClientConfig, welcome: &Welcome) -> Result<Arc<Prior>, ClientFault> {
+    let named = welcome.prior_hash;
+    let Some(bytes) = &welcome.prior else {
+        return config.prior(named).ok_or(ClientFault::UnknownPrior(named));
+    };
+    let prior = Prior::decode(bytes)?;
+    match prior.hash() {
+        hash if hash == named => Ok(prior),
+        sent => Err(ClientFault::OtherPrior { named, sent }),
+    }
+}
+
 impl Session {
     /// Begins where `welcome` says. The hello went out at `asked`.
     pub(crate) fn new(
@@ -79,11 +92,8 @@ impl Session {
         asked: Micros,
         now: Micros,
     ) -> Result<Self, ClientFault> {
-        let (coder, prior_hash) = (welcome.coder, welcome.prior_hash);
-        // The only coder so far has no prior.
-        if Coder::from_wire(coder).is_none() || prior_hash != 0 {
-            return Err(ClientFault::UnknownCoder { coder, prior_hash });
-        }
+        let coder = Coder::from_wire(welcome.coder).ok_or(ClientFault::UnknownCoder(welcome.coder))?;
+        let prior = prior_of(config, &welcome)?;
         let timing = welcome.timing;
         let hz = timing.tick_rate.hz();
         let is_datagram = config.stream == StreamKind::Datagram;
@@ -101,7 +111,7 @@ impl Session {
             schema: schema.clone(),
             stream: config.stream,
             delay: config.interpolation_delay.unwrap_or(timing.interpolation_delay).min(longest_delay),
-            codec: Codec::new(schema.clone(), timing.tick_rate),
+            codec: Codec::with(schema.clone(), timing.tick_rate, coder, prior),
             replica: Replica::new(schema.clone(), if is_datagram { HISTORY_TICKS } else { 0 }),
             decoded: DecodedSnapshot::default(),
             stage: Stage::new(schema, hz.div_ceil(timing.snapshot_hz)),
@@ -117,6 +127,10 @@ impl Session {
             watched_until: None,
             welcome,
         })
+    }
+
+    pub(crate) fn prior(&self) -> &Arc<Prior> {
+        self.codec.prior()
     }
 
     pub(crate) fn welcome(&self) -> &Welcome {

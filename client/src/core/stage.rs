@@ -225,7 +225,7 @@ mod tests {
     use std::sync::Arc;
 
     use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, Sight};
-    use tickwire_protocol::snapshot::{DecodedSnapshot, SnapshotHeader};
+    use tickwire_protocol::snapshot::{DecodedSnapshot, SnapshotHeader, TickWidth};
 
     const K: KindId = KindId(0);
 
@@ -258,7 +258,7 @@ mod tests {
         fn tell_all(&mut self, tick: u32, ids: &[EntityId], empty: &[u16]) {
             let tick = Tick(tick);
             let mut snapshot = DecodedSnapshot::default();
-            let header = SnapshotHeader { tick, has_full_tick: true, sequence: None, feedback: None };
+            let header = SnapshotHeader { tick, tick_width: TickWidth::Full, sequence: None, feedback: None };
             snapshot.header = Some(header);
             snapshot.view.values = vec![0; self.columns];
             snapshot.view.rows.extend(ids.iter().map(|&id| DecodedRow {

@@ -3,7 +3,8 @@
 use tickwire_client::{Client, ClientConfig, ClientFault, DisconnectReason, Event};
 use tickwire_protocol::handshake::RejectReason;
 use tickwire_protocol::handshake::{Role, RoomWish, StreamKind, Welcome};
-use tickwire_protocol::{CloseCode, Micros, PlayerId, RoomId, SessionId, TickTime};
+use tickwire_protocol::snapshot::Prior;
+use tickwire_protocol::{CloseCode, DecodeError, Micros, PlayerId, RoomId, SessionId, TickTime};
 
 use super::support::*;
 
@@ -76,8 +77,8 @@ fn a_refusal_is_told_with_both_values() {
 #[test]
 fn an_unknown_coder_is_refused() {
     for (message, fault) in [
-        (welcome(|w| w.coder = 9), ClientFault::UnknownCoder { coder: 9, prior_hash: 0 }),
-        (welcome(|w| w.prior_hash = 5), ClientFault::UnknownCoder { coder: 0, prior_hash: 5 }),
+        (welcome(|w| w.coder = 9), ClientFault::UnknownCoder(9)),
+        (welcome(|w| w.prior_hash = 5), ClientFault::UnknownPrior(5)),
     ] {
         let mut client = client();
         say_hello(&mut client, Micros(1_000_000));
@@ -85,6 +86,31 @@ fn an_unknown_coder_is_refused() {
         let reason = client.disconnect_reason().and_then(DisconnectReason::close_code);
         assert_eq!(reason, Some(CloseCode::POLICY));
     }
+}
+
+#[test]
+fn a_room_has_its_own_prior() {
+    let own = Prior::untrained();
+    let begin = |config: ClientConfig, prior: Option<Vec<u8>>| {
+        let mut client = Client::new(config, schema().clone(), Micros(1_000_000));
+        let mut out = Vec::new();
+        assert!(client.poll_transmit(Micros(1_000_000), &mut out));
+        let mut heard = Heard::default();
+        hear(&out, tickwire_protocol::Tick(0), &mut heard);
+        let welcome = welcome(|w| (w.prior_hash, w.prior) = (own.hash(), prior));
+        let answer = client.handle_message(Micros(1_000_000), welcome);
+        (answer, client.prior().map(|prior| prior.hash()), heard.hellos.remove(0).priors)
+    };
+    let lacking = || ClientConfig::new("test 1");
+    let (default, bytes) = (Prior::default_prior(), own.encoded().to_vec());
+    let sent = begin(lacking(), Some(bytes.clone()));
+    assert_eq!(sent, (Ok(()), Some(own.hash()), vec![default.hash()]));
+    let knowing = ClientConfig { priors: vec![own.clone()], ..lacking() };
+    assert_eq!(begin(knowing, None), (Ok(()), Some(own.hash()), vec![default.hash(), own.hash()]));
+    let other = ClientFault::OtherPrior { named: own.hash(), sent: default.hash() };
+    assert_eq!(begin(lacking(), Some(default.encoded().to_vec())).0, Err(other));
+    let damaged = begin(lacking(), Some(bytes[1..].to_vec())).0;
+    assert_eq!(damaged, Err(ClientFault::Malformed(DecodeError::Damaged("prior"))));
 }
 
 #[test]

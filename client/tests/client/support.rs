@@ -14,8 +14,8 @@ use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, KindId, Schema, Sight};
 use tickwire_protocol::snapshot::replica::table_row_hash;
 use tickwire_protocol::snapshot::{
-    BodyPlan, Codec, EncodedBody, Feedback, Leave, PlannedRow, References, SectionPlan, SnapshotHeader,
-    Written,
+    BodyPlan, Codec, EncodedBody, Feedback, Leave, PlannedRow, References, RowCache, SectionPlan,
+    SnapshotHeader, TickWidth, Written,
 };
 use tickwire_protocol::{
     Cue, CueId, EntityId, Micros, PeerId, PlayerId, RoomId, RowHead, RowMut, SessionId, Tables, Tick,
@@ -165,8 +165,9 @@ impl FakeServer {
                 inputs_per_frame_max: 32,
                 input_ahead_ticks_max: 64,
             },
-            coder: 0,
-            prior_hash: 0,
+            coder: self.codec.coder().wire(),
+            prior_hash: self.codec.prior().hash(),
+            prior: None,
             features: Features::NONE,
             server_build: "fake".into(),
             schema: None,
@@ -285,10 +286,11 @@ impl FakeServer {
         let body_plan = BodyPlan { cues: self.cues.clone(), section: view };
         let mut body = EncodedBody::default();
         let payload_of = |id: EntityId| (id.slot == 1).then(|| Bytes::from_static(b"one"));
-        self.codec.write_body(&self.history, &body_plan, &payload_of, 30_000, &mut body);
+        let mut rows = RowCache::default();
+        self.codec.write_body(&self.history, &body_plan, &payload_of, 30_000, &mut rows, &mut body);
         let header = SnapshotHeader {
             tick: self.tick,
-            has_full_tick: self.snapshots == 0,
+            tick_width: if self.snapshots == 0 { TickWidth::Full } else { TickWidth::Usual },
             sequence: is_datagram.then_some(self.sequence),
             feedback: self.feedback,
         };
@@ -298,7 +300,7 @@ impl FakeServer {
             if is_datagram { None } else { Some(&mut digest) };
         let mut out = Vec::new();
         write_frame_with(&mut out, FrameType::Snapshot, |out| {
-            self.codec.write_snapshot(&header, &self.history, &own, 9_000, digest, &body, out);
+            self.codec.write_snapshot(&header, &self.history, &own, 9_000, digest, &body, &mut rows, out);
         });
         self.sequence = self.sequence.next();
         self.snapshots += 1;

@@ -7,6 +7,7 @@ use tickwire_client::{ClientConfig, ClientFault, DisconnectReason, Event};
 use tickwire_protocol::frame::{FrameType, write_frame};
 use tickwire_protocol::handshake::{RejectReason, StreamKind};
 use tickwire_protocol::input::InputFrame;
+use tickwire_protocol::limits::MESSAGE_BYTES_MAX;
 use tickwire_protocol::{CloseCode, DecodeError, Micros, PlayerId, RoomId, SessionId};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -144,7 +145,7 @@ async fn faults_are_told_to_the_server_by_name() {
     for (message, code, fault) in [
         (Message::Binary(garbage.into()), 1002, truncated),
         (Message::Text("hello".into()), 1003, ClientFault::Text),
-        (Message::Binary(vec![0; 70_000].into()), 1009, ClientFault::Oversized),
+        (Message::Binary(vec![0; MESSAGE_BYTES_MAX + 1].into()), 1009, ClientFault::Oversized),
     ] {
         let (mut connection, mut socket, _) = welcomed().await;
         // It may be closed while this is still being written.

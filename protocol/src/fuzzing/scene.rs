@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::prior::any_prior;
 use super::{Script, are_within};
 use crate::ack::Sequence;
 use crate::cue::Cue;
@@ -17,8 +18,9 @@ use crate::row::RowMut;
 use crate::schema::{Column, CueId, Field, FieldId, FieldType, Kind, KindId, Schema, Sight};
 use crate::snapshot::replica::{Change, Track};
 use crate::snapshot::{
-    BodyPlan, Codec, DecodedSection, DecodedSnapshot, EncodedBody, Feedback, Leave, PlannedRow, References,
-    Replica, SectionPlan, SnapshotHeader, StateLookup, Written,
+    BodyPlan, Codec, Coder, DecodedSection, DecodedSnapshot, EncodedBody, Feedback, HeldState, Leave,
+    PlannedRow, Prior, References, Replica, RowCache, SectionPlan, SnapshotHeader, StateLookup, TickWidth,
+    Written,
 };
 use crate::table::{RowHead, Tables};
 use crate::time::{Tick, TickRate};
@@ -29,9 +31,10 @@ const ACTS_MAX: usize = 64;
 /// Entities of the room.
 const ROWS_MAX: usize = 24;
 
-pub(super) fn play(script: &mut Script<'_>) {
-    let Some(schema) = any_schema(script) else { return };
-    let mut scene = Scene::new(schema, script);
+/// Plays in a room with this prior, or one that the script chooses. How many sections were told against ticks.
+pub(super) fn play(script: &mut Script<'_>, prior: Option<Arc<Prior>>) -> usize {
+    let Some(schema) = any_schema(script) else { return 0 };
+    let mut scene = Scene::new(schema, script, prior);
     for _ in 0..ACTS_MAX {
         if script.is_empty() {
             break;
@@ -48,6 +51,7 @@ pub(super) fn play(script: &mut Script<'_>) {
         }
     }
     scene.receive(script.take(usize::MAX));
+    scene.told_against
 }
 
 /// A schema that keeps every rule, of up to three kinds.
@@ -110,6 +114,7 @@ struct Scene {
     /// Who is in view, by what the replica said of who came and went.
     in_view: BTreeMap<EntityId, KindId>,
     decoded: DecodedSnapshot,
+    told_against: usize,
 }
 
 struct Row {
@@ -119,17 +124,20 @@ struct Row {
 }
 
 impl Scene {
-    fn new(schema: Arc<Schema>, script: &mut Script<'_>) -> Self {
+    fn new(schema: Arc<Schema>, script: &mut Script<'_>, prior: Option<Arc<Prior>>) -> Self {
         let rate = TickRate::new(1 + script.pick(240) as u32).expect("a rate within the limit");
         let keep_ticks = [0, 3, HISTORY_TICKS][script.pick(3)];
+        let coder = [Coder::Dense, Coder::Fast][script.pick(2)];
+        let prior = prior.unwrap_or_else(|| any_prior(script));
         Self {
-            codec: Codec::new(schema.clone(), rate),
+            codec: Codec::with(schema.clone(), rate, coder, prior),
             history: History::new(schema.clone(), rate),
             rows: BTreeMap::new(),
             tick: Tick(u32::from(script.byte()).wrapping_sub(128)),
             replica: Replica::new(schema, keep_ticks),
             in_view: BTreeMap::new(),
             decoded: DecodedSnapshot::default(),
+            told_against: 0,
         }
     }
 
@@ -184,21 +192,38 @@ impl Scene {
         let plan = BodyPlan { cues: self.cues(script), section: self.plan(script, false) };
         let header = self.header(script);
         let limits = [BODY_BYTES_MAX, 400, 64];
-        let (body_limit, own_limit) = (limits[script.pick(3)], limits[script.pick(3)]);
+        let (mut body_limit, own_limit) = (limits[script.pick(3)], limits[script.pick(3)]);
+        if !plan.section.against.is_empty() {
+            // What is told against ticks is told whole or not at all.
+            body_limit = BODY_BYTES_MAX;
+            self.told_against += usize::from(!plan.section.held.is_empty());
+        }
         let (mut body, mut payload) = (EncodedBody::default(), Vec::new());
-        self.codec.write_body(&self.history, &plan, &payload_of, body_limit, &mut body);
+        let mut rows = RowCache::default();
+        self.codec.write_body(&self.history, &plan, &payload_of, body_limit, &mut rows, &mut body);
         assert!(body.byte_len() <= body_limit, "a body is kept within its limit");
         let mut digest = |_: Written| 7;
         let digest: Option<&mut dyn FnMut(Written) -> u64> =
             if header.sequence.is_none() { Some(&mut digest) } else { None };
-        let own_written =
-            self.codec.write_snapshot(&header, &self.history, &own, own_limit, digest, &body, &mut payload);
+        let history = &self.history;
+        let own_written = self.codec.write_snapshot(
+            &header,
+            history,
+            &own,
+            own_limit,
+            digest,
+            &body,
+            &mut rows,
+            &mut payload,
+        );
         if is_damaged {
             damage(&mut payload, script);
             return self.receive(&payload);
         }
         let read = self.codec.read_snapshot(&payload, self.tick - 5, &self.replica, &mut self.decoded);
-        assert_eq!(read, Ok(header));
+        // A header that has more to say than a near tick says it with the usual one.
+        let usual = SnapshotHeader { tick_width: TickWidth::Usual, ..header };
+        assert!(read == Ok(header) || header.tick_width == TickWidth::Near && read == Ok(usual), "{read:?}");
         assert_eq!(self.decoded.cues, plan.cues[..body.cues]);
         self.check_told(&own, own_written, &self.decoded.own);
         self.check_told(&plan.section, body.written, &self.decoded.view);
@@ -209,19 +234,21 @@ impl Scene {
         let feedback = Feedback { newest_input: self.tick + 3, margin_ticks: script.byte() as i8 };
         SnapshotHeader {
             tick: self.tick,
-            has_full_tick: script.pick(2) == 0,
+            tick_width: [TickWidth::Full, TickWidth::Usual, TickWidth::Near][script.pick(3)],
             sequence: (script.pick(2) == 0).then_some(Sequence(script.word() as u16)),
             feedback: (script.pick(2) == 0).then_some(feedback),
         }
     }
 
-    /// Some of the rows, each against some states of which the receiver holds what was published.
+    /// All rows or some of them, each against some states of which the receiver holds what was published; or a section
+    /// against some ticks at which it holds all of that.
     fn plan(&self, script: &mut Script<'_>, is_own: bool) -> SectionPlan {
         let mut plan = SectionPlan::default();
         let Some(newest) = self.history.newest() else { return plan };
+        let skipped = [0, 1, 4][script.pick(3)];
         for (kind, table) in newest.tables(Sight::Public).iter() {
             for (row, head) in table.heads().iter().enumerate() {
-                if script.pick(8) == 0 {
+                if script.pick(8) < skipped {
                     continue;
                 }
                 let sight = match script.pick(2) {
@@ -237,7 +264,61 @@ impl Scene {
         let is_gone = |track: &&Track| !self.rows.contains_key(&track.id());
         let gone = self.replica.view().filter(is_gone).filter(|_| !is_own);
         plan.leaves = gone.take(8).map(|track| Leave { slot: track.id().slot, despawned: true }).collect();
+        if !is_own && script.pick(2) == 0 {
+            self.plan_against(script, &mut plan);
+        }
         plan
+    }
+
+    /// Tells the section against some ticks, if the receiver holds what was published at each.
+    fn plan_against(&self, script: &mut Script<'_>, plan: &mut SectionPlan) {
+        let mut against = References::NONE;
+        let mut tick = self.tick;
+        for _ in 0..=script.pick(3) {
+            tick = tick - (1 + script.pick(12) as u32);
+            if self.tick.since(tick) < HISTORY_TICKS as i32 {
+                against.push(tick);
+            }
+        }
+        let mut held = Vec::new();
+        for kind in self.codec.schema().kinds() {
+            let kind_id = KindId(kind.index());
+            let mut slots = Vec::new();
+            self.replica.held_at(kind_id, against.newest().unwrap_or(self.tick), &mut slots);
+            slots.retain(|slot| plan.leaves.iter().all(|leave| leave.slot != *slot));
+            for slot in slots {
+                match self.held_row(kind_id, slot, against) {
+                    Some(row) => held.push(row),
+                    None => return,
+                }
+            }
+        }
+        let place = |row: &PlannedRow| (row.kind, row.row);
+        held.sort_by_key(place);
+        for row in &mut plan.rows {
+            match held.binary_search_by_key(&place(row), place) {
+                Ok(index) => *row = held[index],
+                Err(_) => row.references = References::NONE,
+            }
+        }
+        (plan.against, plan.held) = (against, held);
+    }
+
+    /// A row that the receiver holds, naming as many of the ticks as it was held at; nothing if it does not hold there what
+    /// was published.
+    fn held_row(&self, kind: KindId, slot: u16, against: References) -> Option<PlannedRow> {
+        let newest = self.replica.state_by(slot, against.newest()?)?;
+        let row = self.history.newest()?.tables(Sight::Public).table(kind).find(newest.id)? as u32;
+        let mut references = References::NONE;
+        for tick in against.ticks() {
+            let Some(held) = self.replica.state_by(slot, tick).filter(|held| held.id == newest.id) else {
+                break;
+            };
+            let is_same_sight = held.sight == newest.sight;
+            let published = self.history.at(tick).filter(|_| is_same_sight)?;
+            self.agrees(published, kind, &held, held.sight).then(|| references.push(tick))?;
+        }
+        Some(PlannedRow { kind, row, sight: newest.sight, references })
     }
 
     fn nameable(&self, script: &mut Script<'_>, kind: KindId, id: EntityId, sight: Sight) -> References {
@@ -259,17 +340,21 @@ impl Scene {
 
     /// Whether the receiver holds this state as it was published. Forged frames may have given it another one.
     fn holds(&self, published: &Published, kind: KindId, id: EntityId, sight: Sight) -> bool {
-        let Some(held) = self.replica.state(sight == Sight::Own, id.slot, published.tick()) else {
-            return false;
-        };
+        let held = self.replica.state(sight == Sight::Own, id.slot, published.tick());
+        held.is_some_and(|held| held.id == id && self.agrees(published, kind, &held, sight))
+    }
+
+    /// Whether a state is as it was published at this tick.
+    fn agrees(&self, published: &Published, kind: KindId, held: &HeldState<'_>, sight: Sight) -> bool {
         let table = published.tables(sight).table(kind);
         let shape = self.codec.schema().kind(kind);
-        (held.id, held.kind, held.sight) == (id, kind, sight)
-            && table.find(id).is_some_and(|row| {
+        (held.kind, held.sight) == (kind, sight)
+            && table.find(held.id).is_some_and(|row| {
                 let values = table.row(shape, row);
-                let told = (0..shape.column_count()).filter(|&column| shape.visible(sight).contains(column));
+                let mut told =
+                    (0..shape.column_count()).filter(|&column| shape.visible(sight).contains(column));
                 published.is_at_rest(kind, row) == held.is_at_rest
-                    && told.into_iter().all(|column| values.column(column) == held.values[column])
+                    && told.all(|column| values.column(column) == held.values[column])
             })
     }
 

@@ -9,13 +9,17 @@ use super::{
 use crate::cold;
 use crate::fault::DecodeError;
 use crate::frame::{FrameType, write_frame_with};
-use crate::limits::{HELLO_BYTES_MAX, HELLO_TEXT_BYTES_MAX};
+use crate::limits::{HELLO_BYTES_MAX, HELLO_TEXT_BYTES_MAX, PRIORS_PER_HELLO_MAX};
 
 /// What a client says first: who it is and what it wants.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Hello {
     /// [`Schema::hash`](crate::schema::Schema::hash) of the schema that the client was built with; 0 asks for the server's schema to be sent.
     pub schema_hash: u64,
+    /// Hashes of the priors that the client has, the one that its engine ships among them; at most 8. If the room's is
+    /// another, the server sends it.
+    #[serde(deserialize_with = "cold::list")]
+    pub priors: Vec<u64>,
     /// What the client can do beside the rest of this version.
     pub features: Features,
     /// The game's own version, for the server's policy and its log; at most 64 bytes.
@@ -113,6 +117,7 @@ impl Hello {
 
     /// What a receiver would refuse it for: to be asked where its texts or extensions come from outside.
     pub fn check(&self) -> Result<(), DecodeError> {
+        within("priors", self.priors.len() as u64, 0..=PRIORS_PER_HELLO_MAX as u64)?;
         check_text("game build", &self.game_build, HELLO_TEXT_BYTES_MAX)?;
         check_text("platform", &self.platform, HELLO_TEXT_BYTES_MAX)?;
         if let RoomWish::Named(name) = &self.room {
@@ -134,6 +139,7 @@ pub(super) mod tests {
     pub(in super::super) fn hello() -> Hello {
         Hello {
             schema_hash: 0x0123_4567_89ab_cdef,
+            priors: vec![7, 0xfedc_ba98_7654_3210],
             features: Features(5),
             game_build: "arena 1.2".to_owned(),
             platform: "x86_64-linux".to_owned(),
@@ -156,6 +162,7 @@ pub(super) mod tests {
     fn a_hello_arrives_as_it_was_sent() {
         check_hello(&hello());
         check_hello(&Hello {
+            priors: Vec::new(),
             room: RoomWish::Any,
             role: Role::Spectator,
             stream: StreamKind::Datagram,
@@ -187,6 +194,7 @@ pub(super) mod tests {
         let large = |id| Extension { id, value: vec![0; EXTENSION_BYTES_MAX] };
         let empty = |id| Extension { id, value: vec![] };
         for (hello, fault) in [
+            (Hello { priors: vec![1; 9], ..hello() }, "priors: 9 is above the limit of 8"),
             (Hello { game_build: "x".repeat(65), ..hello() }, "game build: 65 is above the limit of 64"),
             (Hello { platform: "x".repeat(65), ..hello() }, "platform: 65 is above the limit of 64"),
             (Hello { platform: "a\u{1b}[2J".to_owned(), ..hello() }, "platform: 27 has no meaning"),
@@ -208,7 +216,7 @@ pub(super) mod tests {
             ),
             (
                 Hello { extensions: (0..4).map(large).collect(), ..hello() },
-                "hello: 4161 is above the limit of 4092",
+                "hello: 4172 is above the limit of 4092",
             ),
         ] {
             assert_eq!(hello.check().unwrap_err().to_string(), fault);

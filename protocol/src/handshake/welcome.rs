@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Extension, Features, check_extensions, check_text, within};
 use crate::fault::DecodeError;
@@ -10,8 +10,8 @@ use crate::frame::{FrameType, write_frame};
 use crate::ids::{PeerId, PlayerId, RoomId, SessionId};
 use crate::limits::{
     DIGEST_INTERVAL_MICROS_MAX, HELLO_TEXT_BYTES_MAX, INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX,
-    INTERPOLATION_DELAY_MICROS_MAX, MESSAGE_BYTES_MAX, PING_INTERVAL_MICROS_MIN, SCHEMA_BYTES_MAX,
-    SILENCE_TIMEOUT_MICROS_MAX,
+    INTERPOLATION_DELAY_MICROS_MAX, MESSAGE_BYTES_MAX, PING_INTERVAL_MICROS_MIN, PRIOR_BYTES_MAX,
+    SCHEMA_BYTES_MAX, SILENCE_TIMEOUT_MICROS_MAX,
 };
 use crate::schema::Schema;
 use crate::time::{Micros, Tick, TickRate};
@@ -42,10 +42,13 @@ pub struct Welcome {
     pub timing: Timing,
     /// What the client must keep to.
     pub limits: ClientLimits,
-    /// The coder of snapshot rows in this room.
+    /// The coder of snapshot rows in this room: [`Coder::wire`](crate::snapshot::Coder::wire).
     pub coder: u8,
-    /// Names the prior that the coder uses; 0 for none.
+    /// Names the prior that the coder uses: [`Prior::hash`](crate::snapshot::Prior::hash).
     pub prior_hash: u64,
+    /// The prior's bytes, if the hello did not say that the client has it. They are compressed in themselves.
+    #[serde(deserialize_with = "bytes_if_there")]
+    pub prior: Option<Vec<u8>>,
     /// What both ends can do.
     pub features: Features,
     /// The server's own version, at most 64 bytes.
@@ -105,6 +108,8 @@ impl Welcome {
         check_text("room name", &self.room_name, HELLO_TEXT_BYTES_MAX)?;
         check_text("server build", &self.server_build, HELLO_TEXT_BYTES_MAX)?;
         check_extensions(&self.extensions)?;
+        let prior_bytes = self.prior.as_ref().map_or(0, Vec::len);
+        within("prior", prior_bytes as u64, 0..=PRIOR_BYTES_MAX as u64)?;
         self.timing.check()?;
         self.limits.check()?;
         self.schema.as_ref().map_or(Ok(()), PackedSchema::check)
@@ -179,6 +184,13 @@ impl PackedSchema {
 /// Most bytes of a decoded size in the cold encoding.
 const DECODED_SIZE_BYTES_MAX: usize = 5;
 
+/// Reads bytes that may be there, without believing their length.
+fn bytes_if_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+    #[derive(Deserialize)]
+    struct List(#[serde(deserialize_with = "cold::list")] Vec<u8>);
+    Ok(Option::<List>::deserialize(deserializer)?.map(|list| list.0))
+}
+
 /// A [`TickRate`] as its number of hertz.
 mod hertz {
     use serde::de::Error;
@@ -228,6 +240,7 @@ pub(super) mod tests {
             },
             coder: 0,
             prior_hash: 0,
+            prior: None,
             features: Features::NONE,
             server_build: "tickwire 0.1.0".to_owned(),
             schema: None,
@@ -265,11 +278,24 @@ pub(super) mod tests {
             assert_eq!(packed.unpack().unwrap().hash(), schema.hash());
             check_welcome(&Welcome { schema: Some(packed), player: None, ..welcome() });
         }
+        check_welcome(&Welcome { prior: Some(vec![1, 2, 3]), ..welcome() });
+    }
+
+    #[test]
+    fn a_prior_is_not_larger_than_any() {
+        let large = Welcome { prior: Some(vec![0; PRIOR_BYTES_MAX + 1]), ..welcome() };
+        let bytes = payload(|out| large.encode(out));
+        let limit = PRIOR_BYTES_MAX as u64;
+        assert_eq!(
+            Welcome::decode(&bytes),
+            Err(DecodeError::TooLarge { what: "prior", value: limit + 1, limit })
+        );
     }
 
     #[test]
     fn the_largest_welcome_fits_a_frame() {
         let welcome = Welcome {
+            prior: Some(vec![9; PRIOR_BYTES_MAX]),
             schema: Some(PackedSchema(Packed::Plain(vec![7; SCHEMA_BYTES_MAX]))),
             extensions: (0..16).map(|id| Extension { id, value: vec![255; EXTENSION_BYTES_MAX] }).collect(),
             room_name: "n".repeat(64),

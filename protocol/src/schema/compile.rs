@@ -48,10 +48,6 @@ fn compile_kind(kind: &mut Kind) -> Result<(), SchemaError> {
     let (velocities, others): (Vec<_>, Vec<_>) = kind.fields.iter().partition(is_velocity);
     kind.coding_order = velocities.iter().chain(&others).map(|field| field.id).collect();
     kind.is_lazy = kind.fields.iter().any(Field::is_lazy);
-    let moves_unseen = |field: &Field| {
-        matches!(field.ty, FieldType::Position { .. }) && kind.velocity_of(field.id).is_none()
-    };
-    kind.references_wanted = if kind.fields.iter().any(moves_unseen) { 2 } else { 1 };
     Ok(())
 }
 
@@ -84,13 +80,14 @@ fn push_columns(field: &Field, axes: &[usize], columns: &mut Vec<Column>) -> Res
             let column = lattice(field, -max, *max, *step)?;
             columns.extend(core::iter::repeat_n(column, count));
         }
-        FieldType::Rotation { bits } => {
+        FieldType::Rotation { bits, lattice } => {
             if !(9..=18).contains(bits) {
                 return fail("a rotation takes 9 to 18 bits a component");
             }
-            let half = (1 << (bits - 1)) - 1;
+            let (min, max) = lattice.bounds(*bits);
+            let threshold = threshold_steps(field, 2.0 / f64::from(max - min));
             columns.push(column(field, 0, 3, 0));
-            columns.extend([column(field, -half, half, threshold_steps(field, 1.0 / f64::from(half))); 3]);
+            columns.extend([column(field, min, max, threshold); 3]);
         }
         FieldType::Angle { bits } => {
             if !(1..=20).contains(bits) {
@@ -206,7 +203,6 @@ mod tests {
         assert_eq!(kind.visible(super::super::Sight::Public).0, 0b01_1111_0011);
         assert_eq!(kind.visible(super::super::Sight::Own).0, 0b11_1111_1111);
         assert!(kind.has_team_fields());
-        assert_eq!(kind.references_wanted(), 1);
     }
 
     #[test]

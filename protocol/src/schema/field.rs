@@ -38,6 +38,8 @@ pub enum FieldType {
     Rotation {
         /// Bits per component, 9 to 18. The error is at most `7 / 2^bits` radians, usually a third of it.
         bits: u8,
+        /// Where the values of a component lie.
+        lattice: RotationLattice,
     },
     /// A direction in the plane, in radians; wraps around.
     Angle {
@@ -77,7 +79,7 @@ impl FieldType {
 
     /// A unit quaternion with 9 to 18 bits a component.
     pub fn rotation(bits: u8) -> Self {
-        Self::Rotation { bits }
+        Self::Rotation { bits, lattice: RotationLattice::WithZero }
     }
 
     /// A direction in the plane with 1 to 20 bits for the circle.
@@ -103,6 +105,40 @@ impl FieldType {
     /// A reference to an entity.
     pub fn entity() -> Self {
         Self::Entity
+    }
+}
+
+/// Where the values of a rotation's component lie between the bounds of ±1/√2.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub enum RotationLattice {
+    /// `2^bits - 1` values, columns from `-(2^(bits-1) - 1)`: zero is one of them, so that the identity and the quarter
+    /// turns are exact.
+    #[default]
+    WithZero,
+    /// `2^bits` values, columns from 0: zero lies between two of them. Many games pack rotations so; theirs can be
+    /// taken over without loss.
+    Full,
+}
+
+impl RotationLattice {
+    /// The least and the greatest column of a component.
+    pub fn bounds(self, bits: u8) -> (i32, i32) {
+        match self {
+            Self::WithZero => (1 - (1 << (bits - 1)), (1 << (bits - 1)) - 1),
+            Self::Full => (0, (1 << bits) - 1),
+        }
+    }
+
+    /// The column, perhaps between two, where a component is zero.
+    pub fn zero(self, bits: u8) -> f64 {
+        let (min, max) = self.bounds(bits);
+        f64::from(min + max) / 2.0
+    }
+
+    /// The distance of two neighbouring values of a component.
+    pub fn step(self, bits: u8) -> f64 {
+        let (min, max) = self.bounds(bits);
+        core::f64::consts::SQRT_2 / f64::from(max - min)
     }
 }
 

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use field::{Audience, Field, FieldId, FieldType, Interpolation};
+pub use field::{Audience, Field, FieldId, FieldType, Interpolation, RotationLattice};
 
 use crate::cold;
 use crate::fault::DecodeError;
@@ -80,8 +80,6 @@ pub struct Kind {
     masks: AudienceMasks,
     #[serde(skip)]
     is_lazy: bool,
-    #[serde(skip)]
-    references_wanted: usize,
 }
 
 /// One column of a kind.
@@ -152,7 +150,6 @@ impl Kind {
             coding_order: Vec::new(),
             masks: AudienceMasks::default(),
             is_lazy: false,
-            references_wanted: 1,
         }
     }
 
@@ -219,11 +216,6 @@ impl Kind {
     /// Whether published values may stay behind simulated ones (some field has a rate or a threshold).
     pub fn is_lazy(&self) -> bool {
         self.is_lazy
-    }
-
-    /// How many published states the coder can use to predict a row: 1, or 2 where motion must be seen from two.
-    pub fn references_wanted(&self) -> usize {
-        self.references_wanted
     }
 }
 

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
-use super::{BodyPlan, Codec, DecodedSection, StateLookup, Written, fast};
-use crate::bits::{BitReader, BitWriter};
+use super::code::{Reader, Writer};
+use super::section::RowSource;
+use super::{BodyPlan, Codec, DecodedSection, RowCache, StateLookup, Written};
 use crate::cue::Cue;
 use crate::fault::DecodeError;
 use crate::history::{History, Published};
@@ -44,22 +45,24 @@ impl Codec {
     /// Writes as much of a plan as `byte_limit` allows into `out`. The newest tick of `history` is the one told.
     ///
     /// `payload_of` gives what an entity was spawned with. A body that sends whole rows is compressed with LZ4 if
-    /// that makes it smaller; bit-packed differences have nothing to repeat.
+    /// that makes it smaller; differences have nothing to repeat. `rows` keeps the work on rows for other bodies of the tick.
     pub fn write_body(
         &self,
         history: &History,
         plan: &BodyPlan,
         payload_of: &dyn Fn(EntityId) -> Option<Bytes>,
         byte_limit: usize,
+        rows: &mut RowCache,
         out: &mut EncodedBody,
     ) {
         out.bytes.clear();
         out.decoded_len = None;
         let limit = byte_limit.min(BODY_BYTES_MAX);
         let now = history.newest().map_or(Tick(0), Published::tick);
-        let mut w = BitWriter::new(&mut out.bytes);
+        let mut w = Writer::new(&mut out.bytes, self.coder);
         out.cues = write_cues(&mut w, &self.schema, now, &plan.cues, limit / 2);
-        out.written = self.write_section(&mut w, history, &plan.section, payload_of, limit);
+        let source = RowSource::of(self, history, payload_of);
+        out.written = self.write_section(&mut w, source, rows, &plan.section, limit);
         w.finish();
         let sends_whole_rows = plan.section.rows.iter().any(|row| row.references.is_empty());
         if sends_whole_rows && let Some(block) = lz4::compress_if_smaller(&out.bytes, DECODED_LEN_BYTES) {
@@ -76,7 +79,7 @@ impl Codec {
         cues: &mut Vec<Cue>,
         section: &mut DecodedSection,
     ) -> Result<(), DecodeError> {
-        let mut r = BitReader::new(bytes);
+        let mut r = Reader::new(bytes, self.coder);
         read_cues(&mut r, &self.schema, tick, cues)?;
         self.read_section(&mut r, tick, false, states, section)?;
         r.finish("snapshot body")
@@ -89,7 +92,11 @@ pub(super) fn decompress(block: &[u8], decoded_len: u32) -> Result<Vec<u8>, Deco
 }
 
 /// Writes cues while they fit; how many did.
-fn write_cues(w: &mut BitWriter<'_>, schema: &Schema, now: Tick, cues: &[Cue], byte_limit: usize) -> usize {
+fn write_cues(w: &mut Writer<'_>, schema: &Schema, now: Tick, cues: &[Cue], byte_limit: usize) -> usize {
+    w.seldom(!cues.is_empty());
+    if cues.is_empty() {
+        return 0;
+    }
     let mut written = 0;
     for cue in cues.iter().take(CUES_PER_SNAPSHOT_MAX) {
         let mark = w.mark();
@@ -101,7 +108,7 @@ fn write_cues(w: &mut BitWriter<'_>, schema: &Schema, now: Tick, cues: &[Cue], b
             w.bits(source.pack(), 32);
         }
         w.gamma(u32::from(cue.nth));
-        fast::write_whole(w, schema.cue(cue.id).columns(), &cue.values);
+        w.whole(schema.cue(cue.id).columns(), &cue.values);
         if w.byte_len() > byte_limit {
             w.rewind(mark);
             break;
@@ -112,13 +119,11 @@ fn write_cues(w: &mut BitWriter<'_>, schema: &Schema, now: Tick, cues: &[Cue], b
     written
 }
 
-fn read_cues(
-    r: &mut BitReader<'_>,
-    schema: &Schema,
-    now: Tick,
-    out: &mut Vec<Cue>,
-) -> Result<(), DecodeError> {
+fn read_cues(r: &mut Reader<'_>, schema: &Schema, now: Tick, out: &mut Vec<Cue>) -> Result<(), DecodeError> {
     out.clear();
+    if !r.seldom("cue")? {
+        return Ok(());
+    }
     while r.flag("cue")? {
         if out.len() >= CUES_PER_SNAPSHOT_MAX {
             let limit = CUES_PER_SNAPSHOT_MAX as u64;
@@ -135,13 +140,13 @@ fn read_cues(
         let nth =
             u8::try_from(nth).map_err(|_| DecodeError::Invalid { what: "cue", value: u64::from(nth) })?;
         let mut values = [0; COLUMNS_PER_CUE_MAX];
-        fast::read_whole(r, kind, 0..kind.column_count(), &mut values)?;
+        r.whole(kind.index(), kind.columns(), 0, &mut values)?;
         out.push(Cue { tick, id: CueId(number as u8), source, nth, values });
     }
     Ok(())
 }
 
-fn read_source(r: &mut BitReader<'_>) -> Result<EntityId, DecodeError> {
+fn read_source(r: &mut Reader<'_>) -> Result<EntityId, DecodeError> {
     let word = r.bits(32, "cue")?;
     let invalid = DecodeError::Invalid { what: "source of a cue", value: u64::from(word) };
     EntityId::from_wire(word as u16, (word >> 16) as u16).ok_or(invalid)

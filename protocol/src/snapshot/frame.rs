@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use super::body::{DECODED_LEN_BYTES, EncodedBody, decompress};
-use super::{Codec, DecodedSection, Replica, SectionPlan, Written};
+use super::code::{Reader, Writer};
+use super::section::RowSource;
+use super::{Codec, DecodedSection, RowCache, SectionPlan, StateLookup, Written};
 use crate::ack::Sequence;
 use crate::bits::{BitReader, BitWriter};
 use crate::cue::Cue;
@@ -21,13 +23,25 @@ pub struct Feedback {
     pub margin_ticks: i8,
 }
 
+/// How many of a tick's bits travel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TickWidth {
+    /// All: in a peer's first snapshot and after long gaps.
+    Full,
+    /// 16: the receiver knows a tick less than 2^15 away.
+    Usual,
+    /// 7, and the header is one byte, if nothing else is told: the receiver's newest tick is less than 64 away. On ordered
+    /// streams.
+    Near,
+}
+
 /// The part of a snapshot that is for one peer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SnapshotHeader {
     /// The tick told.
     pub tick: Tick,
-    /// Whether the tick travels with all its bits: in a peer's first snapshot and after long gaps.
-    pub has_full_tick: bool,
+    /// How many of the tick's bits travel.
+    pub tick_width: TickWidth,
     /// The frame's number, on datagrams. On an ordered stream frames are counted by both ends instead.
     pub sequence: Option<Sequence>,
     /// About the peer's inputs, if it has a player.
@@ -62,17 +76,29 @@ impl Codec {
         own_byte_limit: usize,
         digest: Option<&mut dyn FnMut(Written) -> u64>,
         body: &EncodedBody,
+        rows: &mut RowCache,
         out: &mut Vec<u8>,
     ) -> Written {
-        let start = out.len();
+        let has_more = header.sequence.is_some() || header.feedback.is_some() || digest.is_some();
         let mut w = BitWriter::new(out);
-        w.flag(header.has_full_tick);
+        let mut written = Written::default();
+        if header.tick_width == TickWidth::Near && !has_more && own.is_empty() && body.decoded_len.is_none() {
+            w.flag(true);
+            w.bits(header.tick.0 & NEAR_MASK, NEAR_BITS);
+            w.finish();
+            out.extend_from_slice(&body.bytes);
+            return written;
+        }
+        w.flag(false);
+        let is_full = header.tick_width == TickWidth::Full;
+        w.flag(is_full);
         w.flag(header.sequence.is_some());
         w.flag(header.feedback.is_some());
         w.flag(digest.is_some());
         w.flag(!own.is_empty());
         w.flag(body.decoded_len.is_some());
-        w.bits(if header.has_full_tick { header.tick.0 } else { header.tick.0 & 0xffff }, tick_bits(header));
+        w.bits(0, 1);
+        w.bits(if is_full { header.tick.0 } else { header.tick.0 & 0xffff }, if is_full { 32 } else { 16 });
         if let Some(sequence) = header.sequence {
             w.bits(u32::from(sequence.0), 16);
         }
@@ -80,15 +106,23 @@ impl Codec {
             w.bits(feedback.newest_input.0 & 0xffff, 16);
             w.bits(u32::from(feedback.margin_ticks as u8), 8);
         }
-        let mut written = Written::default();
+        w.finish();
         if !own.is_empty() {
+            let length_at = out.len();
+            out.extend_from_slice(&[0; 2]);
+            let start = out.len();
             let payload_of = |_: EntityId| -> Option<Bytes> { None };
-            written = self.write_section(&mut w, history, own, &payload_of, start + own_byte_limit);
+            let mut w = Writer::new(out, self.coder);
+            let source = RowSource::of(self, history, &payload_of);
+            let limit = start + own_byte_limit.min(usize::from(u16::MAX));
+            written = self.write_section(&mut w, source, rows, own, limit);
+            w.finish();
+            let length = (out.len() - start) as u16;
+            out[length_at..start].copy_from_slice(&length.to_le_bytes());
         }
         if let Some(digest) = digest {
-            w.word(digest(written));
+            out.extend_from_slice(&digest(written).to_le_bytes());
         }
-        w.finish();
         if let Some(decoded_len) = body.decoded_len {
             out.extend_from_slice(&decoded_len.to_le_bytes()[..DECODED_LEN_BYTES]);
         }
@@ -96,7 +130,7 @@ impl Codec {
         written
     }
 
-    /// Decodes a payload into `out`; the replica is asked for named states and not changed. After an error there is
+    /// Decodes a payload into `out`; `states` are asked for those that are named. After an error there is
     /// nothing in `out` that could be applied.
     ///
     /// `near` is a tick that the receiver knows to be near, to complete short ticks.
@@ -104,32 +138,49 @@ impl Codec {
         &self,
         payload: &[u8],
         near: Tick,
-        replica: &Replica,
+        states: &dyn StateLookup,
         out: &mut DecodedSnapshot,
     ) -> Result<SnapshotHeader, DecodeError> {
         out.clear();
         let mut r = BitReader::new(payload);
-        let has_full_tick = r.flag(WHAT)?;
+        if r.flag(WHAT)? {
+            let tick = near.nearest_with_low_bits(r.bits(NEAR_BITS, WHAT)?, NEAR_BITS);
+            self.read_body(r.rest(WHAT)?, tick, states, &mut out.cues, &mut out.view)?;
+            let header = SnapshotHeader { tick, tick_width: TickWidth::Near, sequence: None, feedback: None };
+            out.header = Some(header);
+            return Ok(header);
+        }
+        let is_full = r.flag(WHAT)?;
         let has_sequence = r.flag(WHAT)?;
         let has_feedback = r.flag(WHAT)?;
         let has_digest = r.flag(WHAT)?;
         let has_own = r.flag(WHAT)?;
         let is_compressed = r.flag(WHAT)?;
-        let tick = if has_full_tick {
-            Tick(r.bits(32, WHAT)?)
-        } else {
-            near.nearest_with_low_bits(r.bits(16, WHAT)? as u16)
-        };
+        if r.flag(WHAT)? {
+            return Err(DecodeError::Invalid { what: WHAT, value: 1 });
+        }
+        let tick =
+            if is_full { Tick(r.bits(32, WHAT)?) } else { near.nearest_with_low_bits(r.bits(16, WHAT)?, 16) };
         let sequence = if has_sequence { Some(Sequence(r.bits(16, WHAT)? as u16)) } else { None };
         if has_sequence && has_digest {
             return Err(DecodeError::Invalid { what: "digest in a datagram", value: 1 });
         }
         let feedback = if has_feedback { Some(read_feedback(&mut r, tick)?) } else { None };
+        let mut rest = r.rest(WHAT)?;
         if has_own {
-            self.read_section(&mut r, tick, true, replica, &mut out.own)?;
+            let (length, behind) = rest.split_first_chunk().ok_or(DecodeError::Truncated(WHAT))?;
+            let length = usize::from(u16::from_le_bytes(*length));
+            let (own, behind) = behind.split_at_checked(length).ok_or(DecodeError::Truncated(WHAT))?;
+            let mut r = Reader::new(own, self.coder);
+            self.read_section(&mut r, tick, true, states, &mut out.own)?;
+            r.finish("own rows")?;
+            rest = behind;
         }
-        out.digest = if has_digest { Some(r.word(WHAT)?) } else { None };
-        let rest = r.rest(WHAT)?;
+        if has_digest {
+            let (digest, behind) = rest.split_first_chunk().ok_or(DecodeError::Truncated(WHAT))?;
+            out.digest = Some(u64::from_le_bytes(*digest));
+            rest = behind;
+        }
         let decompressed;
         let body = if is_compressed {
             decompressed = read_compressed(rest)?;
@@ -137,8 +188,9 @@ impl Codec {
         } else {
             rest
         };
-        self.read_body(body, tick, replica, &mut out.cues, &mut out.view)?;
-        let header = SnapshotHeader { tick, has_full_tick, sequence, feedback };
+        self.read_body(body, tick, states, &mut out.cues, &mut out.view)?;
+        let tick_width = if is_full { TickWidth::Full } else { TickWidth::Usual };
+        let header = SnapshotHeader { tick, tick_width, sequence, feedback };
         out.header = Some(header);
         Ok(header)
     }
@@ -156,12 +208,12 @@ impl DecodedSnapshot {
 
 const WHAT: &str = "snapshot";
 
-fn tick_bits(header: &SnapshotHeader) -> u32 {
-    if header.has_full_tick { 32 } else { 16 }
-}
+/// Bits of a near tick: what a header byte has left.
+const NEAR_BITS: u32 = 7;
+const NEAR_MASK: u32 = (1 << NEAR_BITS) - 1;
 
 fn read_feedback(r: &mut BitReader<'_>, tick: Tick) -> Result<Feedback, DecodeError> {
-    let newest_input = tick.nearest_with_low_bits(r.bits(16, "feedback")? as u16);
+    let newest_input = tick.nearest_with_low_bits(r.bits(16, "feedback")?, 16);
     let margin_ticks = r.bits(8, "feedback")? as u8 as i8;
     Ok(Feedback { newest_input, margin_ticks })
 }

@@ -14,17 +14,33 @@
 //! | file | what it decides |
 //! |---|---|
 //! | `predict` | what a field will be, guessed from named states |
-//! | `fast` | bits of a row's values: the coder behind the seam |
-//! | `section` | bits of leaves and row headers |
+//! | `context` | how far off the guess is likely to be |
+//! | `row` | the way through a row's fields, the same for encoder, decoder and trainer |
+//! | `code` | the seam: how that becomes bits; `dense` (by a `range` coder) and `fast` behind it |
+//! | [`prior`] | what is learned offline: weights and tables |
+//! | [`shared`] | what is worked out once for all receivers |
+//! | `section` | which rows are told, and their headers |
+//! | `explain` | where the bits go |
 //! | `body`, `frame` | cues, compression, the peer part: the payload of a SNAPSHOT frame |
 //! | [`replica`] | what a receiver holds, by slot and tick |
+//! | [`train`] | makes a prior from recorded states |
 
 mod body;
+mod code;
+mod context;
+mod dense;
+mod explain;
 mod fast;
 mod frame;
+mod lanes;
 mod predict;
+pub mod prior;
+mod range;
 pub mod replica;
+mod row;
 mod section;
+pub mod shared;
+pub mod train;
 
 use core::ops::Range;
 use std::sync::Arc;
@@ -38,18 +54,25 @@ use crate::schema::{Kind, KindId, Schema, Sight};
 use crate::time::{Tick, TickRate};
 
 pub use body::EncodedBody;
-pub use frame::{DecodedSnapshot, Feedback, SnapshotHeader};
+pub use explain::Told;
+pub use frame::{DecodedSnapshot, Feedback, SnapshotHeader, TickWidth};
+pub use prior::Prior;
 pub use replica::Replica;
 pub use section::Written;
+pub use shared::RowCache;
 
-use predict::Motion;
+use predict::Links;
+use prior::Resolved;
+use row::RowPlan;
 
 /// How rows become bits; chosen per room, told in the welcome.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Coder {
-    /// Packed bits, see `fast`.
-    #[default]
+    /// Packed bits: cheaper to write and read.
     Fast,
+    /// Static tables and a range coder: the fewest bytes.
+    #[default]
+    Dense,
 }
 
 impl Coder {
@@ -57,6 +80,7 @@ impl Coder {
     pub const fn wire(self) -> u8 {
         match self {
             Self::Fast => 0,
+            Self::Dense => 1,
         }
     }
 
@@ -64,30 +88,57 @@ impl Coder {
     pub const fn from_wire(number: u8) -> Option<Self> {
         match number {
             0 => Some(Self::Fast),
+            1 => Some(Self::Dense),
             _ => None,
         }
     }
 }
 
-/// Encodes and decodes snapshots of one schema at one tick rate. Carries nothing from frame to frame.
+/// Encodes and decodes snapshots of one schema at one tick rate, with one coder and prior. Carries nothing from frame to
+/// frame.
 #[derive(Clone, Debug)]
 pub struct Codec {
     schema: Arc<Schema>,
-    /// Per kind, per field.
-    motions: Vec<Vec<Motion>>,
+    coder: Coder,
+    prior: Arc<Prior>,
+    /// Seconds a tick.
+    dt: f32,
+    /// Per kind, per sight.
+    plans: Vec<[RowPlan; 3]>,
 }
 
 impl Codec {
-    /// A codec for rooms of this schema that step at this rate.
+    /// The `dense` coder with the default prior, for rooms of this schema that step at this rate.
     pub fn new(schema: Arc<Schema>, rate: TickRate) -> Self {
-        let of_kind = |kind: &Kind| kind.fields().iter().map(|field| Motion::of(kind, field, rate)).collect();
-        let motions = schema.kinds().iter().map(of_kind).collect();
-        Self { schema, motions }
+        Self::with(schema, rate, Coder::Dense, Prior::default_prior())
+    }
+
+    /// A codec for rooms of this schema that step at this rate.
+    pub fn with(schema: Arc<Schema>, rate: TickRate, coder: Coder, prior: Arc<Prior>) -> Self {
+        let of_sight = |kind: &Kind, sight: Sight| {
+            let links = Links::of(kind, kind.visible(sight));
+            let models = Resolved::new(prior.learned(), coder == Coder::Dense, &schema, kind, &links);
+            RowPlan { links, models, sets: dense::sets_of(kind) }
+        };
+        let of_kind =
+            |kind: &Kind| [Sight::Public, Sight::Team, Sight::Own].map(|sight| of_sight(kind, sight));
+        let plans = schema.kinds().iter().map(of_kind).collect();
+        Self { plans, coder, prior, dt: rate.dt(), schema }
     }
 
     /// What the rows are made of.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
+    }
+
+    /// How rows become bits.
+    pub fn coder(&self) -> Coder {
+        self.coder
+    }
+
+    /// What it guesses with.
+    pub fn prior(&self) -> &Arc<Prior> {
+        &self.prior
     }
 }
 
@@ -160,6 +211,13 @@ pub struct SectionPlan {
     pub leaves: Vec<Leave>,
     /// Rows to send.
     pub rows: Vec<PlannedRow>,
+    /// Ticks that the section names, newest first: it tells of every entity that the receiver held at the newest of them.
+    /// None: rows are told by their slots.
+    pub against: References,
+    /// If it names ticks: all those entities but the ones that left, ascending like rows, each with as many of the ticks as it
+    /// was held at without a break. At each the receiver must hold just what was published then. Where the tenant of a
+    /// slot, or what is seen of it, is about to change, nothing may be told against ticks: the receiver does not know yet.
+    pub held: Vec<PlannedRow>,
 }
 
 impl SectionPlan {
@@ -167,6 +225,8 @@ impl SectionPlan {
     pub fn clear(&mut self) {
         self.leaves.clear();
         self.rows.clear();
+        self.against = References::NONE;
+        self.held.clear();
     }
 
     /// Whether there is nothing to say.
@@ -209,6 +269,13 @@ pub struct HeldState<'a> {
 pub trait StateLookup {
     /// The state in this slot at this tick; of the receiver's own rows, or of everyone's view.
     fn state(&self, is_own: bool, slot: u16, tick: Tick) -> Option<HeldState<'_>>;
+
+    /// The newest state in this slot at or before this tick, of everyone's view.
+    fn state_by(&self, slot: u16, tick: Tick) -> Option<HeldState<'_>>;
+
+    /// Appends the slots of the entities of this kind in everyone's view of which a state at or before the tick is held,
+    /// ascending.
+    fn held_at(&self, kind: KindId, tick: Tick, slots: &mut Vec<u16>);
 }
 
 /// A row that was decoded.
@@ -235,6 +302,23 @@ pub struct DecodedRow {
     pub values: Range<usize>,
 }
 
+impl DecodedRow {
+    /// A row of which nothing new is told, not even its values.
+    fn as_held(held: &HeldState<'_>) -> Self {
+        Self {
+            id: held.id,
+            kind: held.kind,
+            sight: held.sight,
+            is_whole: false,
+            is_at_rest: false,
+            held_until: None,
+            teleported: None,
+            payload: None,
+            values: 0..0,
+        }
+    }
+}
+
 /// A section that was decoded, not yet applied. Reused from frame to frame.
 #[derive(Clone, Debug, Default)]
 pub struct DecodedSection {
@@ -244,6 +328,9 @@ pub struct DecodedSection {
     pub rows: Vec<DecodedRow>,
     /// The columns of all rows.
     pub values: Vec<i32>,
+    /// Slots that a section tells of, and runs of rows at rest; while it is decoded.
+    held: Vec<u16>,
+    woken: Vec<u32>,
 }
 
 impl DecodedSection {

@@ -161,8 +161,21 @@ impl StateLookup for Replica {
         let slots = if is_own { &self.own } else { &self.view };
         let track = slots.get(usize::from(slot))?.tenant.as_ref()?;
         let index = track.samples.iter().rposition(|sample| sample.tick == tick)?;
-        let Sample { sight, is_at_rest, .. } = track.samples[index];
-        Some(HeldState { id: track.id, kind: track.kind, sight, is_at_rest, values: track.values_at(index) })
+        Some(track.held(index))
+    }
+
+    fn state_by(&self, slot: u16, tick: Tick) -> Option<HeldState<'_>> {
+        let track = self.view.get(usize::from(slot))?.present()?;
+        let index = track.samples.iter().rposition(|sample| !sample.tick.is_newer_than(tick))?;
+        Some(track.held(index))
+    }
+
+    fn held_at(&self, kind: KindId, tick: Tick, slots: &mut Vec<u16>) {
+        let is_held = |slot: &Slot| {
+            let tenant = slot.present().filter(|track| track.kind == kind);
+            tenant.is_some_and(|track| track.samples.iter().any(|sample| !sample.tick.is_newer_than(tick)))
+        };
+        slots.extend((0..self.view.len()).filter(|&slot| is_held(&self.view[slot])).map(|slot| slot as u16));
     }
 }
 
@@ -206,6 +219,11 @@ impl Track {
     /// The row of the `index`-th state held.
     pub fn row<'a>(&'a self, kind: &'a Kind, index: usize) -> RowRef<'a> {
         RowRef::new(kind, self.values_at(index))
+    }
+
+    fn held(&self, index: usize) -> HeldState<'_> {
+        let Sample { sight, is_at_rest, .. } = self.samples[index];
+        HeldState { id: self.id, kind: self.kind, sight, is_at_rest, values: self.values_at(index) }
     }
 
     fn values_at(&self, index: usize) -> &[i32] {

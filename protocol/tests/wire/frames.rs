@@ -26,6 +26,8 @@ pub(crate) struct Vector {
     pub(crate) decode: Option<Decode>,
     /// Whether the page may have other bytes than we write: LZ4 blocks are the compressor's choice.
     pub(crate) is_compressed: bool,
+    /// Whether what is missing at the end of the payload reads as zeros: another value, not an error.
+    pub(crate) is_cut_by_zeros: bool,
 }
 
 pub(crate) type Decode = Box<dyn Fn(&[u8]) -> Result<bool, String>>;
@@ -42,7 +44,7 @@ impl Vector {
             Ok(decoded) => Ok(decoded == value),
             Err(fault) => Err(fault.to_string()),
         };
-        Self { encoded, decode: Some(Box::new(decode)), is_compressed: false }
+        Self { encoded, decode: Some(Box::new(decode)), is_compressed: false, is_cut_by_zeros: false }
     }
 }
 
@@ -63,7 +65,8 @@ pub(crate) fn vector(fields: &mut Fields) -> Vector {
 
 fn hello(fields: &mut Fields) -> Hello {
     Hello {
-        schema_hash: u64::from_str_radix(&fields.take("schema hash"), 16).unwrap(),
+        schema_hash: hash(&fields.take("schema hash")),
+        priors: fields.take_all("prior").iter().map(|prior| hash(prior)).collect(),
         features: Features(fields.number("features")),
         game_build: fields.take("game build"),
         platform: fields.take("platform"),
@@ -78,6 +81,10 @@ fn hello(fields: &mut Fields) -> Hello {
         stream: stream_kind(&fields.take("stream")),
         extensions: extensions(fields),
     }
+}
+
+fn hash(digits: &str) -> u64 {
+    u64::from_str_radix(digits, 16).unwrap()
 }
 
 fn stream_kind(name: &str) -> StreamKind {
@@ -116,7 +123,8 @@ fn welcome(fields: &mut Fields) -> Welcome {
             input_ahead_ticks_max: fields.number("input ahead limit"),
         },
         coder: fields.number("coder"),
-        prior_hash: fields.number("prior"),
+        prior_hash: hash(&fields.take("prior")),
+        prior: fields.take_if_there("prior bytes").map(|digits| bytes(&digits)),
         features: Features(fields.number("features")),
         server_build: fields.take("server build"),
         schema: (fields.take("schema") == "example").then(|| PackedSchema::new(&example())),
@@ -216,7 +224,7 @@ fn message(fields: &mut Fields) -> Vector {
     let got = all_frames(&encoded).unwrap();
     assert_eq!(got.len(), held.len());
     assert!(got.iter().all(|frame| decode_any(frame).is_ok()));
-    Vector { encoded, decode: None, is_compressed: false }
+    Vector { encoded, decode: None, is_compressed: false, is_cut_by_zeros: false }
 }
 
 pub(crate) fn all_frames(message: &[u8]) -> Result<Vec<Frame>, String> {

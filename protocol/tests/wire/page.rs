@@ -1,10 +1,51 @@
 //! Reading docs/WIRE.md: its fenced blocks, its tables, and the notation of values in them.
 
 use std::str::FromStr;
+use std::sync::Mutex;
 
 use tickwire_protocol::Micros;
 
 const PAGE: &str = include_str!("../../../docs/WIRE.md");
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/WIRE.md");
+
+/// Longest line of bytes.
+const HEX_COLUMNS: usize = 120;
+
+/// Whether the page is to be written anew where it is wrong: after a change of the format, or of the default prior.
+pub(crate) fn is_to_be_written() -> bool {
+    std::env::var_os("TICKWIRE_WRITE_PAGE").is_some()
+}
+
+/// Replaces a hash in a block of the page.
+pub(crate) fn write_hash(kind: &str, name: &str, hash: &str) {
+    write(kind, name, "hash:", &format!("hash: {hash}\nhex:"), "hex:");
+}
+
+/// Replaces the bytes at the end of a block in the page.
+pub(crate) fn write_hex(kind: &str, name: &str, hex: &str) {
+    let mut lines = vec!["hex:".to_owned()];
+    for byte in hex.split_whitespace() {
+        let last = lines.last_mut().unwrap();
+        if last.len() + 3 > HEX_COLUMNS {
+            lines.push(format!("  {byte}"));
+        } else {
+            last.push_str(&format!(" {byte}"));
+        }
+    }
+    write(kind, name, "hex:", &(lines.join("\n") + "\n```"), "\n```");
+}
+
+/// Puts `text` into a block, from `first` up to and with `last`.
+fn write(kind: &str, name: &str, first: &str, text: &str, last: &str) {
+    // Tests run side by side.
+    static PAGE: Mutex<()> = Mutex::new(());
+    let _alone = PAGE.lock().unwrap();
+    let page = std::fs::read_to_string(PATH).unwrap();
+    let block = page.find(&format!("```{kind} {name}\n")).expect("the block was read from the page");
+    let start = block + page[block..].find(first).unwrap();
+    let end = start + page[start..].find(last).unwrap() + last.len();
+    std::fs::write(PATH, format!("{}{text}{}", &page[..start], &page[end..])).unwrap();
+}
 
 /// A fenced block: ```` ```kind name ````.
 pub(crate) struct Block {

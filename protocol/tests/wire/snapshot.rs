@@ -12,8 +12,8 @@ use tickwire_protocol::history::History;
 use tickwire_protocol::limits::{BODY_BYTES_MAX, COLUMNS_PER_CUE_MAX};
 use tickwire_protocol::schema::{Column, Kind, Sight};
 use tickwire_protocol::snapshot::{
-    BodyPlan, Codec, DecodedRow, DecodedSection, DecodedSnapshot, EncodedBody, Feedback, Leave, PlannedRow,
-    References, Replica, SectionPlan, SnapshotHeader, Written,
+    BodyPlan, Codec, Coder, DecodedRow, DecodedSection, DecodedSnapshot, EncodedBody, Feedback, Leave,
+    PlannedRow, Prior, References, Replica, RowCache, SectionPlan, SnapshotHeader, TickWidth, Written,
 };
 use tickwire_protocol::{Cue, CueId, DecodeError, EntityId, KindId, RowHead, Schema, Tables, Tick, TickRate};
 
@@ -24,11 +24,20 @@ const RATE: u32 = 60;
 
 /// Decodes a payload as a receiver that holds nothing; what the page has to be refused is refused for its form.
 pub(crate) fn decode_with_nothing_held(payload: &[u8]) -> Result<SnapshotHeader, DecodeError> {
-    codec().read_snapshot(payload, Tick(0), &Replica::new(yard(), 128), &mut DecodedSnapshot::default())
+    let codec = codec(Coder::Fast, Prior::untrained());
+    codec.read_snapshot(payload, Tick(0), &Replica::new(yard(), 128), &mut DecodedSnapshot::default())
 }
 
 pub(crate) fn vector(fields: &mut Fields) -> Vector {
-    let told = Told::take(fields);
+    let coder = match fields.take("coder").as_str() {
+        "dense" => Coder::Dense,
+        _ => Coder::Fast,
+    };
+    let prior = match fields.take("prior").as_str() {
+        "default" => Prior::default_prior(),
+        _ => Prior::untrained(),
+    };
+    let told = Told::take(fields, codec(coder, prior));
     let mut world = World::take(fields);
     let is_compressed = fields.take_if_there("compressed").is_some();
     let mut replica = Replica::new(yard(), 128);
@@ -37,13 +46,15 @@ pub(crate) fn vector(fields: &mut Fields) -> Vector {
     let payload = told.encode(&world);
     let mut encoded = Vec::new();
     write_frame(&mut encoded, FrameType::Snapshot, &payload);
-    assert_eq!(payload[0] >> 5 & 1 == 1, is_compressed, "{}: compressed", fields.name);
+    let has_near_tick = payload[0] & 1 == 1;
+    assert_eq!(!has_near_tick && payload[0] >> 6 & 1 == 1, is_compressed, "{}: compressed", fields.name);
+    assert_eq!(has_near_tick, told.header.tick_width == TickWidth::Near, "{}: tick", fields.name);
     let decode = move |payload: &[u8]| told.agrees_with(payload, &replica).map_err(|fault| fault.to_string());
-    Vector { encoded, decode: Some(Box::new(decode)), is_compressed }
+    Vector { encoded, decode: Some(Box::new(decode)), is_compressed, is_cut_by_zeros: coder == Coder::Dense }
 }
 
-fn codec() -> Codec {
-    Codec::new(yard(), TickRate::new(RATE).unwrap())
+fn codec(coder: Coder, prior: Arc<Prior>) -> Codec {
+    Codec::with(yard(), TickRate::new(RATE).unwrap(), coder, prior)
 }
 
 /// What a vector's room publishes.
@@ -105,26 +116,44 @@ impl World {
         }
     }
 
-    /// Sends whole rows of the states that are named at this tick.
+    /// Sends whole rows of the states that are named at this tick, by rows or by the section.
     fn tell_named(&self, told: &Told, tick: Tick, replica: &mut Replica) {
         let planned = |rows: &[ToldRow]| {
             let named = rows.iter().filter(|row| row.references.ticks().any(|named| named == tick));
             let rows =
                 named.map(|row| PlannedRow { references: References::NONE, ..row.planned(&self.history) });
-            SectionPlan { leaves: Vec::new(), rows: rows.collect() }
+            SectionPlan { rows: rows.collect(), ..SectionPlan::default() }
         };
-        let header = SnapshotHeader { tick, has_full_tick: true, sequence: None, feedback: None };
-        let body = BodyPlan { cues: Vec::new(), section: planned(&told.view.rows) };
-        let payload = write(&self.history, &header, &planned(&told.own.rows), &body, None, &|_| None);
+        let header = SnapshotHeader { tick, tick_width: TickWidth::Full, sequence: None, feedback: None };
+        let mut section = planned(&told.view.rows);
+        if told.view.against.ticks().any(|named| named == tick) {
+            section.rows = all_rows(&self.history, |_| References::NONE);
+        }
+        let body = BodyPlan { cues: Vec::new(), section };
+        let own = planned(&told.own.rows);
+        let payload = write(&told.codec, &self.history, &header, &own, &body, None, &|_| None);
         let mut decoded = DecodedSnapshot::default();
-        codec().read_snapshot(&payload, tick, replica, &mut decoded).unwrap();
+        told.codec.read_snapshot(&payload, tick, replica, &mut decoded).unwrap();
         if !(decoded.own.rows.is_empty() && decoded.view.rows.is_empty()) {
             replica.apply(&decoded);
         }
     }
 }
 
+/// Every row in everyone's view, naming what `references` says.
+fn all_rows(history: &History, references: impl Fn(EntityId) -> References) -> Vec<PlannedRow> {
+    let newest = history.newest().unwrap();
+    let tables = newest.tables(Sight::Public).iter();
+    let rows = tables.flat_map(|(kind, table)| {
+        table.heads().iter().enumerate().map(move |(row, head)| (KindId(kind.index()), row as u32, head.id))
+    });
+    let planned =
+        |(kind, row, id)| PlannedRow { kind, row, sight: Sight::Public, references: references(id) };
+    rows.map(planned).collect()
+}
+
 fn write(
+    codec: &Codec,
     history: &History,
     header: &SnapshotHeader,
     own: &SectionPlan,
@@ -133,16 +162,18 @@ fn write(
     payload_of: &dyn Fn(EntityId) -> Option<Bytes>,
 ) -> Vec<u8> {
     let (mut body, mut payload) = (EncodedBody::default(), Vec::new());
-    codec().write_body(history, plan, payload_of, BODY_BYTES_MAX, &mut body);
+    let mut rows = RowCache::default();
+    codec.write_body(history, plan, payload_of, BODY_BYTES_MAX, &mut rows, &mut body);
     let mut tell = |_: Written| digest.unwrap();
     let digest: Option<&mut dyn FnMut(Written) -> u64> =
         if digest.is_some() { Some(&mut tell) } else { None };
-    codec().write_snapshot(header, history, own, BODY_BYTES_MAX, digest, &body, &mut payload);
+    codec.write_snapshot(header, history, own, BODY_BYTES_MAX, digest, &body, &mut rows, &mut payload);
     payload
 }
 
 /// What a vector's frame tells.
 struct Told {
+    codec: Codec,
     header: SnapshotHeader,
     near: Tick,
     digest: Option<u64>,
@@ -154,6 +185,7 @@ struct Told {
 }
 
 struct ToldSection {
+    against: References,
     leaves: Vec<Leave>,
     rows: Vec<ToldRow>,
 }
@@ -167,7 +199,7 @@ struct ToldRow {
 }
 
 impl Told {
-    fn take(fields: &mut Fields) -> Self {
+    fn take(fields: &mut Fields, codec: Codec) -> Self {
         let mut lines = Vec::new();
         let mut one = |fields: &mut Fields, key: &str| {
             let value = fields.take_if_there(key)?;
@@ -182,16 +214,18 @@ impl Told {
             Feedback { newest_input: Tick(parse(newest)), margin_ticks: parse(margin) }
         });
         let digest = one(fields, "digest").map(|word| u64::from_str_radix(&word, 16).unwrap());
-        let (tick, near) =
-            tick.split_once(" near ").unwrap_or_else(|| (tick.trim_end_matches(" in full"), "0"));
-        let has_full_tick = near == "0";
-        let header = SnapshotHeader { tick: Tick(parse(tick)), has_full_tick, sequence, feedback };
+        let (tick, tick_width, near) = match (tick.split_once(" near "), tick.split_once(" soon after ")) {
+            (Some((tick, near)), _) => (tick, TickWidth::Usual, near),
+            (_, Some((tick, near))) => (tick, TickWidth::Near, near),
+            _ => (tick.trim_end_matches(" in full"), TickWidth::Full, "0"),
+        };
+        let header = SnapshotHeader { tick: Tick(parse(tick)), tick_width, sequence, feedback };
         let own = ToldSection::take(fields, "own ", &mut lines);
         let cue_lines = fields.take_all("cue");
         lines.extend(cue_lines.iter().map(|line| format!("cue: {line}")));
         let cues = cue_lines.iter().map(|line| cue(line)).collect();
         let view = ToldSection::take(fields, "", &mut lines);
-        Self { header, near: Tick(parse(near)), digest, own, view, cues, lines }
+        Self { codec, header, near: Tick(parse(near)), digest, own, view, cues, lines }
     }
 
     fn encode(&self, world: &World) -> Vec<u8> {
@@ -199,13 +233,13 @@ impl Told {
         let rows = || self.view.rows.iter().chain(&self.own.rows);
         let payload_of = |id| rows().find(|row| row.id == id).and_then(|row| row.payload.clone());
         let own = self.own.plan(&world.history);
-        write(&world.history, &self.header, &own, &body, self.digest, &payload_of)
+        write(&self.codec, &world.history, &self.header, &own, &body, self.digest, &payload_of)
     }
 
     /// Whether a payload tells the same to a receiver that holds the named states.
     fn agrees_with(&self, payload: &[u8], replica: &Replica) -> Result<bool, DecodeError> {
         let mut decoded = DecodedSnapshot::default();
-        let header = codec().read_snapshot(payload, self.near, replica, &mut decoded)?;
+        let header = self.codec.read_snapshot(payload, self.near, replica, &mut decoded)?;
         let mut lines = Vec::new();
         lines.extend(header.sequence.map(|sequence| format!("sequence: {sequence}")));
         lines.extend(header.feedback.map(|Feedback { newest_input, margin_ticks }| {
@@ -233,14 +267,36 @@ impl ToldSection {
             Leave { slot: parse(slot.strip_prefix("slot ").unwrap()), despawned: why == "despawned" }
         });
         let leaves = leaves.collect();
+        let mut against = References::NONE;
+        let ticks = fields.take_if_there(&format!("{prefix}against"));
+        ticks.iter().flat_map(|ticks| numbers(ticks)).for_each(|tick| against.push(Tick(tick)));
         let rows = fields.take_all(&format!("{prefix}row"));
         let rows = rows.iter().map(|line| ToldRow::take(line, prefix, lines)).collect();
-        Self { leaves, rows }
+        Self { against, leaves, rows }
     }
 
     fn plan(&self, history: &History) -> SectionPlan {
-        let rows = self.rows.iter().map(|row| row.planned(history)).collect();
-        SectionPlan { leaves: self.leaves.clone(), rows }
+        // As many of the section's ticks as the entity was there.
+        let was_there = |id: EntityId, tick: &Tick| {
+            let mut tables = history.at(*tick).unwrap().tables(Sight::Public).iter();
+            tables.any(|(_, table)| table.find(id).is_some())
+        };
+        let held_at = |id: EntityId| {
+            let mut references = References::NONE;
+            let ticks = self.against.ticks().take_while(|tick| was_there(id, tick));
+            ticks.for_each(|tick| references.push(tick));
+            references
+        };
+        let mut rows: Vec<_> = self.rows.iter().map(|row| row.planned(history)).collect();
+        let mut held = Vec::new();
+        if !self.against.is_empty() {
+            held = all_rows(history, held_at);
+            held.retain(|row| !row.references.is_empty());
+            for (planned, row) in rows.iter_mut().zip(&self.rows) {
+                planned.references = held_at(row.id);
+            }
+        }
+        SectionPlan { leaves: self.leaves.clone(), rows, against: self.against, held }
     }
 }
 

@@ -5,7 +5,7 @@ use tickwire_protocol::bits::BitWriter;
 use tickwire_protocol::frame::{FrameType, write_frame};
 use tickwire_protocol::hash::{WordHash, bytes_hash};
 use tickwire_protocol::quantize;
-use tickwire_protocol::schema::Column;
+use tickwire_protocol::schema::{Column, RotationLattice};
 
 use super::frames::reject;
 use super::page::{hex, numbers, parse};
@@ -84,6 +84,7 @@ fn quantized_row(table: &str, input: &[f64]) -> String {
     let joined =
         |numbers: &[f64]| numbers.iter().map(|n| (*n as f32).to_string()).collect::<Vec<_>>().join(" ");
     let single = |number: i32| joined(&[number.into()]);
+    let lattice = if table.ends_with("full") { RotationLattice::Full } else { RotationLattice::WithZero };
     match (table, input) {
         ("lattice", &[value, step, min, max]) => {
             single(quantize::lattice(value as f32, step, column(min as i32, max as i32)))
@@ -91,12 +92,13 @@ fn quantized_row(table: &str, input: &[f64]) -> String {
         ("lattice-value", &[point, step]) => joined(&[quantize::lattice_value(point as i32, step).into()]),
         ("angle", &[radians, bits]) => single(quantize::angle(radians as f32, bits as u8)),
         ("angle-value", &[point, bits]) => joined(&[quantize::angle_value(point as i32, bits as u8).into()]),
-        ("rotation", &[.., bits]) => {
+        ("rotation" | "rotation-full", &[.., bits]) => {
             let rotation = Quat::from_array(four().map(|component: f64| component as f32));
-            joined(&quantize::rotation(rotation, bits as u8).map(f64::from))
+            joined(&quantize::rotation(rotation, bits as u8, lattice).map(f64::from))
         }
-        ("rotation-value", &[.., bits]) => {
-            let value = quantize::rotation_value(four().map(|point: f64| point as i32), bits as u8);
+        ("rotation-value" | "rotation-value-full", &[.., bits]) => {
+            let columns = four().map(|point: f64| point as i32);
+            let value = quantize::rotation_value(columns, bits as u8, lattice);
             joined(&value.to_array().map(f64::from))
         }
         _ => panic!("no table of {} numbers is called {table}", input.len()),

@@ -160,7 +160,13 @@ impl Match {
         let mut client = Client::new(ClientConfig::new("test"), schema(), self.now);
         // The hello, which a server reads before it lets anyone into a room.
         assert!(client.poll_transmit(self.now, &mut Vec::new()));
-        let join = Join { session, role: Role::Player, stream: StreamKind::Ordered, wants_schema: false };
+        let join = Join {
+            session,
+            role: Role::Player,
+            stream: StreamKind::Ordered,
+            wants_schema: false,
+            wants_prior: false,
+        };
         let peer = self.room.join(self.now, join).unwrap();
         self.seats.push(Seat { peer, client, events: Vec::new() });
     }

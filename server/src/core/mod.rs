@@ -6,6 +6,7 @@ mod directory;
 mod input_queue;
 mod knowledge;
 mod peer;
+mod recording;
 mod replicator;
 mod room;
 mod schedule;

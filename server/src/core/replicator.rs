@@ -8,18 +8,16 @@ use tickwire_protocol::frame::{FrameType, write_frame_with};
 use tickwire_protocol::handshake::StreamKind;
 use tickwire_protocol::history::{History, Published};
 use tickwire_protocol::limits::{
-    ACK_WORDS_MAX, BODY_BYTES_MAX, DATAGRAM_BYTES_MAX, DATAGRAMS_IN_FLIGHT_MAX, FRAME_BYTES_MAX,
+    ACK_WORDS_MAX, BODY_BYTES_MAX, DATAGRAM_BYTES_MAX, DATAGRAMS_IN_FLIGHT_MAX, HISTORY_TICKS, OWN_BYTES_MAX,
 };
 use tickwire_protocol::snapshot::{
-    BodyPlan, Codec, EncodedBody, Feedback, Leave, SectionPlan, SnapshotHeader, Written,
+    BodyPlan, Codec, EncodedBody, Feedback, Leave, References, RowCache, SectionPlan, SnapshotHeader,
+    TickWidth, Written,
 };
 use tickwire_protocol::{EntityId, Misbehavior, Tick};
 
 use super::cue_log::CueLog;
 use super::knowledge::{Knowledge, SentRow, Viewer};
-
-/// Bytes of own rows in a frame on an ordered stream; what does not fit follows in the next snapshot.
-const OWN_BYTES_MAX: usize = FRAME_BYTES_MAX - BODY_BYTES_MAX - 64;
 
 /// Bytes of own rows in a datagram: half, so that others come through as well.
 const OWN_DATAGRAM_BYTES_MAX: usize = DATAGRAM_BYTES_MAX / 2;
@@ -29,6 +27,13 @@ const DATAGRAM_HEADER_BYTES_MAX: usize = 16;
 
 /// Ticks without a snapshot after which a short tick could be taken for another: it is then sent whole.
 const FULL_TICK_GAP: i32 = 1 << 14;
+
+/// Ticks after which that is so of the shortest ticks.
+const NEAR_TICK_GAP: i32 = 63;
+
+/// A body of more bytes is not told against ticks. One that did not fit would be told by slot instead, of states that rows
+/// at rest are not held at; such a body is at least this long, and is written anew.
+const AGAINST_BYTES_MAX: usize = BODY_BYTES_MAX / 2;
 
 /// How far behind the newest acked datagram an ack can still tell of one.
 const ACK_REACH_FRAMES: i32 = (ACK_WORDS_MAX * u32::BITS as usize) as i32;
@@ -62,6 +67,8 @@ pub(crate) struct Replicator {
     /// Index in the room's log of the first cue that the peer may not have.
     next_cue: u64,
     last_sent: Option<Tick>,
+    /// On an ordered stream: ticks of the last snapshots, as far back as each told all that was news; newest first.
+    whole: References,
     view_plan: BodyPlan,
     own_plan: SectionPlan,
     /// How many rows the datagrams of one snapshot last had room for, if not for all.
@@ -97,6 +104,7 @@ impl Replicator {
             spare: Vec::new(),
             next_cue,
             last_sent: None,
+            whole: References::NONE,
             view_plan: BodyPlan::default(),
             own_plan: SectionPlan::default(),
             rows_max: usize::MAX,
@@ -161,27 +169,24 @@ impl Replicator {
     pub(crate) fn write_ordered(
         &mut self,
         source: &Source<'_>,
-        bodies: &mut BodyCache,
+        shared: &mut Shared,
         feedback: Option<Feedback>,
         with_digest: bool,
         out: &mut Vec<u8>,
     ) {
         let Some(newest) = source.history.newest() else { return };
-        self.plan(source);
-        let mut body = bodies.encode(source, &self.view_plan);
-        if body.written.rows < self.view_plan.section.rows.len() {
-            // Not all fits. What has waited longest goes now, in the order of the wire.
-            let rows = &mut self.view_plan.section.rows;
-            self.view.sort_by_age(newest, rows);
-            rows.truncate(body.written.rows.max(1));
-            rows.sort_unstable_by_key(|row| (row.kind, row.row));
-            body = bodies.encode(source, &self.view_plan);
-        }
         let header = self.header(newest.tick(), feedback);
+        let against = self.nameable(newest.tick());
+        self.plan(source, against);
+        let Shared { bodies, rows } = shared;
+        let planned = self.view_plan.section.rows.len();
+        let body = self.encode_view(source, newest, bodies, rows);
         self.sent += 1;
         self.next_cue = self.next_cue.max(source.cues.first_index()) + body.cues as u64;
         let Self { view, own, view_plan, own_plan, .. } = self;
         know(view, source.history, &view_plan.section, body.written);
+        let is_whole = body.written.rows == planned && body.written.leaves == view_plan.section.leaves.len();
+        note_whole(&mut self.whole, newest.tick(), is_whole, view.take_broken());
         write_frame_with(out, FrameType::Snapshot, |out| {
             let mut digest = |own_written| {
                 know(own, source.history, own_plan, own_written);
@@ -196,6 +201,7 @@ impl Replicator {
                 OWN_BYTES_MAX,
                 asked,
                 body,
+                rows,
                 out,
             );
             if !with_digest {
@@ -204,16 +210,53 @@ impl Replicator {
         });
     }
 
+    /// The ticks that a section may be told against.
+    fn nameable(&self, now: Tick) -> References {
+        let mut against = References::NONE;
+        let in_ring = |tick: &Tick| self.viewer.delta && now.since(*tick) < HISTORY_TICKS as i32;
+        self.whole.ticks().take_while(in_ring).for_each(|tick| against.push(tick));
+        against
+    }
+
+    /// Encodes the plan of everyone's view; if not all of it fits, what has waited longest.
+    fn encode_view<'a>(
+        &mut self,
+        source: &Source<'_>,
+        newest: &Published,
+        bodies: &'a mut BodyCache,
+        rows: &mut RowCache,
+    ) -> &'a EncodedBody {
+        let mut place = bodies.encode(source, &self.view_plan, rows);
+        let section = &mut self.view_plan.section;
+        let body = bodies.body(place);
+        let is_cut = body.written.rows < section.rows.len();
+        if !section.against.is_empty() && (is_cut || body.byte_len() > AGAINST_BYTES_MAX) {
+            self.view.plan(source.history, self.viewer, References::NONE, section);
+            place = bodies.encode(source, &self.view_plan, rows);
+        }
+        let written = bodies.body(place).written.rows;
+        let news = &mut self.view_plan.section.rows;
+        if written < news.len() {
+            // In the order of the wire.
+            self.view.sort_by_age(newest, news);
+            news.truncate(written.max(1));
+            news.sort_unstable_by_key(|row| (row.kind, row.row));
+            place = bodies.encode(source, &self.view_plan, rows);
+        }
+        bodies.body(place)
+    }
+
     /// Hands the newest tick to `send` as independent SNAPSHOT frames, each fit for a datagram. What they carry is
     /// known when their acks come.
     pub(crate) fn write_datagrams(
         &mut self,
         source: &Source<'_>,
+        shared: &mut Shared,
         feedback: Option<Feedback>,
         mut send: impl FnMut(&[u8]),
     ) {
         let Some(newest) = source.history.newest() else { return };
-        self.plan(source);
+        self.plan(source, References::NONE);
         let rows = &mut self.view_plan.section.rows;
         if rows.len() > self.rows_max {
             // Not all fitted lately. What has waited longest goes now, in the order of the wire.
@@ -226,7 +269,7 @@ impl Replicator {
             if part > 0 && self.own_plan.is_empty() && self.view_plan.section.is_empty() {
                 break;
             }
-            let is_progress = self.write_datagram(source, newest, feedback);
+            let is_progress = self.write_datagram(source, newest, &mut shared.rows, feedback);
             send(&self.frame);
             if !is_progress {
                 break;
@@ -241,6 +284,7 @@ impl Replicator {
         &mut self,
         source: &Source<'_>,
         newest: &Published,
+        shared: &mut RowCache,
         feedback: Option<Feedback>,
     ) -> bool {
         let mut sent = self.start_flight(newest.tick(), source.cues.first_index());
@@ -248,12 +292,20 @@ impl Replicator {
         let own_bytes = if self.own_plan.is_empty() { 0 } else { OWN_DATAGRAM_BYTES_MAX };
         let body_bytes = DATAGRAM_BYTES_MAX - DATAGRAM_HEADER_BYTES_MAX - own_bytes;
         let Self { body, frame, view_plan, own_plan, .. } = self;
-        source.codec.write_body(source.history, view_plan, source.payload_of, body_bytes, body);
+        source.codec.write_body(source.history, view_plan, source.payload_of, body_bytes, shared, body);
         frame.clear();
         let mut own_written = Written::default();
         write_frame_with(frame, FrameType::Snapshot, |out| {
-            own_written =
-                source.codec.write_snapshot(&header, source.history, own_plan, own_bytes, None, body, out);
+            own_written = source.codec.write_snapshot(
+                &header,
+                source.history,
+                own_plan,
+                own_bytes,
+                None,
+                body,
+                shared,
+                out,
+            );
         });
         let written = body.written;
         sent.cues.1 += body.cues as u64;
@@ -272,9 +324,9 @@ impl Replicator {
         written != Written::default() || own_written != Written::default()
     }
 
-    fn plan(&mut self, source: &Source<'_>) {
-        self.view.plan(source.history, self.viewer, &mut self.view_plan.section);
-        self.own.plan(source.history, self.viewer, &mut self.own_plan);
+    fn plan(&mut self, source: &Source<'_>, against: References) {
+        self.view.plan(source.history, self.viewer, against, &mut self.view_plan.section);
+        self.own.plan(source.history, self.viewer, References::NONE, &mut self.own_plan);
         self.view_plan.cues.clear();
         self.view_plan.cues.extend(source.cues.since(self.next_cue));
     }
@@ -286,7 +338,12 @@ impl Replicator {
         let may_be_first = self.stream == StreamKind::Datagram && self.acked == 0;
         SnapshotHeader {
             tick,
-            has_full_tick: may_be_first || gap.is_none_or(|gap| gap > FULL_TICK_GAP),
+            tick_width: match gap.filter(|_| !may_be_first) {
+                // The newest tick that was applied is the one sent last.
+                Some(..=NEAR_TICK_GAP) if self.stream == StreamKind::Ordered => TickWidth::Near,
+                Some(..=FULL_TICK_GAP) => TickWidth::Usual,
+                _ => TickWidth::Full,
+            },
             sequence: (self.stream == StreamKind::Datagram).then(|| self.sequence()),
             feedback,
         }
@@ -312,6 +369,17 @@ impl InFlight {
         self.own.clear();
         self.view_leaves.clear();
         self.own_leaves.clear();
+    }
+}
+
+/// A snapshot was sent: the run of those that told all that was news goes on, or starts anew.
+fn note_whole(run: &mut References, tick: Tick, is_whole: bool, is_broken: bool) {
+    let before = core::mem::replace(run, References::NONE);
+    if is_whole {
+        run.push(tick);
+    }
+    if is_whole && !is_broken {
+        before.ticks().for_each(|tick| run.push(tick));
     }
 }
 
@@ -345,24 +413,31 @@ fn note(
     plan.drain(written);
 }
 
+/// Work that is done once for all peers of a tick.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    bodies: BodyCache,
+    rows: RowCache,
+}
+
 /// Bodies encoded for one tick, by plan: peers that need the same get the same bytes.
 #[derive(Debug, Default)]
-pub(crate) struct BodyCache {
+struct BodyCache {
     tick: Option<Tick>,
     entries: Vec<(BodyPlan, EncodedBody)>,
     used: usize,
 }
 
 impl BodyCache {
-    /// The body of this plan at the newest tick, encoded unless an equal one was before.
-    fn encode(&mut self, source: &Source<'_>, plan: &BodyPlan) -> &EncodedBody {
+    /// Where the body of this plan at the newest tick is, encoded unless an equal one was before.
+    fn encode(&mut self, source: &Source<'_>, plan: &BodyPlan, rows: &mut RowCache) -> usize {
         let tick = source.history.newest().map(Published::tick);
         if self.tick != tick {
             // A peer that is polled late gets a later tick than others: an equal plan is then another body.
             (self.tick, self.used) = (tick, 0);
         }
         let found = self.entries[..self.used].iter().position(|(cached, _)| cached == plan);
-        let place = found.unwrap_or_else(|| {
+        found.unwrap_or_else(|| {
             if self.used == self.entries.len() {
                 self.entries.push(Default::default());
             }
@@ -371,10 +446,15 @@ impl BodyCache {
             cached.cues.clone_from(&plan.cues);
             cached.section.leaves.clone_from(&plan.section.leaves);
             cached.section.rows.clone_from(&plan.section.rows);
-            source.codec.write_body(source.history, plan, source.payload_of, BODY_BYTES_MAX, body);
+            cached.section.held.clone_from(&plan.section.held);
+            cached.section.against = plan.section.against;
+            source.codec.write_body(source.history, plan, source.payload_of, BODY_BYTES_MAX, rows, body);
             self.used += 1;
             self.used - 1
-        });
+        })
+    }
+
+    fn body(&self, place: usize) -> &EncodedBody {
         &self.entries[place].1
     }
 }

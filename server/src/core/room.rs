@@ -11,6 +11,7 @@
 //! error; nobody else notices.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,7 +24,8 @@ use tickwire_protocol::limits::{
     CLIENT_MESSAGE_BYTES_MAX, DIGEST_INTERVAL_MICROS_MAX, INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX,
     INTERPOLATION_DELAY_MICROS_MAX, PING_INTERVAL_MICROS_MIN, SILENCE_TIMEOUT_MICROS_MAX,
 };
-use tickwire_protocol::snapshot::{Codec, Coder};
+use tickwire_protocol::recording::RecordingHeader;
+use tickwire_protocol::snapshot::{Codec, Coder, Prior};
 use tickwire_protocol::{
     EntityId, Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tables, Tick, TickRate,
 };
@@ -33,7 +35,8 @@ use super::cue_log::CueLog;
 use super::input_queue::{InputCounters, InputQueue};
 use super::knowledge::Viewer;
 use super::peer::{Inbox, Peer, Player};
-use super::replicator::{BodyCache, Replicator, Source};
+use super::recording::{RoomRecording, Stepped, is_turn};
+use super::replicator::{Replicator, Shared, Source};
 use super::schedule::{Due, Schedule};
 
 /// How a room runs. Every client is told what concerns it in its welcome.
@@ -47,6 +50,12 @@ pub struct RoomConfig {
     pub players_max: u32,
     /// Whether rows are sent as differences. Without, every row travels whole in every snapshot: for debugging.
     pub delta: bool,
+    /// How rows become bits.
+    pub coder: Coder,
+    /// What the coder guesses with. Clients that lack it are sent it.
+    pub prior: Arc<Prior>,
+    /// Whether fields with a send rate or a threshold are held back. Not in a room that replays: there they were.
+    pub hold_back: bool,
     /// How far behind the newest state clients show others to begin with.
     pub interpolation_delay: Micros,
     /// How often clients ping.
@@ -71,6 +80,9 @@ impl RoomConfig {
             snapshot_hz,
             players_max: 64,
             delta: true,
+            coder: Coder::default(),
+            prior: Prior::default_prior(),
+            hold_back: true,
             interpolation_delay: Micros(2_500_000 / u64::from(snapshot_hz)),
             ping_interval: Micros::from_secs(1),
             silence_timeout: Micros::from_secs(5),
@@ -121,6 +133,8 @@ pub struct Join {
     pub stream: StreamKind,
     /// Whether it wants to be sent the schema.
     pub wants_schema: bool,
+    /// Whether it is to be sent the room's prior, because it lacks it.
+    pub wants_prior: bool,
 }
 
 /// What [`Room::advance`] did.
@@ -163,9 +177,10 @@ pub struct Room {
     /// Players whose peers went since the last step.
     left: Vec<PlayerId>,
     events: Vec<RoomEvent>,
-    bodies: BodyCache,
+    shared: Shared,
     input_frame: InputFrame,
     message: Vec<u8>,
+    recording: Option<RoomRecording>,
 }
 
 impl Room {
@@ -179,11 +194,12 @@ impl Room {
         let schema = simulation.schema().clone();
         let (tick_rate, first_tick) = (config.tick_rate, config.first_tick);
         let world = World::new(simulation, WorldConfig { seed: identity.seed, tick_rate, first_tick });
+        let history = History::new(schema.clone(), tick_rate);
         let mut room = Self {
             identity,
             world,
-            history: History::new(schema.clone(), tick_rate),
-            codec: Codec::new(schema.clone(), tick_rate),
+            history: if config.hold_back { history } else { history.without_holding_back() },
+            codec: Codec::with(schema.clone(), tick_rate, config.coder, config.prior.clone()),
             cues: CueLog::new(tick_rate),
             schedule: Schedule::new(tick_rate, now),
             inputs: PlayerInputs::new(schema.clone()),
@@ -196,9 +212,10 @@ impl Room {
             next_id: 1,
             left: Vec::new(),
             events: Vec::new(),
-            bodies: BodyCache::default(),
+            shared: Shared::default(),
             input_frame: InputFrame::new(),
             message: Vec::new(),
+            recording: None,
         };
         room.advance(now);
         room
@@ -331,8 +348,9 @@ impl Room {
             return;
         };
         self.message.clear();
-        // With a schema in it the welcome can be as large as a message may be: it goes alone.
-        let is_alone = peer.welcome.as_ref().is_some_and(|welcome| welcome.schema.is_some());
+        // With a schema or a prior in it the welcome can be as large as a message may be: it goes alone.
+        let is_large = |welcome: &Welcome| welcome.schema.is_some() || welcome.prior.is_some();
+        let is_alone = peer.welcome.as_deref().is_some_and(is_large);
         peer.write_control(now, self.world.tick(), self.schedule.last_due(), &mut self.message);
         let world = &self.world;
         let payload_of = |entity: EntityId| world.payload(entity).cloned();
@@ -346,7 +364,7 @@ impl Room {
                     self.config.digest_interval > Micros::ZERO && peer.take_digest(&self.config, now);
                 peer.replicator.write_ordered(
                     &source,
-                    &mut self.bodies,
+                    &mut self.shared,
                     feedback,
                     with_digest,
                     &mut self.message,
@@ -357,13 +375,45 @@ impl Room {
                     send(&self.message);
                     self.message.clear();
                 }
-                peer.replicator.write_datagrams(&source, feedback, &mut send);
+                peer.replicator.write_datagrams(&source, &mut self.shared, feedback, &mut send);
             }
             StreamKind::Ordered | StreamKind::Datagram => {}
         }
         if !self.message.is_empty() {
             send(&self.message);
         }
+    }
+
+    /// Records from the next step on, `hz` ticks a second, or as many as there are snapshots. The owner of the room takes
+    /// the bytes away with [`Room::take_recorded`] after each [`Room::advance`].
+    pub fn start_recording(&mut self, hz: Option<u32>) -> io::Result<()> {
+        let tick_rate = self.config.tick_rate;
+        let hz = hz.unwrap_or(self.config.snapshot_hz).clamp(1, tick_rate.hz());
+        let mut header = RecordingHeader::of(&self.codec, tick_rate, hz);
+        header.seed = self.identity.seed;
+        self.recording = Some(RoomRecording::new(&header, self.codec.clone())?);
+        Ok(())
+    }
+
+    /// Swaps what was recorded since the last call for `spare`, which is to be empty. Nothing if the room is not
+    /// recorded; after an error it is no longer.
+    pub fn take_recorded(&mut self, spare: Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+        let Some(recording) = &mut self.recording else { return Ok(None) };
+        let taken = recording.take(spare);
+        if taken.is_err() {
+            self.recording = None;
+        }
+        taken.map(Some)
+    }
+
+    /// Ends the recording, if there is one; its last bytes.
+    pub fn finish_recording(&mut self) -> io::Result<Option<Vec<u8>>> {
+        self.recording.take().map(RoomRecording::finish).transpose()
+    }
+
+    /// Records no more; what was not taken away is lost.
+    pub fn stop_recording(&mut self) {
+        self.recording = None;
     }
 
     /// What the owner of the connections has to act on.
@@ -385,12 +435,20 @@ impl Room {
         self.cues.extend(tick, self.world.cues());
         self.peers.values_mut().for_each(Peer::handle_step);
         self.steps += 1;
+        if let Some(recording) = &mut self.recording {
+            let world = &self.world;
+            recording.step(&Stepped {
+                steps: self.steps,
+                inputs: &self.inputs,
+                cues: world.cues(),
+                history: &self.history,
+                payload_of: &|entity| world.payload(entity).cloned(),
+            });
+        }
     }
 
-    /// Snapshots are spread evenly over the steps, whether or not the rates divide.
     fn is_snapshot_step(&self) -> bool {
-        let (hz, tick_hz) = (u64::from(self.config.snapshot_hz), u64::from(self.config.tick_rate.hz()));
-        self.steps * hz / tick_hz != (self.steps - 1) * hz / tick_hz
+        is_turn(self.steps, self.config.snapshot_hz, self.config.tick_rate.hz())
     }
 
     /// Lets those go who say nothing, or take nothing.
@@ -440,8 +498,9 @@ impl Room {
                 inputs_per_frame_max: INPUTS_PER_FRAME_MAX as u32,
                 input_ahead_ticks_max: INPUT_AHEAD_TICKS_MAX,
             },
-            coder: Coder::Fast.wire(),
-            prior_hash: 0,
+            coder: self.codec.coder().wire(),
+            prior_hash: self.codec.prior().hash(),
+            prior: join.wants_prior.then(|| self.codec.prior().encoded().to_vec()),
             features: Features::NONE,
             server_build: env!("CARGO_PKG_VERSION").to_owned(),
             schema,

@@ -1,10 +1,11 @@
 //! What a server is told at its start.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tickwire_protocol::Schema;
+use tickwire_protocol::{RoomId, Schema};
 use tickwire_sim::Simulation;
 
 use crate::core::{DirectoryConfig, RoomConfig, RoomIdentity};
@@ -28,6 +29,33 @@ pub struct ServerConfig {
     pub write_timeout: Duration,
     /// How long a room lives without anyone in it.
     pub room_lifetime: Duration,
+    /// Where rooms are recorded, if they are.
+    pub record: Option<RecordConfig>,
+}
+
+/// How rooms are recorded: a file each.
+#[derive(Clone, Debug)]
+pub struct RecordConfig {
+    /// The first room's file. Later rooms have their number before the extension. A file that is there is left alone, and
+    /// the room is then not recorded.
+    pub path: PathBuf,
+    /// Recorded ticks a second; as many as there are snapshots, if nothing is said.
+    pub hz: Option<u32>,
+}
+
+impl RecordConfig {
+    /// The file of a room.
+    pub fn path_of(&self, room: RoomId) -> PathBuf {
+        if room == RoomId(1) {
+            return self.path.clone();
+        }
+        let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
+        let name = match self.path.extension() {
+            Some(extension) => format!("{stem}-{room}.{}", extension.to_string_lossy()),
+            None => format!("{stem}-{room}"),
+        };
+        self.path.with_file_name(name)
+    }
 }
 
 /// What the directory of a server's rooms is to bound, beside what the rooms say themselves.
@@ -54,6 +82,7 @@ impl ServerConfig {
             handshake_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(10),
             room_lifetime: Duration::from_secs(30),
+            record: None,
         }
     }
 
@@ -106,6 +135,16 @@ impl core::fmt::Debug for Game {
 mod tests {
     use super::*;
     use tickwire_protocol::TickRate;
+
+    #[test]
+    fn each_room_has_a_file_of_its_own() {
+        let path_of = |path: &str, room| {
+            RecordConfig { path: path.into(), hz: None }.path_of(RoomId(room)).display().to_string()
+        };
+        assert_eq!(path_of("a/match.twr", 1), "a/match.twr");
+        assert_eq!(path_of("a/match.twr", 2), "a/match-2.twr");
+        assert_eq!(path_of("a.b/match", 30), "a.b/match-30");
+    }
 
     #[test]
     fn a_room_takes_as_many_players_as_was_set_last() {

@@ -127,6 +127,7 @@ async fn enter(socket: &mut Socket, shared: &Arc<Shared>) -> Result<Seat, Refusa
         role: hello.role,
         stream: StreamKind::Ordered,
         wants_schema: hello.schema_hash == 0,
+        wants_prior: !hello.priors.contains(&shared.config.room.prior.hash()),
     };
     let (mailbox, letters) = mailbox();
     let (answer, joined) = oneshot::channel();

@@ -27,6 +27,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long connections may take to hear that the server ends.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long recordings may take to reach the disk when the server ends.
+const RECORDING_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What all tasks of a server share.
 pub(super) struct Shared {
     pub(super) config: ServerConfig,
@@ -36,6 +39,8 @@ pub(super) struct Shared {
     pub(super) bytes_in: AtomicU64,
     pub(super) bytes_out: AtomicU64,
     rooms: Mutex<BTreeMap<RoomId, mpsc::Sender<ToRoom>>>,
+    /// Room tasks that have a recording to end.
+    recordings: watch::Sender<usize>,
     sessions: AtomicU64,
     connections: Arc<Semaphore>,
     shutdown: watch::Sender<bool>,
@@ -63,6 +68,7 @@ impl Server {
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             rooms: Mutex::new(BTreeMap::new()),
+            recordings: watch::channel(0).0,
             sessions: AtomicU64::new(1),
             connections: Arc::new(Semaphore::new(config.connections_max)),
             shutdown: watch::channel(false).0,
@@ -109,6 +115,11 @@ impl Server {
         drop(self.listener);
         let all_closed = async { while connections.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(SHUTDOWN_PATIENCE, all_closed).await;
+        let mut recordings = self.shared.recordings.subscribe();
+        let all_written = recordings.wait_for(|open| *open == 0);
+        if tokio::time::timeout(RECORDING_PATIENCE, all_written).await.is_err() {
+            tracing::error!("the disk is too slow: recordings end before their index");
+        }
     }
 }
 
@@ -157,6 +168,22 @@ impl ServerHandle {
     }
 }
 
+/// Counts a room that is recorded, as long as it is there: the server does not end before its file is written.
+struct OpenRecording(Arc<Shared>);
+
+impl OpenRecording {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.recordings.send_modify(|open| *open += 1);
+        Self(shared.clone())
+    }
+}
+
+impl Drop for OpenRecording {
+    fn drop(&mut self) {
+        self.0.recordings.send_modify(|open| *open -= 1);
+    }
+}
+
 impl Shared {
     /// Finds a place in a room for a hello, and opens the room if need be. The place must be given back.
     pub(super) fn find_room(
@@ -195,13 +222,14 @@ impl Shared {
         let identity = RoomIdentity { id, name, seed };
         let (sender, inbox) = mpsc::channel(INBOX_MESSAGES_MAX);
         let shared = self.clone();
+        let record = self.config.record.clone().map(|record| (record, OpenRecording::new(self)));
         tokio::spawn(async move {
             let make = || {
                 let simulation = shared.game.simulation(&identity);
                 Room::new(identity, shared.config.room.clone(), simulation, shared.clock.now())
             };
             if let Ok(room) = catch_unwind(AssertUnwindSafe(make)) {
-                let task = RoomTask {
+                let mut task = RoomTask {
                     room,
                     clock: shared.clock,
                     directory: shared.directory.clone(),
@@ -209,7 +237,11 @@ impl Shared {
                     meters: Meters::new(shared.clock.now()),
                     mailboxes: BTreeMap::new(),
                     peers: Vec::new(),
+                    recording: None,
                 };
+                if let Some((record, _)) = &record {
+                    task.start_recording(record);
+                }
                 task.run(inbox, shared.shutdown.subscribe()).await;
             } else {
                 tracing::error!(room = %id, "the simulation failed before its first step was done");

@@ -4,6 +4,7 @@
 //!  listener ── accepts ──> connection task ── hello ──> directory ── place ──> room task
 //!                            reader ── messages, stamped ──────────────────────> inbox (bounded)
 //!                            writer <── mailbox: one message, and the next only once that one is flushed
+//!                                        room task ── recorded bytes (bounded) ──> a file's thread
 //! ```
 //!
 //! A room is owned by its task alone, so nothing is locked on the way of a tick. A room that panics takes nobody
@@ -18,9 +19,10 @@ mod config;
 mod connection;
 mod listener;
 mod mailbox;
+mod recording;
 mod room_task;
 mod stats;
 
-pub use config::{DirectoryLimits, Game, ServerConfig};
+pub use config::{DirectoryLimits, Game, RecordConfig, ServerConfig};
 pub use listener::{Server, ServerHandle};
 pub use stats::{RoomStats, ServerStats};

@@ -11,7 +11,9 @@ use tickwire_protocol::handshake::RejectReason;
 use tickwire_protocol::{CloseCode, Micros, PeerFault, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::config::RecordConfig;
 use super::mailbox::{Closing, Mailbox};
+use super::recording::RecordingFile;
 use super::stats::{RoomStats, empty_histogram};
 use crate::core::{Directory, Join, Room, RoomEvent};
 
@@ -64,6 +66,8 @@ pub(super) struct RoomTask {
     pub(super) mailboxes: BTreeMap<PeerId, Mailbox>,
     /// Reused from tick to tick.
     pub(super) peers: Vec<PeerId>,
+    /// Where the room is recorded to, if it is.
+    pub(super) recording: Option<RecordingFile>,
 }
 
 /// What a room's task counts.
@@ -109,9 +113,14 @@ impl RoomTask {
         let identity = self.room.identity().clone();
         let closing = match end {
             End::Shutdown => Closing::shutdown(),
-            End::Empty => return tracing::info!(room = %identity.name, "room closed: nobody is in it"),
+            End::Empty => {
+                tracing::info!(room = %identity.name, "room closed: nobody is in it");
+                return self.finish_recording().await;
+            }
             End::Panicked => {
                 tracing::error!(room = %identity.name, seed = identity.seed, tick = %self.room.tick(), "room failed");
+                // Its bytes can be read without an index; nothing more is asked of what has failed.
+                self.room.stop_recording();
                 Closing { code: CloseCode::INTERNAL, reason: "the room has failed".to_owned() }
             }
         };
@@ -119,6 +128,7 @@ impl RoomTask {
         for mailbox in self.mailboxes.values_mut() {
             mailbox.close(closing.clone());
         }
+        self.finish_recording().await;
     }
 
     async fn serve(&mut self, mut inbox: mpsc::Receiver<ToRoom>, mut shutdown: watch::Receiver<bool>) -> End {
@@ -161,6 +171,7 @@ impl RoomTask {
         let late = now.saturating_since(self.room.poll_timeout());
         let report = self.room.advance(now);
         let stepped = Instant::now();
+        self.record();
         while let Some(RoomEvent::PeerDropped { peer, fault }) = self.room.poll_event() {
             self.close(peer, fault);
         }
@@ -185,6 +196,44 @@ impl RoomTask {
         if report.snapshot_due {
             self.meters.flush_micros.saturating_record((stepped.elapsed().as_micros() as u64).max(1));
         }
+    }
+
+    /// Records the room from its next step on. It runs on if that fails.
+    pub(super) fn start_recording(&mut self, record: &RecordConfig) {
+        let path = record.path_of(self.room.identity().id);
+        match self.room.start_recording(record.hz) {
+            Ok(()) => {
+                tracing::info!(room = %self.room.identity().name, path = %path.display(), "recording");
+                self.recording = Some(RecordingFile::create(&path));
+            }
+            Err(error) => self.tell_recording_ended(&error),
+        }
+    }
+
+    /// Hands what was recorded to the disk, which is not waited for.
+    fn record(&mut self) {
+        let Some(file) = &mut self.recording else { return };
+        let recorded = self.room.take_recorded(file.spare());
+        if let Err(error) = recorded.and_then(|bytes| bytes.map_or(Ok(()), |bytes| file.write(bytes))) {
+            self.recording = None;
+            self.room.stop_recording();
+            self.tell_recording_ended(&error);
+        }
+    }
+
+    /// Ends the recording with its index, and waits until it is on the disk.
+    async fn finish_recording(&mut self) {
+        let (Some(file), Ok(Some(last))) = (self.recording.take(), self.room.finish_recording()) else {
+            return;
+        };
+        let written = tokio::task::spawn_blocking(move || file.finish(last)).await;
+        if let Err(error) = written.unwrap_or_else(|error| Err(error.into())) {
+            self.tell_recording_ended(&error);
+        }
+    }
+
+    fn tell_recording_ended(&self, error: &std::io::Error) {
+        tracing::error!(room = %self.room.identity().name, %error, "the recording has ended, the room goes on");
     }
 
     /// Sends what waits for a peer, if its connection has nothing left to write.

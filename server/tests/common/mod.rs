@@ -13,7 +13,7 @@ use tickwire_protocol::frame::{Frame, FrameType, frames};
 use tickwire_protocol::handshake::{Features, Hello, RejectReason, Role, RoomWish, StreamKind, Welcome};
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::ping::Ping;
-use tickwire_protocol::snapshot::{Codec, DecodedSnapshot, Replica};
+use tickwire_protocol::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica};
 use tickwire_protocol::{Micros, Schema, Tick, TickTime};
 use tickwire_server::net::{Game, Server, ServerConfig, ServerHandle};
 use tickwire_sim::arena::{Arena, Level};
@@ -43,6 +43,7 @@ pub fn arena() -> Game {
 pub fn hello(schema: &Schema) -> Hello {
     Hello {
         schema_hash: schema.hash(),
+        priors: vec![Prior::default_prior().hash()],
         features: Features::NONE,
         game_build: "test".to_owned(),
         platform: "test".to_owned(),
@@ -134,7 +135,12 @@ impl Honest {
         let first = raw.receive().await.expect("a welcome");
         assert_eq!(first[0].ty, FrameType::Welcome);
         let welcome = Welcome::decode(&first[0].payload).unwrap();
-        let codec = Codec::new(schema.clone(), welcome.timing.tick_rate);
+        let prior = match &welcome.prior {
+            Some(bytes) => Prior::decode(bytes).unwrap(),
+            None => Prior::default_prior(),
+        };
+        let coder = Coder::from_wire(welcome.coder).unwrap();
+        let codec = Codec::with(schema.clone(), welcome.timing.tick_rate, coder, prior);
         let mut honest = Self {
             raw,
             schema: schema.clone(),

@@ -1,0 +1,446 @@
+//! The seam between what a snapshot says and how it becomes bits: two coders, `dense` and `fast`.
+//!
+//! A row's values are worked out once for all receivers: as symbols (`dense`) or as a finished string of bits (`fast`). Per
+//! receiver they are only put in.
+
+use super::dense::{self, Dial, Place, Table};
+use super::fast::{self, Told};
+use super::prior::{Learned, odds_step};
+use super::range::{RangeDecoder, RangeEncoder, RangeMark, Symbol};
+use super::row::{Guess, RowCoder, RowContext, walk};
+use crate::bits::{BitReader, BitWriter, Mark};
+use crate::fault::DecodeError;
+use crate::limits::COLUMNS_PER_KIND_MAX;
+use crate::schema::Column;
+
+/// The chance, out of 65,536, of what seldom happens.
+const SELDOM: u16 = 1024;
+
+/// Writes a section in a room's coder.
+#[derive(Debug)]
+pub(super) enum Writer<'a> {
+    Fast(BitWriter<'a>),
+    Dense(RangeEncoder<'a>, usize),
+}
+
+/// A place to go back to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum WriterMark {
+    Fast(Mark),
+    Dense(RangeMark),
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(out: &'a mut Vec<u8>, coder: super::Coder) -> Self {
+        match coder {
+            super::Coder::Fast => Self::Fast(BitWriter::new(out)),
+            super::Coder::Dense => {
+                let start = out.len();
+                Self::Dense(RangeEncoder::new(out), start)
+            }
+        }
+    }
+
+    /// The low `count` bits of `value`, at most 32.
+    pub(super) fn bits(&mut self, value: u32, count: u32) {
+        match self {
+            Self::Fast(w) => w.bits(value, count),
+            Self::Dense(w, _) => dense::tell_raw(u64::from(value), count, |symbol| w.encode(symbol)),
+        }
+    }
+
+    pub(super) fn flag(&mut self, flag: bool) {
+        self.bits(u32::from(flag), 1);
+    }
+
+    /// A flag that is seldom true.
+    pub(super) fn seldom(&mut self, flag: bool) {
+        self.chance(flag, SELDOM);
+    }
+
+    /// A flag that is true `chance` times out of 65,536.
+    pub(super) fn chance(&mut self, flag: bool, chance: u16) {
+        match self {
+            Self::Fast(w) => w.flag(flag),
+            Self::Dense(w, _) => w.encode(dense::flag_symbol(chance, flag)),
+        }
+    }
+
+    /// A number from `least` below 128, by its chances; small ones are short without.
+    pub(super) fn dial(&mut self, dial: &Dial, least: u32, number: u32) {
+        match self {
+            Self::Fast(w) => w.gamma(number - least),
+            Self::Dense(w, _) => w.encode(dial.symbol(number as usize)),
+        }
+    }
+
+    pub(super) fn gamma(&mut self, value: u32) {
+        match self {
+            Self::Fast(w) => w.gamma(value),
+            Self::Dense(..) => {
+                let number = value + 1;
+                let extra = number.ilog2();
+                for _ in 0..extra {
+                    self.flag(false);
+                }
+                self.flag(true);
+                self.bits(number & !(1 << extra), extra);
+            }
+        }
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.bits(u32::from(byte), 8);
+        }
+    }
+
+    /// Columns as they are.
+    pub(super) fn whole(&mut self, shapes: &[Column], values: &[i32]) {
+        for (shape, value) in shapes.iter().zip(values) {
+            self.bits(value.wrapping_sub(shape.min) as u32, shape.bits);
+        }
+    }
+
+    /// The values of a row, worked out before.
+    pub(super) fn row(&mut self, values: RowBits<'_>) {
+        match (self, values) {
+            (Self::Dense(w, _), RowBits::Dense(symbols)) => {
+                for symbol in symbols {
+                    w.encode(*symbol);
+                }
+            }
+            (Self::Fast(w), RowBits::Fast { bytes, bits, .. }) => {
+                let mut left = bits;
+                for word in bytes.chunks(4) {
+                    let mut four = [0; 4];
+                    four[..word.len()].copy_from_slice(word);
+                    let count = left.min(32);
+                    w.bits(u32::from_le_bytes(four), count);
+                    left -= count;
+                }
+            }
+            _ => unreachable!("rows are worked out by the room's coder"),
+        }
+    }
+
+    pub(super) fn mark(&self) -> WriterMark {
+        match self {
+            Self::Fast(w) => WriterMark::Fast(w.mark()),
+            Self::Dense(w, _) => WriterMark::Dense(w.mark()),
+        }
+    }
+
+    pub(super) fn rewind(&mut self, mark: WriterMark) {
+        match (self, mark) {
+            (Self::Fast(w), WriterMark::Fast(mark)) => w.rewind(mark),
+            (Self::Dense(w, _), WriterMark::Dense(mark)) => w.rewind(mark),
+            _ => unreachable!("a mark is gone back to by the writer that gave it"),
+        }
+    }
+
+    /// Bytes that the buffer holds at most if it is finished now.
+    pub(super) fn byte_len(&self) -> usize {
+        match self {
+            Self::Fast(w) => w.byte_len(),
+            Self::Dense(w, _) => w.byte_len(),
+        }
+    }
+
+    pub(super) fn finish(self) {
+        match self {
+            Self::Fast(w) => w.finish(),
+            Self::Dense(w, start) => w.finish(start),
+        }
+    }
+}
+
+/// The values of one row, ready to be put in.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum RowBits<'a> {
+    Dense(&'a [Symbol]),
+    Fast {
+        bytes: &'a [u8],
+        /// How many of the bytes' bits.
+        bits: u32,
+        /// Whether all its flags are true, and not there.
+        is_usual: bool,
+    },
+}
+
+/// Works out the symbols of a row's values.
+pub(super) fn tell_dense(row: &RowContext<'_>, learned: &Learned, values: &[i32], out: &mut Vec<Symbol>) {
+    let mut known = [0; COLUMNS_PER_KIND_MAX];
+    let mut teller = DenseTeller { learned, sets: &row.plan.sets, values, out };
+    walk::<_, true>(row, &mut known, &mut teller);
+}
+
+/// Works out the bits of a row's values; whether the row is usual: all its flags are true, and none is written.
+pub(super) fn tell_fast(row: &RowContext<'_>, values: &[i32], out: &mut BitWriter<'_>) -> bool {
+    let start = out.mark();
+    for with_flags in [false, true] {
+        let mut known = [0; COLUMNS_PER_KIND_MAX];
+        let mut teller = FastTeller { values, out: &mut *out, with_flags, is_usual: true };
+        walk::<_, false>(row, &mut known, &mut teller);
+        if teller.is_usual {
+            return true;
+        }
+        if !with_flags {
+            out.rewind(start);
+        }
+    }
+    false
+}
+
+pub(super) struct DenseTeller<'a> {
+    pub(super) learned: &'a Learned,
+    pub(super) sets: &'a [u8],
+    pub(super) values: &'a [i32],
+    pub(super) out: &'a mut Vec<Symbol>,
+}
+
+impl RowCoder for DenseTeller<'_> {
+    fn number(&mut self, shape: &Column, guess: Guess) -> i32 {
+        let value = self.values[guess.column];
+        let place = Place::new(guess.scale, guess.fraction);
+        let tables = tables(self.learned, self.sets[guess.column]);
+        let out = &mut *self.out;
+        dense::tell(tables, place, dense::residual(shape, value, guess.point), |symbol| out.push(symbol));
+        value
+    }
+
+    fn is(&mut self, column: usize, value: i32, odds: f32) -> bool {
+        let is = self.values[column] == value;
+        self.out.push(dense::flag_symbol(self.learned.odds[odds_step(odds)], is));
+        is
+    }
+
+    fn are(&mut self, columns: &[usize], values: &[i32], odds: f32) -> bool {
+        let are = columns.iter().all(|&column| self.values[column] == values[column]);
+        self.out.push(dense::flag_symbol(self.learned.odds[odds_step(odds)], are));
+        are
+    }
+}
+
+struct FastTeller<'a, 'w> {
+    values: &'a [i32],
+    out: &'a mut BitWriter<'w>,
+    with_flags: bool,
+    is_usual: bool,
+}
+
+impl FastTeller<'_, '_> {
+    fn flag(&mut self, flag: bool) -> bool {
+        if self.with_flags {
+            self.out.flag(flag);
+        }
+        self.is_usual &= flag;
+        flag
+    }
+}
+
+impl RowCoder for FastTeller<'_, '_> {
+    fn number(&mut self, shape: &Column, guess: Guess) -> i32 {
+        let value = self.values[guess.column];
+        let residual = dense::residual(shape, value, guess.point);
+        fast::tell(shape, fast::parameter(guess.scale), residual, value, |bits, count| {
+            self.out.bits(bits, count);
+        });
+        value
+    }
+
+    fn is(&mut self, column: usize, value: i32, _: f32) -> bool {
+        self.flag(self.values[column] == value)
+    }
+
+    fn are(&mut self, columns: &[usize], values: &[i32], _: f32) -> bool {
+        self.flag(columns.iter().all(|&column| self.values[column] == values[column]))
+    }
+}
+
+fn tables(learned: &Learned, set: u8) -> &[Table] {
+    &learned.tables[usize::from(set) * dense::TABLES..][..dense::TABLES]
+}
+
+/// Reads a section in a room's coder.
+#[derive(Debug)]
+pub(super) enum Reader<'a> {
+    Fast(BitReader<'a>),
+    Dense(RangeDecoder<'a>),
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8], coder: super::Coder) -> Self {
+        match coder {
+            super::Coder::Fast => Self::Fast(BitReader::new(bytes)),
+            super::Coder::Dense => Self::Dense(RangeDecoder::new(bytes)),
+        }
+    }
+
+    pub(super) fn bits(&mut self, count: u32, what: &'static str) -> Result<u32, DecodeError> {
+        match self {
+            Self::Fast(r) => r.bits(count, what),
+            Self::Dense(r) => Ok(dense::hear_raw(r, count) as u32),
+        }
+    }
+
+    pub(super) fn flag(&mut self, what: &'static str) -> Result<bool, DecodeError> {
+        Ok(self.bits(1, what)? != 0)
+    }
+
+    pub(super) fn seldom(&mut self, what: &'static str) -> Result<bool, DecodeError> {
+        self.chance(SELDOM, what)
+    }
+
+    pub(super) fn chance(&mut self, chance: u16, what: &'static str) -> Result<bool, DecodeError> {
+        match self {
+            Self::Fast(r) => r.flag(what),
+            Self::Dense(r) => Ok(dense::hear_flag(r, chance)),
+        }
+    }
+
+    pub(super) fn dial(&mut self, dial: &Dial, least: u32, what: &'static str) -> Result<u32, DecodeError> {
+        match self {
+            Self::Fast(r) => Ok(r.gamma(what)?.saturating_add(least)),
+            Self::Dense(r) => Ok(dial.hear(r)),
+        }
+    }
+
+    pub(super) fn gamma(&mut self, what: &'static str) -> Result<u32, DecodeError> {
+        let mut extra = 0;
+        while !self.flag(what)? {
+            extra += 1;
+            if extra > 31 {
+                return Err(DecodeError::Invalid { what, value: extra });
+            }
+        }
+        Ok((1 << extra | self.bits(extra as u32, what)?) - 1)
+    }
+
+    /// What [`Writer::whole`] wrote, checked against the bounds.
+    pub(super) fn whole(
+        &mut self,
+        kind: u8,
+        shapes: &[Column],
+        first: usize,
+        values: &mut [i32],
+    ) -> Result<(), DecodeError> {
+        for (place, (shape, value)) in shapes.iter().zip(values).enumerate() {
+            let offset = self.bits(shape.bits, "row")?;
+            *value = from_offset(shape, offset)
+                .ok_or(DecodeError::OutOfBounds { kind, column: (first + place) as u8 })?;
+        }
+        Ok(())
+    }
+
+    /// The values of a row; those that are hidden from the receiver are left as they are. The `fast` coder must know
+    /// whether the row is usual.
+    pub(super) fn row(
+        &mut self,
+        row: &RowContext<'_>,
+        learned: &Learned,
+        is_usual: bool,
+        values: &mut [i32],
+    ) -> Result<(), DecodeError> {
+        let kind = row.kind.index();
+        let fault = match self {
+            Self::Fast(r) => {
+                let mut hearer = FastHearer { r, kind, is_usual, fault: None };
+                walk::<_, false>(row, values, &mut hearer);
+                hearer.fault
+            }
+            Self::Dense(r) => {
+                let mut hearer = DenseHearer { r, learned, sets: &row.plan.sets, kind, fault: None };
+                walk::<_, true>(row, values, &mut hearer);
+                hearer.fault
+            }
+        };
+        fault.map_or(Ok(()), Err)
+    }
+
+    pub(super) fn finish(self, what: &'static str) -> Result<(), DecodeError> {
+        match self {
+            Self::Fast(r) => r.finish(what),
+            Self::Dense(r) => r.finish(what),
+        }
+    }
+}
+
+struct DenseHearer<'a, 'b> {
+    r: &'a mut RangeDecoder<'b>,
+    learned: &'a Learned,
+    sets: &'a [u8],
+    kind: u8,
+    fault: Option<DecodeError>,
+}
+
+impl RowCoder for DenseHearer<'_, '_> {
+    fn number(&mut self, shape: &Column, guess: Guess) -> i32 {
+        let place = Place::new(guess.scale, guess.fraction);
+        let residual = dense::hear(self.r, tables(self.learned, self.sets[guess.column]), place);
+        from_residual(shape, guess, residual).unwrap_or_else(|| {
+            self.fault
+                .get_or_insert(DecodeError::OutOfBounds { kind: self.kind, column: guess.column as u8 });
+            shape.min
+        })
+    }
+
+    fn is(&mut self, _: usize, _: i32, odds: f32) -> bool {
+        dense::hear_flag(self.r, self.learned.odds[odds_step(odds)])
+    }
+
+    fn are(&mut self, _: &[usize], _: &[i32], odds: f32) -> bool {
+        dense::hear_flag(self.r, self.learned.odds[odds_step(odds)])
+    }
+}
+
+struct FastHearer<'a, 'b> {
+    r: &'a mut BitReader<'b>,
+    kind: u8,
+    is_usual: bool,
+    fault: Option<DecodeError>,
+}
+
+impl FastHearer<'_, '_> {
+    fn flag(&mut self) -> bool {
+        self.is_usual
+            || self.r.flag("row").unwrap_or_else(|fault| {
+                self.fault.get_or_insert(fault);
+                true
+            })
+    }
+}
+
+impl RowCoder for FastHearer<'_, '_> {
+    fn number(&mut self, shape: &Column, guess: Guess) -> i32 {
+        let out_of_bounds = DecodeError::OutOfBounds { kind: self.kind, column: guess.column as u8 };
+        let value = match fast::hear(self.r, shape, fast::parameter(guess.scale)) {
+            Ok(Told::Residual(residual)) => from_residual(shape, guess, residual).ok_or(out_of_bounds),
+            Ok(Told::Offset(offset)) => from_offset(shape, offset).ok_or(out_of_bounds),
+            Err(fault) => Err(fault),
+        };
+        value.unwrap_or_else(|fault| {
+            self.fault.get_or_insert(fault);
+            shape.min
+        })
+    }
+
+    fn is(&mut self, _: usize, _: i32, _: f32) -> bool {
+        self.flag()
+    }
+
+    fn are(&mut self, _: &[usize], _: &[i32], _: f32) -> bool {
+        self.flag()
+    }
+}
+
+/// The value that lies `residual` from the guess, if it is within the column's bounds.
+fn from_residual(shape: &Column, guess: Guess, residual: i64) -> Option<i32> {
+    let value = guess.point.checked_add(residual)?;
+    let value = if shape.wraps { value & i64::from(shape.max) } else { value };
+    (i64::from(shape.min)..=i64::from(shape.max)).contains(&value).then_some(value as i32)
+}
+
+fn from_offset(shape: &Column, offset: u32) -> Option<i32> {
+    (offset <= shape.max.wrapping_sub(shape.min) as u32).then(|| shape.min.wrapping_add(offset as i32))
+}
