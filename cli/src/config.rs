@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use tickwire_protocol::TickRate;
+use tickwire_protocol::snapshot::{Coder, Prior};
 use tickwire_server::core::RoomConfig;
-use tickwire_server::net::ServerConfig;
+use tickwire_server::net::{RecordConfig, ServerConfig};
 
 /// The address that server and swarm agree on if told nothing.
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:7777";
@@ -26,6 +28,16 @@ pub(crate) enum Switch {
     Off,
 }
 
+/// How rows become bits.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum CoderName {
+    /// Static tables and a range coder: the fewest bytes
+    Dense,
+    /// Packed bits: cheaper to write and read
+    Fast,
+}
+
 /// How the server runs. Every setting can also be given as an environment variable or in the file.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct ServeArgs {
@@ -39,6 +51,15 @@ pub(crate) struct ServeArgs {
     /// Players in all rooms together [default: 10000]
     #[arg(long, env = "TICKWIRE_MAX_PLAYERS", value_name = "N")]
     pub(crate) max_players: Option<u32>,
+
+    /// Record the first room to this file; later rooms have their number before its extension. No file that is there is
+    /// written over
+    #[arg(long, env = "TICKWIRE_RECORD", value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+
+    /// Recorded ticks a second, at most the tick rate [default: as many as snapshots]
+    #[arg(long, env = "TICKWIRE_RECORD_HZ", value_name = "HZ")]
+    pub(crate) record_hz: Option<u32>,
 
     /// TOML file with these settings by their long names, such as `tick-hz = 60`
     #[arg(long, env = "TICKWIRE_CONFIG", value_name = "FILE")]
@@ -65,6 +86,14 @@ pub(crate) struct RoomArgs {
     #[arg(long, env = "TICKWIRE_DELTA", value_name = "SWITCH")]
     pub(crate) delta: Option<Switch>,
 
+    /// How rows become bits: `dense` makes the fewest bytes, `fast` is cheaper to write and read [default: dense]
+    #[arg(long, env = "TICKWIRE_CODER", value_name = "CODER")]
+    pub(crate) coder: Option<CoderName>,
+
+    /// What the coder has learned, as `trace --train` wrote it; clients that lack it are sent it [default: built in]
+    #[arg(long, env = "TICKWIRE_PRIOR", value_name = "FILE")]
+    pub(crate) prior: Option<PathBuf>,
+
     /// Seed of the rooms' chance [default: 0]
     #[arg(long, env = "TICKWIRE_SEED", value_name = "N")]
     pub(crate) seed: Option<u64>,
@@ -76,11 +105,15 @@ pub(crate) struct RoomArgs {
 struct FileConfig {
     listen: Option<SocketAddr>,
     max_players: Option<u32>,
+    record: Option<PathBuf>,
+    record_hz: Option<u32>,
     log: Option<String>,
     tick_hz: Option<u32>,
     snapshot_hz: Option<u32>,
     room_size: Option<u32>,
     delta: Option<Switch>,
+    coder: Option<CoderName>,
+    prior: Option<PathBuf>,
     seed: Option<u64>,
 }
 
@@ -103,6 +136,8 @@ impl ServeArgs {
             snapshot_hz: self.rooms.snapshot_hz.or(file.snapshot_hz),
             room_size: self.rooms.room_size.or(file.room_size),
             delta: self.rooms.delta.or(file.delta),
+            coder: self.rooms.coder.or(file.coder),
+            prior: self.rooms.prior.or(file.prior),
             seed: self.rooms.seed.or(file.seed),
         };
         let mut config = rooms.server_config(listen)?;
@@ -111,8 +146,29 @@ impl ServeArgs {
         // Beside the players there are those who watch, and those who are still saying hello.
         let connections = players_max as usize + players_max as usize / 5;
         config.connections_max = config.connections_max.max(connections);
+        let hz = self.record_hz.or(file.record_hz);
+        config.record = match self.record.or(file.record) {
+            Some(path) => Some(record_config(path, hz, config.room.tick_rate)?),
+            None => None,
+        };
         Ok(config)
     }
+}
+
+/// Says now what would go wrong when the first room opens.
+fn record_config(path: PathBuf, hz: Option<u32>, tick_rate: TickRate) -> anyhow::Result<RecordConfig> {
+    if let Some(hz) = hz.filter(|hz| !(1..=tick_rate.hz()).contains(hz)) {
+        bail!("--record-hz {hz}: must be from 1 to the tick rate, {}", tick_rate.hz());
+    }
+    let shown = path.display();
+    if path.exists() {
+        bail!("--record {shown}: it is there already; remove it, or choose another name");
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if path.file_name().is_none() || folder.is_some_and(|folder| !folder.is_dir()) {
+        bail!("--record {shown}: there is no such folder");
+    }
+    Ok(RecordConfig { path, hz })
 }
 
 impl RoomArgs {
@@ -136,10 +192,25 @@ impl RoomArgs {
         let mut room = RoomConfig::new(tick_rate, snapshot_hz);
         room.players_max = room_size;
         room.delta = self.delta != Some(Switch::Off);
+        room.coder = match self.coder {
+            Some(CoderName::Fast) => Coder::Fast,
+            Some(CoderName::Dense) | None => Coder::Dense,
+        };
+        if let Some(path) = &self.prior {
+            room.prior = read_prior(path)?;
+        }
         let mut config = ServerConfig::new(listen, room);
         config.seed = self.seed.unwrap_or(0);
         Ok(config)
     }
+}
+
+fn read_prior(path: &Path) -> anyhow::Result<Arc<Prior>> {
+    let shown = path.display();
+    let bytes = std::fs::read(path).with_context(|| format!("--prior {shown}: cannot be read"))?;
+    Prior::decode(&bytes).with_context(|| {
+        format!("--prior {shown}: not a prior of this version; make one with `trace --train`")
+    })
 }
 
 impl FileConfig {
@@ -164,7 +235,8 @@ mod tests {
     fn flags_beat_the_file_and_the_file_beats_the_defaults() {
         let path = file(
             "layers",
-            "listen = '127.0.0.1:1234'\ntick-hz = 30\nsnapshot-hz = 15\ndelta = 'off'\nlog = 'warn'",
+            "listen = '127.0.0.1:1234'\ntick-hz = 30\nsnapshot-hz = 15\ndelta = 'off'\nlog = 'warn'\n\
+             record = 'from-file.twr'\nrecord-hz = 5\ncoder = 'fast'",
         );
         let rooms = RoomArgs { snapshot_hz: Some(10), ..RoomArgs::default() };
         let args = ServeArgs { rooms, config: Some(path.clone()), ..ServeArgs::default() };
@@ -174,7 +246,22 @@ mod tests {
         assert_eq!(config.listen.port(), 1234);
         assert_eq!((config.room.tick_rate.hz(), config.room.snapshot_hz), (30, 10));
         assert!(!config.room.delta);
+        assert_eq!(config.room.coder, Coder::Fast);
+        let record = config.record.unwrap();
+        assert_eq!((record.path, record.hz), ("from-file.twr".into(), Some(5)));
         assert_eq!((config.room.players_max, config.directory.players_max), (64, 10_000));
+    }
+
+    #[test]
+    fn rooms_guess_with_the_prior_of_the_file() {
+        let path = std::env::temp_dir().join(format!("tickwire-config-{}.prior", std::process::id()));
+        std::fs::write(&path, Prior::untrained().encoded()).unwrap();
+        let rooms = RoomArgs { prior: Some(path.clone()), ..RoomArgs::default() };
+        let room = with_rooms(rooms).resolve().unwrap().room;
+        std::fs::remove_file(path).unwrap();
+        assert_eq!((room.prior.hash(), room.coder), (Prior::untrained().hash(), Coder::Dense));
+        let room = with_rooms(RoomArgs::default()).resolve().unwrap().room;
+        assert_eq!(room.prior.hash(), Prior::default_prior().hash());
     }
 
     #[test]
@@ -198,12 +285,25 @@ mod tests {
                 "from 1 to the tick rate, 60",
             ),
             (with_rooms(RoomArgs { room_size: Some(0), ..RoomArgs::default() }), "at least one player"),
+            (with_prior(Path::new("/nowhere.prior")), "--prior /nowhere.prior: cannot be read"),
+            (with_prior(&unknown), "not a prior of this version"),
+            (with_record(&unknown, None), "it is there already"),
+            (with_record(Path::new("/nowhere/match.twr"), None), "no such folder"),
+            (with_record(Path::new("match.twr"), Some(61)), "from 1 to the tick rate, 60"),
         ];
         for (args, part) in cases {
             let text = format!("{:#}", args.resolve().unwrap_err());
             assert!(text.contains(part), "{text:?} should say {part:?}");
         }
         std::fs::remove_file(unknown).unwrap();
+    }
+
+    fn with_prior(path: &Path) -> ServeArgs {
+        with_rooms(RoomArgs { prior: Some(path.to_owned()), ..RoomArgs::default() })
+    }
+
+    fn with_record(path: &Path, record_hz: Option<u32>) -> ServeArgs {
+        ServeArgs { record: Some(path.to_owned()), record_hz, ..ServeArgs::default() }
     }
 
     fn with_rooms(rooms: RoomArgs) -> ServeArgs {

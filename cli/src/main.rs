@@ -1,4 +1,5 @@
-//! `tickwire`: the headless server, the bot swarm and the demo.
+//! `tickwire`: the headless server, the bot swarm, the demo, what replays and explains recordings, and the codec on
+//! recordings of games.
 //!
 //! Results go to stdout, logs and progress to stderr. Exit status: 0 done and clean, 1 failed or found something
 //! wrong, 2 called wrongly.
@@ -6,10 +7,13 @@
 mod config;
 mod demo;
 mod files;
+mod inspect;
+mod replay;
 mod serve;
 mod signals;
 mod status;
 mod swarm;
+mod trace;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -35,7 +39,10 @@ Exit status: 0 done and clean, 1 failed or found something wrong, 2 called wrong
 
 Try first:  tickwire demo
 Then:       tickwire serve        and in another terminal
-            tickwire swarm --url ws://127.0.0.1:7777 --bots 200 --seconds 20";
+            tickwire swarm --url ws://127.0.0.1:7777 --bots 200 --seconds 20
+Recordings: tickwire serve --record match.twr, and later
+            tickwire inspect match.twr
+            tickwire replay match.twr";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -45,13 +52,19 @@ enum Command {
     Swarm(swarm::SwarmArgs),
     /// A server and bots in one process over real WebSockets, with a live status
     Demo(demo::DemoArgs),
+    /// Serve a recording to clients, as it was published
+    Replay(replay::ReplayArgs),
+    /// Explain a recording in words: header, records, frames and rows, and what is damaged
+    Inspect(inspect::InspectArgs),
+    /// Send recordings of real matches through the codec, check every frame, and report what it costs
+    Trace(trace::TraceArgs),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let from_file = || match &cli.command {
         Command::Serve(args) => args.log_of_file(),
-        Command::Swarm(_) | Command::Demo(_) => None,
+        _ => None,
     };
     let log = cli.log.clone().or_else(from_file).unwrap_or_else(|| "info".to_owned());
     if let Err(error) = init_log(&log) {
@@ -75,6 +88,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Serve(args) => serve::run(args).await,
             Command::Swarm(args) => swarm::run(args).await,
             Command::Demo(args) => demo::run(args).await,
+            Command::Replay(args) => replay::run(args).await,
+            Command::Inspect(args) => inspect::run(&args),
+            Command::Trace(args) => trace::run(&args),
         }
     });
     // Tasks that are still closing their connections need not be waited for.

@@ -22,6 +22,12 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         }
     };
     println!("listening on ws://{}", server.local_addr()?);
+    serve(server, interrupt).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Serves until it is interrupted.
+pub(crate) async fn serve(server: Server, interrupt: Interrupt) {
     let handle = server.handle();
     tokio::spawn(async move {
         interrupt.received().await;
@@ -29,7 +35,6 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         handle.shutdown();
     });
     server.run().await;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// How the rooms that are open have kept their time.
@@ -51,11 +56,16 @@ fn report(stats: &ServerStats) {
 
 /// Binds a server for the arena.
 pub(crate) async fn bind(config: ServerConfig) -> anyhow::Result<Server> {
-    let listen = config.listen;
     let players = config.room.players_max;
     let game = Game::new(arena::schema().clone(), move |_| {
         Box::new(Arena::new(Level::for_players(players as usize)))
     });
+    bind_game(config, game).await
+}
+
+/// Binds a server for any game.
+pub(crate) async fn bind_game(config: ServerConfig, game: Game) -> anyhow::Result<Server> {
+    let listen = config.listen;
     Server::bind(config, game)
         .await
         .map_err(|error| anyhow!("{}: {error}", bind_advice(listen, error.kind())))

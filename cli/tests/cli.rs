@@ -1,10 +1,11 @@
 //! The binary as a user meets it: what it prints, how it ends, what it says when something is wrong.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn tickwire(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tickwire"));
@@ -27,8 +28,12 @@ struct Server {
 
 impl Server {
     fn start(args: &[&str]) -> Self {
-        let mut command = tickwire(&["serve", "--listen", "127.0.0.1:0"]);
-        let mut child = command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start_as(&[&["serve", "--listen", "127.0.0.1:0"], args].concat())
+    }
+
+    fn start_as(args: &[&str]) -> Self {
+        let mut command = tickwire(args);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
@@ -78,6 +83,114 @@ fn a_server_and_a_swarm_agree() {
     assert_eq!(server.stop(Signal::TERM), Some(0));
 }
 
+/// A folder for the files of a test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tickwire-{name}-{}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What `inspect` says of a file, and its exit status.
+fn inspect(args: &[&str]) -> (Value, Option<i32>) {
+    let (output, error) = output(&[&["inspect", "--json"], args].concat());
+    (serde_json::from_slice(&output.stdout).expect(&error), output.status.code())
+}
+
+fn swarm(url: &str, bots: &str) -> Value {
+    let (output, error) = output(&["swarm", "--url", url, "--bots", bots, "--seconds", "2", "--json"]);
+    assert!(output.status.success(), "{error}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_recorded_match_can_be_explained_and_played_again() {
+    let folder = Folder::new("recorded");
+    let file = folder.path("match.twr");
+    let server = Server::start(&["--record", &file]);
+    swarm(&server.url, "6");
+    assert_eq!(server.stop(Signal::TERM), Some(0));
+
+    let (report, code) = inspect(&[&file, "--frames", "3", "--from", "1s"]);
+    assert_eq!((code, &report["damage_count"], &report["is_complete"]), (Some(0), &json!(0), &json!(true)));
+    assert_eq!(
+        (&report["header"]["schema"], &report["header"]["snapshot_hz"]),
+        (&json!("arena"), &json!(20))
+    );
+    assert_eq!(report["joined"], 6);
+    assert!(report["recorded_ticks"].as_u64().unwrap() >= 40, "{report}");
+    assert!(report["inputs"].as_u64().unwrap() > 6 * 60 * 2 - 60);
+    let ticks = report["ticks"].as_array().unwrap();
+    assert_eq!(ticks.len(), 3);
+    let wanted = report["first_tick"].as_u64().unwrap() + 60;
+    assert_eq!(ticks[0]["tick"], wanted);
+    let row = &ticks[0]["frames"][0]["rows"][0];
+    assert_eq!(row["kind"], "player");
+    let named: Vec<_> = row["names"].as_array().unwrap().iter().map(|tick| tick.as_u64().unwrap()).collect();
+    let is_recorded = |tick: &u64| *tick < wanted && (wanted - tick).is_multiple_of(3);
+    assert!((1..=3).contains(&named.len()) && named.iter().all(is_recorded), "{named:?}");
+    assert_eq!(row["fields"][0][0], "position");
+    let position: Vec<_> = row["fields"][0][1].as_array().unwrap().iter().map(Value::as_f64).collect();
+    assert!(position.len() == 3 && position.iter().all(|axis| axis.unwrap().abs() < 1e3), "{position:?}");
+
+    let (text, _) = output(&["inspect", &file, "--frames", "1"]);
+    let text = String::from_utf8(text.stdout).unwrap();
+    for part in ["ended cleanly", "schema `arena`", "keyframe", "(own, whole", "joined: player"] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+
+    for args in [&[][..], &["--from", "1s", "--speed", "2", "--loop"]] {
+        let replay = Server::start_as(&[&["replay", &file, "--listen", "127.0.0.1:0"], args].concat());
+        let watched = swarm(&replay.url, "3");
+        assert_eq!((&watched["decode_errors"], &watched["digest_mismatches"]), (&json!(0), &json!(0)));
+        // Three watch the six that were recorded: none of the three has an entity.
+        let (rows, digests) = (&watched["digest_rows"], &watched["digests_checked"]);
+        assert_eq!(rows.as_u64().unwrap(), 6 * digests.as_u64().unwrap());
+        assert!(digests.as_u64().unwrap() >= 3);
+        assert_eq!(replay.stop(Signal::TERM), Some(0));
+    }
+}
+
+#[test]
+fn a_server_that_is_killed_leaves_a_file_that_can_be_read() {
+    let folder = Folder::new("killed");
+    let file = folder.path("match.twr");
+    let server = Server::start(&["--record", &file, "--record-hz", "30"]);
+    swarm(&server.url, "2");
+    assert_eq!(server.stop(Signal::KILL), None);
+    let (report, code) = inspect(&[&file]);
+    assert_eq!((code, &report["is_complete"], &report["damage_count"]), (Some(0), &json!(false), &json!(0)));
+    let ticks = report["recorded_ticks"].as_u64().unwrap();
+    assert!(ticks >= 60);
+
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 20].fill(0xee);
+    std::fs::write(&file, bytes).unwrap();
+    let (report, code) = inspect(&[&file]);
+    assert_eq!(code, Some(1));
+    // Two, where the end of a record and the head of the next were hit.
+    assert!((1..=2).contains(&report["damage_count"].as_u64().unwrap()), "{report}");
+    assert!(report["damage"][0]["offset"].as_u64().unwrap() <= middle as u64);
+    assert!(!report["damage"][0]["what"].as_str().unwrap().is_empty());
+    assert!(report["recorded_ticks"].as_u64().unwrap() < ticks);
+    let (text, _) = output(&["inspect", &file]);
+    assert!(String::from_utf8(text.stdout).unwrap().contains("DAMAGED     at "));
+}
+
 #[test]
 fn both_signals_end_a_server_cleanly() {
     for signal in [Signal::INT, Signal::TERM] {
@@ -99,7 +212,7 @@ fn the_demo_sums_up_as_one_json_object() {
 fn what_is_wrong_is_said_with_what_to_do() {
     let server = Server::start(&[]);
     let taken = server.url.trim_start_matches("ws://").to_owned();
-    let cases: [(&[&str], i32, &str); 8] = [
+    let cases: [(&[&str], i32, &str); 13] = [
         (&["serve", "--listen", &taken], 1, "choose another address with --listen"),
         (&["serve", "--listen", "somewhere"], 2, "--listen"),
         (&["serve", "--tick-hz", "1000"], 2, "from 1 to 240"),
@@ -107,6 +220,11 @@ fn what_is_wrong_is_said_with_what_to_do() {
         (&["swarm", "--url", "ws://127.0.0.1:9", "--bots", "1", "--seconds", "1"], 1, "tickwire serve"),
         (&["swarm", "--url", "http://127.0.0.1:9", "--bots", "1"], 2, "ws://"),
         (&["swarm", "--bots", "0"], 2, "at least one"),
+        (&["serve", "--record", "/nowhere/match.twr"], 2, "no such folder"),
+        (&["replay", "/nowhere.twr"], 1, "cannot open /nowhere.twr"),
+        (&["replay", "/nowhere.twr", "--from", "soon"], 2, "12.5s"),
+        (&["inspect", "/nowhere.twr"], 1, "cannot open /nowhere.twr"),
+        (&["inspect", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")], 1, "not a recording"),
         (&["swarm", "--bots", "10000000"], 2, "several swarms"),
     ];
     for (args, code, words) in cases {
