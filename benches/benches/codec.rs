@@ -12,6 +12,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tickwire_benches::scene::Load;
 use tickwire_benches::stream::{Receiver, Sender, Stream, WARM_FRAMES, moments};
+use tickwire_protocol::snapshot::Coder;
 
 /// How many bodies a scene has.
 const ENTITIES: [u16; 4] = [1, 16, 100, 1000];
@@ -23,10 +24,10 @@ const MOMENTS: usize = 16;
 const FRAMES: usize = 100;
 
 fn encode(criterion: &mut Criterion) {
-    for_each_case(criterion, "encode", |group, id, load, entities, rows| {
+    for_each_case(criterion, "encode", |group, id, Case { load, coder, entities, rows }| {
         let moments: Vec<_> = moments(entities, load).take(MOMENTS).collect();
         let mut next = moments.iter().cycle();
-        let (mut sender, mut frame) = (Sender::default(), Vec::new());
+        let (mut sender, mut frame) = (Sender::new(coder), Vec::new());
         group.bench_function(id, |bencher| {
             bencher.iter(|| {
                 frame.clear();
@@ -40,15 +41,15 @@ fn encode(criterion: &mut Criterion) {
 }
 
 fn decode(criterion: &mut Criterion) {
-    for_each_case(criterion, "decode", |group, id, load, entities, rows| {
-        let stream = Stream::of_scene(entities, load, WARM_FRAMES + FRAMES);
+    for_each_case(criterion, "decode", |group, id, Case { load, coder, entities, rows }| {
+        let stream = Stream::of_scene(entities, load, WARM_FRAMES + FRAMES, coder);
         group.bench_function(id, |bencher| {
             bencher.iter_custom(|iterations| {
                 let (mut spent, mut left) = (Duration::ZERO, iterations);
                 while left > 0 {
                     let (time, frames) = match load {
-                        Load::Keyframe => (time_keyframe(&stream, rows), 1),
-                        _ => time_deltas(&stream, rows, left),
+                        Load::Keyframe => (time_keyframe(&stream, coder, rows), 1),
+                        _ => time_deltas(&stream, coder, rows, left),
                     };
                     spent += time;
                     left -= frames;
@@ -60,8 +61,8 @@ fn decode(criterion: &mut Criterion) {
 }
 
 /// A replica from nothing.
-fn time_keyframe(stream: &Stream, rows: usize) -> Duration {
-    let mut receiver = Receiver::of_scene();
+fn time_keyframe(stream: &Stream, coder: Coder, rows: usize) -> Duration {
+    let mut receiver = Receiver::of_scene(coder);
     let start = Instant::now();
     assert_eq!(receiver.receive(black_box(&stream.keyframe)), rows);
     let spent = start.elapsed();
@@ -70,8 +71,8 @@ fn time_keyframe(stream: &Stream, rows: usize) -> Duration {
 }
 
 /// Up to `most` frames of a stream that has been going on for a while; how many it were.
-fn time_deltas(stream: &Stream, rows: usize, most: u64) -> (Duration, u64) {
-    let mut receiver = Receiver::of_scene();
+fn time_deltas(stream: &Stream, coder: Coder, rows: usize, most: u64) -> (Duration, u64) {
+    let mut receiver = Receiver::of_scene(coder);
     receiver.receive(&stream.keyframe);
     let (warm, timed) = stream.deltas.split_at(WARM_FRAMES);
     for payload in warm {
@@ -87,23 +88,33 @@ fn time_deltas(stream: &Stream, rows: usize, most: u64) -> (Duration, u64) {
     (spent, timed.len() as u64)
 }
 
-/// Runs a bench on every load and size of scene, with the rows that a snapshot of it must carry.
+/// A scene, how it is coded, and the rows that a snapshot of it must carry.
+#[derive(Clone, Copy)]
+struct Case {
+    load: Load,
+    coder: Coder,
+    entities: u16,
+    rows: usize,
+}
+
+/// Runs a bench on every load and size of scene, by both coders.
 fn for_each_case(
     criterion: &mut Criterion,
     name: &str,
-    mut run: impl FnMut(&mut BenchmarkGroup<'_, WallTime>, BenchmarkId, Load, u16, usize),
+    mut run: impl FnMut(&mut BenchmarkGroup<'_, WallTime>, BenchmarkId, Case),
 ) {
-    let mut group = criterion.benchmark_group(name);
-    for load in Load::ALL {
-        for entities in ENTITIES {
-            let bytes = Stream::of_scene(entities, load, MOMENTS).frame_bytes(load) as u64;
+    for (coder, coder_name) in [(Coder::Dense, "dense"), (Coder::Fast, "fast")] {
+        let mut group = criterion.benchmark_group(format!("{name}_{coder_name}"));
+        for (load, entities) in Load::ALL.into_iter().flat_map(|load| ENTITIES.map(|count| (load, count))) {
+            let bytes = Stream::of_scene(entities, load, MOMENTS, coder).frame_bytes(load) as u64;
             assert!(bytes > 0);
             group.throughput(Throughput::ElementsAndBytes { elements: u64::from(entities), bytes });
             let id = BenchmarkId::new(load.name(), entities);
-            run(&mut group, id, load, entities, load.rows(usize::from(entities)));
+            let rows = load.rows(usize::from(entities));
+            run(&mut group, id, Case { load, coder, entities, rows });
         }
+        group.finish();
     }
-    group.finish();
 }
 
 criterion_group! {

@@ -13,9 +13,13 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tickwire_benches::SNAPSHOT_TICKS;
 use tickwire_benches::arena::{Interval, Match};
+use tickwire_protocol::snapshot::Coder;
 
 /// How many bots play.
 const BOTS: [u32; 2] = [16, 64];
+
+/// How their room codes rows.
+const CODERS: [Coder; 2] = [Coder::Dense, Coder::Fast];
 
 /// What is timed of an interval, and in how many parts an interval falls.
 struct Part {
@@ -33,12 +37,13 @@ const PARTS: [Part; 5] = [
 ];
 
 fn rooms(criterion: &mut Criterion) {
-    for bots in BOTS {
-        let mut game = Match::new(bots);
+    for (bots, coder) in BOTS.into_iter().flat_map(|bots| CODERS.map(|coder| (bots, coder))) {
+        let mut game = Match::new(bots, coder);
+        let arena = if coder == Coder::Dense { "arena" } else { "arena_fast" };
         for Part { name, time, count } in &PARTS {
             let mut group = criterion.benchmark_group(*name);
             group.throughput(Throughput::Elements(1));
-            group.bench_function(BenchmarkId::new("arena", bots), |bencher| {
+            group.bench_function(BenchmarkId::new(arena, bots), |bencher| {
                 bencher.iter_custom(|iterations| {
                     // Whole intervals are played, so that every step has its share of a snapshot.
                     let intervals = iterations.div_ceil(u64::from(count(bots)));

@@ -15,6 +15,7 @@ use tickwire_protocol::ack::{Ack, Sequence};
 use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::handshake::{Role, StreamKind};
 use tickwire_protocol::input::InputFrame;
+use tickwire_protocol::snapshot::Coder;
 use tickwire_protocol::{Micros, PeerId, PlayerId, RoomId, RowMut, SessionId, TickTime};
 use tickwire_server::core::{Join, Room, RoomConfig, RoomIdentity};
 use tickwire_sim::arena::{Arena, Level, PLAYER, schema};
@@ -72,17 +73,23 @@ impl Match {
     ///
     /// # Panics
     /// If a bot was not told what was published, or not in the bytes that the others were sent as well.
-    pub fn new(bots: u32) -> Self {
+    pub fn new(bots: u32, coder: Coder) -> Self {
         let mut config = RoomConfig::new(TICK_RATE, SNAPSHOT_HZ);
-        config.players_max = bots;
+        (config.players_max, config.coder) = (bots, coder);
         let identity = RoomIdentity { id: RoomId(1), name: "bench".to_owned(), seed: SEED };
         let arena = Box::new(Arena::new(Level::for_players(bots as usize)));
         let mut room = Room::new(identity, config, arena, Micros::ZERO);
         let mut join = |index| {
             let session = SessionId(index);
-            let join = Join { session, role: Role::Player, stream: StreamKind::Ordered, wants_schema: false };
+            let join = Join {
+                session,
+                role: Role::Player,
+                stream: StreamKind::Ordered,
+                wants_schema: false,
+                wants_prior: false,
+            };
             match room.join(Micros::ZERO, join) {
-                Ok(peer) => Bot::new(peer),
+                Ok(peer) => Bot::new(peer, coder),
                 Err(reason) => panic!("bot {index} was refused: {reason:?}"),
             }
         };
@@ -194,7 +201,7 @@ impl Match {
 }
 
 impl Bot {
-    fn new(peer: PeerId) -> Self {
+    fn new(peer: PeerId, coder: Coder) -> Self {
         Self {
             peer,
             brain: Brain::new(SEED << 16 | u64::from(peer.0)),
@@ -202,7 +209,7 @@ impl Bot {
             messages: Vec::new(),
             snapshot: Bytes::new(),
             next: Sequence(0),
-            receiver: Some(Receiver::new(schema(), TICK_RATE)),
+            receiver: Some(Receiver::new(schema(), TICK_RATE, coder)),
         }
     }
 
@@ -241,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_match_reaches_every_bot() {
-        let interval = Match::new(16).play_interval();
+        let interval = Match::new(16, Coder::Dense).play_interval();
         assert_eq!(interval.snapshots, 16);
         assert!(interval.bytes > 16 * 16);
     }

@@ -6,29 +6,29 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tickwire_protocol::frame::{FrameType, frame_len, frames, write_frame_with};
 use tickwire_protocol::history::{History, REST_TICKS};
-use tickwire_protocol::limits::BODY_BYTES_MAX;
+use tickwire_protocol::limits::{BODY_BYTES_MAX, REFERENCES_PER_ROW_MAX};
 use tickwire_protocol::schema::Sight;
 use tickwire_protocol::snapshot::{
-    BodyPlan, Codec, DecodedSnapshot, EncodedBody, Feedback, PlannedRow, References, Replica, SectionPlan,
-    SnapshotHeader,
+    BodyPlan, Codec, Coder, DecodedSnapshot, EncodedBody, Feedback, PlannedRow, Prior, References, Replica,
+    RowCache, SectionPlan, SnapshotHeader, TickWidth,
 };
 use tickwire_protocol::{EntityId, Schema, Tables, Tick, TickRate};
 
 use crate::scene::{BODY, Load, Scene, schema};
 use crate::{SNAPSHOT_TICKS, TICK_RATE};
 
-/// Ticks that a [`Moment`] holds: what stands must be known to rest when the named state was published.
-const MOMENT_TICKS: usize = (REST_TICKS as u32 + SNAPSHOT_TICKS + 2) as usize;
+/// How far back the oldest named state is, ticks.
+const NAMED_TICKS: u32 = REFERENCES_PER_ROW_MAX as u32 * SNAPSHOT_TICKS;
+
+/// Ticks that a [`Moment`] holds: what stands must be known to rest when the named states were published.
+const MOMENT_TICKS: usize = (REST_TICKS as u32 + NAMED_TICKS + 2) as usize;
 
 /// Ticks before the first moment: all that moves is then under way, some of it in the air.
 const WARM_TICKS: usize = 2 * TICK_RATE.hz() as usize;
 
-/// Ticks that a receiver on an ordered stream keeps states for: the server names none that is older than its last
-/// snapshot.
-const KEEP_TICKS: u32 = 16;
-
-/// Deltas after which a receiver holds as many states of every entity as it ever will.
-pub const WARM_FRAMES: usize = KEEP_TICKS.div_ceil(SNAPSHOT_TICKS) as usize + 1;
+/// Deltas after which a receiver holds as many states of every entity as it ever will: on an ordered stream no others are
+/// named.
+pub const WARM_FRAMES: usize = REFERENCES_PER_ROW_MAX;
 
 /// A room's history when a snapshot is due, with no more in it than that snapshot needs.
 #[derive(Clone, Debug)]
@@ -62,51 +62,68 @@ pub struct Sender {
     plan: BodyPlan,
     own: SectionPlan,
     body: EncodedBody,
+    rows: RowCache,
+    /// Snapshots whose states the receiver holds.
+    known: usize,
 }
 
-impl Default for Sender {
-    fn default() -> Self {
-        Self {
-            codec: Codec::new(schema().clone(), TICK_RATE),
-            plan: BodyPlan::default(),
-            own: SectionPlan::default(),
-            body: EncodedBody::default(),
-        }
-    }
+fn codec(schema: &Arc<Schema>, rate: TickRate, coder: Coder) -> Codec {
+    Codec::with(schema.clone(), rate, coder, Prior::default_prior())
 }
 
 impl Sender {
+    /// To a receiver that holds all that it ever will of the moments before.
+    pub fn new(coder: Coder) -> Self {
+        Self {
+            codec: codec(schema(), TICK_RATE, coder),
+            plan: BodyPlan::default(),
+            own: SectionPlan::default(),
+            body: EncodedBody::default(),
+            rows: RowCache::default(),
+            known: REFERENCES_PER_ROW_MAX,
+        }
+    }
+
     /// Appends the snapshot of a moment to `out`, as a whole frame: finds out what is news, then writes body, peer
     /// part and frame header. Returns how many rows it carries.
     ///
-    /// The receiver knows the state of the snapshot before; of a keyframe's, nothing.
+    /// The receiver holds the states of up to three snapshots before; of a keyframe's, nothing.
     pub fn send(&mut self, moment: &Moment, load: Load, out: &mut Vec<u8>) -> usize {
         let Some(newest) = moment.history.newest() else { return 0 };
-        let known = newest.tick() - SNAPSHOT_TICKS;
-        let mut references = References::NONE;
-        if load != Load::Keyframe {
-            references.push(known);
+        if load == Load::Keyframe {
+            self.known = 0;
         }
-        self.plan.section.clear();
+        let mut references = References::NONE;
+        for back in 1..=self.known as u32 {
+            references.push(newest.tick() - back * SNAPSHOT_TICKS);
+        }
+        self.known = (self.known + 1).min(REFERENCES_PER_ROW_MAX);
+        let section = &mut self.plan.section;
+        section.clear();
+        section.against = references;
         for row in 0..newest.tables(Sight::Public).table(BODY).len() {
             let changed = moment.history.track(BODY, row).changed(Sight::Public);
-            if references.is_empty() || changed.is_newer_than(known) {
-                let row = PlannedRow { kind: BODY, row: row as u32, sight: Sight::Public, references };
-                self.plan.section.rows.push(row);
+            let row = PlannedRow { kind: BODY, row: row as u32, sight: Sight::Public, references };
+            if !references.is_empty() {
+                section.held.push(row);
+            }
+            if references.newest().is_none_or(|known| changed.is_newer_than(known)) {
+                section.rows.push(row);
             }
         }
         let payload_of = |_: EntityId| -> Option<Bytes> { None };
-        self.codec.write_body(&moment.history, &self.plan, &payload_of, BODY_BYTES_MAX, &mut self.body);
+        let Self { codec, plan, own, body, rows, .. } = self;
+        codec.write_body(&moment.history, plan, &payload_of, BODY_BYTES_MAX, rows, body);
         let header = SnapshotHeader {
             tick: newest.tick(),
-            has_full_tick: load == Load::Keyframe,
+            tick_width: if load == Load::Keyframe { TickWidth::Full } else { TickWidth::Near },
             sequence: None,
             feedback: Some(Feedback { newest_input: newest.tick() + 2, margin_ticks: 2 }),
         };
         write_frame_with(out, FrameType::Snapshot, |out| {
-            self.codec.write_snapshot(&header, &moment.history, &self.own, 0, None, &self.body, out);
+            codec.write_snapshot(&header, &moment.history, own, 0, None, body, rows, out);
         });
-        self.body.written.rows
+        body.written.rows
     }
 }
 
@@ -120,17 +137,17 @@ pub struct Receiver {
 
 impl Receiver {
     /// Nothing received yet.
-    pub fn new(schema: &Arc<Schema>, rate: TickRate) -> Self {
+    pub fn new(schema: &Arc<Schema>, rate: TickRate, coder: Coder) -> Self {
         Self {
-            codec: Codec::new(schema.clone(), rate),
-            replica: Replica::new(schema.clone(), KEEP_TICKS),
+            codec: codec(schema, rate, coder),
+            replica: Replica::new(schema.clone(), 0),
             decoded: DecodedSnapshot::default(),
         }
     }
 
     /// One for the frames of scenes.
-    pub fn of_scene() -> Self {
-        Self::new(schema(), TICK_RATE)
+    pub fn of_scene(coder: Coder) -> Self {
+        Self::new(schema(), TICK_RATE, coder)
     }
 
     /// Decodes the payload of a SNAPSHOT frame and takes it in. Returns how many rows of everyone's view it carried.
@@ -193,8 +210,8 @@ impl Stream {
     ///
     /// # Panics
     /// If one does not.
-    pub fn of_scene(entities: u16, load: Load, deltas: usize) -> Self {
-        let (mut sender, mut receiver) = (Sender::default(), Receiver::of_scene());
+    pub fn of_scene(entities: u16, load: Load, deltas: usize, coder: Coder) -> Self {
+        let (mut sender, mut receiver) = (Sender::new(coder), Receiver::of_scene(coder));
         let mut payloads = moments(entities, load).take(deltas + 1).enumerate().map(|(index, moment)| {
             let load = if index == 0 { Load::Keyframe } else { load };
             let mut frame = Vec::new();
@@ -231,11 +248,13 @@ fn only_payload(message: Bytes) -> Bytes {
 mod tests {
     use super::*;
 
+    const CODERS: [Coder; 2] = [Coder::Dense, Coder::Fast];
+
     #[test]
     fn every_load_sends_what_it_names_and_arrives_as_published() {
-        for load in Load::ALL {
+        for (load, coder) in Load::ALL.into_iter().flat_map(|load| CODERS.map(|coder| (load, coder))) {
             for entities in [1, 16, 100] {
-                let stream = Stream::of_scene(entities, load, 30);
+                let stream = Stream::of_scene(entities, load, 30, coder);
                 assert_eq!(stream.deltas.len(), 30);
                 assert!(stream.frame_bytes(load) > 0);
             }
@@ -244,7 +263,9 @@ mod tests {
 
     #[test]
     fn who_sends_less_needs_less() {
-        let bytes = Load::ALL.map(|load| Stream::of_scene(100, load, 10).frame_bytes(load));
-        assert!(bytes.is_sorted() && bytes[0] < 20, "{bytes:?}");
+        for coder in CODERS {
+            let bytes = Load::ALL.map(|load| Stream::of_scene(100, load, 10, coder).frame_bytes(load));
+            assert!(bytes.is_sorted() && bytes[0] < 20, "{bytes:?}");
+        }
     }
 }
