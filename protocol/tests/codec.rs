@@ -85,7 +85,7 @@ impl World {
         let schema = self.history.schema().clone();
         let mut tables = Tables::new(schema.clone());
         for index in 0..self.rows.len() {
-            let is_still = self.stand && self.rows[index].1.id.slot % 9 != 0;
+            let is_still = self.stand && !self.rows[index].1.id.slot.is_multiple_of(9);
             let reach = [0, 1, 30, 100_000, i32::MAX.unsigned_abs()][self.random(5) as usize];
             let reach = if is_still { 0 } else { reach };
             self.rows[index].1.teleported = self.random(if is_still { 400 } else { 40 }) == 0;

@@ -5,7 +5,7 @@
 //! are written into it, say after the default prior was trained anew, by
 //!
 //! ```text
-//! TICKWIRE_WRITE_PAGE=1 cargo test -p tickwire-protocol --test wire
+//! TICKWIRE_WRITE_PAGE=1 cargo test -p tickwire-protocol --test wire -- --test-threads=1
 //! ```
 
 #[path = "wire/frames.rs"]

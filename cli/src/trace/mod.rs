@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
 use tickwire_protocol::snapshot::{Coder, Prior};
 
@@ -144,6 +144,14 @@ impl TraceArgs {
 
     fn trace(&self, file: &Path, lattice: &Lattice, prior: &Arc<Prior>) -> anyhow::Result<Report> {
         let recording = Recording::read(file, lattice)?;
+        ensure!(
+            prior.fits(recording.schema()),
+            "--prior {}: learned for other fields or another lattice than {} on `{}`; train one from recordings of this \
+             kind with the same --lattice, or leave --prior out",
+            self.prior,
+            file.display(),
+            self.lattice
+        );
         let lossy = self.lossy.map(|probability| Lossy { probability, seed: self.seed });
         let options = Options {
             baseline: self.baseline,

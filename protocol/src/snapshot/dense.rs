@@ -22,7 +22,7 @@ const STEPS: usize = 21;
 const FRACTION_STEPS: usize = 15;
 /// Tables of a set.
 pub(super) const TABLES: usize = FRACTION_STEPS * 3 + (STEPS - FRACTION_STEPS) + 3;
-/// Sets of tables: see [`set_of`].
+/// Sets of tables: see [`sets_of`].
 pub(super) const SETS: usize = 4;
 /// Chances are parts of this many bits.
 const TABLE_BITS: u8 = 15;

@@ -127,9 +127,10 @@ impl Links {
                     links.lone.push(lone(field, velocity));
                 }
                 FieldType::Integer { .. } | FieldType::Entity => links.states.extend(field.columns()),
-                // Coded with what they drive; if that is hidden, alone.
+                // Coded with what they drive; alone if that is hidden, or driven by another one.
                 FieldType::Velocity { of, .. } => {
-                    if !shown(&kind.field(of)) {
+                    let drives = kind.velocity_of(of).is_some_and(|driver| driver.id == field.id);
+                    if !drives || !shown(&kind.field(of)) {
                         links.lone.extend(field.columns().map(Lone::alone));
                     }
                 }

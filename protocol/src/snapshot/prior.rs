@@ -126,6 +126,11 @@ impl Prior {
         self.learned.schema == schema.hash()
     }
 
+    /// Whether it can be used for this schema: it is for it, or for any.
+    pub fn fits(&self, schema: &Schema) -> bool {
+        self.learned.schema == 0 || self.is_for(schema)
+    }
+
     pub(super) fn learned(&self) -> &Learned {
         &self.learned
     }
@@ -188,6 +193,10 @@ impl Learned {
         for (models, is_dense) in models.iter_mut().zip([false, true]) {
             for _ in 0..r.u16()? {
                 let (key, class) = (r.u16()?, r.u8()?);
+                // In order, each once: so there are not more than sites and classes.
+                if models.last().is_some_and(|last: &Model| (last.key, last.class) >= (key, class)) {
+                    return Err(DecodeError::Invalid { what: "order of a prior", value: u64::from(key) });
+                }
                 if usize::from(class) >= CLASSES {
                     return Err(DecodeError::Invalid { what: "class of a prior", value: u64::from(class) });
                 }
@@ -471,8 +480,13 @@ impl Resolved {
         for (site, role) in roles(kind, links).into_iter().enumerate() {
             let key = if is_for_schema { Some(site_key(kind, site)) } else { role };
             let first = weights.len();
-            let models: Vec<_> =
-                learned.models[usize::from(is_dense)].iter().filter(|model| Some(model.key) == key).collect();
+            // Models ascend by key.
+            let all = &learned.models[usize::from(is_dense)];
+            let models = key.map_or(&[][..], |key| {
+                let start = all.partition_point(|model| model.key < key);
+                let end = all.partition_point(|model| model.key <= key);
+                &all[start..end]
+            });
             weights.extend(models.iter().map(|model| model.weights));
             if models.is_empty() {
                 weights.push(untrained(role));

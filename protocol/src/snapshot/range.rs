@@ -157,9 +157,8 @@ impl<'a> RangeDecoder<'a> {
         }
     }
 
-    /// Checks that all was read, and nothing far behind the end.
+    /// Checks that all bytes were read. How far behind their end was read cannot be told: zeros there are left out.
     pub(super) fn finish(self, what: &'static str) -> Result<(), DecodeError> {
-        // The decoder is up to 7 bytes ahead; an encoder leaves out no more than that beside zeros.
         if self.at < self.bytes.len() {
             return Err(DecodeError::Trailing(what));
         }
@@ -217,15 +216,23 @@ mod tests {
         fn what_is_taken_back_leaves_no_trace(kept in symbols(), dropped in symbols(), more in symbols()) {
             let mut plain = Vec::new();
             let mut encoder = RangeEncoder::new(&mut plain);
-            kept.iter().chain(&more).for_each(|symbol| encoder.encode(*symbol));
+            for symbol in kept.iter().chain(&more) {
+                encoder.encode(*symbol);
+            }
             encoder.finish(0);
             let mut bytes = Vec::new();
             let mut encoder = RangeEncoder::new(&mut bytes);
-            kept.iter().for_each(|symbol| encoder.encode(*symbol));
+            for symbol in &kept {
+                encoder.encode(*symbol);
+            }
             let mark = encoder.mark();
-            dropped.iter().for_each(|symbol| encoder.encode(*symbol));
+            for symbol in &dropped {
+                encoder.encode(*symbol);
+            }
             encoder.rewind(mark);
-            more.iter().for_each(|symbol| encoder.encode(*symbol));
+            for symbol in &more {
+                encoder.encode(*symbol);
+            }
             encoder.finish(0);
             prop_assert_eq!(bytes, plain);
         }
@@ -261,7 +268,9 @@ mod tests {
         symbols.push(Symbol { start: 1, size: 0, bits: 1 });
         let mut bytes = Vec::new();
         let mut encoder = RangeEncoder::new(&mut bytes);
-        symbols.iter().for_each(|symbol| encoder.encode(*symbol));
+        for symbol in &symbols {
+            encoder.encode(*symbol);
+        }
         encoder.finish(0);
         decode(&bytes, &symbols);
     }

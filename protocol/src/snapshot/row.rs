@@ -392,7 +392,7 @@ impl<'a, 'r, C: RowCoder, const DENSE: bool> Walker<'a, 'r, C, DENSE> {
         }
         let shape = &self.row.kind.columns()[column];
         if shape.bits == 1 {
-            self.known[column] = shape.min + shape.max - old;
+            self.known[column] = if old == shape.min { shape.max } else { shape.min };
             return;
         }
         let site = self.site(Site::Turn(column));

@@ -69,11 +69,15 @@ impl Codec {
         let mut writer = SectionWriter { w, rows, source, fits };
         if !plan.against.is_empty() {
             let mark = writer.w.mark();
-            if writer.write_against(plan) {
+            if plan.rows.len() <= ROWS_PER_SNAPSHOT_MAX && writer.write_against(plan) {
                 written.rows = plan.rows.len();
                 return written;
             }
+            // What these rows name the receiver may hold only as it was before: by slot they would need other names.
             writer.w.rewind(mark);
+            writer.w.seldom(true);
+            writer.w.seldom(false);
+            return written;
         }
         writer.w.seldom(true);
         written.rows = writer.write_by_slot(&plan.rows, &|_| true);
@@ -104,7 +108,7 @@ impl Codec {
         reader.read_by_slot(r)?;
         // Receivers take rows in ascending order; held ones came first.
         if !out.rows.is_sorted_by_key(|row| (row.kind, row.id.slot)) {
-            out.rows.sort_by_key(|row| (row.kind, row.id.slot));
+            out.rows.sort_unstable_by_key(|row| (row.kind, row.id.slot));
         }
         Ok(())
     }
@@ -422,7 +426,7 @@ impl SectionReader<'_> {
         slots.clear();
         let newest = against.newest().unwrap_or(self.tick);
         self.states.held_at(KindId(kind.index()), newest, &mut slots);
-        slots.retain(|slot| self.out.leaves.iter().all(|leave| leave.slot != *slot));
+        slots.retain(|slot| self.out.leaves.binary_search_by_key(slot, |leave| leave.slot).is_err());
         let told = self.read_slots(r, kind, against, &slots);
         self.out.held = slots;
         told

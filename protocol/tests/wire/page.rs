@@ -1,7 +1,6 @@
 //! Reading docs/WIRE.md: its fenced blocks, its tables, and the notation of values in them.
 
 use std::str::FromStr;
-use std::sync::Mutex;
 
 use tickwire_protocol::Micros;
 
@@ -29,7 +28,8 @@ pub(crate) fn write_hex(kind: &str, name: &str, hex: &str) {
         if last.len() + 3 > HEX_COLUMNS {
             lines.push(format!("  {byte}"));
         } else {
-            last.push_str(&format!(" {byte}"));
+            last.push(' ');
+            last.push_str(byte);
         }
     }
     write(kind, name, "hex:", &(lines.join("\n") + "\n```"), "\n```");
@@ -37,9 +37,6 @@ pub(crate) fn write_hex(kind: &str, name: &str, hex: &str) {
 
 /// Puts `text` into a block, from `first` up to and with `last`.
 fn write(kind: &str, name: &str, first: &str, text: &str, last: &str) {
-    // Tests run side by side.
-    static PAGE: Mutex<()> = Mutex::new(());
-    let _alone = PAGE.lock().unwrap();
     let page = std::fs::read_to_string(PATH).unwrap();
     let block = page.find(&format!("```{kind} {name}\n")).expect("the block was read from the page");
     let start = block + page[block..].find(first).unwrap();

@@ -31,10 +31,6 @@ const FULL_TICK_GAP: i32 = 1 << 14;
 /// Ticks after which that is so of the shortest ticks.
 const NEAR_TICK_GAP: i32 = 63;
 
-/// A body of more bytes is not told against ticks. One that did not fit would be told by slot instead, of states that rows
-/// at rest are not held at; such a body is at least this long, and is written anew.
-const AGAINST_BYTES_MAX: usize = BODY_BYTES_MAX / 2;
-
 /// How far behind the newest acked datagram an ack can still tell of one.
 const ACK_REACH_FRAMES: i32 = (ACK_WORDS_MAX * u32::BITS as usize) as i32;
 
@@ -230,7 +226,8 @@ impl Replicator {
         let section = &mut self.view_plan.section;
         let body = bodies.body(place);
         let is_cut = body.written.rows < section.rows.len();
-        if !section.against.is_empty() && (is_cut || body.byte_len() > AGAINST_BYTES_MAX) {
+        if is_cut && !section.against.is_empty() {
+            // Against ticks all is told or nothing. By slot rows name what the peer was sent.
             self.view.plan(source.history, self.viewer, References::NONE, section);
             place = bodies.encode(source, &self.view_plan, rows);
         }
