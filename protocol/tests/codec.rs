@@ -35,6 +35,8 @@ fn schema() -> std::sync::Arc<Schema> {
         f(7, "target", FieldType::entity()),
         f(8, "plan", FieldType::scalar(-1.0..=1.0, 0.001)).team_only(),
         f(9, "secret", FieldType::integer(i32::MIN..=i32::MAX)).owner_only(),
+        f(10, "drift", FieldType::velocity(FieldId(0), 40.0, 0.5)),
+        f(11, "edge", FieldType::integer(i32::MAX - 1..=i32::MAX)),
     ];
     Schema::builder("codec")
         .kind(Kind::new(BODY, "body", everything))

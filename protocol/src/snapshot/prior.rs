@@ -585,6 +585,19 @@ mod tests {
     }
 
     #[test]
+    fn models_that_repeat_or_are_out_of_order_are_refused() {
+        let model = |key, class| Model { key, class, weights: Weights::default() };
+        for (models, is_sound) in [
+            (vec![model(3, 1), model(3, 2), model(4, 0)], true),
+            (vec![model(3, 1), model(3, 1)], false),
+            (vec![model(4, 0), model(3, 0)], false),
+        ] {
+            let prior = Prior::from_learned(Learned { models: [models, Vec::new()], ..Learned::nothing() });
+            assert_eq!(Prior::decode(prior.encoded()).is_ok(), is_sound);
+        }
+    }
+
+    #[test]
     fn a_damaged_prior_is_refused_or_sound() {
         let bytes = Prior::untrained().encoded().to_vec();
         for cut in 0..bytes.len() {
