@@ -139,10 +139,14 @@ fn check_input(payload: &[u8], schema: &Schema) {
 
 /// The payload told to a receiver that holds nothing.
 fn check_snapshot(payload: &[u8]) {
-    for coder in [Coder::Dense, Coder::Fast] {
-        let (mut replica, mut decoded) = (Replica::new(GAME.clone(), 128), DecodedSnapshot::default());
+    // Made once: a codec keeps nothing from frame to frame, and takes longer to make than a frame to read.
+    static CODECS: LazyLock<[Codec; 2]> = LazyLock::new(|| {
         let rate = TickRate::new(60).expect("60 Hz is a rate");
-        let codec = Codec::with(GAME.clone(), rate, coder, Prior::default_prior());
+        [Coder::Dense, Coder::Fast]
+            .map(|coder| Codec::with(GAME.clone(), rate, coder, Prior::default_prior()))
+    });
+    for codec in &*CODECS {
+        let (mut replica, mut decoded) = (Replica::new(GAME.clone(), 128), DecodedSnapshot::default());
         let is_whole = codec.read_snapshot(payload, Tick(70_000), &replica, &mut decoded).is_ok();
         assert_eq!(is_whole, decoded.header.is_some(), "nothing of a bad frame can be applied");
         replica.apply(&decoded);

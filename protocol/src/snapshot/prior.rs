@@ -7,6 +7,7 @@
 //! A model is found by a **key**: the **site** of a schema (a column, a turn's axis, a flag) in a prior that was trained
 //! for it, else the **role** that the site plays in any schema.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use super::context::{CLASSES, parts};
@@ -505,7 +506,7 @@ impl Resolved {
 
     /// Puts the weights of a field's axes side by side, once for all classes that share them.
     fn lay_out_fans(&mut self, columns: usize, links: &Links) {
-        let mut known: Vec<[u16; 3]> = Vec::new();
+        let mut known = BTreeMap::new();
         for class in 0..CLASSES {
             for body in &links.bodies {
                 let line = |line: Option<super::predict::Line>| {
@@ -520,12 +521,13 @@ impl Resolved {
                     let models = sites.unwrap_or_default().map(|site| {
                         site.map_or(u16::MAX, |site| self.index[class * self.sites + site.number(columns)])
                     });
-                    let place = known.iter().position(|other| *other == models).unwrap_or_else(|| {
-                        known.push(models);
-                        self.fans.push(self.fan_of(models));
-                        known.len() - 1
-                    });
-                    self.fan_index.push(place as u16);
+                    let next = self.fans.len() as u16;
+                    let place = *known.entry(models).or_insert(next);
+                    if place == next {
+                        let fan = self.fan_of(models);
+                        self.fans.push(fan);
+                    }
+                    self.fan_index.push(place);
                 }
             }
         }
