@@ -46,7 +46,10 @@ pub fn default_prior(seed: u64, mut tell: impl FnMut(&str)) -> Arc<Prior> {
     for scene in crate::all() {
         for (scene, baseline) in lessons(&scene) {
             let rows = teach(&mut trainer, &scene, baseline, seed);
-            tell(&format!("{:<16} every {} ticks, {baseline:?}: {rows} rows", scene.name, scene.frames_every));
+            tell(&format!(
+                "{:<16} every {} ticks, {baseline:?}: {rows} rows",
+                scene.name, scene.frames_every
+            ));
         }
     }
     tell("learning");
@@ -123,7 +126,9 @@ impl Sender {
         let Some(newest) = self.history.newest() else { return plan };
         let tick = newest.tick();
         let named = self.baseline.named().into_iter().filter_map(|back| self.frames.get(back).copied());
-        named.filter(|named| tick.since(*named) < HISTORY_TICKS as i32).for_each(|named| plan.against.push(named));
+        named
+            .filter(|named| tick.since(*named) < HISTORY_TICKS as i32)
+            .for_each(|named| plan.against.push(named));
         for (kind, table) in newest.tables(Sight::Public).iter() {
             let kind = KindId(kind.index());
             for (row, head) in table.heads().iter().enumerate() {
