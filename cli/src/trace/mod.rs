@@ -40,7 +40,8 @@ use run::Options;
 /// Recordings through the codec: size, time and error of every frame that a server would send, each decoded and compared.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct TraceArgs {
-    /// Recordings: NCTRACE2, or the cubes of the delta compression challenge; either may be compressed with zstd
+    /// Recordings: of `serve --record`, NCTRACE2, or the cubes of the delta compression challenge; any may be compressed with
+    /// zstd
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 

@@ -7,13 +7,14 @@
 //! What comes after knows nothing of files: another source is another way to make a [`Recording`].
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::{Cursor, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use ruzstd::decoding::StreamingDecoder;
-use tickwire_protocol::schema::{KindId, Schema};
+use tickwire_protocol::recording::{MAGIC, Recording as RoomRecording, RecordingPlayer};
+use tickwire_protocol::schema::{KindId, Schema, Sight};
 use tickwire_protocol::{EntityId, RowHead, Tables, Tick, TickRate};
 
 use super::lattice::{Lattice, Layout, Value};
@@ -73,12 +74,53 @@ impl Recording {
             nctrace::read(&bytes, lattice)
         } else if cubes::is_one(&bytes) {
             cubes::read(&bytes, lattice)
+        } else if bytes.starts_with(&MAGIC) {
+            ensure!(
+                matches!(lattice, Lattice::Exact),
+                "what `serve --record` wrote is on its lattice already: take `exact`"
+            );
+            Self::of_room(bytes)
         } else {
             bail!(
-                "this is no recording that is known here: give one that starts with NCTRACE2, or cubes in frames of \
-                 {} bytes; either may be compressed with zstd",
+                "this is no recording that is known here: give one of `serve --record`, one that starts with NCTRACE2, or \
+                 cubes in frames of {} bytes; any may be compressed with zstd",
                 cubes::FRAME_BYTES
             )
+        }
+    }
+}
+
+impl Recording {
+    /// What everyone was told in a room of the engine's own.
+    fn of_room(bytes: Vec<u8>) -> anyhow::Result<Self> {
+        let mut player = RecordingPlayer::new(RoomRecording::open(Cursor::new(bytes))?)?;
+        let (schema, rate) = (player.header().schema.clone(), player.header().tick_rate);
+        let mut frames: Vec<RecordedFrame> = Vec::new();
+        while let Some(tick) = player.advance()? {
+            // A replay that was recorded may start over; what goes back in time cannot be told against.
+            if frames.last().is_some_and(|last| !tick.is_newer_than(last.tick)) {
+                break;
+            }
+            let mut tables = player.tables(Sight::Public).clone();
+            hide(&schema, &mut tables);
+            frames.push(RecordedFrame { tick, tables, updates: None });
+        }
+        ensure!(player.damage_count() == 0, "it is damaged: `tickwire inspect` says where");
+        ensure!(!frames.is_empty(), "it holds no tick: record for longer");
+        let max_error = BTreeMap::new();
+        Ok(Self { source: "a room", rate, frames, max_error, start_is_known: false, schema })
+    }
+}
+
+/// Leaves what everyone is told; the rest is as a spectator has it.
+fn hide(schema: &Schema, tables: &mut Tables) {
+    for kind in schema.kinds() {
+        let visible = kind.visible(Sight::Public);
+        for (column, shape) in
+            kind.columns().iter().enumerate().filter(|(column, _)| !visible.contains(*column))
+        {
+            let table = tables.table_mut(KindId(kind.index()));
+            table.column_mut(column).fill(0.clamp(shape.min, shape.max));
         }
     }
 }

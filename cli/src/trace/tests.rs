@@ -440,3 +440,35 @@ fn the_first_frames_of_real_recordings_come_through() {
         }
     }
 }
+
+#[test]
+fn what_a_room_recorded_is_read_and_hidden_fields_stay_hidden() {
+    use tickwire_protocol::history::History;
+    use tickwire_protocol::recording::{Recorder, RecorderOptions, RecordingHeader};
+    use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, KindId, Schema};
+    use tickwire_protocol::{EntityId, RowHead, Tables, Tick, TickRate};
+
+    let fields = [
+        Field::new(FieldId(0), "place", FieldType::position([0.0..=100.0], 0.01)),
+        Field::new(FieldId(1), "secret", FieldType::integer(0..=1000)).owner_only(),
+    ];
+    let schema = Schema::builder("room").kind(Kind::new(KindId(0), "thing", fields)).build().unwrap();
+    let rate = TickRate::new(60).unwrap();
+    let header = RecordingHeader::new(schema.clone(), rate, 20);
+    let (codec, options) = (header.codec().unwrap(), RecorderOptions::new(&header));
+    let mut recorder = Recorder::new(Vec::new(), &header, codec, options).unwrap();
+    let mut history = History::new(schema.clone(), rate);
+    for step in 0..30 {
+        let mut tables = Tables::new(schema.clone());
+        let head = RowHead::new(EntityId { slot: 3, generation: 1 });
+        tables.insert(KindId(0), head).copy_from(&[step * step, step]);
+        tables.finish();
+        history.publish(Tick(3 * step as u32), &tables);
+        recorder.record(&history, &|_| None).unwrap();
+    }
+    let file = TempFile::new(&recorder.finish().unwrap());
+    let report = file.trace("").unwrap();
+    assert!(report.verified && report.frames == 30, "{report}");
+    let error = file.trace("--lattice game").unwrap_err();
+    assert!(format!("{error:#}").contains("take `exact`"), "{error:#}");
+}
