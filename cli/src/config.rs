@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use tickwire_protocol::TickRate;
 use tickwire_protocol::snapshot::{Coder, Prior};
 use tickwire_server::core::RoomConfig;
 use tickwire_server::net::{RecordConfig, ServerConfig};
+use tickwire_sim::arena;
 
 /// The address that server and swarm agree on if told nothing.
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:7777";
@@ -208,9 +209,15 @@ impl RoomArgs {
 fn read_prior(path: &Path) -> anyhow::Result<Arc<Prior>> {
     let shown = path.display();
     let bytes = std::fs::read(path).with_context(|| format!("--prior {shown}: cannot be read"))?;
-    Prior::decode(&bytes).with_context(|| {
+    let prior = Prior::decode(&bytes).with_context(|| {
         format!("--prior {shown}: not a prior of this version; make one with `trace --train`")
-    })
+    })?;
+    // Of another schema it would be used for none of its columns, and all guesses would be bad.
+    ensure!(
+        prior.fits(arena::schema()),
+        "--prior {shown}: learned for another schema than the room's; train one from recordings of this game"
+    );
+    Ok(prior)
 }
 
 impl FileConfig {
