@@ -56,7 +56,11 @@ fn what_is_wrong_is_said_with_what_to_do() {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     let cases: [(&[&str], i32, &str); 8] = [
         (&["/nowhere.bin"], 1, "cannot read /nowhere.bin: give the path of a recording"),
-        (&["--json", manifest], 1, "no recording that is known here: give one of `serve --record`, one that starts with NCTRACE2"),
+        (
+            &["--json", manifest],
+            1,
+            "no recording that is known here: give one of `serve --record`, one that starts with NCTRACE2",
+        ),
         (&[], 2, "FILE"),
         (&["--lattice", "fine", "x"], 2, "take exact, game, game-noang"),
         (&["--lattice", manifest, "x"], 2, "is no valid lattice"),

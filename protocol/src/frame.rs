@@ -9,6 +9,9 @@
 //! that the receiver does not know are skipped (extensions), unknown ones below are a fault. Payloads are slices of
 //! the received buffer: nothing is copied.
 //!
+//! Types from 64 to 127 are short snapshots: the type is the first byte of the snapshot as well, and tells its tick. The
+//! payload that is handed out begins with it.
+//!
 //! Invariants: no frame is handed out whose length or type is not allowed; behind the first fault nothing is.
 //! What a payload means, and who may send which frame when, is decided elsewhere.
 
@@ -89,7 +92,7 @@ impl TryFrom<u8> for FrameType {
 pub struct Frame {
     /// What it is.
     pub ty: FrameType,
-    /// Its content, at most [`FRAME_BYTES_MAX`] bytes.
+    /// Its content, at most [`FRAME_BYTES_MAX`] bytes; that of a short snapshot with the type in front.
     pub payload: Bytes,
 }
 
@@ -118,10 +121,9 @@ impl Frames {
                 return Err(DecodeError::Truncated("frame payload"));
             }
             self.taken += 1;
-            self.rest.advance(header.bytes);
-            let payload = self.rest.split_to(header.payload_bytes);
-            if let Some(ty) = header.ty {
-                return Ok(Some(Frame { ty, payload }));
+            let bytes = self.rest.split_to(header.frame_bytes());
+            if let Some(frame) = header.frame(bytes)? {
+                return Ok(Some(frame));
             }
         }
         Ok(None)
@@ -153,10 +155,9 @@ pub fn split_frame(buffer: &mut BytesMut) -> Result<Option<Frame>, DecodeError> 
         if buffer.len() < header.frame_bytes() {
             break;
         }
-        buffer.advance(header.bytes);
-        let payload = buffer.split_to(header.payload_bytes).freeze();
-        if let Some(ty) = header.ty {
-            return Ok(Some(Frame { ty, payload }));
+        let bytes = buffer.split_to(header.frame_bytes()).freeze();
+        if let Some(frame) = header.frame(bytes)? {
+            return Ok(Some(frame));
         }
     }
     Ok(None)
@@ -165,7 +166,7 @@ pub fn split_frame(buffer: &mut BytesMut) -> Result<Option<Frame>, DecodeError> 
 /// Most bytes that stand before a payload: a varint of 3 and the type.
 pub const HEADER_BYTES_MAX: usize = 4;
 
-/// Bytes of a frame with `payload_bytes` of payload, header included.
+/// Bytes of a frame with `payload_bytes` of payload, header included; a short snapshot has one less.
 pub const fn frame_len(payload_bytes: usize) -> usize {
     length_bytes(payload_bytes) + 1 + payload_bytes
 }
@@ -175,8 +176,7 @@ pub const fn frame_len(payload_bytes: usize) -> usize {
 /// # Panics
 /// If the payload is above [`FRAME_BYTES_MAX`]: frames are kept below it where they are made.
 pub fn write_frame(out: &mut Vec<u8>, ty: FrameType, payload: &[u8]) {
-    write_header(out, ty as u8, payload.len());
-    out.extend_from_slice(payload);
+    write_frame_with(out, ty, |out| out.extend_from_slice(payload));
 }
 
 /// Appends a frame whose payload `write` appends: nothing is copied, and its length need not be known before.
@@ -187,21 +187,28 @@ pub fn write_frame_with(out: &mut Vec<u8>, ty: FrameType, write: impl FnOnce(&mu
     let start = out.len();
     out.extend_from_slice(&[0, ty as u8]);
     write(out);
-    let payload_bytes = out.len() - start - 2;
-    let length = Length::of(payload_bytes);
+    let is_short = ty == FrameType::Snapshot && out.get(start + 2).is_some_and(|&first| is_short(first));
+    if is_short {
+        out.remove(start + 1);
+    }
+    let length = Length::of(out.len() - start - 2);
     // One byte of length was set aside, enough for what is sent most; longer payloads move by one byte or two.
     out.splice(start..=start, length.as_slice().iter().copied());
 }
 
-fn write_header(out: &mut Vec<u8>, ty: u8, payload_bytes: usize) {
-    out.extend_from_slice(Length::of(payload_bytes).as_slice());
-    out.push(ty);
+/// Whether a type is that of a short snapshot.
+const fn is_short(ty: u8) -> bool {
+    ty & 0xc0 == SHORT_SNAPSHOT
 }
+
+/// The first type of a short snapshot.
+pub(crate) const SHORT_SNAPSHOT: u8 = 64;
 
 /// What stands before a payload.
 struct Header {
     /// Nothing if it is an extension to be skipped.
     ty: Option<FrameType>,
+    is_short: bool,
     /// Its own bytes.
     bytes: usize,
     payload_bytes: usize,
@@ -224,14 +231,31 @@ impl Header {
                 return Err(too_long(value));
             }
             let Some(&number) = bytes.get(place + 1) else { return Ok(None) };
-            let ty = if number >= FIRST_EXTENSION { None } else { Some(FrameType::try_from(number)?) };
-            return Ok(Some(Self { ty, bytes: place + 2, payload_bytes }));
+            let is_short = is_short(number);
+            let ty = match number {
+                FIRST_EXTENSION.. => None,
+                _ if is_short => Some(FrameType::Snapshot),
+                _ => Some(FrameType::try_from(number)?),
+            };
+            return Ok(Some(Self { ty, is_short, bytes: place + 2, payload_bytes }));
         }
         if bytes.len() < LENGTH_BYTES_MAX { Ok(None) } else { Err(too_long(payload_bytes as u64)) }
     }
 
     fn frame_bytes(&self) -> usize {
         self.bytes + self.payload_bytes
+    }
+
+    /// The frame whose bytes these are; nothing if it is to be skipped.
+    fn frame(&self, mut bytes: Bytes) -> Result<Option<Frame>, DecodeError> {
+        let Some(ty) = self.ty else { return Ok(None) };
+        bytes.advance(self.bytes - usize::from(self.is_short));
+        match bytes.first() {
+            Some(&first) if ty == FrameType::Snapshot && is_short(first) && !self.is_short => {
+                Err(DecodeError::Invalid { what: "short snapshot in a longer form", value: u64::from(first) })
+            }
+            _ => Ok(Some(Frame { ty, payload: bytes })),
+        }
     }
 }
 
@@ -331,7 +355,8 @@ mod tests {
             (&[2, 4, 0], DecodeError::Truncated("frame payload")),
             (&[0, 0], DecodeError::UnknownFrame(0)),
             (&[0, 9], DecodeError::UnknownFrame(9)),
-            (&[0, 127], DecodeError::UnknownFrame(127)),
+            (&[0, 63], DecodeError::UnknownFrame(63)),
+            (&[1, 8, 64], DecodeError::Invalid { what: "short snapshot in a longer form", value: 64 }),
             (&[0x80, 0, 4], DecodeError::Invalid { what: "frame length in a longer form", value: 0 }),
             (&[0x84, 0x80, 0, 4], DecodeError::Invalid { what: "frame length in a longer form", value: 4 }),
             (&[0x81, 0x80, 8, 4], long(131_073)),
@@ -340,6 +365,17 @@ mod tests {
         ] {
             assert_eq!(all(bytes), Err(fault), "{bytes:x?}");
         }
+    }
+
+    #[test]
+    fn the_type_of_a_short_snapshot_is_its_first_byte() {
+        let mut bytes = Vec::new();
+        write_frame(&mut bytes, FrameType::Snapshot, &[100, 1, 2]);
+        write_frame(&mut bytes, FrameType::Snapshot, &[127]);
+        write_frame(&mut bytes, FrameType::Snapshot, &[63, 1]);
+        assert_eq!(bytes, [2, 100, 1, 2, 0, 127, 2, 8, 63, 1]);
+        let snapshot = |payload| frame(FrameType::Snapshot, payload);
+        assert_eq!(all(&bytes), Ok(vec![snapshot(&[100, 1, 2]), snapshot(&[127]), snapshot(&[63, 1])]));
     }
 
     #[test]
@@ -368,7 +404,7 @@ mod tests {
     }
 
     fn any_frame() -> impl Strategy<Value = (u8, Vec<u8>)> {
-        let ty = prop_oneof![4 => 1..=8_u8, 1 => 128..=255_u8];
+        let ty = prop_oneof![4 => 1..=8_u8, 1 => 64..128_u8, 1 => 128..=255_u8];
         (ty, prop_oneof![prop::collection::vec(any::<u8>(), 0..40), Just(vec![3; 300])])
     }
 
@@ -379,11 +415,15 @@ mod tests {
         ) {
             let mut bytes = Vec::new();
             for (ty, payload) in &sent {
-                write_header(&mut bytes, *ty, payload.len());
+                bytes.extend_from_slice(Length::of(payload.len()).as_slice());
+                bytes.push(*ty);
                 bytes.extend_from_slice(payload);
             }
             let known: Vec<_> = sent.iter()
-                .filter_map(|(ty, payload)| Some(frame(FrameType::try_from(*ty).ok()?, payload)))
+                .filter_map(|(ty, payload)| match ty {
+                    64..128 => Some(frame(FrameType::Snapshot, &[&[*ty], &payload[..]].concat())),
+                    _ => Some(frame(FrameType::try_from(*ty).ok()?, payload)),
+                })
                 .collect();
             prop_assert_eq!(&all(&bytes).unwrap(), &known);
 

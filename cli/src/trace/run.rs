@@ -20,8 +20,8 @@ use tickwire_protocol::limits::{BODY_BYTES_MAX, HISTORY_TICKS};
 use tickwire_protocol::schema::{KindId, Schema, Sight};
 use tickwire_protocol::snapshot::train::Trainer;
 use tickwire_protocol::snapshot::{
-    BodyPlan, Codec, Coder, DecodedSnapshot, EncodedBody, Leave, PlannedRow, Prior, References, RowCache,
-    SectionPlan, SnapshotHeader, TickWidth, Told,
+    BodyPlan, Codec, Coder, DecodedSnapshot, EncodedBody, Leave, NEAR_TICKS_MAX, PlannedRow, Prior,
+    References, RowCache, SectionPlan, SnapshotHeader, TickWidth, Told,
 };
 use tickwire_protocol::{EntityId, Table, Tables, Tick};
 use tickwire_sim::Random;
@@ -36,9 +36,6 @@ const PASSES: usize = 3;
 
 /// Ticks without a snapshot after which a short tick could be taken for another. As the server has it.
 const FULL_TICK_GAP: i32 = 1 << 14;
-
-/// Ticks up to which the few bits of a near tick do.
-const NEAR_TICK_GAP: i32 = 63;
 
 /// Seed of the order in which frames are decoded alone. Any order does.
 const SHUFFLE_SEED: u64 = 0x7469_636b_7769_7265;
@@ -365,7 +362,7 @@ impl<'a> Sender<'a> {
         let (named, newest_held) = self.named(index);
         let plan = BodyPlan { cues: Vec::new(), section: self.plan(index, &named, newest_held) };
         let tick_width = match newest_held.map(|held| tick.since(self.run.tick(held))) {
-            Some(gap) if gap <= NEAR_TICK_GAP => TickWidth::Near,
+            Some(gap) if gap <= NEAR_TICKS_MAX => TickWidth::Near,
             Some(gap) if gap <= FULL_TICK_GAP => TickWidth::Usual,
             _ => TickWidth::Full,
         };

@@ -10,6 +10,7 @@ use crate::ack::Sequence;
 use crate::bits::{BitReader, BitWriter};
 use crate::cue::Cue;
 use crate::fault::DecodeError;
+use crate::frame::SHORT_SNAPSHOT;
 use crate::history::History;
 use crate::ids::EntityId;
 use crate::time::Tick;
@@ -30,10 +31,13 @@ pub enum TickWidth {
     Full,
     /// 16: the receiver knows a tick less than 2^15 away.
     Usual,
-    /// 7, and the header is one byte, if nothing else is told: the receiver's newest tick is less than 64 away. On ordered
-    /// streams.
+    /// 6, and the frame's type is the whole header, if nothing else is told: the receiver's newest tick is at most
+    /// [`NEAR_TICKS_MAX`] away. On ordered streams.
     Near,
 }
+
+/// How far a tick may be from the receiver's newest one to be told as [`TickWidth::Near`].
+pub const NEAR_TICKS_MAX: i32 = (1 << (NEAR_BITS - 1)) - 1;
 
 /// The part of a snapshot that is for one peer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -83,13 +87,12 @@ impl Codec {
         let mut w = BitWriter::new(out);
         let mut written = Written::default();
         if header.tick_width == TickWidth::Near && !has_more && own.is_empty() && body.decoded_len.is_none() {
-            w.flag(true);
             w.bits(header.tick.0 & NEAR_MASK, NEAR_BITS);
+            w.bits(u32::from(SHORT_SNAPSHOT >> NEAR_BITS), 2);
             w.finish();
             out.extend_from_slice(&body.bytes);
             return written;
         }
-        w.flag(false);
         let is_full = header.tick_width == TickWidth::Full;
         w.flag(is_full);
         w.flag(header.sequence.is_some());
@@ -97,7 +100,7 @@ impl Codec {
         w.flag(digest.is_some());
         w.flag(!own.is_empty());
         w.flag(body.decoded_len.is_some());
-        w.bits(0, 1);
+        w.bits(0, 2);
         w.bits(if is_full { header.tick.0 } else { header.tick.0 & 0xffff }, if is_full { 32 } else { 16 });
         if let Some(sequence) = header.sequence {
             w.bits(u32::from(sequence.0), 16);
@@ -143,9 +146,9 @@ impl Codec {
     ) -> Result<SnapshotHeader, DecodeError> {
         out.clear();
         let mut r = BitReader::new(payload);
-        if r.flag(WHAT)? {
+        if payload.first().is_some_and(|first| first >> NEAR_BITS == SHORT_SNAPSHOT >> NEAR_BITS) {
             let tick = near.nearest_with_low_bits(r.bits(NEAR_BITS, WHAT)?, NEAR_BITS);
-            self.read_body(r.rest(WHAT)?, tick, states, &mut out.cues, &mut out.view)?;
+            self.read_body(&payload[1..], tick, states, &mut out.cues, &mut out.view)?;
             let header = SnapshotHeader { tick, tick_width: TickWidth::Near, sequence: None, feedback: None };
             out.header = Some(header);
             return Ok(header);
@@ -156,8 +159,9 @@ impl Codec {
         let has_digest = r.flag(WHAT)?;
         let has_own = r.flag(WHAT)?;
         let is_compressed = r.flag(WHAT)?;
-        if r.flag(WHAT)? {
-            return Err(DecodeError::Invalid { what: WHAT, value: 1 });
+        let reserved = r.bits(2, WHAT)?;
+        if reserved != 0 {
+            return Err(DecodeError::Invalid { what: WHAT, value: u64::from(reserved) });
         }
         let tick =
             if is_full { Tick(r.bits(32, WHAT)?) } else { near.nearest_with_low_bits(r.bits(16, WHAT)?, 16) };
@@ -208,8 +212,8 @@ impl DecodedSnapshot {
 
 const WHAT: &str = "snapshot";
 
-/// Bits of a near tick: what a header byte has left.
-const NEAR_BITS: u32 = 7;
+/// Bits of a near tick: what tells short snapshots from each other.
+const NEAR_BITS: u32 = 6;
 const NEAR_MASK: u32 = (1 << NEAR_BITS) - 1;
 
 fn read_feedback(r: &mut BitReader<'_>, tick: Tick) -> Result<Feedback, DecodeError> {

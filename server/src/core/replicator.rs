@@ -11,8 +11,8 @@ use tickwire_protocol::limits::{
     ACK_WORDS_MAX, BODY_BYTES_MAX, DATAGRAM_BYTES_MAX, DATAGRAMS_IN_FLIGHT_MAX, HISTORY_TICKS, OWN_BYTES_MAX,
 };
 use tickwire_protocol::snapshot::{
-    BodyPlan, Codec, EncodedBody, Feedback, Leave, References, RowCache, SectionPlan, SnapshotHeader,
-    TickWidth, Written,
+    BodyPlan, Codec, EncodedBody, Feedback, Leave, NEAR_TICKS_MAX, References, RowCache, SectionPlan,
+    SnapshotHeader, TickWidth, Written,
 };
 use tickwire_protocol::{EntityId, Misbehavior, Tick};
 
@@ -27,9 +27,6 @@ const DATAGRAM_HEADER_BYTES_MAX: usize = 16;
 
 /// Ticks without a snapshot after which a short tick could be taken for another: it is then sent whole.
 const FULL_TICK_GAP: i32 = 1 << 14;
-
-/// Ticks after which that is so of the shortest ticks.
-const NEAR_TICK_GAP: i32 = 63;
 
 /// How far behind the newest acked datagram an ack can still tell of one.
 const ACK_REACH_FRAMES: i32 = (ACK_WORDS_MAX * u32::BITS as usize) as i32;
@@ -337,7 +334,7 @@ impl Replicator {
             tick,
             tick_width: match gap.filter(|_| !may_be_first) {
                 // The newest tick that was applied is the one sent last.
-                Some(..=NEAR_TICK_GAP) if self.stream == StreamKind::Ordered => TickWidth::Near,
+                Some(..=NEAR_TICKS_MAX) if self.stream == StreamKind::Ordered => TickWidth::Near,
                 Some(..=FULL_TICK_GAP) => TickWidth::Usual,
                 _ => TickWidth::Full,
             },
