@@ -39,6 +39,16 @@ impl<'a> BitWriter<'a> {
         }
     }
 
+    /// The low `count` bits of `value`, at most 64.
+    #[inline]
+    pub fn long(&mut self, value: u64, count: u32) {
+        let low = count.min(32);
+        self.bits((value & ((1 << low) - 1)) as u32, low);
+        if count > 32 {
+            self.bits((value >> 32) as u32, count - 32);
+        }
+    }
+
     /// One bit.
     #[inline]
     pub fn flag(&mut self, value: bool) {
@@ -119,23 +129,50 @@ impl<'a> BitReader<'a> {
         if end > self.bytes.len() * 8 {
             return Err(DecodeError::Truncated(what));
         }
-        let (first, shift) = (self.bit / 8, self.bit % 8);
+        let word = self.peek();
         self.bit = end;
-        let word = match self.bytes.get(first..first + 8) {
-            Some(window) => u64::from_le_bytes(window.try_into().unwrap_or_default()),
-            None => self.tail_word(first),
-        };
-        Ok((word >> shift & ((1 << count) - 1)) as u32)
+        Ok((word & ((1 << count) - 1)) as u32)
     }
 
     /// The last bytes of the buffer as a word, zeros behind them.
-    #[cold]
+    #[inline]
     fn tail_word(&self, first: usize) -> u64 {
-        let mut window = [0; 8];
-        for (to, from) in window.iter_mut().zip(self.bytes.iter().skip(first)) {
-            *to = *from;
+        match self.bytes.last_chunk() {
+            // Taken from the last eight, without what lies before.
+            Some(last) => {
+                let past = (first + 8 - self.bytes.len()).min(8) as u32;
+                u64::from_le_bytes(*last).checked_shr(8 * past).unwrap_or(0)
+            }
+            None => self.short_word(first),
         }
-        u64::from_le_bytes(window)
+    }
+
+    #[cold]
+    fn short_word(&self, first: usize) -> u64 {
+        let bytes = self.bytes.iter().skip(first);
+        bytes.zip(0..).fold(0, |word, (byte, place)| word | u64::from(*byte) << (8 * place))
+    }
+
+    /// The next 57 bits or more, the first one lowest, and zeros behind the end.
+    #[inline]
+    pub fn peek(&self) -> u64 {
+        let (first, shift) = (self.bit / 8, self.bit % 8);
+        let word = match self.bytes.get(first..).and_then(|bytes| bytes.first_chunk()) {
+            Some(window) => u64::from_le_bytes(*window),
+            None => self.tail_word(first),
+        };
+        word >> shift
+    }
+
+    /// Goes on behind `count` bits that were peeked at, perhaps behind the end: ask [`BitReader::is_overrun`] when done.
+    #[inline]
+    pub fn skip(&mut self, count: u32) {
+        self.bit += count as usize;
+    }
+
+    /// Whether more was skipped than there is.
+    pub fn is_overrun(&self) -> bool {
+        self.bit > self.bytes.len() * 8
     }
 
     /// One bit.
@@ -154,28 +191,22 @@ impl<'a> BitReader<'a> {
     /// What [`BitWriter::gamma`] wrote.
     #[inline]
     pub fn gamma(&mut self, what: &'static str) -> Result<u32, DecodeError> {
-        let mut extra = 0;
-        while !self.flag(what)? {
-            extra += 1;
-            if extra > 31 {
-                return Err(DecodeError::Invalid { what, value: extra });
-            }
+        let extra = self.peek().trailing_zeros();
+        if extra > 31 {
+            return Err(self.no_gamma(extra, what));
         }
-        Ok((1 << extra | self.bits(extra as u32, what)?) - 1)
+        self.bits(extra + 1, what)?;
+        Ok((1 << extra | self.bits(extra, what)?) - 1)
     }
 
-    /// How many ones stand before the next zero, which is read too; at most `most`, without a zero then.
-    #[inline]
-    pub fn ones(&mut self, most: u32, what: &'static str) -> Result<u32, DecodeError> {
-        debug_assert!(most <= 32);
-        let (first, shift) = (self.bit / 8, self.bit % 8);
-        let word = match self.bytes.get(first..first + 8) {
-            Some(window) => u64::from_le_bytes(window.try_into().unwrap_or_default()),
-            None => self.tail_word(first),
-        };
-        let ones = (word >> shift).trailing_ones().min(most);
-        self.bits((ones + 1).min(most), what)?;
-        Ok(ones)
+    #[cold]
+    fn no_gamma(&self, extra: u32, what: &'static str) -> DecodeError {
+        let left = self.bytes.len() * 8 - self.bit;
+        if left < 32 {
+            DecodeError::Truncated(what)
+        } else {
+            DecodeError::Invalid { what, value: u64::from(extra) }
+        }
     }
 
     /// The bytes from the next whole byte on. The bits skipped on the way must be zero.

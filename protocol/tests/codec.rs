@@ -11,8 +11,8 @@ use tickwire_protocol::limits::{BODY_BYTES_MAX, COLUMNS_PER_CUE_MAX, DATAGRAM_BY
 use tickwire_protocol::schema::{Field, FieldType, Kind, Schema, Sight};
 use tickwire_protocol::snapshot::replica::table_row_hash;
 use tickwire_protocol::snapshot::{
-    BodyPlan, Codec, Coder, DecodedSnapshot, EncodedBody, Feedback, Leave, PlannedRow, Prior, References,
-    Replica, RowCache, SectionPlan, SnapshotHeader, StateLookup, TickWidth, Written,
+    BodyPlan, Codec, Coder, DecodedSnapshot, EncodedBody, Feedback, Leave, NEAR_TICKS_MAX, PlannedRow, Prior,
+    References, Replica, RowCache, SectionPlan, SnapshotHeader, StateLookup, TickWidth, Written,
 };
 use tickwire_protocol::{
     Cue, CueId, DecodeError, EntityId, FieldId, KindId, PlayerId, RowHead, RowMut, Tables, Tick, TickRate,
@@ -355,7 +355,11 @@ impl Spectator {
         codec.write_body(&world.history, plan, &payload_of, BODY_BYTES_MAX, &mut rows, &mut body);
         assert_eq!(body.written.rows, plan.section.rows.len(), "all fits");
         let near = self.told.last().copied().unwrap_or(world.tick);
-        let tick_width = if self.told.is_empty() { TickWidth::Full } else { TickWidth::Near };
+        let tick_width = match world.tick.since(near) {
+            _ if self.told.is_empty() => TickWidth::Full,
+            ..=NEAR_TICKS_MAX => TickWidth::Near,
+            _ => TickWidth::Usual,
+        };
         let header = SnapshotHeader { tick: world.tick, tick_width, sequence: None, feedback: None };
         codec.write_snapshot(&header, &world.history, &none, 0, None, &body, &mut rows, &mut payload);
         check_damage(codec, &payload, near, &self.replica);

@@ -1,8 +1,10 @@
 //! A prior for a game, from recordings of it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
+use tickwire_protocol::schema::{Kind, Schema};
 use tickwire_protocol::snapshot::Prior;
 use tickwire_protocol::snapshot::train::{Target, Trainer};
 
@@ -18,13 +20,15 @@ const BASELINES: [Baseline; 3] = [Baseline::Previous, Baseline::Ack(2), Baseline
 pub(crate) fn train(out: &Path, files: &[PathBuf], lattice: &Lattice) -> anyhow::Result<()> {
     let default = Prior::untrained();
     let mut trainer = Trainer::new();
-    let mut schema = None;
+    let mut first: Option<Arc<Schema>> = None;
     for file in files {
         let recording = Recording::read(file, lattice)?;
-        let hash = recording.schema().hash();
+        // What is learned belongs to names, so schemas may differ by a field or a kind.
+        let first = first.get_or_insert_with(|| recording.schema().clone());
+        let is_known = |kind: &Kind| first.kinds().iter().any(|known| known.name() == kind.name());
         ensure!(
-            *schema.get_or_insert(hash) == hash,
-            "{}: of another game than {}: a prior is for one schema",
+            recording.schema().kinds().iter().any(is_known),
+            "{}: of another game than {}, none of its kinds is known there: train a prior for each",
             file.display(),
             files[0].display()
         );

@@ -7,7 +7,7 @@ use crate::lz4;
 use crate::snapshot::Prior;
 
 /// Bytes in front of a prior's compressed part; the last four are how long it is decompressed.
-const HEAD_BYTES: usize = 20;
+const HEAD_BYTES: usize = 12;
 
 /// What one scene changes in a prior.
 const CHANGES_MAX: usize = 16;

@@ -47,6 +47,7 @@ fn compile_kind(kind: &mut Kind) -> Result<(), SchemaError> {
     let is_velocity = |field: &&Field| matches!(field.ty, FieldType::Velocity { .. });
     let (velocities, others): (Vec<_>, Vec<_>) = kind.fields.iter().partition(is_velocity);
     kind.coding_order = velocities.iter().chain(&others).map(|field| field.id).collect();
+    kind.blank = kind.columns.iter().map(|column| 0.clamp(column.min, column.max)).collect();
     kind.is_lazy = kind.fields.iter().any(Field::is_lazy);
     Ok(())
 }

@@ -74,6 +74,9 @@ pub struct Kind {
     fields: Vec<Field>,
     #[serde(skip)]
     columns: Vec<Column>,
+    /// A row of which nothing is known: zeros, or the bound nearest to it.
+    #[serde(skip)]
+    blank: Vec<i32>,
     #[serde(skip)]
     coding_order: Vec<FieldId>,
     #[serde(skip)]
@@ -147,10 +150,21 @@ impl Kind {
             name: name.to_owned(),
             fields,
             columns: Vec::new(),
+            blank: Vec::new(),
             coding_order: Vec::new(),
             masks: AudienceMasks::default(),
             is_lazy: false,
         }
+    }
+
+    /// The columns of a row of which nothing is known.
+    pub(crate) fn blank(&self) -> &[i32] {
+        &self.blank
+    }
+
+    /// Whether there are columns that not everyone sees.
+    pub(crate) fn hides_columns(&self) -> bool {
+        self.visible(Sight::Public) != self.visible(Sight::Own)
     }
 
     /// Its place in the schema.

@@ -3,8 +3,8 @@
 //! A row's values are worked out once for all receivers: as symbols (`dense`) or as a finished string of bits (`fast`). Per
 //! receiver they are only put in.
 
-use super::dense::{self, Dial, Place, Table};
-use super::fast::{self, Told};
+use super::dense::{self, Dial, Place};
+use super::fast::{self, Code, Stretch};
 use super::prior::{Learned, odds_step};
 use super::range::{RangeDecoder, RangeEncoder, RangeMark, Symbol};
 use super::row::{Guess, RowCoder, RowContext, walk};
@@ -112,11 +112,15 @@ impl<'a> Writer<'a> {
             }
             (Self::Fast(w), RowBits::Fast { bytes, bits, .. }) => {
                 let mut left = bits;
-                for word in bytes.chunks(4) {
-                    let mut four = [0; 4];
-                    four[..word.len()].copy_from_slice(word);
+                let (words, rest) = bytes.as_chunks();
+                for word in words {
                     let count = left.min(32);
-                    w.bits(u32::from_le_bytes(four), count);
+                    w.bits(u32::from_le_bytes(*word), count);
+                    left -= count;
+                }
+                for byte in rest {
+                    let count = left.min(8);
+                    w.bits(u32::from(*byte), count);
                     left -= count;
                 }
             }
@@ -168,19 +172,32 @@ pub(super) enum RowBits<'a> {
     },
 }
 
+impl RowBits<'_> {
+    /// Whether it is of the `fast` coder, and all its flags are true.
+    pub(super) fn is_usual(&self) -> bool {
+        matches!(self, Self::Fast { is_usual: true, .. })
+    }
+}
+
 /// Works out the symbols of a row's values.
 pub(super) fn tell_dense(row: &RowContext<'_>, learned: &Learned, values: &[i32], out: &mut Vec<Symbol>) {
     let mut known = [0; COLUMNS_PER_KIND_MAX];
-    let mut teller = DenseTeller { learned, sets: &row.plan.sets, values, out };
+    let mut teller = DenseTeller { learned, first_tables: &row.plan.first_tables, values, out };
     walk::<_, true>(row, &mut known, &mut teller);
 }
 
 /// Works out the bits of a row's values; whether the row is usual: all its flags are true, and none is written.
-pub(super) fn tell_fast(row: &RowContext<'_>, values: &[i32], out: &mut BitWriter<'_>) -> bool {
+pub(super) fn tell_fast(
+    row: &RowContext<'_>,
+    learned: &Learned,
+    values: &[i32],
+    out: &mut BitWriter<'_>,
+) -> bool {
     let start = out.mark();
     for with_flags in [false, true] {
         let mut known = [0; COLUMNS_PER_KIND_MAX];
-        let mut teller = FastTeller { values, out: &mut *out, with_flags, is_usual: true };
+        let mut teller =
+            FastTeller { codes: &learned.codes, values, out: &mut *out, with_flags, is_usual: true };
         walk::<_, false>(row, &mut known, &mut teller);
         if teller.is_usual {
             return true;
@@ -194,19 +211,28 @@ pub(super) fn tell_fast(row: &RowContext<'_>, values: &[i32], out: &mut BitWrite
 
 pub(super) struct DenseTeller<'a> {
     pub(super) learned: &'a Learned,
-    pub(super) sets: &'a [u8],
+    pub(super) first_tables: &'a [usize],
     pub(super) values: &'a [i32],
     pub(super) out: &'a mut Vec<Symbol>,
 }
 
 impl RowCoder for DenseTeller<'_> {
-    fn number(&mut self, shape: &Column, guess: Guess) -> i32 {
-        let value = self.values[guess.column];
-        let place = Place::new(guess.scale, guess.fraction);
-        let tables = tables(self.learned, self.sets[guess.column]);
-        let out = &mut *self.out;
-        dense::tell(tables, place, dense::residual(shape, value, guess.point), |symbol| out.push(symbol));
-        value
+    #[inline]
+    fn numbers(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4] {
+        let columns = guess.first..guess.first + guess.axes;
+        let first_tables = &self.first_tables[columns.clone()];
+        let (shapes, values, known) =
+            (&shapes[columns.clone()], &self.values[columns.clone()], &mut known[columns]);
+        let mut residuals = [0; 4];
+        for (axis, shape) in shapes.iter().enumerate().take(4) {
+            let place = Place::new(guess.thirds[axis] as usize, guess.twelfths[axis]);
+            let table = &self.learned.tables[first_tables[axis] + place.table];
+            let residual = dense::residual(shape, values[axis], guess.points[axis]);
+            let out = &mut *self.out;
+            dense::tell(table, place, i64::from(residual), |symbol| out.push(symbol));
+            (known[axis], residuals[axis]) = (values[axis], residual);
+        }
+        residuals
     }
 
     fn is(&mut self, column: usize, value: i32, odds: f32) -> bool {
@@ -223,6 +249,7 @@ impl RowCoder for DenseTeller<'_> {
 }
 
 struct FastTeller<'a, 'w> {
+    codes: &'a [Code],
     values: &'a [i32],
     out: &'a mut BitWriter<'w>,
     with_flags: bool,
@@ -240,13 +267,25 @@ impl FastTeller<'_, '_> {
 }
 
 impl RowCoder for FastTeller<'_, '_> {
-    fn number(&mut self, shape: &Column, guess: Guess) -> i32 {
-        let value = self.values[guess.column];
-        let residual = dense::residual(shape, value, guess.point);
-        fast::tell(shape, fast::parameter(guess.scale), residual, value, |bits, count| {
-            self.out.bits(bits, count);
-        });
-        value
+    #[inline]
+    fn numbers(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4] {
+        let columns = guess.first..guess.first + guess.axes;
+        let (shapes, values, known) =
+            (&shapes[columns.clone()], &self.values[columns.clone()], &mut known[columns]);
+        let mut told = (0, 0);
+        let mut residuals = [0; 4];
+        for (axis, shape) in shapes.iter().enumerate().take(4) {
+            let residual = dense::residual(shape, values[axis], guess.points[axis]);
+            let (bits, count) = fast::tell(self.codes, guess.thirds[axis], residual, shape, values[axis]);
+            if told.1 + count > u64::BITS {
+                self.out.long(told.0, told.1);
+                told = (0, 0);
+            }
+            told = (told.0 | bits << told.1, told.1 + count);
+            (known[axis], residuals[axis]) = (values[axis], residual);
+        }
+        self.out.long(told.0, told.1);
+        residuals
     }
 
     fn is(&mut self, column: usize, value: i32, _: f32) -> bool {
@@ -256,10 +295,6 @@ impl RowCoder for FastTeller<'_, '_> {
     fn are(&mut self, columns: &[usize], values: &[i32], _: f32) -> bool {
         self.flag(columns.iter().all(|&column| self.values[column] == values[column]))
     }
-}
-
-fn tables(learned: &Learned, set: u8) -> &[Table] {
-    &learned.tables[usize::from(set) * dense::TABLES..][..dense::TABLES]
 }
 
 /// Reads a section in a room's coder.
@@ -345,12 +380,15 @@ impl<'a> Reader<'a> {
         let kind = row.kind.index();
         let fault = match self {
             Self::Fast(r) => {
-                let mut hearer = FastHearer { r, kind, is_usual, fault: None };
+                let codes = &learned.codes;
+                let mut hearer = FastHearer { codes, r, kind, is_usual, fault: None };
                 walk::<_, false>(row, values, &mut hearer);
-                hearer.fault
+                let FastHearer { fault, r, .. } = hearer;
+                fault.or(fast::check(r).err())
             }
             Self::Dense(r) => {
-                let mut hearer = DenseHearer { r, learned, sets: &row.plan.sets, kind, fault: None };
+                let mut hearer =
+                    DenseHearer { r, learned, first_tables: &row.plan.first_tables, kind, fault: None };
                 walk::<_, true>(row, values, &mut hearer);
                 hearer.fault
             }
@@ -369,20 +407,27 @@ impl<'a> Reader<'a> {
 struct DenseHearer<'a, 'b> {
     r: &'a mut RangeDecoder<'b>,
     learned: &'a Learned,
-    sets: &'a [u8],
+    first_tables: &'a [usize],
     kind: u8,
     fault: Option<DecodeError>,
 }
 
 impl RowCoder for DenseHearer<'_, '_> {
-    fn number(&mut self, shape: &Column, guess: Guess) -> i32 {
-        let place = Place::new(guess.scale, guess.fraction);
-        let residual = dense::hear(self.r, tables(self.learned, self.sets[guess.column]), place);
-        from_residual(shape, guess, residual).unwrap_or_else(|| {
-            self.fault
-                .get_or_insert(DecodeError::OutOfBounds { kind: self.kind, column: guess.column as u8 });
-            shape.min
-        })
+    #[inline]
+    fn numbers(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4] {
+        let columns = guess.first..guess.first + guess.axes;
+        let first_tables = &self.first_tables[columns.clone()];
+        let (shapes, known) = (&shapes[columns.clone()], &mut known[columns]);
+        let mut residuals = [0; 4];
+        for (axis, shape) in shapes.iter().enumerate().take(4) {
+            let place = Place::new(guess.thirds[axis] as usize, guess.twelfths[axis]);
+            let table = &self.learned.tables[first_tables[axis] + place.table];
+            let residual = dense::hear(self.r, table, place) as i32;
+            known[axis] = from_residual(shape, guess.points[axis], residual)
+                .unwrap_or_else(|| out_of_bounds(&mut self.fault, self.kind, guess.first + axis, shape));
+            residuals[axis] = residual;
+        }
+        residuals
     }
 
     fn is(&mut self, _: usize, _: i32, odds: f32) -> bool {
@@ -395,6 +440,7 @@ impl RowCoder for DenseHearer<'_, '_> {
 }
 
 struct FastHearer<'a, 'b> {
+    codes: &'a [Code],
     r: &'a mut BitReader<'b>,
     kind: u8,
     is_usual: bool,
@@ -412,17 +458,25 @@ impl FastHearer<'_, '_> {
 }
 
 impl RowCoder for FastHearer<'_, '_> {
-    fn number(&mut self, shape: &Column, guess: Guess) -> i32 {
-        let out_of_bounds = DecodeError::OutOfBounds { kind: self.kind, column: guess.column as u8 };
-        let value = match fast::hear(self.r, shape, fast::parameter(guess.scale)) {
-            Ok(Told::Residual(residual)) => from_residual(shape, guess, residual).ok_or(out_of_bounds),
-            Ok(Told::Offset(offset)) => from_offset(shape, offset).ok_or(out_of_bounds),
-            Err(fault) => Err(fault),
-        };
-        value.unwrap_or_else(|fault| {
-            self.fault.get_or_insert(fault);
-            shape.min
-        })
+    #[inline]
+    fn numbers(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4] {
+        let columns = guess.first..guess.first + guess.axes;
+        let (shapes, known) = (&shapes[columns.clone()], &mut known[columns]);
+        let mut stretch = Stretch::of(self.r);
+        let mut residuals = [0; 4];
+        for (axis, shape) in shapes.iter().enumerate().take(4) {
+            let point = guess.points[axis];
+            let told = stretch.hear(self.r, self.codes, guess.thirds[axis], shape);
+            let value = match told {
+                Ok(residual) => from_residual(shape, point, residual),
+                Err(offset) => from_offset(shape, offset),
+            };
+            known[axis] =
+                value.unwrap_or_else(|| out_of_bounds(&mut self.fault, self.kind, guess.first + axis, shape));
+            residuals[axis] = told.unwrap_or_else(|_| dense::residual(shape, known[axis], point));
+        }
+        stretch.end(self.r);
+        residuals
     }
 
     fn is(&mut self, _: usize, _: i32, _: f32) -> bool {
@@ -434,11 +488,19 @@ impl RowCoder for FastHearer<'_, '_> {
     }
 }
 
+/// Notes that a value was told which a column cannot have; gives one that it can.
+#[cold]
+fn out_of_bounds(fault: &mut Option<DecodeError>, kind: u8, column: usize, shape: &Column) -> i32 {
+    fault.get_or_insert(DecodeError::OutOfBounds { kind, column: column as u8 });
+    shape.min
+}
+
 /// The value that lies `residual` from the guess, if it is within the column's bounds.
-fn from_residual(shape: &Column, guess: Guess, residual: i64) -> Option<i32> {
-    let value = guess.point.checked_add(residual)?;
-    let value = if shape.wraps { value & i64::from(shape.max) } else { value };
-    (i64::from(shape.min)..=i64::from(shape.max)).contains(&value).then_some(value as i32)
+#[inline]
+fn from_residual(shape: &Column, point: i32, residual: i32) -> Option<i32> {
+    let value = point.wrapping_add(residual);
+    let value = if shape.wraps { value & shape.max } else { value };
+    (shape.min..=shape.max).contains(&value).then_some(value)
 }
 
 fn from_offset(shape: &Column, offset: u32) -> Option<i32> {

@@ -6,20 +6,20 @@
 //!
 //! Everything is known to both ends before the value is coded.
 
-use super::lanes::{Fan, Lanes, log2, log2_1p};
-use super::predict::{Body, Coded, Features, Line, LoneMotion, Motion, State};
+use super::lanes::{CORE, FEATURES, Features, Lanes, Sum, log2_1p};
+use super::links::{Body, Line, LoneMotion, State};
+use super::motion::{Motion, change, difference};
+use super::predict::Coded;
 
 /// Sets of weights that a column may have.
 pub(super) const CLASSES: usize = 3 * AGES * LEVELS;
 const AGES: usize = 4;
 const LEVELS: usize = 6;
 
-/// Features of a scale that follow from the residuals coded before: they come axis by axis. In the core: the mean surprise of
-/// the field and of the row. Among the fine ones: the same, as far as it is above zero.
-pub(super) const FIELD: usize = 6;
-pub(super) const ROW: usize = 7;
-pub(super) const FIELD_ABOVE: usize = 9;
-pub(super) const ROW_ABOVE: usize = 10;
+/// Features of a scale that follow from the residuals of axes before, where these are coded one by one: by how much they
+/// surprised, and the same as far as it is above zero.
+pub(super) const FIELD: usize = FEATURES - 2;
+pub(super) const FIELD_ABOVE: usize = FEATURES - 1;
 
 /// The class of a body's weights.
 pub(super) fn class(body: &Body, motion: &Motion) -> u8 {
@@ -31,7 +31,7 @@ pub(super) fn flag_class(states: &[State<'_>], dt: f32) -> u8 {
     class_of(states.len(), states.first().map_or(1, |state| state.distance) as f32 * dt, 0)
 }
 
-fn class_of(states: usize, seconds: f32, level: usize) -> u8 {
+pub(super) fn class_of(states: usize, seconds: f32, level: usize) -> u8 {
     let age = match seconds {
         t if t < 0.03 => 0,
         t if t < 0.075 => 1,
@@ -48,9 +48,9 @@ pub(super) fn parts(class: u8) -> [u8; 3] {
 }
 
 /// How steadily a body moves: 0 not at all, up to 5.
-fn level(body: &Body, motion: &Motion) -> usize {
-    let Some(velocity) = body.velocity else {
-        let steps = body.position.map_or(0.0, |line| motion.u12.length() * motion.t * line.per_unit);
+fn level(body: &Body, m: &Motion) -> usize {
+    let Some(velocity) = &body.velocity else {
+        let steps = body.position.as_ref().map_or(0.0, |line| m.new.u.length() * m.t * line.per_unit);
         return match log2_1p(steps) {
             s if s < 2.0 => 0,
             s if s < 4.0 => 1,
@@ -60,14 +60,14 @@ fn level(body: &Body, motion: &Motion) -> usize {
             _ => 5,
         };
     };
-    if motion.v1 == Lanes::ZERO {
+    if m.v1 == Lanes::ZERO {
         return 0;
     }
-    let steps = |vector: Lanes| log2_1p(vector.length() * motion.t * velocity.per_unit);
-    let (wavers, pushes) = match motion.states {
+    let steps = |vector: Lanes| log2_1p(vector.length() * m.t * velocity.per_unit);
+    let (wavers, pushes) = match m.states {
         1 => return 5,
-        2 => (steps(motion.a12), log2_1p(motion.e12.length() * velocity.per_unit)),
-        _ => (steps(motion.a12 - motion.a23), steps(motion.a12)),
+        2 => (steps(m.new.a), log2_1p(m.new.e.length() * velocity.per_unit)),
+        _ => (steps(m.new.a - m.old.a), steps(m.new.a)),
     };
     match wavers - pushes {
         w if w < -2.5 => 1,
@@ -78,31 +78,21 @@ fn level(body: &Body, motion: &Motion) -> usize {
     }
 }
 
-/// By how much residuals were larger than their scale said, on average, in octaves.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Surprise {
-    sum: f32,
-    count: f32,
-}
-
-impl Surprise {
-    pub(super) fn mean(self) -> f32 {
-        if self.count > 0.0 { self.sum / self.count } else { 0.0 }
-    }
-
-    pub(super) fn add(&mut self, octaves: f32) {
-        self.sum += octaves;
-        self.count += 1.0;
-    }
-
-    /// How much larger a residual is than its scale.
-    pub(super) fn of(residual: f32, scale: f32) -> f32 {
-        (log2(residual.abs() + 0.5) - scale).clamp(-4.0, 8.0)
-    }
+/// By how much errors were larger than their scales said, on average, in octaves.
+#[inline]
+pub(super) fn surprise(errors: Lanes, sizes: Lanes, axes: usize) -> f32 {
+    let octaves = (errors.abs() + Lanes::splat(0.5)).log2() - sizes;
+    let [x, y, z, _] = octaves.lanes();
+    let mean = match axes {
+        1 => x,
+        2 => (x + y) * 0.5,
+        _ => (x + y + z) * (1.0 / 3.0),
+    };
+    mean.clamp(-4.0, 8.0)
 }
 
 /// What all fields of a body know of how wild it is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wildness {
     /// Logarithm of the time to guess over.
     time: f32,
@@ -110,242 +100,216 @@ pub(super) struct Wildness {
     turn: f32,
     /// How far from level the body stands: 1 upright or upside down, 0 on its side.
     upright: f32,
+    /// Logarithm of the height.
     height: f32,
-    /// Surprises of the whole row so far.
-    pub(super) row: Surprise,
-    /// Those of the velocity and of the position.
+    /// Logarithm of the way over that time.
+    speed: f32,
+    /// Surprises of the velocity and of the position, once they are coded.
     pub(super) velocity: f32,
     pub(super) position: f32,
 }
 
 impl Wildness {
-    /// Into the fine features of a scale.
-    fn put(&self, fan: &mut Fan) {
-        for (feature, value) in fan.fine.iter_mut().zip([self.time, self.turn, self.height, self.upright]) {
-            *feature = Lanes::splat(value);
-        }
+    #[inline]
+    pub(super) fn of(m: &Motion, body: &Body) -> Self {
+        let steps = m.t * body.position.as_ref().map_or(1.0, |line| line.per_unit);
+        let [turn, way, ..] =
+            Lanes::new([m.w1.length_squared(), m.v1.length_squared(), 0.0, 0.0]).sqrt().lanes();
+        let logs = Lanes::new([m.t * 60.0, turn * m.t * 256.0, m.height, way * steps]).log2_1p();
+        let [time, turn, height, speed] = logs.lanes();
+        let upright = m.up.lanes()[2].abs();
+        Self { time, turn, upright, height, speed, velocity: 0.0, position: 0.0 }
     }
 
-    pub(super) fn of<const DENSE: bool>(motion: &Motion) -> Self {
-        Self {
-            time: log2(motion.t * 60.0),
-            turn: log2_1p(motion.w1.length() * motion.t * 256.0),
-            upright: if DENSE { Lanes::Z.turned(motion.q1).0[2].abs() } else { 0.0 },
-            height: if DENSE { log2_1p(motion.height) } else { 0.0 },
-            row: Surprise::default(),
-            velocity: 0.0,
-            position: 0.0,
+    #[inline]
+    fn add(&self, first: usize, sum: &mut Sum<'_>) {
+        for (n, feature) in [self.time, self.turn, self.height, self.upright].into_iter().enumerate() {
+            sum.add_one(first + n, feature);
         }
     }
 }
 
 /// For the axes of a velocity.
-pub(super) fn velocity<const DENSE: bool>(m: &Motion, wild: &Wildness, line: Line) -> Fan {
+#[inline]
+pub(super) fn velocity(m: &Motion, wild: &Wildness, line: &Line, sum: &mut Sum<'_>) {
     let tk = m.t * line.per_unit;
-    let mut fan = rate(m.v1, m.a12, m.a23, m.e12.length() * line.per_unit, tk);
-    if DENSE {
-        wild.put(&mut fan);
-        fan.fine[4] = Lanes::splat(log2_1p(m.w1.cross(m.v1).length() * tk));
-        fan.fine[5] = Lanes::splat(log2_1p(m.b12.length() * m.t * 256.0));
-        fan.fine[6] = (m.v1 * tk).log2_1p();
-        fan.fine[7] = Lanes::X.turned(m.q1).abs();
-    }
-    fan
+    let squares = [m.new.a, m.new.e, m.new.a - m.old.a, m.new.b].map(Lanes::length_squared);
+    let sizes = Lanes::new(squares).sqrt().times(Lanes::new([tk, line.per_unit, tk, m.t * 256.0]));
+    sum.add_one(0, 1.0);
+    sum.add_four(1, sizes.log2_1p());
+    sum.add(5, (m.new.a * tk).log2_1p());
+    sum.add(6, (m.v1 * tk).log2_1p());
+    sum.add(7, m.forward.abs());
+    wild.add(8, sum);
 }
 
 /// For the axes of an angular velocity; `veer` is how much more the way of the velocity turns than it did.
-pub(super) fn spin<const DENSE: bool>(
+#[inline]
+pub(super) fn spin(
     m: &Motion,
     coded: &Coded,
     veer: Lanes,
     wild: &Wildness,
     body: &Body,
-    line: Line,
-) -> Fan {
+    line: &Line,
+    sum: &mut Sum<'_>,
+) {
     let tk = m.t * line.per_unit;
-    let mut fan = rate(m.w1, m.b12, m.b23, m.spin_e12.length() * line.per_unit, tk);
-    if DENSE {
-        wild.put(&mut fan);
-        fan.fine[4] = Lanes::splat(wild.velocity);
-        fan.fine[5] = Lanes::splat(log2_1p(veer.length() * line.per_unit));
-        fan.fine[6] = (m.w1 * tk).log2_1p();
-        fan.fine[7] = Lanes::splat(jolt(m, coded, body));
-    }
-    fan
+    let squares = [m.new.b, m.new.spin_e, m.new.b - m.old.b, m.w1].map(Lanes::length_squared);
+    let sizes = Lanes::new(squares).sqrt().times(Lanes::new([tk, line.per_unit, tk, tk]));
+    sum.add_one(0, 1.0);
+    sum.add_four(1, sizes.log2_1p());
+    sum.add(5, (m.new.b * tk).log2_1p());
+    sum.add_one(6, wild.velocity);
+    sum.add(7, (m.w1 * tk).log2_1p());
+    wild.add(8, sum);
+    sum.add_one(12, wild.velocity.max(0.0));
+    sum.add_one(13, log2_1p(veer.length() * line.per_unit));
+    sum.add_one(14, jolt(m, coded, body));
 }
 
-fn rate(old: Lanes, a12: Lanes, a23: Lanes, error: f32, tk: f32) -> Fan {
-    let mut fan = Fan::default();
-    fan.core[..6].copy_from_slice(&[
-        Lanes::splat(1.0),
-        Lanes::splat(log2_1p(a12.length() * tk)),
-        Lanes::splat(log2_1p((a12 - a23).length() * tk)),
-        Lanes::splat(log2_1p(old.length() * tk)),
-        Lanes::splat(log2_1p(error)),
-        (a12 * tk).log2_1p(),
-    ]);
-    fan
+/// For the axes of a position with a velocity.
+#[inline]
+pub(super) fn driven(m: &Motion, coded: &Coded, wild: &Wildness, line: &Line, sum: &mut Sum<'_>) {
+    let tk = m.t * line.per_unit;
+    let change = (coded.v0 - m.v1) * tk;
+    let squares = [change, m.new.e, m.new.e - m.old.e, m.v1].map(Lanes::length_squared);
+    let sizes = Lanes::new(squares).sqrt().times(Lanes::new([1.0, tk, tk, tk]));
+    sum.add_one(0, 1.0);
+    sum.add_four(1, sizes.log2_1p());
+    sum.add(5, change.log2_1p());
+    sum.add_one(6, wild.velocity);
+    sum.add_one(7, wild.velocity.max(0.0));
+    wild.add(8, sum);
+    sum.add(12, (m.v1 * tk).log2_1p());
+    sum.add(13, (m.w1.cross(m.v1) * (m.t * tk)).log2_1p());
 }
 
-/// For the axes of a position.
-pub(super) fn position<const DENSE: bool>(
+/// For the axes of a position without one.
+#[inline]
+pub(super) fn free(
     m: &Motion,
-    coded: &Coded,
+    turning: Lanes,
     wild: &Wildness,
-    body: &Body,
-    line: Line,
+    line: &Line,
     along: &[Lanes; 3],
-) -> Fan {
+    sum: &mut Sum<'_>,
+) {
     let tk = m.t * line.per_unit;
     let ttk = m.t * tk;
-    let has_velocity = body.velocity.is_some();
-    let change = if has_velocity { coded.v0 - m.v1 } else { m.u12 - m.u23 } * tk;
-    let mut fan = Fan::default();
-    fan.core[..6].copy_from_slice(&[
-        Lanes::splat(1.0),
-        Lanes::splat(log2_1p(change.length())),
-        Lanes::splat(if has_velocity { log2_1p(m.e12.length() * tk) } else { wild.turn }),
-        Lanes::splat(log2_1p(m.v1.length() * tk)),
-        change.log2_1p(),
-        (m.v1 * tk).log2_1p(),
-    ]);
-    if DENSE {
-        wild.put(&mut fan);
-        let turning = m.w1.cross(m.v1) * ttk;
-        let [wavers, wild_or_still] = if has_velocity {
-            [log2_1p((m.e12 - m.e23).length() * tk), wild.velocity]
-        } else {
-            [log2_1p(m.v1.0[2].abs() * tk), f32::from(u8::from(m.u12 == Lanes::ZERO))]
-        };
-        fan.fine[4] = Lanes::splat(log2_1p(m.a12.length() * ttk));
-        fan.fine[5] = Lanes::splat(wavers);
-        fan.fine[6] = Lanes::splat(wild_or_still);
-        fan.fine[7] = Lanes::splat(log2_1p(turning.length()));
-        fan.fine[8] = Lanes::splat(log2_1p(m.b12.length() * m.t * 256.0));
-        fan.fine[11] = turning.log2_1p();
-        fan.fine[12] = (m.a12 * ttk).log2_1p();
-        let [first, last] = [along[0], along[2]].map(|way| way.times(way));
-        let [x, y, _, _] = first.0;
-        fan.fine[13] = (first + Lanes::splat(0.03)).log2();
-        // How much of the error falls on an axis, compared with the axes before.
-        let before = Lanes([1.0, 1.0 / (x + 0.03), 1.0 / (x + y + 0.03), 1.0]);
-        let shares = Lanes([last.0[0], first.0[1], first.0[2], 0.0]).times(before);
-        fan.fine[14] = (shares + Lanes::splat(0.03)).log2();
-    }
-    fan
+    let change = (m.new.u - m.old.u) * tk;
+    let squares = [change, m.v1, m.new.a, turning].map(Lanes::length_squared);
+    let sizes = Lanes::new(squares).sqrt().times(Lanes::new([1.0, tk, ttk, ttk]));
+    sum.add_one(0, 1.0);
+    sum.add_four(1, sizes.log2_1p());
+    sum.add(5, change.log2_1p());
+    // How high it will be: what comes down is about to strike.
+    sum.add_one(6, log2_1p(m.height + m.v1.lanes()[2] * tk));
+    sum.add_one(7, f32::from(u8::from(m.new.u == Lanes::ZERO)));
+    wild.add(8, sum);
+    sum.add(12, (m.v1 * tk).log2_1p());
+    sum.add(13, (turning * ttk).log2_1p());
+    sum.add(14, (m.new.a * ttk).log2_1p());
+    sum.add_one(15, log2_1p(m.v1.lanes()[2] * tk));
+    sum.add_one(16, log2_1p(m.new.b.length() * m.t * 256.0));
+    let [first, last] = [along[0], along[2]].map(|way| way.times(way));
+    let ([x, y, z, _], [last_x, ..]) = (first.lanes(), last.lanes());
+    sum.add(17, (first + Lanes::splat(0.03)).log2());
+    // How much of the error falls on an axis, compared with the axes before.
+    let shares = Lanes::new([last_x, y / (x + 0.03), z / (x + y + 0.03), 0.0]);
+    sum.add(18, (shares + Lanes::splat(0.03)).log2());
 }
 
-/// For the turn of a rotation: what its components share.
-pub(super) fn turn<const DENSE: bool>(
+/// For the three smaller components of a rotation, by place, whose values are guessed to be `components`.
+#[inline]
+pub(super) fn components(
     m: &Motion,
     coded: &Coded,
     wild: &Wildness,
     body: &Body,
     per_unit: f32,
-) -> Features {
+    components: Lanes,
+    sum: &mut Sum<'_>,
+) {
     let tk = m.t * per_unit * 0.5;
-    let steps = body.position.map_or(1.0, |line| line.per_unit);
-    let change = if body.spin.is_some() { coded.w0 - m.w1 } else { m.r12 - m.r23 };
-    let mut features = Features::default();
-    features.core[..5].copy_from_slice(&[
-        1.0,
-        log2_1p(change.length() * tk),
-        log2_1p(m.spin_e12.length() * tk),
-        log2_1p(m.r12.length() * tk),
-        wild.position,
-    ]);
-    if DENSE {
-        features.fine[..9].copy_from_slice(&[
-            wild.time,
-            wild.turn,
-            wild.height,
-            wild.upright,
-            log2_1p(m.b12.length() * m.t * tk),
-            log2_1p((coded.d0 - m.u12 * m.t).length() * steps),
-            log2_1p(m.v1.length() * m.t * steps),
-            log2_1p(m.r12.0[2].abs() * m.t * 256.0),
-            f32::from(u8::from(m.r12 == Lanes::ZERO)),
-        ]);
-        features.fine[12..14].copy_from_slice(&[wild.velocity, jolt(m, coded, body)]);
-    }
-    features
+    let steps = body.position.as_ref().map_or(1.0, |line| line.per_unit);
+    let change = if body.spin.is_some() { coded.w0 - m.w1 } else { m.new.r - m.old.r };
+    let squares = [change, m.new.r, m.new.spin_e, coded.d0 - m.new.u * m.t].map(Lanes::length_squared);
+    let sizes = Lanes::new(squares).sqrt().times(Lanes::new([tk, tk, tk, steps]));
+    sum.add_one(0, 1.0);
+    sum.add_four(1, sizes.log2_1p());
+    sum.add(5, (components * 16.0).log2_1p());
+    sum.add_one(6, wild.position);
+    sum.add_one(7, wild.velocity);
+    wild.add(8, sum);
+    sum.add_one(12, wild.position.max(0.0));
+    sum.add_one(13, wild.velocity.max(0.0));
+    sum.add(14, components.times(components));
+    sum.add_one(15, jolt(m, coded, body));
+    sum.add_one(16, f32::from(u8::from(m.new.r == Lanes::ZERO)));
+    let [_, _, yaw, _] = m.new.r.lanes();
+    let more = Lanes::new([m.v1.length() * steps, yaw * 256.0, m.new.b.length() * tk, 0.0]) * m.t;
+    let [speed, yaw, change, _] = more.log2_1p().lanes();
+    sum.add_one(17, speed);
+    sum.add_one(18, yaw);
+    sum.add_one(19, change);
 }
 
 /// By how much the velocity changed otherwise than before, as a logarithm: something has struck the body.
+#[inline]
 fn jolt(m: &Motion, coded: &Coded, body: &Body) -> f32 {
-    let steps = body.velocity.map_or(0.0, |line| line.per_unit);
-    log2_1p((coded.v0 - m.v1 - m.a12 * m.t).length() * steps)
+    let steps = body.velocity.as_ref().map_or(0.0, |line| line.per_unit);
+    log2_1p((coded.v0 - m.v1 - m.new.a * m.t).length() * steps)
 }
 
 /// For whether the largest component is the guessed one, `margin` steps larger than the next.
-pub(super) fn largest(turn: &Features, margin: f32, is_as_before: bool, wild: &Wildness) -> Features {
-    let mut features = *turn;
-    features.core[5] = log2_1p(margin);
-    features.core[6] = f32::from(u8::from(is_as_before));
-    features.core[7] = wild.row.mean();
-    features
-}
-
-/// For the three smaller components, by place, whose values are guessed to be `components`.
-pub(super) fn components<const DENSE: bool>(turn: &Features, components: Lanes) -> Fan {
-    let mut fan = Fan { core: turn.core.map(Lanes::splat), fine: Default::default() };
-    fan.core[5] = (components * 16.0).log2_1p();
-    if DENSE {
-        fan.fine = turn.fine.map(Lanes::splat);
-        fan.fine[11] = components.times(components);
-    }
-    fan
+#[inline]
+pub(super) fn largest(
+    m: &Motion,
+    per_unit: f32,
+    margin: f32,
+    is_as_before: bool,
+    wild: &Wildness,
+) -> [f32; CORE] {
+    let [margin, turn, change, _] = Lanes::new([
+        margin,
+        m.new.r.length() * (m.t * per_unit),
+        (m.new.r - m.old.r).length() * (m.t * per_unit),
+        0.0,
+    ])
+    .log2_1p()
+    .lanes();
+    [1.0, margin, f32::from(u8::from(is_as_before)), turn, change, wild.position, wild.velocity, wild.time]
 }
 
 /// For a column that moves by itself.
 pub(super) fn lone(motion: &LoneMotion, wild: &Wildness) -> Features {
     let still = |way: f32| f32::from(u8::from(way == 0.0));
-    let mut features = Features {
-        core: [
-            1.0,
-            log2_1p(motion.motion.abs()),
-            log2_1p((motion.motion - motion.before).abs()),
-            log2_1p(motion.push.abs()),
-            still(motion.motion),
-            still(motion.before),
-            wild.position,
-            wild.row.mean(),
-        ],
-        ..Features::default()
-    };
-    features.fine[0] = wild.time;
-    features.fine[1] = log2_1p(motion.before.abs());
-    features.fine[2] = log2_1p(motion.velocity.abs());
+    let mut features = [0.0; FEATURES];
+    features[..10].copy_from_slice(&[
+        1.0,
+        log2_1p(motion.motion),
+        log2_1p(motion.motion - motion.before),
+        log2_1p(motion.push),
+        still(motion.motion),
+        still(motion.before),
+        log2_1p(motion.before),
+        log2_1p(motion.velocity),
+        wild.time,
+        wild.position,
+    ]);
     features
 }
 
-/// For whether a column that stays or changes has changed: `before` is what it did between the named states.
-pub(super) fn state(
-    value: i32,
-    before: [bool; 2],
-    wild: &Wildness,
-    motion: &Motion,
-    body: &Body,
-) -> Features {
+/// For whether a column that stays or changes has changed: `differs` is whether it did so between the two newest
+/// states.
+#[inline]
+pub(super) fn state(value: i32, differs: bool, wild: &Wildness) -> [f32; CORE] {
     let number = |is: bool| f32::from(u8::from(is));
     let zero = number(value == 0);
-    let speed = log2_1p(motion.v1.length() * motion.t * body.position.map_or(1.0, |line| line.per_unit));
-    let surprise = wild.row.mean();
-    let mut features = Features {
-        core: [
-            1.0,
-            number(before[0]),
-            number(before[1]),
-            zero,
-            speed,
-            speed * zero,
-            wild.turn,
-            wild.turn * zero,
-        ],
-        ..Features::default()
-    };
-    features.fine[..5].copy_from_slice(&[wild.time, surprise, surprise * zero, wild.height, wild.upright]);
-    features
+    // How fast a fast body is says nothing more.
+    let (speed, turn, height) = (wild.speed.min(7.0), wild.turn.min(7.0), wild.height.min(10.0));
+    [1.0, number(differs), zero, speed, speed * zero, turn * zero, height, wild.upright]
 }
 
 /// For what a row that is held does: is it sent, does it rest. `held` is whether it stood between the named states.
@@ -355,31 +319,31 @@ pub(super) fn row(
     held: [bool; 2],
     is_at_rest: bool,
     zero: bool,
-) -> Features {
+) -> [f32; CORE] {
     let number = |is: bool| f32::from(u8::from(is));
-    let mut features = Features::default();
-    features.core[..6].copy_from_slice(&[
+    let mut features = [
         1.0,
         number(held[0]),
         number(held[1]),
         number(is_at_rest),
         number(zero),
         number(zero && held[0]),
-    ]);
+        0.0,
+        0.0,
+    ];
     if let [newest, before, ..] = states
         && !held[0]
     {
-        let way = |first: usize, count: usize| {
-            let columns = first..first + count;
-            let ways = newest.values[columns.clone()].iter().zip(&before.values[columns]);
-            ways.fold(0_u32, |way, (newer, older)| way.saturating_add(newer.abs_diff(*older)))
-        };
         let span = before.distance.saturating_sub(newest.distance).max(1) as f32;
         let steps = newest.distance as f32 / span;
-        let moved = body.position.map_or(0, |line| way(line.first, line.axes));
-        let turned = body.rotation.map_or(0, |turn| way(turn.first + 1, 3));
-        features.core[6] = log2_1p(moved as f32 * steps);
-        features.core[7] = log2_1p(turned as f32 * steps);
+        let way = |line: &Line| difference(line, newest.values, before.values).length() * line.per_unit;
+        let moved = body.position.as_ref().map_or(0.0, way);
+        let turned = body.rotation.as_ref().map_or(0.0, |turn| {
+            let [largest, a, b, c] = change(turn.first, newest.values, before.values).lanes();
+            largest.abs() + a.abs() + b.abs() + c.abs()
+        });
+        let [moved, turned, ..] = (Lanes::new([moved, turned, 0.0, 0.0]) * steps).log2_1p().lanes();
+        (features[6], features[7]) = (moved, turned);
     }
     features
 }

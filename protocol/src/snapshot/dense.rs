@@ -4,7 +4,8 @@
 //! two lattice points. Bits far below the scale go raw. Large residuals are an octave and raw bits.
 
 use super::range::{RangeDecoder, Symbol};
-use crate::schema::{Column, FieldType, Kind};
+use super::row::SCALE_MIN;
+use crate::schema::{Column, Field, FieldType, Kind};
 
 /// Residuals up to this many units of the scale have tokens of their own.
 pub(super) const DIRECT: usize = 23;
@@ -14,15 +15,13 @@ pub(super) const OCTAVES: usize = 2 * HALVED + 28;
 const HALVED: usize = 4;
 /// All tokens of a table.
 pub(super) const TOKENS: usize = DIRECT + OCTAVES + 2;
-/// The least scale, as a logarithm, and where bits begin to go raw.
-const SCALE_MIN: f32 = -4.0;
-const RAW_FROM: f32 = 3.0;
-const STEPS: usize = 21;
-/// Steps of the scale in which it matters where the guess lies between two lattice points.
+/// From which scale on bits go raw, as it is told: see [`Guess`](super::row::Guess).
+pub(super) const RAW_FROM: usize = 21;
+/// Up to which it matters where the guess lies between two lattice points.
 const FRACTION_STEPS: usize = 15;
 /// Tables of a set.
-pub(super) const TABLES: usize = FRACTION_STEPS * 3 + (STEPS - FRACTION_STEPS) + 3;
-/// Sets of tables: see [`sets_of`].
+pub(super) const TABLES: usize = FRACTION_STEPS * 3 + (RAW_FROM - FRACTION_STEPS) + 3;
+/// Sets of tables: see [`first_tables`].
 pub(super) const SETS: usize = 4;
 /// Chances are parts of this many bits.
 const TABLE_BITS: u8 = 15;
@@ -32,7 +31,12 @@ const TABLE_BITS: u8 = 15;
 pub(super) struct Table {
     /// Sums of the frequencies before each token, and all of them.
     sums: [u16; TOKENS + 1],
+    /// The token at each of so many places along the sums: where to begin to look.
+    starts: [u8; STARTS],
 }
+
+const STARTS: usize = 64;
+const START_SHIFT: u32 = TABLE_BITS as u32 - STARTS.ilog2();
 
 impl Table {
     /// Frequencies must be above zero and add up to 2^15.
@@ -43,7 +47,11 @@ impl Table {
                 sums[token].checked_add(frequency).filter(|&sum| frequency > 0 && sum <= 1 << TABLE_BITS)?;
             sums[token + 1] = sum;
         }
-        (sums[TOKENS] == 1 << TABLE_BITS).then_some(Self { sums })
+        let token_of = |part: u16| sums.partition_point(|&sum| sum <= part) as u8 - 1;
+        (sums[TOKENS] == 1 << TABLE_BITS).then(|| {
+            let starts = core::array::from_fn(|start| token_of((start << START_SHIFT) as u16));
+            Self { sums, starts }
+        })
     }
 
     /// From how often each token was seen.
@@ -60,8 +68,12 @@ impl Table {
 
     /// A bell of the width that a table's place stands for.
     pub(super) fn untrained(place: usize) -> Self {
-        let step = if place < FRACTION_STEPS * 3 { place / 3 } else { place - FRACTION_STEPS * 2 };
-        let octaves = if step < STEPS { step as f64 / 3.0 + f64::from(SCALE_MIN) } else { 2.5 };
+        Self::untrained_at(if place < FRACTION_STEPS * 3 { place / 3 } else { place - FRACTION_STEPS * 2 })
+    }
+
+    /// A bell of so many thirds of an octave.
+    pub(super) fn untrained_at(step: usize) -> Self {
+        let octaves = if step < RAW_FROM { step as f64 / 3.0 + f64::from(SCALE_MIN) } else { 2.5 };
         // 2^octaves by repeated squaring of thirds: no platform's `exp2`.
         let width = (0..(octaves.abs() * 3.0) as u32).fold(1.0, |width: f64, _| {
             if octaves < 0.0 { width / 1.259_921_05 } else { width * 1.259_921_05 }
@@ -83,13 +95,19 @@ impl Table {
         self.sums[token + 1] - self.sums[token]
     }
 
+    #[inline]
     fn symbol(&self, token: usize) -> Symbol {
         Symbol { start: self.sums[token], size: self.frequency(token) - 1, bits: TABLE_BITS }
     }
 
-    /// The token that this part belongs to.
-    fn token(&self, part: u16) -> usize {
-        self.sums.partition_point(|&sum| sum <= part) - 1
+    /// The token that this part belongs to, and its symbol.
+    #[inline]
+    fn token(&self, part: u16) -> (usize, Symbol) {
+        let mut token = usize::from(self.starts[usize::from(part >> START_SHIFT) % STARTS]);
+        while token + 1 < TOKENS && self.sums[token + 1] <= part {
+            token += 1;
+        }
+        (token, self.symbol(token))
     }
 }
 
@@ -148,15 +166,21 @@ impl Dial {
     }
 }
 
-/// Which set of tables a column is coded with: rotations, positions, velocities, all others.
-pub(super) fn sets_of(kind: &Kind) -> Vec<u8> {
+/// The first table of the set that each column is coded with: positions, rotations, velocities, all others.
+pub(super) fn first_tables(kind: &Kind) -> Vec<usize> {
     let of_field = |ty: &FieldType| match ty {
         FieldType::Position { .. } => 0,
         FieldType::Rotation { .. } => 1,
         FieldType::Velocity { .. } => 2,
         _ => 3,
     };
-    kind.fields().iter().flat_map(|field| field.columns().map(move |_| of_field(&field.ty))).collect()
+    let of_columns = |field: &Field| {
+        field.columns().map({
+            let first = of_field(&field.ty) * TABLES;
+            move |_| first
+        })
+    };
+    kind.fields().iter().flat_map(of_columns).collect()
 }
 
 /// How a residual is told.
@@ -171,23 +195,18 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// For a guess that lies `fraction` above its lattice point, -0.5 to 0.5.
+    /// For a guess that lies `twelfths` above its lattice point, -6 to 6, at a scale of so many `thirds`.
     #[inline]
-    pub(super) fn new(scale: f32, fraction: f32) -> Self {
-        let scale = scale.clamp(SCALE_MIN, 28.0);
-        let is_turned = fraction < 0.0;
-        if scale < RAW_FROM {
-            let step = ((scale - SCALE_MIN) * 3.0) as usize;
-            let table = if step < FRACTION_STEPS {
-                step * 3 + ((fraction.abs() * 6.0) as usize).min(2)
-            } else {
-                FRACTION_STEPS * 2 + step
-            };
-            Self { table, raw: 0, is_turned }
+    pub(super) fn new(thirds: usize, twelfths: i32) -> Self {
+        let is_turned = twelfths < 0;
+        if thirds < FRACTION_STEPS {
+            let nearness = (twelfths.unsigned_abs() as usize / 2).min(2);
+            Self { table: thirds * 3 + nearness, raw: 0, is_turned }
+        } else if thirds < RAW_FROM {
+            Self { table: FRACTION_STEPS * 2 + thirds, raw: 0, is_turned }
         } else {
-            let octave = (scale - RAW_FROM) as u32;
-            let third = ((scale - RAW_FROM - octave as f32) * 3.0) as usize;
-            Self { table: FRACTION_STEPS * 2 + STEPS + third.min(2), raw: octave + 1, is_turned }
+            let above = thirds - RAW_FROM;
+            Self { table: FRACTION_STEPS * 2 + RAW_FROM + above % 3, raw: above as u32 / 3 + 1, is_turned }
         }
     }
 
@@ -211,6 +230,15 @@ impl Place {
     /// The residual of a token and what `read` gives for that many raw bits.
     #[inline]
     fn residual(self, token: usize, read: impl FnOnce(u32) -> u64) -> i64 {
+        if self.raw == 0 && token < DIRECT {
+            let residual = token as i64 - DIRECT_MAX;
+            return if self.is_turned { -residual } else { residual };
+        }
+        self.far_residual(token, read)
+    }
+
+    #[inline(never)]
+    fn far_residual(self, token: usize, read: impl FnOnce(u32) -> u64) -> i64 {
         let (units, low) = if token < DIRECT {
             (token as i64 - DIRECT_MAX, read(self.raw))
         } else {
@@ -251,9 +279,9 @@ fn octave_of(token: usize) -> (u64, u32) {
 
 /// The symbols of a residual.
 #[inline]
-pub(super) fn tell(tables: &[Table], place: Place, residual: i64, mut put: impl FnMut(Symbol)) {
+pub(super) fn tell(table: &Table, place: Place, residual: i64, mut put: impl FnMut(Symbol)) {
     let (token, raw, bits) = place.token(residual);
-    put(tables[place.table].symbol(token));
+    put(table.symbol(token));
     tell_raw(raw, bits, put);
 }
 
@@ -270,10 +298,9 @@ pub(super) fn tell_raw(value: u64, bits: u32, mut put: impl FnMut(Symbol)) {
 
 /// What [`tell`] told.
 #[inline]
-pub(super) fn hear(r: &mut RangeDecoder<'_>, tables: &[Table], place: Place) -> i64 {
-    let table = &tables[place.table];
-    let token = table.token(r.peek(TABLE_BITS));
-    r.take(table.symbol(token));
+pub(super) fn hear(r: &mut RangeDecoder<'_>, table: &Table, place: Place) -> i64 {
+    let (token, symbol) = table.token(r.peek(TABLE_BITS));
+    r.take(symbol);
     place.residual(token, |bits| hear_raw(r, bits))
 }
 
@@ -310,13 +337,16 @@ pub(super) fn hear_flag(r: &mut RangeDecoder<'_>, chance: u16) -> bool {
 }
 
 /// The difference of a value and a guess; the shorter way around a circle.
-pub(super) fn residual(shape: &Column, value: i32, guess: i64) -> i64 {
-    let direct = i64::from(value) - guess;
+///
+/// What is too far for 32 bits wraps, and comes back when it is added again.
+#[inline]
+pub(super) fn residual(shape: &Column, value: i32, guess: i32) -> i32 {
+    let direct = value.wrapping_sub(guess);
     if !shape.wraps {
         return direct;
     }
     // Sign-extends the low bits: the circle has 2^bits steps.
-    let unused = 64 - shape.bits;
+    let unused = 32 - shape.bits;
     direct << unused >> unused
 }
 
@@ -324,6 +354,7 @@ pub(super) fn residual(shape: &Column, value: i32, guess: i64) -> i64 {
 mod tests {
     use super::super::page;
     use super::super::range::RangeEncoder;
+    use super::super::row::THIRDS_MAX;
     use super::*;
     use proptest::prelude::*;
 
@@ -335,18 +366,18 @@ mod tests {
     proptest! {
         #[test]
         fn any_residual_is_told_at_any_scale(
-            value: i32, far: i64, near in 0..=62_u32, scale in -9.0_f32..40.0, fraction in -0.5_f32..=0.5
+            value: i32, far: i64, near in 0..=62_u32, thirds in 0..=THIRDS_MAX, twelfths in -6..=6
         ) {
             let residual = (far >> near).clamp(-(1 << 33), 1 << 33);
             let tables: Vec<_> = (0..TABLES).map(Table::untrained).collect();
-            let place = Place::new(scale, fraction);
+            let place = Place::new(thirds, twelfths);
             let mut bytes = Vec::new();
             let mut w = RangeEncoder::new(&mut bytes);
-            tell(&tables, place, residual, |symbol| w.encode(symbol));
+            tell(&tables[place.table], place, residual, |symbol| w.encode(symbol));
             tell_raw(u64::from(value as u32), 32, |symbol| w.encode(symbol));
             w.finish(0);
             let mut r = RangeDecoder::new(&bytes);
-            prop_assert_eq!(hear(&mut r, &tables, place), residual);
+            prop_assert_eq!(hear(&mut r, &tables[place.table], place), residual);
             prop_assert_eq!(hear_raw(&mut r, 32), u64::from(value as u32));
             r.finish("test").unwrap();
         }
@@ -369,11 +400,11 @@ mod tests {
         }
 
         #[test]
-        fn the_shorter_way_around_a_circle_is_told(value in 0..256_i32, guess in -1000..1000_i64) {
+        fn the_shorter_way_around_a_circle_is_told(value in 0..256_i32, guess in -1000..1000_i32) {
             let circle = Column { wraps: true, ..column(0, 255) };
             let way = residual(&circle, value, guess);
             prop_assert!((-128..128).contains(&way));
-            prop_assert_eq!((guess + way).rem_euclid(256), i64::from(value));
+            prop_assert_eq!((guess + way).rem_euclid(256), value);
         }
     }
 
@@ -381,8 +412,8 @@ mod tests {
     fn tokens_are_as_the_page_says() {
         for (left, right) in page::rows("coder token") {
             let (guess, residual) = left.split_once(", ").unwrap();
-            let (scale, fraction) = guess.split_once(' ').unwrap();
-            let place = Place::new(scale.parse().unwrap(), fraction.parse().unwrap());
+            let (thirds, twelfths) = guess.split_once(' ').unwrap();
+            let place = Place::new(thirds.parse().unwrap(), twelfths.parse().unwrap());
             let (token, raw, bits) = place.token(residual.parse().unwrap());
             assert_eq!(format!("{} {token} {raw} {bits}", place.table), right, "{left}");
         }

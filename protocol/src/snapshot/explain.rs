@@ -2,15 +2,14 @@
 
 use super::code::DenseTeller;
 use super::dense;
-use super::fast;
-use super::predict::State;
+use super::fast::{self, Code};
 use super::range::Symbol;
 use super::row::{Guess, RowCoder, walk};
 use super::section::RowSource;
-use super::shared::copy_states;
+use super::shared::Columns;
 use super::{Codec, Coder, SectionPlan};
 use crate::history::History;
-use crate::limits::{COLUMNS_PER_KIND_MAX, REFERENCES_PER_ROW_MAX};
+use crate::limits::COLUMNS_PER_KIND_MAX;
 use crate::schema::{Column, KindId};
 
 /// Something that was told of a column: one of `parts` in `1 << bits`, so it took `bits - log2(parts)` bits.
@@ -34,15 +33,13 @@ impl Codec {
         let Some(source) = RowSource::of(self, history, &|_| None) else { return };
         for row in plan.rows.iter().filter(|row| !row.references.is_empty()) {
             let kind = self.schema.kind(row.kind);
-            let mut columns = [[0; COLUMNS_PER_KIND_MAX]; REFERENCES_PER_ROW_MAX];
-            let mut states = [State { distance: 0, values: &[] }; REFERENCES_PER_ROW_MAX];
-            let was_at_rest = copy_states(source, kind, row, &mut columns, &mut states);
-            let mut values = [0; COLUMNS_PER_KIND_MAX];
-            source.newest.tables(row.sight).table(row.kind).row(kind, row.row as usize).copy_to(&mut values);
-            if source.comes_to_rest(kind, row, &states[0], was_at_rest) {
+            let mut columns = Columns::default();
+            let (named, was_at_rest) = columns.copy(source, kind, row);
+            let values = named.current;
+            if source.comes_to_rest(row, &named, was_at_rest) {
                 continue;
             }
-            let context = self.row_context(kind, row.sight, &states[..row.references.len()]);
+            let context = self.row_context(kind, row.sight, named.states());
             let slot = source.id(row).slot;
             let mut told = |column: usize, parts: u32, bits: u32| {
                 tell(Told { kind: row.kind, slot, column, parts, bits });
@@ -53,8 +50,8 @@ impl Codec {
                     let mut symbols = Vec::new();
                     let teller = DenseTeller {
                         learned: self.prior.learned(),
-                        sets: &context.plan.sets,
-                        values: &values,
+                        first_tables: &context.plan.first_tables,
+                        values,
                         out: &mut symbols,
                     };
                     walk::<_, true>(&context, &mut known, &mut DenseExplainer { teller, told: &mut told });
@@ -63,7 +60,7 @@ impl Codec {
                     walk::<_, false>(
                         &context,
                         &mut known,
-                        &mut FastExplainer { values: &values, told: &mut told },
+                        &mut FastExplainer { codes: &self.prior.learned().codes, values, told: &mut told },
                     );
                 }
             }
@@ -85,10 +82,16 @@ impl<F: FnMut(usize, u32, u32)> DenseExplainer<'_, F> {
 }
 
 impl<F: FnMut(usize, u32, u32)> RowCoder for DenseExplainer<'_, F> {
-    fn number(&mut self, shape: &Column, guess: Guess) -> i32 {
-        let value = self.teller.number(shape, guess);
-        self.flush(guess.column);
-        value
+    fn numbers(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4] {
+        core::array::from_fn(|axis| {
+            if axis >= guess.axes {
+                return 0;
+            }
+            let guess = guess.axis(axis);
+            let [residual, ..] = self.teller.numbers(shapes, &guess, known);
+            self.flush(guess.first);
+            residual
+        })
     }
 
     fn is(&mut self, column: usize, value: i32, odds: f32) -> bool {
@@ -105,19 +108,23 @@ impl<F: FnMut(usize, u32, u32)> RowCoder for DenseExplainer<'_, F> {
 }
 
 struct FastExplainer<'a, F> {
+    codes: &'a [Code],
     values: &'a [i32],
     told: &'a mut F,
 }
 
 impl<F: FnMut(usize, u32, u32)> RowCoder for FastExplainer<'_, F> {
-    fn number(&mut self, shape: &Column, guess: Guess) -> i32 {
-        let value = self.values[guess.column];
-        let residual = dense::residual(shape, value, guess.point);
-        let told = &mut *self.told;
-        fast::tell(shape, fast::parameter(guess.scale), residual, value, |_, count| {
-            told(guess.column, 1, count);
-        });
-        value
+    fn numbers(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4] {
+        let mut residuals = [0; 4];
+        for (axis, residual) in residuals.iter_mut().enumerate().take(guess.axes) {
+            let column = guess.first + axis;
+            let (shape, value) = (&shapes[column], self.values[column]);
+            *residual = dense::residual(shape, value, guess.points[axis]);
+            let (_, count) = fast::tell(self.codes, guess.thirds[axis], *residual, shape, value);
+            (self.told)(column, 1, count);
+            known[column] = value;
+        }
+        residuals
     }
 
     fn is(&mut self, column: usize, value: i32, _: f32) -> bool {

@@ -1,46 +1,95 @@
-//! Four floats side by side: the axes of a vector, or of its features. Compilers make one instruction of each line.
+//! Four floats side by side: the axes of a vector, a quaternion, or a feature of each axis. Every line is an instruction or two.
+//!
+//! All of it is IEEE `+ - * / sqrt` and bit patterns, lane by lane: the same on every target, with vector units or without.
 
 #![expect(clippy::many_single_char_names, reason = "axes, times and rates have their names of mathematics")]
 
-use core::array::from_fn;
 use core::ops::{Add, Mul, Neg, Sub};
 
-/// A vector of up to three axes; what is behind the last is 0 or ignored.
+use wide::{f32x4, i32x4};
+
+/// A vector of up to three axes, whose other lanes are 0 or ignored; or a quaternion, in xyzw order.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Lanes(pub(super) [f32; 4]);
+pub(super) struct Lanes(f32x4);
 
 impl Lanes {
-    pub(super) const ZERO: Self = Self([0.0; 4]);
-    pub(super) const X: Self = Self([1.0, 0.0, 0.0, 0.0]);
-    pub(super) const Z: Self = Self([0.0, 0.0, 1.0, 0.0]);
+    pub(super) const ZERO: Self = Self(f32x4::ZERO);
+
+    #[inline]
+    pub(super) fn new(lanes: [f32; 4]) -> Self {
+        Self(f32x4::new(lanes))
+    }
 
     /// The same on every axis.
     #[inline]
     pub(super) fn splat(value: f32) -> Self {
-        Self([value; 4])
+        Self(f32x4::splat(value))
     }
 
-    /// Axis by axis.
+    #[inline]
+    pub(super) fn lanes(self) -> [f32; 4] {
+        self.0.to_array()
+    }
+
+    /// Within bounds; 0 where it is no finite number.
+    #[inline]
+    pub(super) fn within(self, least: f32, most: f32) -> Self {
+        let bits = i32x4::new(self.lanes().map(|lane| lane.to_bits() as i32));
+        let is_finite = (bits & i32x4::splat(i32::MAX)).simd_lt(i32x4::splat(0x7f80_0000));
+        let finite = (bits & is_finite).to_array().map(|bits| f32::from_bits(bits as u32));
+        Self(f32x4::new(finite).fast_max(f32x4::splat(least)).fast_min(f32x4::splat(most)))
+    }
+
+    /// The nearest integers, half away from zero. Lanes must be within 2^31.
+    #[inline]
+    pub(super) fn rounded(self) -> Ints {
+        let half = f32x4::splat(0.5) | (self.0 & f32x4::splat(-0.0));
+        Ints((self.0 + half).fast_trunc_int())
+    }
+
+    /// The next integers towards zero. Lanes must be within 2^31.
+    #[inline]
+    pub(super) fn truncated(self) -> Ints {
+        Ints(self.0.fast_trunc_int())
+    }
+
+    /// Lane by lane.
     #[inline]
     pub(super) fn times(self, other: Self) -> Self {
-        Self(from_fn(|n| self.0[n] * other.0[n]))
+        Self(self.0 * other.0)
     }
 
     #[inline]
     pub(super) fn abs(self) -> Self {
-        Self(self.0.map(f32::abs))
+        Self(self.0.abs())
     }
 
     #[inline]
+    pub(super) fn sqrt(self) -> Self {
+        Self(self.0.sqrt())
+    }
+
+    /// Of three axes.
+    #[inline]
     pub(super) fn dot(self, other: Self) -> f32 {
-        let [x, y, z, _] = self.times(other).0;
+        let [x, y, z, _] = self.times(other).lanes();
         x + y + z
+    }
+
+    /// Without the fourth.
+    #[inline]
+    pub(super) fn three(self) -> Self {
+        let [x, y, z, _] = self.lanes();
+        Self::new([x, y, z, 0.0])
     }
 
     #[inline]
     pub(super) fn cross(self, other: Self) -> Self {
-        let ([a, b, c, _], [x, y, z, _]) = (self.0, other.0);
-        Self([b * z - c * y, c * x - a * z, a * y - b * x, 0.0])
+        let turned = |v: Self| {
+            let [x, y, z, w] = v.lanes();
+            Self::new([y, z, x, w])
+        };
+        turned(self.times(turned(other)) - turned(self).times(other))
     }
 
     #[inline]
@@ -59,24 +108,102 @@ impl Lanes {
         self * (1.0 / (self.length_squared() + 1e-9).sqrt())
     }
 
-    /// [`log2`] of each axis.
+    /// Close to the binary logarithm of each lane's size: the exponent, and the mantissa as its fraction. Of what is no
+    /// number, something finite.
+    ///
+    /// Source: the usual reading of a float's bits as a fixed-point logarithm (J. N. Mitchell, 1962).
     #[inline]
     pub(super) fn log2(self) -> Self {
-        Self(self.0.map(log2))
+        let bits: [f32; 4] = self.0.abs().to_array();
+        let bits = f32x4::from_i32x4(i32x4::new(bits.map(|lane| lane.to_bits() as i32)));
+        Self(bits * f32x4::splat(1.0 / 8_388_608.0) - f32x4::splat(127.0))
     }
 
-    /// [`log2_1p`] of the size of each axis.
+    /// [`log2`](Self::log2) of one more than each lane's size.
     #[inline]
     pub(super) fn log2_1p(self) -> Self {
-        Self(self.0.map(|axis| log2_1p(axis.abs())))
+        (self.abs() + Self::splat(1.0)).log2()
     }
 
-    /// Turned by a unit quaternion, in xyzw order.
+    /// Turned by a unit quaternion.
     #[inline]
     pub(super) fn turned(self, by: Self) -> Self {
         // v + 2 w (q × v) + 2 q × (q × v)
         let once = by.cross(self) * 2.0;
-        self + once * by.0[3] + by.cross(once)
+        self + once * by.lanes()[3] + by.cross(once)
+    }
+
+    /// Where a unit quaternion turns the x axis.
+    #[inline]
+    pub(super) fn turned_x(by: Self) -> Self {
+        let [x, y, z, w] = by.lanes();
+        by * (x + x) + Self::new([w, z, -y, 0.0]) * (w + w) - Self::new([1.0, 0.0, 0.0, 0.0])
+    }
+
+    /// Where a unit quaternion turns the z axis.
+    #[inline]
+    pub(super) fn turned_z(by: Self) -> Self {
+        let [x, y, z, w] = by.lanes();
+        by * (z + z) + Self::new([y, -x, w, 0.0]) * (w + w) - Self::new([0.0, 0.0, 1.0, 0.0])
+    }
+}
+
+/// Four columns side by side.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ints(i32x4);
+
+impl Ints {
+    /// Those from `first` on; what lies behind the last is 0.
+    #[inline]
+    pub(super) fn of(values: &[i32], first: usize) -> Self {
+        match values.get(first..).and_then(|values| values.first_chunk()) {
+            Some(four) => Self(i32x4::new(*four)),
+            None => Self::at_the_end(values, first),
+        }
+    }
+
+    #[cold]
+    fn at_the_end(values: &[i32], first: usize) -> Self {
+        Self(i32x4::new(core::array::from_fn(|n| values.get(first + n).copied().unwrap_or(0))))
+    }
+
+    #[inline]
+    pub(super) fn new(values: [i32; 4]) -> Self {
+        Self(i32x4::new(values))
+    }
+
+    #[inline]
+    pub(super) fn values(self) -> [i32; 4] {
+        self.0.to_array()
+    }
+
+    #[inline]
+    pub(super) fn first(self) -> i32 {
+        let [first, ..] = self.0.to_array();
+        first
+    }
+
+    #[inline]
+    pub(super) fn lanes(self) -> Lanes {
+        Lanes(f32x4::from_i32x4(self.0))
+    }
+}
+
+/// Sums may wrap: they are guesses.
+impl Add for Ints {
+    type Output = Self;
+    #[inline]
+    fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+/// Differences may wrap: nothing is lost far from zero.
+impl Sub for Ints {
+    type Output = Self;
+    #[inline]
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 - other.0)
     }
 }
 
@@ -84,7 +211,7 @@ impl Add for Lanes {
     type Output = Self;
     #[inline]
     fn add(self, other: Self) -> Self {
-        Self(from_fn(|n| self.0[n] + other.0[n]))
+        Self(self.0 + other.0)
     }
 }
 
@@ -92,7 +219,7 @@ impl Sub for Lanes {
     type Output = Self;
     #[inline]
     fn sub(self, other: Self) -> Self {
-        Self(from_fn(|n| self.0[n] - other.0[n]))
+        Self(self.0 - other.0)
     }
 }
 
@@ -100,7 +227,7 @@ impl Mul<f32> for Lanes {
     type Output = Self;
     #[inline]
     fn mul(self, factor: f32) -> Self {
-        Self(self.0.map(|axis| axis * factor))
+        Self(self.0 * f32x4::splat(factor))
     }
 }
 
@@ -108,78 +235,112 @@ impl Neg for Lanes {
     type Output = Self;
     #[inline]
     fn neg(self) -> Self {
-        Self(self.0.map(|axis| -axis))
+        Self(self.0 ^ f32x4::splat(-0.0))
     }
 }
 
-/// The product of two quaternions in xyzw order: first `b`, then `a`.
+/// The product of two quaternions: first `b`, then `a`.
 #[inline]
 pub(super) fn quaternion_product(a: Lanes, b: Lanes) -> Lanes {
-    let vector = b * a.0[3] + a * b.0[3] + a.cross(b);
-    let [x, y, z, _] = vector.0;
-    Lanes([x, y, z, a.0[3] * b.0[3] - a.dot(b)])
+    let ([x, y, z, w], [e, f, g, h]) = (a.lanes(), b.lanes());
+    b * w + Lanes::new([h, -g, f, -e]) * x + Lanes::new([g, h, -e, -f]) * y + Lanes::new([-f, e, h, -g]) * z
 }
 
-/// Close to the binary logarithm of `1 + x`, for `x` from 0: the exponent, and the mantissa as its fraction.
-///
-/// Source: the usual reading of a float's bits as a fixed-point logarithm (J. N. Mitchell, 1962).
-#[inline]
-pub(super) fn log2_1p(x: f32) -> f32 {
-    log2(x + 1.0)
-}
-
-/// Close to the binary logarithm; of what is not a number, that of the largest value.
+/// [`Lanes::log2`] of one number.
 #[inline]
 pub(super) fn log2(x: f32) -> f32 {
-    let bits = x.min(1e30).to_bits() as i32;
-    bits as f32 * (1.0 / 8_388_608.0) - 127.0
+    x.abs().to_bits() as i32 as f32 * (1.0 / 8_388_608.0) - 127.0
 }
 
-/// Features of a field, each on all axes; or their weights.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Fan {
-    pub(super) core: [Lanes; CORE],
-    pub(super) fine: [Lanes; FINE],
+/// [`Lanes::log2_1p`] of one number.
+#[inline]
+pub(super) fn log2_1p(x: f32) -> f32 {
+    log2(x.abs() + 1.0)
 }
 
 /// Features that both coders use.
 pub(super) const CORE: usize = 8;
-/// Features that only the `dense` coder uses.
-pub(super) const FINE: usize = 16;
+/// All features that a sum may have.
+pub(super) const FEATURES: usize = 24;
+
+/// Features of one column, or their weights.
+pub(super) type Features = [f32; FEATURES];
+
+/// Features of a field, each on all axes; or their weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Fan(pub(super) [Lanes; FEATURES]);
 
 impl Fan {
-    /// The weighted sum on every axis, added in order.
+    /// Those of one axis.
+    pub(super) fn axis(&self, axis: usize) -> Features {
+        self.0.map(|lanes| lanes.lanes()[axis])
+    }
+
+    /// The features of the axes side by side.
+    pub(super) fn of(axes: [&Features; 3]) -> Self {
+        let [x, y, z] = axes;
+        Self(core::array::from_fn(|n| Lanes::new([x[n], y[n], z[n], 0.0])))
+    }
+}
+
+/// A weighted sum of features on every axis, added up as they come. A trainer also has them noted.
+pub(super) struct Sum<'a> {
+    weights: &'a Fan,
+    notes: Option<&'a mut Fan>,
+    total: Lanes,
+}
+
+impl<'a> Sum<'a> {
     #[inline]
-    pub(super) fn weigh<const DENSE: bool>(&self, weights: &Self) -> Lanes {
-        let mut sum = self.core[0].times(weights.core[0]);
-        for (feature, weight) in self.core[1..].iter().zip(&weights.core[1..]) {
-            sum = sum + feature.times(*weight);
-        }
-        if DENSE {
-            for (feature, weight) in self.fine.iter().zip(&weights.fine) {
-                sum = sum + feature.times(*weight);
-            }
-        }
-        sum
+    pub(super) fn new(weights: &'a Fan, notes: Option<&'a mut Fan>) -> Self {
+        Self { weights, notes, total: Lanes::ZERO }
     }
 
-    /// The features of one axis.
-    pub(super) fn axis(&self, axis: usize) -> super::predict::Features {
-        super::predict::Features {
-            core: self.core.map(|lanes| lanes.0[axis]),
-            fine: self.fine.map(|lanes| lanes.0[axis]),
+    #[inline]
+    pub(super) fn add(&mut self, place: usize, feature: Lanes) {
+        if let Some(notes) = &mut self.notes {
+            notes.0[place] = feature;
+        }
+        self.total = self.total + feature.times(self.weights.0[place]);
+    }
+
+    /// A feature that is the same on every axis.
+    #[inline]
+    pub(super) fn add_one(&mut self, place: usize, feature: f32) {
+        self.add(place, Lanes::splat(feature));
+    }
+
+    /// Four of these, from `first` on.
+    #[inline]
+    pub(super) fn add_four(&mut self, first: usize, features: Lanes) {
+        for (n, feature) in features.lanes().into_iter().enumerate() {
+            self.add_one(first + n, feature);
         }
     }
 
-    /// Puts the features of one axis in.
-    pub(super) fn set_axis(&mut self, axis: usize, features: &super::predict::Features) {
-        for (lanes, feature) in self.core.iter_mut().zip(features.core) {
-            lanes.0[axis] = feature;
-        }
-        for (lanes, feature) in self.fine.iter_mut().zip(features.fine) {
-            lanes.0[axis] = feature;
+    /// Each axis of a vector as one of these.
+    #[inline]
+    pub(super) fn add_axes(&mut self, first: usize, features: Lanes) {
+        let [x, y, z, _] = features.lanes();
+        for (n, feature) in [x, y, z].into_iter().enumerate() {
+            self.add_one(first + n, feature);
         }
     }
+
+    #[inline]
+    pub(super) fn total(self) -> Lanes {
+        self.total
+    }
+}
+
+/// The sum of the products of the first eight features, in the same order everywhere.
+#[inline]
+pub(super) fn weigh(features: [f32; CORE], weights: &Features) -> f32 {
+    let half =
+        |all: &[f32], first: usize| Lanes::new([all[first], all[first + 1], all[first + 2], all[first + 3]]);
+    let [a, b, c, d] =
+        (half(&features, 0).times(half(weights, 0)) + half(&features, 4).times(half(weights, 4))).lanes();
+    (a + b) + (c + d)
 }
 
 #[cfg(test)]
@@ -190,18 +351,38 @@ mod tests {
     #[test]
     fn logarithms_are_as_the_page_says() {
         for (left, right) in page::rows("coder log2") {
-            assert_eq!(log2(left.parse().unwrap()).to_string(), right, "{left}");
+            let number = left.parse().unwrap();
+            assert_eq!(log2(number).to_string(), right, "{left}");
+            assert_eq!(Lanes::splat(number).log2(), Lanes::splat(log2(number)));
         }
+    }
+
+    #[test]
+    fn rounding_is_half_away_from_zero() {
+        let rounded = |lanes| Lanes::new(lanes).within(-1e9, 1e9).rounded().values();
+        assert_eq!(rounded([0.5, -0.5, 0.49, -1.6]), [1, -1, 0, -2]);
+        assert_eq!(rounded([f32::NAN, f32::INFINITY, -1e30, 3e9]), [0, 0, -1_000_000_000, 1_000_000_000]);
     }
 
     #[test]
     fn quaternions_turn_vectors() {
         // A quarter turn about z takes x to y.
         let half = core::f32::consts::FRAC_1_SQRT_2;
-        let quarter = Lanes([0.0, 0.0, half, half]);
-        let way = Lanes::X.turned(quarter) - Lanes([0.0, 1.0, 0.0, 0.0]);
-        assert!(way.length() < 1e-6);
-        let twice = quaternion_product(quarter, quarter);
-        assert!((Lanes::X.turned(twice) + Lanes::X).length() < 1e-6);
+        let (x, y, z) = (
+            Lanes::new([1.0, 0.0, 0.0, 0.0]),
+            Lanes::new([0.0, 1.0, 0.0, 0.0]),
+            Lanes::new([0.0, 0.0, 1.0, 0.0]),
+        );
+        let about_z = Lanes::new([0.0, 0.0, half, half]);
+        let about_x = Lanes::new([half, 0.0, 0.0, half]);
+        let near = |a: Lanes, b: Lanes| assert!((a - b).length() < 1e-6, "{a:?} {b:?}");
+        near(x.turned(about_z), y);
+        let twice = quaternion_product(about_z, about_z);
+        near(x.turned(twice), -x);
+        // First about z: x to y; then about x: y to z.
+        let both = quaternion_product(about_x, about_z);
+        near(x.turned(both), z);
+        near(Lanes::turned_x(both), x.turned(both));
+        near(Lanes::turned_z(both), z.turned(both));
     }
 }

@@ -13,11 +13,13 @@
 //!
 //! | file | what it decides |
 //! |---|---|
-//! | `predict` | what a field will be, guessed from named states |
-//! | `context` | how far off the guess is likely to be |
+//! | `links` | how a schema's fields belong together |
+//! | `motion`, `predict` | what a field will be, guessed from named states, for the `dense` coder |
+//! | `context` | how far off that guess is likely to be |
+//! | `straight` | both for the `fast` coder |
 //! | `row` | the way through a row's fields, the same for encoder, decoder and trainer |
 //! | `code` | the seam: how that becomes bits; `dense` (by a `range` coder) and `fast` behind it |
-//! | [`prior`] | what is learned offline: weights and tables |
+//! | [`prior`] | what is learned offline: weights, tables and codes; `models`: which of it is used where |
 //! | [`shared`] | what is worked out once for all receivers |
 //! | `section` | which rows are told, and their headers |
 //! | `explain` | where the bits go |
@@ -33,6 +35,9 @@ mod explain;
 mod fast;
 mod frame;
 mod lanes;
+mod links;
+mod models;
+mod motion;
 mod predict;
 pub mod prior;
 mod range;
@@ -40,6 +45,7 @@ pub mod replica;
 mod row;
 mod section;
 pub mod shared;
+mod straight;
 pub mod train;
 
 use core::ops::Range;
@@ -61,8 +67,8 @@ pub use replica::Replica;
 pub use section::Written;
 pub use shared::RowCache;
 
-use predict::Links;
-use prior::Resolved;
+use links::Links;
+use models::Resolved;
 use row::RowPlan;
 
 /// How rows become bits; chosen per room, told in the welcome.
@@ -117,8 +123,8 @@ impl Codec {
     pub fn with(schema: Arc<Schema>, rate: TickRate, coder: Coder, prior: Arc<Prior>) -> Self {
         let of_sight = |kind: &Kind, sight: Sight| {
             let links = Links::of(kind, kind.visible(sight));
-            let models = Resolved::new(prior.learned(), coder == Coder::Dense, &schema, kind, &links);
-            RowPlan { links, models, sets: dense::sets_of(kind) }
+            let models = Resolved::new(prior.learned(), coder == Coder::Dense, kind, &links);
+            RowPlan { links, models, first_tables: dense::first_tables(kind) }
         };
         let of_kind =
             |kind: &Kind| [Sight::Public, Sight::Team, Sight::Own].map(|sight| of_sight(kind, sight));
@@ -343,7 +349,7 @@ impl DecodedSection {
     /// Room for the columns of one more row, zero or at the bound nearest to it.
     fn push_values(&mut self, kind: &Kind) -> Range<usize> {
         let start = self.values.len();
-        self.values.extend(kind.columns().iter().map(|column| 0.clamp(column.min, column.max)));
+        self.values.extend_from_slice(kind.blank());
         start..self.values.len()
     }
 }

@@ -3,16 +3,13 @@
 //! Encoder, decoder and trainer walk the same way, and see the values of the row only as they are coded: an encoder cannot
 //! use what a decoder does not know yet.
 
-#![expect(clippy::many_single_char_names, reason = "axes, times and rates have their names of mathematics")]
-
-use super::context::{self, FIELD, FIELD_ABOVE, ROW, ROW_ABOVE, Surprise, Wildness};
-use super::dense::residual;
-use super::lanes::{Fan, Lanes};
-use super::predict::{
-    self, Body, Coded, FOLLOWS, Features, Line, Links, Lone, Motion, Residuals, State, Turn, difference,
-    follows, vector,
-};
-use super::prior::{FanWeights, Flag, Place, Resolved, Site};
+use super::context::{self, FIELD, FIELD_ABOVE, Wildness, surprise};
+use super::lanes::{CORE, FEATURES, Fan, Features, Ints, Lanes, Sum, log2, weigh};
+use super::links::{Body, Line, Links, Lone, State, Turn};
+use super::models::{FanWeights, Flag, Place, Resolved, Site};
+use super::motion::{Motion, difference, vector};
+use super::predict::{self, Coded, FOLLOWS, follows};
+use super::straight::{self, Course, Push, Way};
 use crate::schema::{Column, Kind};
 
 /// How rows of one kind are coded for one sight.
@@ -20,8 +17,8 @@ use crate::schema::{Column, Kind};
 pub(super) struct RowPlan {
     pub(super) links: Links,
     pub(super) models: Resolved,
-    /// Which set of tables each column uses.
-    pub(super) sets: Vec<u8>,
+    /// Where the tables of each column begin.
+    pub(super) first_tables: Vec<usize>,
 }
 
 /// One row to be coded.
@@ -35,17 +32,33 @@ pub(super) struct RowContext<'a> {
     pub(super) dt: f32,
 }
 
-/// What a number is coded against.
+/// What the columns of a field are coded against, axis by axis.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guess {
-    pub(super) column: usize,
+    /// The first column, and how many there are, up to three.
+    pub(super) first: usize,
+    pub(super) axes: usize,
     /// The lattice point nearest to the guess; may be out of the column's bounds.
-    pub(super) point: i64,
-    /// How far the guess lies above it.
-    pub(super) fraction: f32,
-    /// Binary logarithm of the residual's likely size.
-    pub(super) scale: f32,
+    pub(super) points: [i32; 4],
+    /// How far the guess lies above it, in twelfths of a step towards zero: -6 to 6.
+    pub(super) twelfths: [i32; 4],
+    /// The residual's likely size: its binary logarithm above [`SCALE_MIN`] in thirds, up to [`THIRDS_MAX`].
+    pub(super) thirds: [i32; 4],
 }
+
+impl Guess {
+    /// That of one of the columns.
+    pub(super) fn axis(&self, axis: usize) -> Self {
+        let one = |all: [i32; 4]| [all[axis], 0, 0, 0];
+        let (points, twelfths, thirds) = (one(self.points), one(self.twelfths), one(self.thirds));
+        Self { first: self.first + axis, axes: 1, points, twelfths, thirds }
+    }
+}
+
+/// The least scale, as a binary logarithm.
+pub(super) const SCALE_MIN: f32 = -4.0;
+/// The largest, in thirds above it: residuals of 2^28.
+pub(super) const THIRDS_MAX: usize = 96;
 
 /// What a trainer is shown beside the values.
 pub(super) enum Lesson<'a> {
@@ -60,9 +73,9 @@ pub(super) enum Lesson<'a> {
         error: f32,
     },
     /// A rotation is about to be coded: what the turn is guessed from.
-    Turn { site: usize, class: u8, axis: usize, mean: &'a Features, from: Lanes, turn: Turn },
+    Turn { site: usize, class: u8, axis: usize, mean: &'a Features, from: Lanes, turn: &'a Turn },
     /// A flag was coded.
-    Flag { site: usize, class: u8, odds: &'a Features, is: bool },
+    Flag { site: usize, class: u8, odds: &'a [f32; CORE], is: bool },
 }
 
 /// Writes, reads or learns the values of a row. None of it can fail: who reads remembers a fault, and gives values that the
@@ -71,8 +84,9 @@ pub(super) trait RowCoder {
     /// Whether lessons are wanted: they cost time.
     const LEARNS: bool = false;
 
-    /// Codes a column; gives its value, which is within the column's bounds.
-    fn number(&mut self, shape: &Column, guess: Guess) -> i32;
+    /// Codes the columns of a field: puts their values, which are within bounds, into `known`, and gives how far they are from
+    /// the guess's points. `shapes` and `known` are of the row.
+    fn numbers(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4];
 
     /// Codes whether a column has this value.
     fn is(&mut self, column: usize, value: i32, odds: f32) -> bool;
@@ -82,19 +96,33 @@ pub(super) trait RowCoder {
 
     /// What a trainer learns from; for it alone.
     fn learn(&mut self, _: Lesson<'_>) {}
+
+    /// Where a trainer has the features of a field noted.
+    #[inline]
+    fn notes(&mut self) -> Option<&mut Notes> {
+        None
+    }
+}
+
+/// The features that a field was guessed from, and its scale.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Notes {
+    pub(super) mean: Fan,
+    pub(super) scale: Fan,
 }
 
 /// Codes the values of a row that names states, with the features of the `dense` or of the `fast` coder. `known` holds
 /// the values as far as they are known; hidden columns stay as they are.
 pub(super) fn walk<C: RowCoder, const DENSE: bool>(row: &RowContext<'_>, known: &mut [i32], coder: &mut C) {
     let links = &row.plan.links;
-    let nobody = Body::default();
-    let mut walker = Walker::<C, DENSE>::new(row, links.bodies.first().unwrap_or(&nobody), known, coder);
+    let class = context::flag_class(row.states, row.dt);
+    let mut walker = Walker::<C, DENSE> { row, known, coder, class, wild: Wildness::default() };
     for (index, body) in links.bodies.iter().enumerate() {
-        if index > 0 {
-            walker.turn_to(body);
+        if DENSE {
+            walker.body(index, body);
+        } else {
+            walker.straight_body(index, body);
         }
-        walker.body(index);
     }
     for lone in &links.lone {
         walker.lone(lone);
@@ -106,29 +134,12 @@ struct Walker<'a, 'r, C, const DENSE: bool> {
     row: &'a RowContext<'r>,
     known: &'a mut [i32],
     coder: &'a mut C,
-    body: &'a Body,
-    motion: Motion,
+    /// Of the body that is coded, or was coded last.
     class: u8,
     wild: Wildness,
 }
 
-impl<'a, 'r, C: RowCoder, const DENSE: bool> Walker<'a, 'r, C, DENSE> {
-    fn new(row: &'a RowContext<'r>, body: &'a Body, known: &'a mut [i32], coder: &'a mut C) -> Self {
-        let motion = Motion::of(body, row.states, row.dt);
-        let wild = Wildness::of::<DENSE>(&motion);
-        Self { row, known, coder, body, motion, class: context::class(body, &motion), wild }
-    }
-
-    /// Goes on with another body of the row.
-    fn turn_to(&mut self, body: &'a Body) {
-        self.body = body;
-        self.motion = Motion::of(body, self.row.states, self.row.dt);
-        self.class = context::class(body, &self.motion);
-        let row = self.wild.row;
-        self.wild = Wildness::of::<DENSE>(&self.motion);
-        self.wild.row = row;
-    }
-
+impl<'r, C: RowCoder, const DENSE: bool> Walker<'_, 'r, C, DENSE> {
     fn baseline(&self) -> &'r [i32] {
         self.row.states[0].values
     }
@@ -137,213 +148,351 @@ impl<'a, 'r, C: RowCoder, const DENSE: bool> Walker<'a, 'r, C, DENSE> {
         site.number(self.row.kind.column_count())
     }
 
-    fn body(&mut self, index: usize) {
-        let m = &self.motion;
-        let models = &self.row.plan.models;
-        let weights = |place: Place| models.fan(self.class, index, place);
-        let [velocity, spin, position, turn, components] =
-            [Place::Velocity, Place::Spin, Place::Position, Place::Turn, Place::Components].map(weights);
-        let mut coded = Coded { v0: m.v1, w0: m.w1, d0: m.u12 * m.t };
-        if let Some(line) = self.body.velocity {
-            let mean = predict::velocity::<DENSE>(m, line);
-            let scale = context::velocity::<DENSE>(m, &self.wild, line);
-            self.wild.velocity = self.line(line, &mean, &scale, velocity, None).mean();
+    // Apart, so that what is needed in its middle is not kept at hand all the time.
+    #[inline(never)]
+    fn body(&mut self, index: usize, body: &Body) {
+        let m = Motion::of(body, self.row.states, self.row.dt);
+        self.class = context::class(body, &m);
+        self.wild = Wildness::of(&m, body);
+        let mut coded = Coded { v0: m.v1, w0: m.w1, d0: m.new.u * m.t };
+        if let Some(line) = &body.velocity {
+            let wild = self.wild;
+            self.wild.velocity = self.line(
+                line,
+                (index, Place::Velocity),
+                None,
+                |sum| predict::velocity(&m, line, sum),
+                |sum| context::velocity(&m, &wild, line, sum),
+            );
             coded.v0 = vector(Some(line), self.known);
         }
-        let m = &self.motion;
-        if let Some(line) = self.body.spin {
-            let (mean, veer) = predict::spin::<DENSE>(m, &coded, line);
-            let scale = context::spin::<DENSE>(m, &coded, veer, &self.wild, self.body, line);
-            self.line(line, &mean, &scale, spin, None);
+        let wild = self.wild;
+        if let Some(line) = &body.spin {
+            let veers = predict::veers(&m, coded.v0);
+            self.line(
+                line,
+                (index, Place::Spin),
+                None,
+                |sum| predict::spin(&m, &coded, veers, line, sum),
+                |sum| context::spin(&m, &coded, veers.0 - veers.1, &wild, body, line, sum),
+            );
             coded.w0 = vector(Some(line), self.known);
         }
-        let m = &self.motion;
-        if let Some(line) = self.body.position {
-            let (mean, along) = predict::position::<DENSE>(m, &coded, self.body, line);
-            let scale = context::position::<DENSE>(m, &coded, &self.wild, self.body, line, &along);
-            self.wild.position = self.line(line, &mean, &scale, position, Some(&along)).mean();
-            coded.d0 = difference(Some(line), self.known, self.baseline());
+        if let Some(line) = &body.position {
+            self.wild.position = if body.velocity.is_some() {
+                self.line(
+                    line,
+                    (index, Place::Position),
+                    None,
+                    |sum| predict::driven(&m, &coded, line, sum),
+                    |sum| context::driven(&m, &coded, &wild, line, sum),
+                )
+            } else {
+                let turning = m.w1.cross(m.v1);
+                let along = [m.v1, m.w1, turning].map(Lanes::unit);
+                self.line(
+                    line,
+                    (index, Place::Position),
+                    Some(&along),
+                    |sum| predict::free(&m, turning, line, sum),
+                    |sum| context::free(&m, turning, &wild, line, &along, sum),
+                )
+            };
+            coded.d0 = difference(line, self.known, self.baseline());
         }
-        if let Some(line) = self.body.rotation {
-            self.rotation(line, &coded, turn, components);
+        if let Some(turn) = &body.rotation {
+            self.rotation(&m, &coded, (index, body), turn);
         }
     }
 
-    /// Codes the axes of a field: each is guessed to change by a weighted sum. `along` are directions along which its error
-    /// may lie.
+    /// Codes the axes of a field: each is guessed to change by a weighted sum, at a scale that is another. `along` are
+    /// directions along which its error may lie: what an axis was off then tells of the next. Gives how much it surprised.
+    #[inline]
     fn line(
         &mut self,
-        line: Line,
-        mean: &Fan,
-        scale: &Fan,
-        weights: &FanWeights,
+        line: &Line,
+        (index, place): (usize, Place),
         along: Option<&[Lanes; 3]>,
-    ) -> Surprise {
-        let changes = mean.weigh::<DENSE>(&weights.mean);
-        let sizes = scale.weigh::<DENSE>(&weights.scale);
-        let mut field = Surprise::default();
-        let mut residuals: Residuals = [0.0; 3];
-        for axis in 0..line.axes {
-            let column = line.first + axis;
-            let mut change = changes.0[axis];
-            let mut from_before = [0.0; 6];
-            if DENSE
-                && axis > 0
-                && let Some(along) = along
-            {
+        mean: impl FnOnce(&mut Sum<'_>),
+        scale: impl FnOnce(&mut Sum<'_>),
+    ) -> f32 {
+        let weights = self.row.plan.models.fan(self.class, index, place);
+        let (changes, sizes) = self.sums(weights, |of_mean, of_scale| {
+            mean(of_mean);
+            scale(of_scale);
+        });
+        let guesses = Guesses { first: line.first, axes: line.axes, from: Lanes::ZERO, changes, sizes };
+        let base = &self.baseline()[line.first..];
+        match along {
+            Some(along) => self.one_by_one(guesses, base, Some(along), weights),
+            None => self.at_once(guesses, Ints::of(self.baseline(), line.first)),
+        }
+    }
+
+    /// Codes a body as the `fast` coder guesses it.
+    #[inline(never)]
+    fn straight_body(&mut self, index: usize, body: &Body) {
+        let (states, way) = (self.row.states, Way::of(self.row.states, self.row.dt));
+        let course = |line: Option<&Line>| line.map_or(Course::default(), |line| way.course(line, states));
+        let (rate, place) = (course(body.velocity.as_ref()), course(body.position.as_ref()));
+        self.class = way.class(if body.velocity.is_some() { &rate } else { &place });
+        self.wild = Wildness::default();
+        let mut push = Push::default();
+        if let Some(line) = &body.velocity {
+            let off = body.position.as_ref().map_or(Lanes::ZERO, |at| way.off((line, &rate), (at, &place)));
+            self.wild.velocity = self.straight_line(line, (index, Place::Velocity), |mean, scale| {
+                way.rate(&rate, off, 0.0, mean, scale);
+            });
+            push = Push { old: rate.value, older: rate.last, new: straight::value(line, self.known) };
+        }
+        let surprise = self.wild.velocity;
+        if let Some(line) = &body.spin {
+            let course = way.course(line, states);
+            self.straight_line(line, (index, Place::Spin), |mean, scale| {
+                way.rate(&course, Lanes::ZERO, surprise, mean, scale);
+                way.veers(&push, line, mean);
+            });
+        }
+        if let Some(line) = &body.position {
+            self.wild.position =
+                self.straight_line(line, (index, Place::Position), |mean, scale| match &body.velocity {
+                    Some(velocity) => {
+                        way.driven(&place, push.over(&way, velocity, line), surprise, mean, scale);
+                    }
+                    None => way.free(&place, mean, scale),
+                });
+        }
+        if let Some(turn) = &body.rotation {
+            self.arc(&way, (index, body), turn);
+        }
+    }
+
+    /// Codes the axes of a field; gives how much it surprised.
+    #[inline]
+    fn straight_line(
+        &mut self,
+        line: &Line,
+        (index, place): (usize, Place),
+        features: impl FnOnce(&mut Sum<'_>, &mut Sum<'_>),
+    ) -> f32 {
+        let weights = self.row.plan.models.fan(self.class, index, place);
+        let (changes, sizes) = self.sums(weights, features);
+        let guesses = Guesses { first: line.first, axes: line.axes, from: Lanes::ZERO, changes, sizes };
+        self.at_once(guesses, Ints::of(self.baseline(), line.first))
+    }
+
+    /// The weighted sums of a field's features, for its guess and for its scale.
+    #[inline]
+    fn sums(
+        &mut self,
+        weights: &FanWeights,
+        features: impl FnOnce(&mut Sum<'_>, &mut Sum<'_>),
+    ) -> (Lanes, Lanes) {
+        let (of_mean, of_scale) = match self.coder.notes() {
+            Some(notes) => {
+                *notes = Notes::default();
+                (Some(&mut notes.mean), Some(&mut notes.scale))
+            }
+            None => (None, None),
+        };
+        let (mut mean, mut scale) = (Sum::new(&weights.mean, of_mean), Sum::new(&weights.scale, of_scale));
+        features(&mut mean, &mut scale);
+        (mean.total(), scale.total())
+    }
+
+    /// Codes a rotation as it goes on along its great circle.
+    #[inline]
+    fn arc(&mut self, way: &Way, (index, body): (usize, &Body), turn: &Turn) {
+        let arc = way.arc(turn, self.row.states);
+        let first = arc.largest();
+        let largest = if self.flag(Site::Column(turn.first), turn.first, first as i32, &[0.0; CORE]) {
+            first
+        } else {
+            self.less_likely(turn, first, arc.sizes())
+        };
+        self.known[turn.first] = largest as i32;
+        let arc = arc.seen_from(largest);
+        let turns = body.spin.as_ref().map(|line| way.half_turns(line, self.known, self.baseline()));
+        let weights = self.row.plan.models.fan(self.class, index, Place::Components);
+        let surprises = [self.wild.position, self.wild.velocity];
+        let (changes, sizes) = self.sums(weights, |mean, scale| {
+            arc.components(turns, surprises, turn.per_unit, mean, scale);
+        });
+        let from = arc.from() * turn.per_unit + Lanes::splat(turn.zero);
+        self.at_once(Guesses { first: turn.first + 1, axes: 3, from, changes, sizes }, Ints::new([0; 4]));
+    }
+
+    /// Codes axes that tell nothing of each other.
+    #[inline]
+    fn at_once(&mut self, guesses: Guesses, base: Ints) -> f32 {
+        let guessed = (guesses.from + guesses.changes).within(-FAR, FAR);
+        let steps = guessed.rounded();
+        let fractions = guessed - steps.lanes();
+        let guess = Guess {
+            first: guesses.first,
+            axes: guesses.axes,
+            points: (base + steps).values(),
+            twelfths: (fractions * 12.0).truncated().values(),
+            thirds: thirds(guesses.sizes).values(),
+        };
+        let residuals = self.coder.numbers(self.row.kind.columns(), &guess, self.known);
+        let errors = Ints::new(residuals).lanes() - fractions;
+        if C::LEARNS {
+            for axis in 0..guesses.axes.min(3) {
+                let [change, size, error] =
+                    [guesses.changes, guesses.sizes, errors].map(|lanes| lanes.lanes()[axis]);
+                self.lesson(guesses.first + axis, axis, change, size, error, |_, _| ());
+            }
+        }
+        surprise(errors, guesses.sizes, guesses.axes)
+    }
+
+    /// Codes axes of which each tells of those that follow.
+    fn one_by_one(
+        &mut self,
+        guesses: Guesses,
+        base: &[i32],
+        along: Option<&[Lanes; 3]>,
+        weights: &FanWeights,
+    ) -> f32 {
+        let (from, changes, sizes) = (guesses.from.lanes(), guesses.changes.lanes(), guesses.sizes.lanes());
+        let [field_weights, above_weights] = [FIELD, FIELD_ABOVE].map(|place| weights.scale.0[place].lanes());
+        let mut residuals = [0.0; 3];
+        let mut octaves = 0.0;
+        for axis in 0..guesses.axes.min(3) {
+            let column = guesses.first + axis;
+            let mut from_before = [0.0; FEATURES - FOLLOWS];
+            let mut change = changes[axis];
+            if let Some(along) = along.filter(|_| axis > 0) {
                 for (pair, direction) in from_before.chunks_exact_mut(2).zip(along) {
-                    pair.copy_from_slice(&follows(*direction, &residuals, axis));
+                    pair.copy_from_slice(&follows(*direction, residuals, axis));
                 }
-                for (feature, weight) in from_before.iter().zip(&weights.mean.fine[FOLLOWS..]) {
-                    change += feature * weight.0[axis];
+                for (feature, weight) in from_before.iter().zip(&weights.mean.0[FOLLOWS..]) {
+                    change += feature * weight.lanes()[axis];
                 }
             }
-            let change = change.clamp(-1e9, 1e9);
-            let size = self.size(sizes, weights, axis, field);
-            let base = self.baseline()[column];
-            let steps = rounded(change);
-            let guess = Guess {
-                column,
-                point: i64::from(base) + i64::from(steps),
-                fraction: change - steps as f32,
-                scale: size,
-            };
-            let value = self.number(guess);
-            let error = residual(&self.row.kind.columns()[column], value, i64::from(base)) as f32 - change;
+            let field = octaves * [1.0, 1.0, 0.5][axis];
+            let size = sizes[axis] + field * field_weights[axis] + field.max(0.0) * above_weights[axis];
+            let (guess, fraction) = guess_of(column, base[axis], from[axis] + change, size);
+            let error = self.number(&guess) as f32 - fraction;
             if C::LEARNS {
-                let mut mean = mean.axis(axis);
-                mean.fine[FOLLOWS..].copy_from_slice(&from_before);
-                self.lesson(column, &mean, change, &scale.axis(axis), field, size, error);
+                self.lesson(column, axis, change, size, error, |mean, scale| {
+                    mean[FOLLOWS..].copy_from_slice(&from_before);
+                    (scale[FIELD], scale[FIELD_ABOVE]) = (field, field.max(0.0));
+                });
             }
-            residuals[axis.min(2)] = error;
-            self.note(&mut field, error, size);
+            residuals[axis] = error;
+            octaves += (log2(error.abs() + 0.5) - size).clamp(-4.0, 8.0);
         }
-        field
+        octaves / guesses.axes as f32
     }
 
-    /// The scale of an axis: what was summed up before, and what the residuals since then add.
+    /// Codes a column of its own; gives its residual.
     #[inline]
-    fn size(&self, sizes: Lanes, weights: &FanWeights, axis: usize, field: Surprise) -> f32 {
-        let (field, row) = (field.mean(), self.wild.row.mean());
-        let weight = &weights.scale;
-        let mut size = sizes.0[axis] + field * weight.core[FIELD].0[axis] + row * weight.core[ROW].0[axis];
-        if DENSE {
-            size += field.max(0.0) * weight.fine[FIELD_ABOVE].0[axis];
-            size += row.max(0.0) * weight.fine[ROW_ABOVE].0[axis];
-        }
-        size
+    fn number(&mut self, guess: &Guess) -> i32 {
+        let [residual, ..] = self.coder.numbers(self.row.kind.columns(), guess, self.known);
+        residual
     }
 
-    #[inline]
-    fn number(&mut self, guess: Guess) -> i32 {
-        let value = self.coder.number(&self.row.kind.columns()[guess.column], guess);
-        self.known[guess.column] = value;
-        value
-    }
-
-    #[inline]
-    fn note(&mut self, field: &mut Surprise, error: f32, size: f32) {
-        let octaves = Surprise::of(error, size);
-        field.add(octaves);
-        self.wild.row.add(octaves);
-    }
-
-    /// Shows a trainer what a number was coded with; `field` and the row's surprise are still those of before.
-    #[expect(clippy::too_many_arguments, reason = "all that a number is coded with")]
+    /// Shows a trainer what an axis was coded with; `more` adds features that came up meanwhile.
     fn lesson(
         &mut self,
         column: usize,
-        mean: &Features,
+        axis: usize,
         change: f32,
-        scale: &Features,
-        field: Surprise,
         size: f32,
         error: f32,
+        more: impl FnOnce(&mut Features, &mut Features),
     ) {
-        let (field, row) = (field.mean(), self.wild.row.mean());
-        let mut scale = *scale;
-        (scale.core[FIELD], scale.core[ROW]) = (field, row);
-        (scale.fine[FIELD_ABOVE], scale.fine[ROW_ABOVE]) = (field.max(0.0), row.max(0.0));
+        let Some(notes) = self.coder.notes() else { return };
+        let (mut mean, mut scale) = (notes.mean.axis(axis), notes.scale.axis(axis));
+        more(&mut mean, &mut scale);
         let (site, class) = (self.site(Site::Column(column)), self.class);
-        self.coder.learn(Lesson::Number { site, class, mean, change, scale: &scale, size, error });
+        self.coder.learn(Lesson::Number { site, class, mean: &mean, change, scale: &scale, size, error });
     }
 
-    fn rotation(&mut self, turn: Turn, coded: &Coded, turning: &FanWeights, weights: &FanWeights) {
-        let fan = predict::turn::<DENSE>(&self.motion, coded, self.body, turn);
-        if C::LEARNS {
+    fn rotation(&mut self, m: &Motion, coded: &Coded, (index, body): (usize, &Body), turn: &Turn) {
+        let models = &self.row.plan.models;
+        let turning = models.fan(self.class, index, Place::Turn);
+        let (steps, _) = self.sums(turning, |mean, _| predict::turn(m, coded, body, turn, mean));
+        if let Some(notes) = self.coder.notes().copied() {
             for axis in 0..3 {
                 let site = self.site(Site::Turn(turn.first + 1 + axis));
-                let (class, from, mean) = (self.class, self.motion.q1, fan.axis(axis));
-                self.coder.learn(Lesson::Turn { site, class, axis, mean: &mean, from, turn });
+                let mean = notes.mean.axis(axis);
+                self.coder.learn(Lesson::Turn {
+                    site,
+                    class: self.class,
+                    axis,
+                    mean: &mean,
+                    from: m.q1,
+                    turn,
+                });
             }
         }
-        let [x, y, z, _] = fan.weigh::<DENSE>(&turning.mean).0.map(|steps| steps.clamp(-1e6, 1e6));
-        let mut rotation = predict::turned(&self.motion, turn, Lanes([x, y, z, 0.0]));
-        let scale = context::turn::<DENSE>(&self.motion, coded, &self.wild, self.body, turn.per_unit);
-        let largest = self.largest(turn, rotation.0, &scale);
+        let rotation = predict::turned(m, turn, steps);
+        let (largest, rotation) = self.largest(m, turn, rotation);
         self.known[turn.first] = largest as i32;
-        if rotation.0[largest] < 0.0 {
-            rotation = -rotation;
-        }
         let components = without(rotation, largest);
-        let mut along = [Lanes::ZERO; 2];
-        if DENSE {
-            let directions = [self.motion.w1.unit(), coded.d0.cross(Lanes::Z).unit()];
-            along = directions.map(|direction| without(predict::tangent(rotation, direction), largest));
-        }
-        let scales = context::components::<DENSE>(&scale, components);
-        let sizes = scales.weigh::<DENSE>(&weights.scale);
-        let mut field = Surprise::default();
-        let mut residuals: Residuals = [0.0; 3];
-        for place in 0..3 {
-            let mut mean = Features::default();
-            if DENSE && place > 0 {
-                let [a, b] = along.map(|tangent| follows(tangent, &residuals, place));
-                mean.core[..4].copy_from_slice(&[a[0], a[1], b[0], b[1]]);
-            }
-            let change: f32 = (0..4)
-                .map(|n| mean.core[n] * weights.mean.core[n].0[place])
-                .fold(0.0, |sum, part| sum + part);
-            let base = components.0[place] * turn.per_unit + turn.zero;
-            let guess = (base + change).clamp(turn.bounds.0, turn.bounds.1);
-            let size = self.size(sizes, weights, place, field);
-            let column = turn.first + 1 + place;
-            let point = rounded(guess);
-            let fraction = guess - point as f32;
-            let value = self.number(Guess { column, point: i64::from(point), fraction, scale: size });
-            let error = value as f32 - guess;
-            if C::LEARNS {
-                self.lesson(column, &mean, change, &scales.axis(place), field, size, error);
-            }
-            residuals[place] = error;
-            self.note(&mut field, error, size);
-        }
+        let weights = models.fan(self.class, index, Place::Components);
+        let wild = self.wild;
+        let (changes, sizes) = self.sums(weights, |_, scale| {
+            context::components(m, coded, &wild, body, turn.per_unit, components, scale);
+        });
+        let from = components * turn.per_unit + Lanes::splat(turn.zero);
+        let guesses = Guesses { first: turn.first + 1, axes: 3, from, changes, sizes };
+        // Where nothing else tells how a body turned, it mostly turned on further about one of these.
+        let along = body.velocity.is_none().then(|| {
+            [m.w1, coded.d0.cross(Lanes::new([0.0, 0.0, 1.0, 0.0])), coded.d0]
+                .map(|axis| without(predict::tangent(rotation, axis.unit()), largest))
+        });
+        self.one_by_one(guesses, &[0; 3], along.as_ref(), weights);
     }
 
-    /// Codes which component of a rotation is the largest: most likely the one that is guessed to be.
-    fn largest(&mut self, turn: Turn, rotation: [f32; 4], scale: &Features) -> usize {
-        let sizes = rotation.map(f32::abs);
-        let [first, second, third, last] = by_size(sizes);
-        let margin = (sizes[first] - sizes[second]) * turn.per_unit;
+    /// Codes which component of a rotation is the largest: most likely the one that is guessed to be. Gives the guess in
+    /// which it is positive, too.
+    #[inline]
+    fn largest(&mut self, m: &Motion, turn: &Turn, rotation: Lanes) -> (usize, Lanes) {
+        let sizes = rotation.abs().lanes();
+        let first = largest_of(sizes);
+        let mut rest = sizes;
+        rest[first] = 0.0;
+        let margin = (sizes[first] - rest.into_iter().fold(0.0, f32::max)) * turn.per_unit;
         let is_as_before = self.baseline()[turn.first] == first as i32;
-        let odds = context::largest(scale, margin, is_as_before, &self.wild);
-        if self.flag(Site::Column(turn.first), turn.first, first as i32, &odds) {
-            return first;
+        let odds = context::largest(m, turn.per_unit, margin, is_as_before, &self.wild);
+        let largest = if self.flag(Site::Column(turn.first), turn.first, first as i32, &odds) {
+            first
+        } else {
+            self.less_likely(turn, first, rest)
+        };
+        (largest, if rotation.lanes()[largest] < 0.0 { -rotation } else { rotation })
+    }
+
+    #[cold]
+    fn less_likely(&mut self, turn: &Turn, first: usize, mut rest: [f32; 4]) -> usize {
+        let always = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        let [mut second, mut third] = [0; 2];
+        for place in [&mut second, &mut third] {
+            rest[first] = -1.0;
+            *place = largest_of(rest);
+            rest[*place] = -1.0;
         }
-        let always = Features::constant();
         if self.flag(Site::Flag(Flag::Second), turn.first, second as i32, &always) {
             second
         } else if self.flag(Site::Flag(Flag::Third), turn.first, third as i32, &always) {
             third
         } else {
-            last
+            6 - first - second - third
         }
     }
 
     /// Codes whether a column has a value.
-    fn flag(&mut self, site: Site, column: usize, value: i32, odds: &Features) -> bool {
+    #[inline]
+    fn flag(&mut self, site: Site, column: usize, value: i32, odds: &[f32; CORE]) -> bool {
+        if !DENSE {
+            return self.coder.is(column, value, 0.0);
+        }
         let site = self.site(site);
-        let sum = odds.dot::<DENSE>(&self.row.plan.models.get(self.class, site).scale);
+        let sum = weigh(*odds, &self.row.plan.models.get(self.class, site).scale);
         let is = self.coder.is(column, value, sum);
         self.coder.learn(Lesson::Flag { site, class: self.class, odds, is });
         is
@@ -354,16 +503,14 @@ impl<'a, 'r, C: RowCoder, const DENSE: bool> Walker<'a, 'r, C, DENSE> {
         let (mean, scale) = (motion.features(), context::lone(&motion, &self.wild));
         let site = self.site(Site::Column(lone.column));
         let weights = self.row.plan.models.get(self.class, site);
-        let change = mean.dot::<DENSE>(&weights.mean).clamp(-1e9, 1e9);
-        let size = scale.dot::<DENSE>(&weights.scale);
-        let base = i64::from(self.baseline()[lone.column]);
-        let steps = rounded(change);
-        let (point, fraction) = (base + i64::from(steps), change - steps as f32);
-        let value = self.number(Guess { column: lone.column, point, fraction, scale: size });
-        let error = residual(&self.row.kind.columns()[lone.column], value, base) as f32 - change;
+        let sum = |features: &Features, weights: &Features| {
+            features.iter().zip(weights).fold(0.0, |sum, (feature, weight)| sum + feature * weight)
+        };
+        let (change, size) = (sum(&mean, &weights.mean), sum(&scale, &weights.scale));
+        let (guess, fraction) = guess_of(lone.column, self.baseline()[lone.column], change, size);
+        let error = self.number(&guess) as f32 - fraction;
         let class = self.class;
         self.coder.learn(Lesson::Number { site, class, mean: &mean, change, scale: &scale, size, error });
-        self.wild.row.add(Surprise::of(error, size));
     }
 
     /// Codes the columns that stay or change. Mostly none does: one flag says so.
@@ -371,11 +518,16 @@ impl<'a, 'r, C: RowCoder, const DENSE: bool> Walker<'a, 'r, C, DENSE> {
         let columns = &self.row.plan.links.states;
         let Some(&first) = columns.first() else { return };
         let baseline = self.baseline();
-        let odds = self.state_odds(first);
-        let site = self.site(Site::Flag(Flag::Same));
-        let sum = odds.dot::<DENSE>(&self.row.plan.models.get(self.class, site).scale);
-        let are = self.coder.are(columns, baseline, sum);
-        self.coder.learn(Lesson::Flag { site, class: self.class, odds: &odds, is: are });
+        let are = if DENSE {
+            let odds = self.state_odds(first);
+            let site = self.site(Site::Flag(Flag::Same));
+            let sum = weigh(odds, &self.row.plan.models.get(self.class, site).scale);
+            let are = self.coder.are(columns, baseline, sum);
+            self.coder.learn(Lesson::Flag { site, class: self.class, odds: &odds, is: are });
+            are
+        } else {
+            self.coder.are(columns, baseline, 0.0)
+        };
         for &column in columns {
             self.known[column] = baseline[column];
             if !are {
@@ -396,31 +548,71 @@ impl<'a, 'r, C: RowCoder, const DENSE: bool> Walker<'a, 'r, C, DENSE> {
             return;
         }
         let site = self.site(Site::Turn(column));
-        let mean = Features::default();
-        let size = odds.dot::<DENSE>(&self.row.plan.models.get(self.class, site).scale);
-        let guess = Guess { column, point: i64::from(old), fraction: 0.0, scale: size };
-        let value = self.number(guess);
-        let error = (i64::from(value) - i64::from(old)) as f32;
-        let lesson =
-            Lesson::Number { site, class: self.class, mean: &mean, change: 0.0, scale: &odds, size, error };
-        self.coder.learn(lesson);
+        let size = weigh(odds, &self.row.plan.models.get(self.class, site).scale);
+        let (guess, _) = guess_of(column, old, 0.0, size);
+        let error = self.number(&guess) as f32;
+        if C::LEARNS {
+            let (mean, mut scale) = ([0.0; FEATURES], [0.0; FEATURES]);
+            scale[..CORE].copy_from_slice(&odds);
+            let class = self.class;
+            self.coder.learn(Lesson::Number {
+                site,
+                class,
+                mean: &mean,
+                change: 0.0,
+                scale: &scale,
+                size,
+                error,
+            });
+        }
     }
 
-    fn state_odds(&self, column: usize) -> Features {
+    #[inline]
+    fn state_odds(&self, column: usize) -> [f32; CORE] {
         let states = self.row.states;
-        let differ = |newer: usize| {
-            states.get(newer + 1).is_some_and(|older| older.values[column] != states[newer].values[column])
-        };
-        let before = [differ(0), differ(1)];
-        context::state(states[0].values[column], before, &self.wild, &self.motion, self.body)
+        let differs = states.get(1).is_some_and(|older| older.values[column] != states[0].values[column]);
+        context::state(states[0].values[column], differs, &self.wild)
     }
+}
+
+/// How the axes of a field are guessed to change, and how far off that may be.
+#[derive(Clone, Copy)]
+struct Guesses {
+    first: usize,
+    axes: usize,
+    /// Where they are, in steps above a base.
+    from: Lanes,
+    changes: Lanes,
+    sizes: Lanes,
+}
+
+/// No guess is further than so many steps from its base.
+const FAR: f32 = 1e9;
+
+/// Scales as they are told.
+#[inline]
+fn thirds(sizes: Lanes) -> Ints {
+    (sizes * 3.0 - Lanes::splat(SCALE_MIN * 3.0)).within(0.0, THIRDS_MAX as f32).truncated()
+}
+
+/// The guess of one column, which changes from `base`; and how far it lies above its point.
+#[inline]
+fn guess_of(column: usize, base: i32, change: f32, size: f32) -> (Guess, f32) {
+    let change = if change.is_finite() { change.clamp(-FAR, FAR) } else { 0.0 };
+    let steps = (change + 0.5_f32.copysign(change)) as i32;
+    let fraction = change - steps as f32;
+    let third = (size * 3.0 - SCALE_MIN * 3.0) as i32;
+    let points = [base.wrapping_add(steps), 0, 0, 0];
+    let twelfths = [(fraction * 12.0) as i32, 0, 0, 0];
+    let thirds = [third.clamp(0, THIRDS_MAX as i32), 0, 0, 0];
+    (Guess { first: column, axes: 1, points, twelfths, thirds }, fraction)
 }
 
 /// The three components beside the largest, in order.
 #[inline]
 fn without(rotation: Lanes, largest: usize) -> Lanes {
-    let [x, y, z, w] = rotation.0;
-    Lanes(match largest {
+    let [x, y, z, w] = rotation.lanes();
+    Lanes::new(match largest {
         0 => [y, z, w, 0.0],
         1 => [x, z, w, 0.0],
         2 => [x, y, w, 0.0],
@@ -428,22 +620,9 @@ fn without(rotation: Lanes, largest: usize) -> Lanes {
     })
 }
 
-/// Indices by size, the largest first; of equals the lower one.
+/// Which of four is the largest; of equals the first.
 #[inline]
-fn by_size(sizes: [f32; 4]) -> [usize; 4] {
-    let mut order = [0, 1, 2, 3];
-    // Five comparisons sort four.
-    for (a, b) in [(0, 1), (2, 3), (0, 2), (1, 3), (1, 2)] {
-        let (left, right) = (order[a], order[b]);
-        if sizes[right] > sizes[left] || (sizes[right] >= sizes[left] && right < left) {
-            order.swap(a, b);
-        }
-    }
-    order
-}
-
-/// The nearest integer.
-#[inline]
-fn rounded(value: f32) -> i32 {
-    (value + if value < 0.0 { -0.5 } else { 0.5 }) as i32
+pub(super) fn largest_of([x, y, z, w]: [f32; 4]) -> usize {
+    let (left, right) = (usize::from(y > x), 2 + usize::from(w > z));
+    if z.max(w) > x.max(y) { right } else { left }
 }

@@ -3,15 +3,14 @@
 use core::ops::Range;
 
 use super::code::{RowBits, tell_dense, tell_fast};
-use super::predict::State;
+use super::links::State;
 use super::range::Symbol;
 use super::row::RowContext;
 use super::section::{Chances, RowSource};
 use super::{Coder, PlannedRow};
 use crate::bits::BitWriter;
-use crate::history::Published;
 use crate::limits::{COLUMNS_PER_KIND_MAX, REFERENCES_PER_ROW_MAX};
-use crate::schema::Kind;
+use crate::schema::{Kind, Sight};
 use crate::time::Tick;
 
 const NONE: u32 = u32::MAX;
@@ -23,6 +22,13 @@ pub struct RowCache {
     /// Per kind and row: the first of its entries.
     first: Vec<Vec<u32>>,
     entries: Vec<Entry>,
+    values: ValueBits,
+    columns: Columns,
+}
+
+/// What values became, side by side.
+#[derive(Clone, Debug, Default)]
+struct ValueBits {
     symbols: Vec<Symbol>,
     bytes: Vec<u8>,
 }
@@ -48,33 +54,36 @@ enum Values {
 }
 
 impl RowCache {
-    /// What is known of a row; worked out if it is not yet.
-    pub(super) fn entry(&mut self, source: RowSource<'_>, kind: &Kind, row: &PlannedRow) -> &Entry {
-        let index = self.find(source, kind, row);
-        &self.entries[index]
-    }
-
-    /// What a row's values become.
-    pub(super) fn values(&mut self, source: RowSource<'_>, kind: &Kind, row: &PlannedRow) -> RowBits<'_> {
-        let index = self.find(source, kind, row);
+    /// What a row's values become. `index` is where [`find`](Self::find) found it.
+    #[inline]
+    pub(super) fn values(&mut self, index: usize, source: RowSource<'_>, kind: &Kind) -> RowBits<'_> {
         if self.entries[index].values.is_none() {
-            let mut columns = [[0; COLUMNS_PER_KIND_MAX]; REFERENCES_PER_ROW_MAX];
-            let mut states = [State { distance: 0, values: &[] }; REFERENCES_PER_ROW_MAX];
-            copy_states(source, kind, row, &mut columns, &mut states);
-            let context = source.codec.row_context(kind, row.sight, &states[..row.references.len()]);
-            let values = self.tell(source, kind, row, &context);
-            self.entries[index].values = Some(values);
+            self.tell(index, source, kind);
         }
         match &self.entries[index].values {
-            Some(Values::Symbols(range)) => RowBits::Dense(&self.symbols[range.clone()]),
+            Some(Values::Symbols(range)) => RowBits::Dense(&self.values.symbols[range.clone()]),
             Some(Values::Bits { range, bits, is_usual }) => {
-                RowBits::Fast { bytes: &self.bytes[range.clone()], bits: *bits, is_usual: *is_usual }
+                RowBits::Fast { bytes: &self.values.bytes[range.clone()], bits: *bits, is_usual: *is_usual }
             }
             None => RowBits::Dense(&[]),
         }
     }
 
-    fn find(&mut self, source: RowSource<'_>, kind: &Kind, row: &PlannedRow) -> usize {
+    #[cold]
+    fn tell(&mut self, index: usize, source: RowSource<'_>, kind: &Kind) {
+        let row = self.entries[index].row;
+        let (named, _) = self.columns.copy(source, kind, &row);
+        let context = source.codec.row_context(kind, row.sight, named.states());
+        self.entries[index].values = Some(self.values.tell(source, &context, named.current));
+    }
+
+    #[inline]
+    pub(super) fn entry(&self, index: usize) -> &Entry {
+        &self.entries[index]
+    }
+
+    /// Where a row is found; worked out if it is not yet.
+    pub(super) fn find(&mut self, source: RowSource<'_>, kind: &Kind, row: &PlannedRow) -> usize {
         self.start(source);
         let place = &self.first[usize::from(row.kind.0)][row.row as usize];
         let mut index = *place;
@@ -94,19 +103,17 @@ impl RowCache {
     }
 
     fn look(&mut self, source: RowSource<'_>, kind: &Kind, row: &PlannedRow, next: u32) -> Entry {
-        let mut columns = [[0; COLUMNS_PER_KIND_MAX]; REFERENCES_PER_ROW_MAX];
-        let mut states = [State { distance: 0, values: &[] }; REFERENCES_PER_ROW_MAX];
-        let is_baseline_at_rest = copy_states(source, kind, row, &mut columns, &mut states);
-        let context = source.codec.row_context(kind, row.sight, &states[..row.references.len()]);
+        let (named, is_baseline_at_rest) = self.columns.copy(source, kind, row);
+        let context = source.codec.row_context(kind, row.sight, named.states());
         let chances = source.codec.chances(&context, is_baseline_at_rest);
-        let comes_to_rest = source.comes_to_rest(kind, row, &states[0], is_baseline_at_rest);
+        let comes_to_rest = source.comes_to_rest(row, &named, is_baseline_at_rest);
         let track = source.history.track(row.kind, row.row as usize);
         let baseline = row.references.newest();
         let is_after = |tick: Tick| baseline.is_some_and(|baseline| tick.is_newer_than(baseline));
         let jumped = track.teleported.is_some_and(is_after);
         // What has changed will be told, mostly: the states are at hand now.
         let is_told = !comes_to_rest && is_after(track.changed(row.sight));
-        let values = is_told.then(|| self.tell(source, kind, row, &context));
+        let values = is_told.then(|| self.values.tell(source, &context, named.current));
         let is_plain = !is_baseline_at_rest && !track.is_at_rest && !jumped;
         Entry { row: *row, next, is_baseline_at_rest, comes_to_rest, is_plain, chances, values }
     }
@@ -119,37 +126,29 @@ impl RowCache {
         }
         self.tick = Some(tick);
         self.entries.clear();
-        self.symbols.clear();
-        self.bytes.clear();
+        self.values.symbols.clear();
+        self.values.bytes.clear();
         self.first.resize_with(source.codec.schema.kinds().len(), Vec::new);
-        for ((_, table), first) in
-            source.newest.tables(crate::schema::Sight::Public).iter().zip(&mut self.first)
-        {
+        for ((_, table), first) in source.newest.tables(Sight::Public).iter().zip(&mut self.first) {
             first.clear();
             first.resize(table.len(), NONE);
         }
     }
+}
 
+impl ValueBits {
     /// What a row's values become.
-    fn tell(
-        &mut self,
-        source: RowSource<'_>,
-        kind: &Kind,
-        row: &PlannedRow,
-        context: &RowContext<'_>,
-    ) -> Values {
-        let mut current = [0; COLUMNS_PER_KIND_MAX];
-        source.newest.tables(row.sight).table(row.kind).row(kind, row.row as usize).copy_to(&mut current);
+    fn tell(&mut self, source: RowSource<'_>, row: &RowContext<'_>, current: &[i32]) -> Values {
         match source.codec.coder {
             Coder::Dense => {
                 let start = self.symbols.len();
-                tell_dense(context, source.codec.prior.learned(), &current, &mut self.symbols);
+                tell_dense(row, source.codec.prior.learned(), current, &mut self.symbols);
                 Values::Symbols(start..self.symbols.len())
             }
             Coder::Fast => {
                 let start = self.bytes.len();
                 let mut w = BitWriter::new(&mut self.bytes);
-                let is_usual = tell_fast(context, &current, &mut w);
+                let is_usual = tell_fast(row, source.codec.prior.learned(), current, &mut w);
                 let bits = w.bit_len(start);
                 w.finish();
                 Values::Bits { range: start..self.bytes.len(), bits: bits as u32, is_usual }
@@ -158,36 +157,75 @@ impl RowCache {
     }
 }
 
-/// Copies the states that a row names; whether the newest of them was at rest.
-pub(super) fn copy_states<'a>(
-    source: RowSource<'_>,
-    kind: &Kind,
-    row: &PlannedRow,
-    columns: &'a mut [[i32; COLUMNS_PER_KIND_MAX]; REFERENCES_PER_ROW_MAX],
-    states: &mut [State<'a>; REFERENCES_PER_ROW_MAX],
-) -> bool {
-    let now = source.newest.tick();
-    let id = source.id(row);
-    let visible = kind.visible(row.sight);
-    let sees_all = visible == kind.visible(crate::schema::Sight::Own);
-    let mut is_at_rest = None;
-    for ((values, state), tick) in columns.iter_mut().zip(states).zip(row.references.ticks()) {
-        let found = source.history.at(tick).and_then(|published: &Published| {
-            let table = published.tables(row.sight).table(row.kind);
-            let place = table.find_near(id, row.row as usize)?;
-            table.row(kind, place).copy_to(values);
-            Some(published.is_at_rest(row.kind, place))
-        });
-        debug_assert!(found.is_some(), "a plan names only states that are in the ring");
-        if !sees_all {
-            // What the receiver does not see must not tell.
-            let columns = kind.columns().iter().zip(values.iter_mut()).enumerate();
-            for (_, (shape, value)) in columns.filter(|(column, _)| !visible.contains(*column)) {
-                *value = 0.clamp(shape.min, shape.max);
-            }
-        }
-        is_at_rest.get_or_insert(found.unwrap_or(false));
-        *state = State { distance: now.since(tick) as u32, values: &values[..kind.column_count()] };
+/// Columns of a row and of the states that it names, side by side; reused from row to row.
+#[derive(Clone, Debug)]
+pub(super) struct Columns([[i32; COLUMNS_PER_KIND_MAX]; 1 + REFERENCES_PER_ROW_MAX]);
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self([[0; COLUMNS_PER_KIND_MAX]; 1 + REFERENCES_PER_ROW_MAX])
     }
-    is_at_rest.unwrap_or(false)
+}
+
+/// A row and the states that it names.
+pub(super) struct Named<'a> {
+    pub(super) current: &'a [i32],
+    states: [State<'a>; REFERENCES_PER_ROW_MAX],
+    count: usize,
+}
+
+impl<'a> Named<'a> {
+    /// Newest first.
+    pub(super) fn states(&self) -> &[State<'a>] {
+        &self.states[..self.count]
+    }
+}
+
+impl Columns {
+    /// Copies a row and the states that it names; and tells whether the newest of these was at rest.
+    pub(super) fn copy<'a>(
+        &'a mut self,
+        source: RowSource<'_>,
+        kind: &Kind,
+        row: &PlannedRow,
+    ) -> (Named<'a>, bool) {
+        let now = source.newest.tick();
+        let Self([current, columns @ ..]) = self;
+        let (place, count) = (row.row as usize, kind.column_count());
+        let table = source.newest.tables(row.sight).table(row.kind);
+        let id = table.heads()[place].id;
+        table.row(kind, place).copy_to(current);
+        let mut states = [State { distance: 0, values: &[] }; REFERENCES_PER_ROW_MAX];
+        let mut is_at_rest = None;
+        for ((values, state), tick) in columns.iter_mut().zip(&mut states).zip(row.references.ticks()) {
+            let found = source.history.at(tick).and_then(|published| {
+                let table = published.tables(row.sight).table(row.kind);
+                Some((published, table, table.find_near(id, place)?))
+            });
+            if let Some((published, table, place)) = found {
+                table.row(kind, place).copy_to(values);
+                if is_at_rest.is_none() {
+                    is_at_rest = Some(published.is_at_rest(row.kind, place));
+                }
+            }
+            debug_assert!(found.is_some(), "a plan names only states that are in the ring");
+            if row.sight != Sight::Own && kind.hides_columns() {
+                hide(kind, row.sight, values);
+            }
+            *state = State { distance: now.since(tick) as u32, values: &values[..count] };
+        }
+        let count = row.references.len();
+        (Named { current: &current[..kind.column_count()], states, count }, is_at_rest.unwrap_or(false))
+    }
+}
+
+/// What the receiver does not see must not tell.
+#[cold]
+fn hide(kind: &Kind, sight: Sight, values: &mut [i32]) {
+    let visible = kind.visible(sight);
+    for (column, (value, blank)) in values.iter_mut().zip(kind.blank()).enumerate() {
+        if !visible.contains(column) {
+            *value = *blank;
+        }
+    }
 }

@@ -46,8 +46,8 @@ pub(crate) fn vector(fields: &mut Fields) -> Vector {
     let payload = told.encode(&world);
     let mut encoded = Vec::new();
     write_frame(&mut encoded, FrameType::Snapshot, &payload);
-    let has_near_tick = payload[0] & 1 == 1;
-    assert_eq!(!has_near_tick && payload[0] >> 6 & 1 == 1, is_compressed, "{}: compressed", fields.name);
+    let has_near_tick = payload[0] >> 6 == 1;
+    assert_eq!(!has_near_tick && payload[0] >> 5 & 1 == 1, is_compressed, "{}: compressed", fields.name);
     assert_eq!(has_near_tick, told.header.tick_width == TickWidth::Near, "{}: tick", fields.name);
     let decode = move |payload: &[u8]| told.agrees_with(payload, &replica).map_err(|fault| fault.to_string());
     Vector { encoded, decode: Some(Box::new(decode)), is_compressed, is_cut_by_zeros: coder == Coder::Dense }

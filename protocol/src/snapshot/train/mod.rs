@@ -5,27 +5,29 @@
 //! towards the fewest bits. The tables are then counted. Nothing is random: the same plans give the same prior, bit for bit,
 //! on one target.
 
-#![expect(clippy::needless_range_loop, reason = "rows and columns of a matrix are numbers")]
+mod equations;
 
 use std::sync::Arc;
 
 use super::context::CLASSES;
-use super::dense::{DIAL, Dial, Place, SETS, TABLES, TOKENS, Table, residual, sets_of};
-use super::lanes::{CORE, FINE};
-use super::predict::{Features, Links, State, turn_between};
-use super::prior::{
-    DIALS, Flag, Learned, Model, ODDS, Prior, Resolved, Site, odds_step, roles, site_key, sites,
-};
-use super::row::{Guess, Lesson, RowCoder, RowContext, RowPlan, walk};
+use super::dense::{self, DIAL, Dial, Place, SETS, TABLES, TOKENS, Table, first_tables};
+use super::fast::{self, CODES, Code, FAST_TOKENS};
+use super::lanes::{CORE, FEATURES, Features, log2, weigh};
+use super::links::{Links, State};
+use super::models::{Flag, Resolved, Site, roles, site_key, sites};
+use super::motion::turn_between;
+use super::prior::{DIALS, Learned, Model, ODDS, Prior, odds_step};
+use super::row::{Guess, Lesson, Notes, RowCoder, RowContext, RowPlan, walk};
 use super::section::{RowSource, dial_numbers, which_dial};
-use super::shared::copy_states;
+use super::shared::Columns;
 use super::{Codec, Coder, PlannedRow, SectionPlan};
 use crate::history::History;
 use crate::limits::{COLUMNS_PER_KIND_MAX, PRIOR_BYTES_MAX, REFERENCES_PER_ROW_MAX};
 use crate::schema::{Column, Kind, KindId, Schema, Sight};
 use crate::time::TickRate;
 
-const LANES: usize = CORE + FINE;
+use equations::Equations;
+
 /// Times that all rows are walked for each coder.
 const PASSES: u32 = 18;
 /// Passes in which scales follow the mean logarithm of errors, which is a rough start but finds its way.
@@ -77,7 +79,6 @@ struct Example {
     states: u8,
     was_at_rest: bool,
     fate: Fate,
-    is_plain: bool,
     weight: f32,
     start: u32,
 }
@@ -95,7 +96,7 @@ enum Fate {
 pub enum Target {
     /// Any schema: what is learned belongs to roles.
     Any,
-    /// The one schema that all plans shown were of.
+    /// The schemas that the plans shown were of: what is learned belongs to names of kinds and fields.
     Schema,
 }
 
@@ -159,16 +160,11 @@ impl Trainer {
     /// Learns from all that was shown.
     pub fn learn(&self, target: Target) -> Arc<Prior> {
         let mut learned = Learned::nothing();
-        let schema = match (target, self.corpora.first()) {
-            (Target::Schema, Some(corpus)) => Some(corpus.schema.hash()),
-            _ => None,
-        };
-        let keys = Keys::of(&self.corpora, schema);
+        let keys = Keys::of(&self.corpora, target);
         for is_dense in [false, true] {
             for pass in 0..PASSES {
                 let lessons = self.walk(&learned, &keys, is_dense, pass);
                 learned.models[usize::from(is_dense)] = lessons.models(&keys, &learned, is_dense, pass);
-                learned.schema = schema.unwrap_or(0);
             }
         }
         self.fit(learned, &keys)
@@ -187,6 +183,8 @@ impl Trainer {
             }
             let last = self.walk(&learned, keys, true, PASSES);
             learned.tables = last.tokens.iter().map(Table::counted).collect();
+            let last_fast = self.walk(&learned, keys, false, PASSES);
+            learned.codes = last_fast.fast_tokens.iter().map(Code::counted).collect();
             learned.odds = core::array::from_fn(|step| {
                 let [no, yes] = last.odds[step];
                 ((yes + 0.4) / (yes + no + 0.8) * 65_536.0).clamp(16.0, 65_520.0) as u16
@@ -245,13 +243,9 @@ impl Corpus {
         }
         let schema = self.schema.clone();
         let kind = schema.kind(row.kind);
-        let mut columns = [[0; COLUMNS_PER_KIND_MAX]; REFERENCES_PER_ROW_MAX];
-        let mut states = [State { distance: 0, values: &[] }; REFERENCES_PER_ROW_MAX];
-        let was_at_rest = copy_states(source, kind, row, &mut columns, &mut states);
-        let states = &states[..row.references.len()];
-        let mut current = [0; COLUMNS_PER_KIND_MAX];
-        source.newest.tables(row.sight).table(row.kind).row(kind, row.row as usize).copy_to(&mut current);
-        let current = &current[..kind.column_count()];
+        let mut columns = Columns::default();
+        let (named, was_at_rest) = columns.copy(source, kind, row);
+        let (states, current) = (named.states(), named.current);
         let track = source.history.track(row.kind, row.row as usize);
         let fate = match (is_news, track.is_at_rest && !was_at_rest && states[0].values == current) {
             (false, _) => Fate::Stays,
@@ -270,9 +264,6 @@ impl Corpus {
         for (distance, state) in distances.iter_mut().zip(states) {
             *distance = state.distance as u8;
         }
-        let baseline = row.references.newest();
-        let jumped =
-            track.teleported.is_some_and(|jump| baseline.is_some_and(|tick| jump.is_newer_than(tick)));
         self.examples.push(Example {
             kind: row.kind,
             sight: row.sight,
@@ -280,7 +271,6 @@ impl Corpus {
             states: states.len() as u8,
             was_at_rest,
             fate,
-            is_plain: !was_at_rest && !track.is_at_rest && !jumped,
             weight: weight as f32,
             start: self.values.len() as u32,
         });
@@ -293,8 +283,8 @@ impl Corpus {
     fn plans(&self, learned: &Learned, is_dense: bool) -> Vec<[RowPlan; 3]> {
         let of_sight = |kind: &Kind, sight: Sight| {
             let links = Links::of(kind, kind.visible(sight));
-            let models = Resolved::new(learned, is_dense, &self.schema, kind, &links);
-            RowPlan { links, models, sets: sets_of(kind) }
+            let models = Resolved::new(learned, is_dense, kind, &links);
+            RowPlan { links, models, first_tables: first_tables(kind) }
         };
         let sights = [Sight::Public, Sight::Team, Sight::Own];
         self.schema.kinds().iter().map(|kind| sights.map(|sight| of_sight(kind, sight))).collect()
@@ -327,6 +317,7 @@ impl Corpus {
             values: current,
             weight: f64::from(example.weight),
             is_dense,
+            notes: Notes::default(),
         };
         if is_dense {
             pupil.flags(&row, example);
@@ -344,25 +335,27 @@ impl Corpus {
 
 /// All keys that can be learned, and which one each site has.
 struct Keys {
-    all: Vec<u16>,
+    all: Vec<u32>,
     /// Per corpus, kind and site: the place in `all`.
     sites: Vec<Vec<Vec<Option<u16>>>>,
 }
 
 impl Keys {
-    fn of(corpora: &[Corpus], schema: Option<u64>) -> Self {
-        let key_of = |kind: &Kind| -> Vec<Option<u16>> {
-            match schema {
-                Some(_) => (0..sites(kind.column_count())).map(|site| Some(site_key(kind, site))).collect(),
-                None => roles(kind, &Links::of(kind, kind.visible(Sight::Own))),
+    fn of(corpora: &[Corpus], target: Target) -> Self {
+        let key_of = |kind: &Kind| -> Vec<Option<u32>> {
+            match target {
+                Target::Schema => {
+                    (0..sites(kind.column_count())).map(|site| Some(site_key(kind, site))).collect()
+                }
+                Target::Any => roles(kind, &Links::of(kind, kind.visible(Sight::Own))),
             }
         };
         let keys: Vec<Vec<_>> =
             corpora.iter().map(|corpus| corpus.schema.kinds().iter().map(key_of).collect()).collect();
-        let mut all: Vec<u16> = keys.iter().flatten().flatten().flatten().copied().collect();
+        let mut all: Vec<u32> = keys.iter().flatten().flatten().flatten().copied().collect();
         all.sort_unstable();
         all.dedup();
-        let place = |key: Option<u16>| key.and_then(|key| all.binary_search(&key).ok()).map(|at| at as u16);
+        let place = |key: Option<u32>| key.and_then(|key| all.binary_search(&key).ok()).map(|at| at as u16);
         let sites = keys
             .into_iter()
             .map(|kinds| kinds.into_iter().map(|keys| keys.into_iter().map(place).collect()).collect())
@@ -379,6 +372,8 @@ struct Lessons {
     scales: Vec<Option<Box<Equations>>>,
     /// Per table.
     tokens: Vec<[f64; TOKENS]>,
+    /// Per code of the `fast` coder.
+    fast_tokens: [[f64; FAST_TOKENS]; CODES],
     /// Per step of the odds: how often no and yes came.
     odds: [[f64; 2]; ODDS],
 }
@@ -391,11 +386,12 @@ impl Lessons {
             means: none(),
             scales: none(),
             tokens: vec![[0.0; TOKENS]; TABLES * SETS],
+            fast_tokens: [[0.0; FAST_TOKENS]; CODES],
             odds: [[0.0; 2]; ODDS],
         }
     }
 
-    fn seen(&self, keys: &Keys, key: u16, class: u8) -> f64 {
+    fn seen(&self, keys: &Keys, key: u32, class: u8) -> f64 {
         let place = keys.all.binary_search(&key).unwrap_or(0) * CLASSES + usize::from(class);
         let seen = |equations: &Option<Box<Equations>>| equations.as_ref().map_or(0.0, |e| e.seen);
         seen(&self.scales[place]).max(seen(&self.means[place]))
@@ -414,7 +410,7 @@ impl Lessons {
             let mut weights = old
                 .iter()
                 .find(|model| (model.key, model.class) == (key, class))
-                .map_or_else(|| super::prior::untrained(Some(key)), |model| model.weights);
+                .map_or_else(|| super::models::untrained(Some(key)), |model| model.weights);
             if let Some(means) = means.as_ref().filter(|means| means.seen >= SEEN_MIN) {
                 weights.mean = Learned::rounded(&means.solve(1e-9), 3);
             }
@@ -439,6 +435,7 @@ struct Pupil<'a> {
     values: &'a [i32],
     weight: f64,
     is_dense: bool,
+    notes: Notes,
 }
 
 impl Pupil<'_> {
@@ -452,17 +449,15 @@ impl Pupil<'_> {
         let site = |flag: Flag| Site::Flag(flag).number(columns);
         let is_sent = example.fate == Fate::Sent;
         self.flag(site(Flag::Sent), class, &features, is_sent);
-        if is_sent {
-            self.flag(site(Flag::Plain), class, &features, example.is_plain);
-        } else if !example.was_at_rest {
+        if !is_sent && !example.was_at_rest {
             self.flag(site(Flag::Rests), class, &features, example.fate == Fate::Rests);
         }
     }
 
     /// One of Newton's steps towards the weights that make what happened most likely.
-    fn flag(&mut self, site: usize, class: u8, odds: &Features, is: bool) {
+    fn flag(&mut self, site: usize, class: u8, odds: &[f32; CORE], is: bool) {
         let weights = &self.plan.models.get(class, site).scale;
-        let sum = if self.is_dense { odds.dot::<true>(weights) } else { odds.dot::<false>(weights) };
+        let sum = weigh(*odds, weights);
         self.lessons.odds[odds_step(sum)][usize::from(is)] += self.weight;
         let Some(place) = self.place(site, class) else { return };
         let x = f64::from(sum).clamp(-7.0, 7.0);
@@ -471,26 +466,27 @@ impl Pupil<'_> {
         let miss = (f64::from(u8::from(is)) - chance) / steepness;
         let equations = self.lessons.scales[place].get_or_insert_default();
         equations.is_flag = true;
-        equations.add(odds, self.is_dense, x + miss.clamp(-3.0, 3.0), steepness * self.weight, self.weight);
+        equations.add(odds, x + miss.clamp(-3.0, 3.0), steepness * self.weight, self.weight);
     }
 
     fn number(&mut self, place: usize, lesson: &NumberLesson<'_>) {
+        let features = if self.is_dense { FEATURES } else { CORE };
         let error = f64::from(lesson.error);
         let square = error * error;
         let width = exp2(f64::from(lesson.size).clamp(-8.0, 30.0));
         let trusted = width.max(0.5);
         let weight = self.weight / ((FREEDOM - 1.0) * trusted * trusted + square);
         let means = self.lessons.means[place].get_or_insert_default();
-        means.add(lesson.mean, self.is_dense, f64::from(lesson.change) + error, weight, self.weight);
+        means.add(&lesson.mean[..features], f64::from(lesson.change) + error, weight, self.weight);
         let target = if self.lessons.pass < ROUGH_PASSES {
-            f64::from(super::lanes::log2(lesson.error.abs() + 0.3))
+            f64::from(log2(lesson.error.abs() + 0.3))
         } else {
             let square = square + 0.1;
             let excess = (FREEDOM + 1.0) * square / (FREEDOM * width * width + square) - 1.0;
             f64::from(lesson.size) + 0.8 * excess
         };
         let scales = self.lessons.scales[place].get_or_insert_default();
-        scales.add(lesson.scale, self.is_dense, target, self.weight, self.weight);
+        scales.add(&lesson.scale[..features], target, self.weight, self.weight);
     }
 }
 
@@ -505,13 +501,28 @@ struct NumberLesson<'a> {
 impl RowCoder for Pupil<'_> {
     const LEARNS: bool = true;
 
-    fn number(&mut self, shape: &Column, guess: Guess) -> i32 {
-        let value = self.values[guess.column];
-        let place = Place::new(guess.scale, guess.fraction);
-        let (token, ..) = place.token(residual(shape, value, guess.point));
-        let set = usize::from(self.plan.sets[guess.column]);
-        self.lessons.tokens[set * TABLES + place.table][token] += self.weight;
-        value
+    fn notes(&mut self) -> Option<&mut Notes> {
+        Some(&mut self.notes)
+    }
+
+    fn numbers(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4] {
+        let mut residuals = [0; 4];
+        for (axis, residual) in residuals.iter_mut().enumerate().take(guess.axes) {
+            let column = guess.first + axis;
+            known[column] = self.values[column];
+            *residual = dense::residual(&shapes[column], known[column], guess.points[axis]);
+            if self.is_dense {
+                let place = Place::new(guess.thirds[axis] as usize, guess.twelfths[axis]);
+                let (token, ..) = place.token(i64::from(*residual));
+                let first = self.plan.first_tables[column];
+                self.lessons.tokens[first + place.table][token] += self.weight;
+            } else {
+                let (code, raw) = fast::place(guess.thirds[axis]);
+                let (token, ..) = fast::token(*residual, raw);
+                self.lessons.fast_tokens[code][token] += self.weight;
+            }
+        }
+        residuals
     }
 
     fn is(&mut self, column: usize, value: i32, _: f32) -> bool {
@@ -531,107 +542,17 @@ impl RowCoder for Pupil<'_> {
             }
             Lesson::Turn { site, class, axis, mean, from, turn } => {
                 let Some(place) = self.place(site, class) else { return };
-                let to = super::predict::quaternion(Some(turn), self.values);
-                let steps = turn_between(to, from) * (turn.per_unit * 0.5);
+                let to = super::motion::quaternion(Some(turn), self.values);
+                let steps = (turn_between(to, from) * (turn.per_unit * 0.5)).lanes();
                 let weights = &self.plan.models.get(class, site).mean;
-                let guess =
-                    if self.is_dense { mean.dot::<true>(weights) } else { mean.dot::<false>(weights) };
-                let steps = steps.0;
+                let guess: f32 = mean.iter().zip(weights).map(|(feature, weight)| feature * weight).sum();
                 let error = f64::from(steps[axis] - guess);
                 let weight = self.weight / (2.0 + error * error);
                 let means = self.lessons.means[place].get_or_insert_default();
-                means.add(mean, self.is_dense, f64::from(steps[axis]), weight, self.weight);
+                means.add(mean, f64::from(steps[axis]), weight, self.weight);
             }
             Lesson::Flag { site, class, odds, is } => self.flag(site, class, odds, is),
         }
-    }
-}
-
-/// Least squares: the sums of products that the best weights follow from.
-#[derive(Debug)]
-struct Equations {
-    products: [[f64; LANES]; LANES],
-    targets: [f64; LANES],
-    seen: f64,
-    is_flag: bool,
-}
-
-impl Default for Equations {
-    fn default() -> Self {
-        Self { products: [[0.0; LANES]; LANES], targets: [0.0; LANES], seen: 0.0, is_flag: false }
-    }
-}
-
-impl Equations {
-    fn add(&mut self, features: &Features, is_dense: bool, target: f64, weight: f64, seen: f64) {
-        self.seen += seen;
-        let lanes = if is_dense { LANES } else { CORE };
-        let value = |lane: usize| {
-            f64::from(*features.fine.get(lane.wrapping_sub(CORE)).unwrap_or_else(|| &features.core[lane]))
-        };
-        let mut values = [0.0; LANES];
-        for (lane, slot) in values.iter_mut().enumerate().take(lanes) {
-            *slot = value(lane);
-        }
-        for row in 0..lanes {
-            let weighted = weight * values[row];
-            if weighted == 0.0 {
-                continue;
-            }
-            for column in 0..=row {
-                self.products[row][column] += weighted * values[column];
-            }
-            self.targets[row] += weighted * target;
-        }
-    }
-
-    /// The weights with the least squares, drawn a little towards zero.
-    fn solve(&self, ridge: f64) -> Features {
-        let mut matrix = self.products;
-        let mut right = self.targets;
-        for row in 0..LANES {
-            for column in row + 1..LANES {
-                matrix[row][column] = matrix[column][row];
-            }
-            matrix[row][row] += matrix[row][row] * 1e-5 + ridge;
-        }
-        eliminate(&mut matrix, &mut right);
-        let mut features = Features::default();
-        for (lane, weight) in right.into_iter().enumerate() {
-            match features.fine.get_mut(lane.wrapping_sub(CORE)) {
-                Some(fine) => *fine = weight as f32,
-                None => features.core[lane] = weight as f32,
-            }
-        }
-        features
-    }
-}
-
-/// Solves a system by elimination with pivots; leaves the solution in `right`.
-fn eliminate(matrix: &mut [[f64; LANES]; LANES], right: &mut [f64; LANES]) {
-    for step in 0..LANES {
-        let pivot = (step..LANES)
-            .max_by(|&a, &b| matrix[a][step].abs().total_cmp(&matrix[b][step].abs()))
-            .unwrap_or(step);
-        matrix.swap(step, pivot);
-        right.swap(step, pivot);
-        if matrix[step][step].abs() < 1e-30 {
-            continue;
-        }
-        for row in step + 1..LANES {
-            let factor = matrix[row][step] / matrix[step][step];
-            if factor != 0.0 {
-                for column in step..LANES {
-                    matrix[row][column] -= factor * matrix[step][column];
-                }
-                right[row] -= factor * right[step];
-            }
-        }
-    }
-    for row in (0..LANES).rev() {
-        let known: f64 = (row + 1..LANES).map(|column| matrix[row][column] * right[column]).sum();
-        let pivot = matrix[row][row];
-        right[row] = if pivot.abs() < 1e-30 { 0.0 } else { (right[row] - known) / pivot };
     }
 }
 

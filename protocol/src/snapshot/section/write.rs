@@ -1,0 +1,275 @@
+//! Writes sections.
+
+use bytes::Bytes;
+
+use super::super::code::{RowBits, Writer};
+use super::super::dense::Dial;
+use super::super::prior::DIALS;
+use super::super::shared::{Entry, Named, RowCache};
+use super::super::{Codec, PlannedRow, SectionPlan};
+use super::chances::{news_chance, rests_chance};
+use super::terms::{RowBefore, bits_for, write_ago_if_some, write_payload, write_references, write_slot};
+use crate::history::{History, Published};
+use crate::ids::EntityId;
+use crate::limits::{COLUMNS_PER_KIND_MAX, HISTORY_TICKS, ROWS_PER_SNAPSHOT_MAX};
+use crate::schema::{Kind, Sight};
+
+/// What rows are written from.
+#[derive(Clone, Copy)]
+pub(in crate::snapshot) struct RowSource<'a> {
+    pub(in crate::snapshot) codec: &'a Codec,
+    pub(in crate::snapshot) history: &'a History,
+    /// The tick told.
+    pub(in crate::snapshot) newest: &'a Published,
+    pub(in crate::snapshot) payload_of: &'a dyn Fn(EntityId) -> Option<Bytes>,
+}
+
+impl<'a> RowSource<'a> {
+    /// Nothing before the first tick is published.
+    pub(in crate::snapshot) fn of(
+        codec: &'a Codec,
+        history: &'a History,
+        payload_of: &'a dyn Fn(EntityId) -> Option<Bytes>,
+    ) -> Option<Self> {
+        Some(Self { codec, history, newest: history.newest()?, payload_of })
+    }
+
+    fn dials(&self) -> &[Dial; DIALS] {
+        &self.codec.prior.learned().dials
+    }
+
+    pub(in crate::snapshot) fn id(&self, row: &PlannedRow) -> EntityId {
+        self.newest.tables(row.sight).table(row.kind).heads()[row.row as usize].id
+    }
+
+    /// Whether a row is at rest now where it was at the baseline, and was not then, and has not jumped: a flag says that.
+    pub(in crate::snapshot) fn comes_to_rest(
+        &self,
+        row: &PlannedRow,
+        named: &Named<'_>,
+        was_at_rest: bool,
+    ) -> bool {
+        let track = self.history.track(row.kind, row.row as usize);
+        let Some(tick) = row.references.newest() else { return false };
+        if was_at_rest || !track.is_at_rest || track.teleported.is_some_and(|jump| jump.is_newer_than(tick)) {
+            return false;
+        }
+        let visible = self.codec.schema.kind(row.kind).visible(row.sight);
+        let [baseline, ..] = named.states() else { return false };
+        let mut columns = named.current.iter().zip(baseline.values).enumerate();
+        columns.all(|(column, (current, baseline))| !visible.contains(column) || current == baseline)
+    }
+
+    /// A row that names no state may follow one that the receiver holds and the ring has lost: it tells all that is not
+    /// too long ago.
+    fn write_whole(&self, w: &mut Writer<'_>, kind: &Kind, row: &PlannedRow) {
+        let id = self.id(row);
+        let now = self.newest.tick();
+        let track = self.history.track(row.kind, row.row as usize);
+        w.bits(u32::from(id.generation), 16);
+        write_payload(w, (self.payload_of)(id));
+        w.flag(track.is_at_rest);
+        write_ago_if_some(w, now, track.held_until);
+        let recently = now - HISTORY_TICKS;
+        write_ago_if_some(w, now, track.teleported.filter(|jump| jump.is_newer_than(recently)));
+        if kind.has_team_fields() && row.sight != Sight::Own {
+            w.flag(row.sight == Sight::Team);
+        }
+        let mut values = [0; COLUMNS_PER_KIND_MAX];
+        self.newest.tables(row.sight).table(row.kind).row(kind, row.row as usize).copy_to(&mut values);
+        let visible = kind.visible(row.sight);
+        for field in kind.coding_order().filter(|field| visible.contains(field.columns().start)) {
+            w.whole(&kind.columns()[field.columns()], &values[field.columns()]);
+        }
+    }
+}
+
+pub(super) struct SectionWriter<'a, 'w, F> {
+    pub(super) w: &'a mut Writer<'w>,
+    pub(super) rows: &'a mut RowCache,
+    pub(super) source: Option<RowSource<'a>>,
+    /// Whether what is written so far fits.
+    pub(super) fits: F,
+}
+
+impl<F: Fn(&Writer<'_>) -> bool> SectionWriter<'_, '_, F> {
+    /// Tells the rows of a plan against its ticks; whether all fit.
+    pub(super) fn write_against(&mut self, plan: &SectionPlan) -> bool {
+        let Some(source) = self.source else { return false };
+        self.w.seldom(false);
+        write_references(self.w, source.dials(), source.newest.tick(), plan.against);
+        let mut told = 0;
+        for kind in source.codec.schema.kinds() {
+            let (held, rows) = (of_kind(&plan.held, kind), of_kind(&plan.rows, kind));
+            if matches!(self.w, Writer::Fast(_)) {
+                self.write_woken(source, kind, held, rows);
+            }
+            for (row, is_news) in with_news(held, rows) {
+                told += usize::from(is_news);
+                self.write_held(source, kind, row, is_news);
+                if !(self.fits)(self.w) {
+                    return false;
+                }
+            }
+        }
+        let place = |row: &PlannedRow| (row.kind, row.row);
+        let is_newcomer = |row: &PlannedRow| {
+            let held = plan.held.binary_search_by_key(&place(row), place);
+            !held.is_ok_and(|index| plan.held[index] == *row)
+        };
+        if told == plan.rows.len() {
+            self.w.seldom(false);
+            return true;
+        }
+        self.write_by_slot(&plan.rows, &is_newcomer) == plan.rows.len()
+    }
+
+    /// The `fast` coder's flags of rows that were at rest: how many stay so before each that does not.
+    fn write_woken(&mut self, source: RowSource<'_>, kind: &Kind, held: &[PlannedRow], rows: &[PlannedRow]) {
+        let mut run = 0;
+        for (row, is_news) in with_news(held, rows) {
+            let index = self.rows.find(source, kind, row);
+            if !self.rows.entry(index).is_baseline_at_rest {
+                continue;
+            }
+            if is_news {
+                self.w.flag(true);
+                self.w.gamma(run);
+                run = 0;
+            } else {
+                run += 1;
+            }
+        }
+        self.w.flag(false);
+    }
+
+    /// Tells one entity that the receiver holds: sent, at rest now, or as it was.
+    fn write_held(&mut self, source: RowSource<'_>, kind: &Kind, row: &PlannedRow, is_news: bool) {
+        let index = self.rows.find(source, kind, row);
+        let Entry { chances, is_baseline_at_rest: was_at_rest, is_plain, .. } = *self.rows.entry(index);
+        let comes_to_rest = is_news && self.rows.entry(index).comes_to_rest;
+        let is_sent = is_news && !comes_to_rest;
+        match self.w {
+            Writer::Dense(..) => self.w.chance(is_sent, chances.sent),
+            // Those that have woken were told of before.
+            Writer::Fast(_) if was_at_rest => {}
+            Writer::Fast(_) => {
+                let is_usual = is_sent && is_plain && self.rows.values(index, source, kind).is_usual();
+                self.w.flag(is_usual);
+                if is_usual {
+                    return self.w.row(self.rows.values(index, source, kind));
+                }
+                self.w.flag(is_sent);
+            }
+        }
+        if is_sent {
+            self.write_news(source, kind, row, index, true);
+        } else if !was_at_rest {
+            self.w.chance(comes_to_rest, chances.rests);
+        }
+    }
+
+    /// Tells rows by their slots while they fit, and their end; how many of all did. Rows that are not `wanted` are told
+    /// elsewhere and count.
+    pub(super) fn write_by_slot(
+        &mut self,
+        rows: &[PlannedRow],
+        wanted: &dyn Fn(&PlannedRow) -> bool,
+    ) -> usize {
+        let Some(source) = self.source.filter(|_| !rows.is_empty()) else {
+            self.w.seldom(false);
+            return 0;
+        };
+        self.w.seldom(true);
+        let mut before = RowBefore::default();
+        let mut written = 0;
+        let mut is_full = false;
+        for kind in source.codec.schema.kinds() {
+            before.slot = None;
+            let next = |written| rows.get(written).filter(|row: &&PlannedRow| row.kind.0 == kind.index());
+            while let Some(row) = next(written).filter(|_| !is_full) {
+                if !wanted(row) {
+                    written += 1;
+                    continue;
+                }
+                let mark = self.w.mark();
+                self.w.flag(true);
+                let id = source.id(row);
+                write_slot(self.w, &mut before.slot, id.slot);
+                self.w.seldom(row.references != before.references);
+                if row.references != before.references {
+                    write_references(self.w, source.dials(), source.newest.tick(), row.references);
+                    before.references = row.references;
+                }
+                if row.references.is_empty() {
+                    source.write_whole(self.w, kind, row);
+                } else {
+                    let index = self.rows.find(source, kind, row);
+                    self.write_news(source, kind, row, index, false);
+                }
+                if (self.fits)(self.w) {
+                    written += 1;
+                    is_full = written == ROWS_PER_SNAPSHOT_MAX;
+                } else {
+                    self.w.rewind(mark);
+                    is_full = true;
+                }
+            }
+            self.w.flag(false);
+        }
+        written
+    }
+
+    /// What a row tells once it is known whose it is and what it names. Told against ticks of the section, it was at rest up
+    /// to the newest of these, if it was: that is not long ago, and need not be said exactly.
+    fn write_news(
+        &mut self,
+        source: RowSource<'_>,
+        kind: &Kind,
+        row: &PlannedRow,
+        index: usize,
+        is_against: bool,
+    ) {
+        let track = source.history.track(row.kind, row.row as usize);
+        let now = source.newest.tick();
+        let w = &mut *self.w;
+        let Some(baseline) = row.references.newest() else { return };
+        let entry = self.rows.entry(index);
+        if !entry.is_baseline_at_rest {
+            w.chance(!entry.is_plain, news_chance(is_against.then_some(entry.chances)));
+        }
+        if !entry.is_plain {
+            w.chance(track.is_at_rest, rests_chance(entry.is_baseline_at_rest));
+            if entry.is_baseline_at_rest && !is_against {
+                // A rest that ended before the baseline is another one: that of the baseline goes on.
+                let end = track.held_until.filter(|end| !baseline.is_newer_than(*end)).unwrap_or(now);
+                w.bits(now.since(end) as u32, bits_for(now.since(baseline) as u32));
+            }
+            write_ago_if_some(w, now, track.teleported.filter(|jump| jump.is_newer_than(baseline)));
+        }
+        let values = self.rows.values(index, source, kind);
+        if let RowBits::Fast { is_usual, .. } = values {
+            self.w.flag(is_usual);
+        }
+        self.w.row(values);
+    }
+}
+
+/// The rows of a kind: plans are in order of kind.
+fn of_kind<'a>(rows: &'a [PlannedRow], kind: &Kind) -> &'a [PlannedRow] {
+    let start = rows.partition_point(|row| row.kind.0 < kind.index());
+    let end = rows.partition_point(|row| row.kind.0 <= kind.index());
+    &rows[start..end]
+}
+
+/// The held rows of a kind, and whether each is among the rows to be told.
+fn with_news<'a>(
+    held: &'a [PlannedRow],
+    rows: &'a [PlannedRow],
+) -> impl Iterator<Item = (&'a PlannedRow, bool)> {
+    let mut rows = rows.iter().peekable();
+    held.iter().map(move |row| {
+        while rows.next_if(|news| news.row < row.row).is_some() {}
+        (row, rows.next_if(|news| *news == row).is_some())
+    })
+}
