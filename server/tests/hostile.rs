@@ -52,7 +52,7 @@ async fn a_first_message_that_is_no_good_hello_is_refused_by_name() {
         (frame(FrameType::Ping, &[0; 8]), 1008, "not allowed"),
         (vec![0xff, 0xff, 0xff, 0x7f, 1], 1002, "limit"),
         (frame(FrameType::Hello, b"TKWR"), 1002, "truncated"),
-        (vec![1, 77, 0], 1002, "unknown frame type 77"),
+        (vec![1, 55, 0], 1002, "unknown frame type 55"),
         (vec![0; CLIENT_MESSAGE_BYTES_MAX + 1], 1009, "size limit"),
     ];
     for (bytes, code, words) in cases {
