@@ -201,7 +201,7 @@ impl<'a> BitReader<'a> {
 
     #[cold]
     fn no_gamma(&self, extra: u32, what: &'static str) -> DecodeError {
-        let left = self.bytes.len() * 8 - self.bit;
+        let left = (self.bytes.len() * 8).saturating_sub(self.bit);
         if left < 32 {
             DecodeError::Truncated(what)
         } else {

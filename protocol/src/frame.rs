@@ -92,7 +92,7 @@ impl TryFrom<u8> for FrameType {
 pub struct Frame {
     /// What it is.
     pub ty: FrameType,
-    /// Its content, at most [`FRAME_BYTES_MAX`] bytes; that of a short snapshot with the type in front.
+    /// Its content, at most [`FRAME_BYTES_MAX`] bytes; that of a short snapshot with the type in front, a byte more.
     pub payload: Bytes,
 }
 

@@ -18,7 +18,7 @@ const BASELINES: [Baseline; 3] = [Baseline::Previous, Baseline::Ack(2), Baseline
 
 /// Learns from recordings of one game and writes the prior.
 pub(crate) fn train(out: &Path, files: &[PathBuf], lattice: &Lattice) -> anyhow::Result<()> {
-    let default = Prior::untrained();
+    let untrained = Prior::untrained();
     let mut trainer = Trainer::new();
     let mut first: Option<Arc<Schema>> = None;
     for file in files {
@@ -32,7 +32,7 @@ pub(crate) fn train(out: &Path, files: &[PathBuf], lattice: &Lattice) -> anyhow:
             file.display(),
             files[0].display()
         );
-        run::show(&recording, &BASELINES, &default, &mut trainer)
+        run::show(&recording, &BASELINES, &untrained, &mut trainer)
             .with_context(|| file.display().to_string())?;
     }
     let prior = trainer.learn(Target::Schema);

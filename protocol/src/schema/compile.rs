@@ -121,6 +121,9 @@ fn lattice(field: &Field, min: f64, max: f64, step: f64) -> Result<Column, Schem
     if !(min.is_finite() && max.is_finite() && step.is_finite() && step > 0.0 && min <= max) {
         return fail("bounds must be finite and in order, the step above 0");
     }
+    if !((step as f32).is_normal() && ((1.0 / step) as f32).is_normal()) {
+        return fail("the step, and one divided by it, must be numbers that an f32 has: take another unit");
+    }
     let (least, greatest) = ((min / step).ceil(), (max / step).floor());
     if least.abs().max(greatest.abs()) > STEPS_MAX {
         return fail(

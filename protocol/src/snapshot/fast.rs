@@ -1,4 +1,5 @@
-//! The `fast` coder: residuals by prefix codes that look-ups write and read; one for each scale.
+//! The `fast` coder: residuals by prefix codes that look-ups write and read; one for each small scale, one for each third of an
+//! octave of large ones.
 //!
 //! Source: D. A. Huffman, "A method for the construction of minimum-redundancy codes" (1952); the codes are canonical, with their
 //! bits turned around, so that the next bits of a stream are an index.
@@ -150,7 +151,7 @@ fn far_token(units: i32, low: u64, raw: u32) -> (usize, u64, u32) {
     (DIRECT + octave as usize, place << raw | low, bits + 1 + raw)
 }
 
-/// A residual's word and raw bits, or the escape and the value; with how many bits they are, up to 49.
+/// A residual's word and raw bits, or the escape and the value; with how many bits they are, up to 48.
 #[inline]
 pub(super) fn tell(codes: &[Code], thirds: i32, residual: i32, shape: &Column, value: i32) -> (u64, u32) {
     let (code, raw) = place(thirds);

@@ -74,7 +74,7 @@ use row::RowPlan;
 /// How rows become bits; chosen per room, told in the welcome.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Coder {
-    /// Packed bits: cheaper to write and read.
+    /// Prefix codes: cheaper to write and read.
     Fast,
     /// Static tables and a range coder: the fewest bytes.
     #[default]

@@ -24,7 +24,7 @@ const MAGIC: &[u8; 8] = b"TWPRIOR1";
 /// Magic, decoded length.
 const HEAD_BYTES: usize = 8 + 4;
 const DECODED_BYTES_MAX: usize = 4 * PRIOR_BYTES_MAX;
-/// No weight is larger; sums of products stay finite.
+/// No weight is larger. Sums may still be no finite number: whoever uses one says what it is then.
 const WEIGHT_MAX: f32 = 1e6;
 /// Steps of the tables of log odds.
 pub(super) const ODDS: usize = 64;

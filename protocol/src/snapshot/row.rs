@@ -40,7 +40,8 @@ pub(super) struct Guess {
     pub(super) axes: usize,
     /// The lattice point nearest to the guess; may be out of the column's bounds.
     pub(super) points: [i32; 4],
-    /// How far the guess lies above it, in twelfths of a step towards zero: -6 to 6.
+    /// How far the guess lies above it, in twelfths of a step towards zero: -6 to 6, or a little more where
+    /// floats are coarse.
     pub(super) twelfths: [i32; 4],
     /// The residual's likely size: its binary logarithm above [`SCALE_MIN`] in thirds, up to [`THIRDS_MAX`].
     pub(super) thirds: [i32; 4],
@@ -62,7 +63,7 @@ pub(super) const THIRDS_MAX: usize = 96;
 
 /// What a trainer is shown beside the values.
 pub(super) enum Lesson<'a> {
-    /// A number was coded at `scale`, `error` steps from its guess: `mean` made the guess from `base`.
+    /// A number was coded at `scale`, `error` steps from its guess: `mean` made the guess that it changes by `change`.
     Number {
         site: usize,
         class: u8,
@@ -452,7 +453,8 @@ impl<'r, C: RowCoder, const DENSE: bool> Walker<'_, 'r, C, DENSE> {
     /// which it is positive, too.
     #[inline]
     fn largest(&mut self, m: &Motion, turn: &Turn, rotation: Lanes) -> (usize, Lanes) {
-        let sizes = rotation.abs().lanes();
+        // Weights may be anything: what is no number is no largest component.
+        let sizes = rotation.abs().within(0.0, f32::MAX).lanes();
         let first = largest_of(sizes);
         let mut rest = sizes;
         rest[first] = 0.0;
@@ -601,10 +603,11 @@ fn guess_of(column: usize, base: i32, change: f32, size: f32) -> (Guess, f32) {
     let change = if change.is_finite() { change.clamp(-FAR, FAR) } else { 0.0 };
     let steps = (change + 0.5_f32.copysign(change)) as i32;
     let fraction = change - steps as f32;
-    let third = (size * 3.0 - SCALE_MIN * 3.0) as i32;
+    let thirds = size * 3.0 - SCALE_MIN * 3.0;
+    let thirds = if thirds.is_finite() { thirds.clamp(0.0, THIRDS_MAX as f32) as i32 } else { 0 };
     let points = [base.wrapping_add(steps), 0, 0, 0];
     let twelfths = [(fraction * 12.0) as i32, 0, 0, 0];
-    let thirds = [third.clamp(0, THIRDS_MAX as i32), 0, 0, 0];
+    let thirds = [thirds, 0, 0, 0];
     (Guess { first: column, axes: 1, points, twelfths, thirds }, fraction)
 }
 
@@ -625,4 +628,41 @@ fn without(rotation: Lanes, largest: usize) -> Lanes {
 pub(super) fn largest_of([x, y, z, w]: [f32; 4]) -> usize {
     let (left, right) = (usize::from(y > x), 2 + usize::from(w > z));
     if z.max(w) > x.max(y) { right } else { left }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::code::tell_dense;
+    use super::super::lanes::FEATURES;
+    use super::super::prior::{Learned, Model, Prior, Weights};
+    use super::super::{Codec, Coder};
+    use crate::schema::{Field, FieldId, FieldType, Kind, KindId, Schema, Sight};
+    use crate::snapshot::links::State;
+    use crate::time::TickRate;
+
+    /// A prior comes from a peer: sums of its weights may be no numbers.
+    #[test]
+    fn weights_may_be_anything() {
+        let bounds = || core::array::from_fn::<_, 3, _>(|_| -1000.0..=1000.0);
+        let place = Field::new(FieldId(0), "place", FieldType::position(bounds(), 0.01));
+        let kind =
+            Kind::new(KindId(0), "crate", [place, Field::new(FieldId(1), "turn", FieldType::rotation(11))]);
+        let schema = Schema::builder("crates").kind(kind).build().unwrap();
+        for weight in [1e6, -1e6, 1.0] {
+            let weights = Weights { mean: [weight; FEATURES], scale: [weight; FEATURES] };
+            let model = |key| Model { key, class: 0, weights };
+            let models = [(0..40).map(model).collect(), (0..40).map(model).collect()];
+            let prior = Prior::from_learned(Learned { models, ..Learned::nothing() });
+            let codec = Codec::with(schema.clone(), TickRate::new(60).unwrap(), Coder::Dense, prior);
+            let values = [[90_000, -90_000, 5, 3, 1, 2, 3], [-90_000, 9, 90_000, 1, 2000, 0, 2000], [0; 7]];
+            let states = [120, 121, 127].into_iter().zip(&values);
+            let states: Vec<_> = states.map(|(distance, values)| State { distance, values }).collect();
+            for named in 1..=3 {
+                let row = codec.row_context(&schema.kinds()[0], Sight::Public, &states[..named]);
+                let mut symbols = Vec::new();
+                tell_dense(&row, codec.prior().learned(), &[1, 2, 3, 2, 7, 8, 9], &mut symbols);
+                assert!(symbols.len() >= 7, "{weight}, {named} states");
+            }
+        }
+    }
 }

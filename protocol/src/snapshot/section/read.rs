@@ -93,6 +93,9 @@ impl SectionReader<'_> {
             }
         }
         self.out.woken = woken;
+        if run.is_some() {
+            return Err(DecodeError::Invalid { what: "rows that were at rest", value: slots.len() as u64 });
+        }
         Ok(())
     }
 
