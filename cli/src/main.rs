@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod files;
 mod inspect;
+mod lab;
 mod replay;
 mod serve;
 mod signals;
@@ -56,6 +57,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Explain a recording in words: header, records, frames and rows, and what is damaged
     Inspect(inspect::InspectArgs),
+    /// Measure how good the motion is on a simulated link
+    Lab(lab::LabArgs),
     /// Send recordings of real matches through the codec, check every frame, and report what it costs
     Trace(trace::TraceArgs),
 }
@@ -90,6 +93,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Demo(args) => demo::run(args).await,
             Command::Replay(args) => replay::run(args).await,
             Command::Inspect(args) => inspect::run(&args),
+            Command::Lab(args) => lab::run(&args),
             Command::Trace(args) => trace::run(&args),
         }
     });

@@ -246,6 +246,14 @@ impl Client {
         View::new(session, session.map_or_else(Moment::default, |session| session.moment(now)))
     }
 
+    /// The world at a moment that the caller chooses, on the server's clock: for a replay of the last second, or a
+    /// playout of one's own. States are kept for as long as [`Client::view`] needs them, so what is much older is held
+    /// as it was first known. Events keep to the time of [`Client::view`].
+    pub fn view_at(&self, server_time: Micros) -> View<'_> {
+        let session = self.session();
+        View::new(session, session.map_or_else(Moment::default, |session| session.moment_at(server_time)))
+    }
+
     /// The entities of this client's player as the server last told them: newer than any view, with all their fields,
     /// exact.
     pub fn own(&self) -> impl Iterator<Item = OwnEntity<'_>> {

@@ -136,6 +136,11 @@ impl Clock {
         self.line.position(self.at(now))
     }
 
+    /// The tick that is due at a server time, and how far time has gone towards the next one.
+    pub fn tick_at(&self, server_time: Micros) -> TickTime {
+        self.line.position(signed(server_time))
+    }
+
     /// When a tick is due, on the server's clock.
     pub fn time_of(&self, tick: Tick) -> Micros {
         Micros(self.line.time_of(tick).max(0) as u64)

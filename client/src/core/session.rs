@@ -301,6 +301,13 @@ impl Session {
         Moment { server_time, time: self.view_time(now), is_starved: self.starving_for(now) > 0 }
     }
 
+    /// What the view of a given server time is of.
+    pub(crate) fn moment_at(&self, server_time: Micros) -> Moment {
+        let newest = self.replica.newest_tick();
+        let is_starved = newest.is_some_and(|newest| server_time > self.clock.time_of(newest));
+        Moment { server_time, time: self.clock.tick_at(server_time), is_starved }
+    }
+
     /// For how long the view has been later than all that is known, microseconds; below 0 if it is not.
     fn starving_for(&self, now: Micros) -> i64 {
         self.replica.newest_tick().map_or(-1, |newest| self.clock.since(newest, now, self.shift()))

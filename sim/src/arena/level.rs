@@ -34,6 +34,8 @@ pub struct Block {
 pub struct Level {
     half_side: f32,
     blocks: Vec<Block>,
+    /// Where players come in; anywhere if there are none.
+    spawns: Vec<Vec3>,
     cells_per_side: usize,
     /// Per cell, from where on in `cell_blocks` its blocks are; and the end.
     cell_starts: Vec<u32>,
@@ -49,8 +51,14 @@ impl Level {
     pub fn new(side_m: u16, blocks: Vec<Block>) -> Self {
         let half_side = f32::from(side_m.clamp(2, 2 * HALF_SIDE_MAX)) / 2.0;
         let cells_per_side = (2.0 * half_side / CELL).ceil() as usize;
-        let mut level =
-            Self { half_side, blocks, cells_per_side, cell_starts: vec![0], cell_blocks: Vec::new() };
+        let mut level = Self {
+            half_side,
+            blocks,
+            spawns: Vec::new(),
+            cells_per_side,
+            cell_starts: vec![0],
+            cell_blocks: Vec::new(),
+        };
         for cell in 0..cells_per_side * cells_per_side {
             let min =
                 Vec2::new((cell % cells_per_side) as f32, (cell / cells_per_side) as f32) * CELL - half_side;
@@ -78,6 +86,22 @@ impl Level {
     pub fn for_players(players: usize) -> Self {
         let side = (players as f32 * FLOOR_PER_PLAYER).sqrt() as u16;
         Self::square(side.next_multiple_of(10).clamp(40, 2 * HALF_SIDE_MAX))
+    }
+
+    /// A walled cell of 10 x 10 m for each player, who comes in in its middle: nobody ever touches anybody.
+    pub fn cells(players: usize) -> Self {
+        let count = (players as f32).sqrt().ceil().clamp(1.0, f32::from(HALF_SIDE_MAX) / 5.0) as i32;
+        let side = 10 * count;
+        // In decimetres. Higher than anyone jumps, and thicker than anyone moves in a tick.
+        let walls = (1..count).flat_map(|line| {
+            let at = 100 * line - 50 * count;
+            [Block::new([at, 0], [6, 10 * side], 200), Block::new([0, at], [10 * side, 6], 200)]
+        });
+        let mut level = Self::new(side as u16, walls.collect());
+        let middle = |cell: i32| (10 * cell - 5 * count + 5) as f32;
+        let cells = (0..count * count).map(|cell| Vec3::new(middle(cell % count), 0.0, middle(cell / count)));
+        level.spawns = cells.collect();
+        level
     }
 
     /// Half the side of the floor, metres: walls stand at plus and minus this.
@@ -144,6 +168,11 @@ impl Level {
         stop_against(Vec2::new(0.0, push.y), velocity);
         position.x = inside.x;
         position.z = inside.y;
+    }
+
+    /// Where players come in; anywhere if there are none.
+    pub(super) fn spawns(&self) -> &[Vec3] {
+        &self.spawns
     }
 
     /// A place on the floor, free of blocks.
@@ -258,6 +287,29 @@ mod tests {
             touched += all.len();
         }
         assert!(touched > 500, "{touched}");
+    }
+
+    #[test]
+    fn every_player_has_a_cell_of_its_own() {
+        for players in [1, 2, 16, 17] {
+            let level = Level::cells(players);
+            assert!(level.spawns().len() >= players);
+            for (index, &place) in level.spawns().iter().enumerate() {
+                assert!(level.is_free(place), "{place}");
+                // As far as it can go in every direction: it stays with itself.
+                for way in [Vec3::X, Vec3::NEG_X, Vec3::Z, Vec3::NEG_Z, Vec3::new(1.0, 0.0, 1.0)] {
+                    let mut position = place;
+                    for _ in 0..200 {
+                        position += way * 0.2;
+                        level.collide(1.0, &mut position, &mut Vec3::ZERO.clone());
+                    }
+                    let nearest =
+                        |a: &&Vec3, b: &&Vec3| a.distance(position).total_cmp(&b.distance(position));
+                    let home = level.spawns().iter().min_by(nearest);
+                    assert_eq!(home, Some(&level.spawns()[index]), "{position}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -83,9 +83,14 @@ impl Arena {
 
     /// Of a few places, the first with nobody near, or the one where the nearest is farthest.
     fn vacant_place(&self, mut random: crate::Random) -> Vec3 {
+        let spawns = self.level.spawns();
         let mut best = (f32::NEG_INFINITY, Vec3::ZERO);
-        for _ in 0..SPAWN_TRIES {
-            let place = self.level.random_place(&mut random);
+        for index in 0..spawns.len().max(SPAWN_TRIES) {
+            let place = match spawns.get(index) {
+                Some(&spawn) => spawn,
+                None if spawns.is_empty() => self.level.random_place(&mut random),
+                None => break,
+            };
             let distances = self.players.iter().map(|player| player.position.distance_squared(place));
             let nearest = distances.fold(f32::INFINITY, f32::min);
             if nearest > best.0 {

@@ -1,0 +1,108 @@
+//! What is told of runs that belong together.
+
+use core::fmt;
+
+use serde::Serialize;
+
+use crate::config::{LabConfig, stream_name};
+use crate::figures::{FigureReport, Figures};
+
+/// The figures of several seeds, pooled.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The link's name.
+    pub profile: &'static str,
+    /// The stream's name.
+    pub stream: &'static str,
+    /// Clients in each run.
+    pub players: u32,
+    /// Length of each run, seconds.
+    pub seconds: u32,
+    /// The seeds, in ascending order.
+    pub seeds: Vec<u64>,
+    /// The policy's name.
+    pub interpolation: String,
+    /// Whether each player was in a cell of its own.
+    pub peaceful: bool,
+    /// Over all seeds.
+    pub figures: FigureReport,
+    /// Of each figure that has one value, the greatest that a seed had by itself.
+    pub worst: Worst,
+}
+
+/// The worst seed of some figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the names are those of the fields of `Figures`")]
+pub struct Worst {
+    pub view_delay_ms_mean: f64,
+    pub starved_ratio: f64,
+    pub remote_error_cm_rms: f64,
+    pub remote_error_fresh_cm_rms: f64,
+    pub clock_error_ms_p99: f64,
+    pub input_late_ratio: f64,
+    pub jumps_per_min: f64,
+    pub freezes_per_min: f64,
+}
+
+impl Worst {
+    fn of(reports: impl Iterator<Item = FigureReport>) -> Self {
+        reports.fold(Self::default(), |worst, figures| Self {
+            view_delay_ms_mean: worst.view_delay_ms_mean.max(figures.view_delay_ms.mean),
+            starved_ratio: worst.starved_ratio.max(figures.starved_ratio),
+            remote_error_cm_rms: worst.remote_error_cm_rms.max(figures.remote_error_cm.rms),
+            remote_error_fresh_cm_rms: worst.remote_error_fresh_cm_rms.max(figures.remote_error_fresh_cm.rms),
+            clock_error_ms_p99: worst.clock_error_ms_p99.max(figures.clock_error_ms.p99),
+            input_late_ratio: worst.input_late_ratio.max(figures.input_late_ratio),
+            jumps_per_min: worst.jumps_per_min.max(figures.jumps_per_min),
+            freezes_per_min: worst.freezes_per_min.max(figures.freezes_per_min),
+        })
+    }
+}
+
+impl Report {
+    /// The report of runs of one configuration, by seed.
+    pub fn new(config: &LabConfig, runs: &[(u64, Figures)]) -> Self {
+        let mut pooled = Figures::default();
+        for (_, figures) in runs {
+            pooled.merge(figures);
+        }
+        Self {
+            profile: config.profile.name,
+            stream: stream_name(config.stream),
+            players: config.players,
+            seconds: config.seconds,
+            seeds: runs.iter().map(|&(seed, _)| seed).collect(),
+            interpolation: config.policy.name(),
+            peaceful: config.is_peaceful,
+            figures: pooled.report(),
+            worst: Worst::of(runs.iter().map(|(_, figures)| figures.report())),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { profile, stream, players, seconds, seeds, interpolation, worst, .. } = self;
+        let seeds = match seeds.as_slice() {
+            [seed] => format!("seed {seed}"),
+            [first, .., last] => format!("seeds {first} to {last}"),
+            [] => "no seed".to_owned(),
+        };
+        let peaceful = if self.peaceful { ", peaceful" } else { "" };
+        writeln!(
+            f,
+            "{profile}, {stream}, {players} players, {seconds} s, {seeds}, {interpolation}{peaceful}"
+        )?;
+        write!(f, "{}", self.figures)?;
+        writeln!(
+            f,
+            "worst seed              delay {:.1} ms, starved {:.4} %, error {:.2} cm, fresh {:.2} cm, clock {:.2} ms, late {:.4} %",
+            worst.view_delay_ms_mean,
+            worst.starved_ratio * 100.0,
+            worst.remote_error_cm_rms,
+            worst.remote_error_fresh_cm_rms,
+            worst.clock_error_ms_p99,
+            worst.input_late_ratio * 100.0
+        )
+    }
+}

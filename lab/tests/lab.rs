@@ -1,0 +1,61 @@
+//! The lab itself: whole runs are reproducible, and figures that can be known beforehand come out right.
+
+use tickwire_lab::{FigureReport, LabConfig, Policy, run};
+use tickwire_netsim::Profile;
+use tickwire_protocol::{Micros, StreamKind};
+
+fn config(profile: &'static Profile, stream: StreamKind, policy: Policy) -> LabConfig {
+    LabConfig { profile, stream, players: 3, seconds: 12, policy, is_peaceful: false }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_figures_and_another_gives_others() {
+    for stream in [StreamKind::Ordered, StreamKind::Datagram] {
+        let config = config(&Profile::MOBILE_4G, stream, Policy::Adaptive);
+        let reports: [FigureReport; 3] = [5, 5, 6].map(|seed| run(&config, seed).report());
+        assert_eq!(reports[0], reports[1]);
+        assert_ne!(reports[0], reports[2]);
+    }
+}
+
+#[test]
+fn what_arrives_does_not_depend_on_the_policy() {
+    let figures = |policy| run(&config(&Profile::WIFI, StreamKind::Datagram, policy), 3).report();
+    let fixed = Policy::Fixed(Micros::from_millis(100));
+    let [ours, fixed, mirror] = [Policy::Adaptive, fixed, Policy::Mirror].map(figures);
+    for other in [fixed, mirror] {
+        assert_eq!(ours.snapshot_age_ms, other.snapshot_age_ms);
+        assert_eq!(ours.input_wait_ms, other.input_wait_ms);
+        assert_eq!(ours.bytes, other.bytes);
+    }
+    assert_ne!(fixed.view_delay_ms, mirror.view_delay_ms);
+}
+
+#[test]
+fn starvation_at_a_fixed_delay_is_known_without_running_it() {
+    let of = |policy| run(&config(&Profile::LOSSY, StreamKind::Datagram, policy), 2);
+    let adaptive = of(Policy::Adaptive);
+    let delay = Micros::from_millis(95);
+    let fixed = of(Policy::Fixed(delay));
+    assert!(fixed.starved_frames > 0);
+    let foretold = adaptive.starved_ratio_at(delay);
+    assert!((fixed.starved_ratio() - foretold).abs() < 1e-3, "{} {foretold}", fixed.starved_ratio());
+}
+
+#[test]
+fn on_a_perfect_link_a_fixed_delay_is_kept_to_the_clocks_error_and_nothing_starves() {
+    let config = config(&Profile::PERFECT, StreamKind::Ordered, Policy::Fixed(Micros::from_millis(80)));
+    let figures = run(&config, 1).report();
+    assert!((figures.view_delay_ms.mean - 80.0).abs() < 1.0, "{:?}", figures.view_delay_ms);
+    assert_eq!((figures.starved_ratio, figures.jumps_per_min, figures.disconnects), (0.0, 0.0, 0));
+    assert!(figures.remote_error_cm.rms < 1.5, "{:?}", figures.remote_error_cm);
+}
+
+#[test]
+fn in_cells_nobody_meets_anybody_and_all_are_seen() {
+    let config =
+        LabConfig { is_peaceful: true, ..config(&Profile::CABLE, StreamKind::Ordered, Policy::Adaptive) };
+    let figures = run(&config, 1);
+    assert_eq!(figures.join_ms.count(), 3);
+    assert!(figures.remote_error_cm.count() > 3 * 2 * 120);
+}
