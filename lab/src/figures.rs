@@ -303,6 +303,7 @@ impl fmt::Display for FigureReport {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "exact values are expected")]
 mod tests {
     use super::*;
 
@@ -322,8 +323,12 @@ mod tests {
     #[test]
     fn hindsight_takes_the_longest_delay_on_its_grid() {
         let mut figures = Figures::default();
-        [101.0, 112.0].into_iter().for_each(|delay| figures.view_delay_ms.add(delay));
-        [90_000, 106_000, 120_000, 10_000].into_iter().for_each(|age| figures.newest_behind.add(age));
+        for delay in [101.0, 112.0] {
+            figures.view_delay_ms.add(delay);
+        }
+        for behind in [90_000, 106_000, 120_000, 10_000] {
+            figures.newest_behind.add(behind);
+        }
         assert_eq!(figures.hindsight_delay(), Micros(105_000));
         assert_eq!(figures.starved_ratio_at(Micros(105_000)), 0.5);
     }

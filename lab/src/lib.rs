@@ -46,5 +46,5 @@ mod truth;
 pub use config::{FIXED_DELAY_MS_MAX, FRAME_HZ, LabConfig, Policy, SNAPSHOT_HZ, TICK_HZ, stream_name};
 pub use distribution::{Distribution, Summary};
 pub use figures::{BytesReport, Classes, FigureReport, Figures, RateSummary};
-pub use report::{Report, Worst};
+pub use report::{Hindsight, Report, Worst};
 pub use run::run;

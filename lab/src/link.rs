@@ -122,9 +122,9 @@ mod tests {
     #[test]
     fn what_the_stream_does_not_take_waits_and_nothing_is_handed_over_behind_it() {
         let mut link = Link::new(StreamKind::Ordered, &Profile::WIFI, 1, 0);
-        link.send(0, Direction::Down, &[1; 40_000]);
+        link.send(0, Direction::Down, &vec![1; 40_000]);
         assert!(link.is_free(Direction::Down));
-        link.send(0, Direction::Down, &[2; 40_000]);
+        link.send(0, Direction::Down, &vec![2; 40_000]);
         assert!(!link.is_free(Direction::Down));
         let mut now = 0;
         let mut received = Vec::new();

@@ -116,7 +116,9 @@ impl Player {
         }
         if now >= self.next_frame() {
             // Pictures that were slept through are not drawn.
-            self.frames = (now - self.begin) * u64::from(FRAME_HZ) / 1_000_000 + 1;
+            while self.next_frame() <= now {
+                self.frames += 1;
+            }
             self.draw(now, truth);
         }
         self.transmit(now);

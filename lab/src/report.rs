@@ -26,8 +26,32 @@ pub struct Report {
     pub peaceful: bool,
     /// Over all seeds.
     pub figures: FigureReport,
+    /// What the best fixed delay, known in hindsight, would have starved at no more mean delay.
+    pub hindsight: Hindsight,
     /// Of each figure that has one value, the greatest that a seed had by itself.
     pub worst: Worst,
+}
+
+/// The fixed delay on a grid of 5 ms, chosen for each seed after its run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Hindsight {
+    /// Mean over the seeds, milliseconds.
+    pub delay_ms: f64,
+    /// Share of all pictures. Exact: what is shown has no effect on what arrives.
+    pub starved_ratio: f64,
+}
+
+impl Hindsight {
+    fn of(runs: &[(u64, Figures)]) -> Self {
+        let count = runs.len().max(1) as f64;
+        let frames: u64 = runs.iter().map(|(_, figures)| figures.frames).sum();
+        let of_run = |(_, figures): &(u64, Figures)| {
+            let delay = figures.hindsight_delay();
+            (delay.as_millis_f64(), figures.starved_ratio_at(delay) * figures.frames as f64)
+        };
+        let sums = runs.iter().map(of_run).fold((0.0, 0.0), |sums, run| (sums.0 + run.0, sums.1 + run.1));
+        Self { delay_ms: sums.0 / count, starved_ratio: sums.1 / frames.max(1) as f64 }
+    }
 }
 
 /// The worst seed of some figures.
@@ -75,6 +99,7 @@ impl Report {
             interpolation: config.policy.name(),
             peaceful: config.is_peaceful,
             figures: pooled.report(),
+            hindsight: Hindsight::of(runs),
             worst: Worst::of(runs.iter().map(|(_, figures)| figures.report())),
         }
     }
@@ -94,6 +119,8 @@ impl fmt::Display for Report {
             "{profile}, {stream}, {players} players, {seconds} s, {seeds}, {interpolation}{peaceful}"
         )?;
         write!(f, "{}", self.figures)?;
+        let Hindsight { delay_ms, starved_ratio } = self.hindsight;
+        writeln!(f, "{:24}delay {delay_ms:.1} ms, starved {:.4} %", "hindsight", starved_ratio * 100.0)?;
         writeln!(
             f,
             "worst seed              delay {:.1} ms, starved {:.4} %, error {:.2} cm, fresh {:.2} cm, clock {:.2} ms, late {:.4} %",

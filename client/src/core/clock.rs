@@ -1,31 +1,30 @@
 //! The server's time, learned from pings, and which tick it is then.
 //!
-//! A pong measures the offset between the two clocks, and is wrong by at most half its round trip, however unevenly
-//! that went there and back. Of the last few measurements the one with the shortest round trip counts. If one
-//! contradicts it by more than both can be wrong, a clock has jumped (a laptop slept): what was measured before is
-//! forgotten.
-//!
 //! ```text
-//!  client's now --offset--> server's time --line--> tick and fraction       both ways, exact to the microsecond
+//!  client's now --course--> server's time --line--> tick and fraction       both ways, exact to the microsecond
 //! ```
 //!
-//! Modelled on NTP's clock filter (RFC 5905, section 10), and for the jumps on Marzullo's intersection.
-
-use std::collections::VecDeque;
+//! What pings say is weighed in `estimate`. The course follows it gently: it runs a little faster or slower until it is
+//! right, so that server time neither jumps nor goes back. Only if it is wrong by more than [`STEP_MIN`], or a clock has
+//! jumped, it is set at once.
 
 use tickwire_protocol::ping::Pong;
 use tickwire_protocol::{Micros, Tick, TickRate, TickTime};
 
-/// Measurements among which the best is chosen: at a ping a second a route that became longer is noticed in 8 s.
-const MEASUREMENTS_MAX: usize = 8;
+use super::estimate::{Estimate, Fit, Measurement};
 
-/// How fast two clocks may drift apart and not be taken for having jumped, parts per million: five times what
-/// quartz does.
-const DRIFT_PPM_MAX: u64 = 500;
+/// How wrong server time must be to be set at once, microseconds. Less is made good by running faster or slower.
+const STEP_MIN: u64 = 100_000;
 
-/// How far the estimate may have been ahead and be waited for, microseconds. Time then stands still instead of going
-/// back; from further off it goes back at once.
-const WAIT_MAX: i64 = 250_000;
+/// In which time an error is to be made good, seconds.
+const CORRECTION_SECONDS: f64 = 1.0;
+
+/// How much faster or slower server time runs at least until it is right: small errors are made good soon.
+const SLEW_MIN: f64 = 0.005;
+
+/// How much earlier than the clock has it a snapshot's tick may seem to be due, beyond half the shortest round trip,
+/// microseconds. What is further ahead of its time is none: the clock is wrong.
+const EARLY_MAX: i64 = 20_000;
 
 /// Any time and offset is clamped to this, microseconds either way, 1,100 years: sums of three do not overflow.
 const TIME_MAX: i64 = 1 << 55;
@@ -36,33 +35,10 @@ pub struct Clock {
     line: TickLine,
     /// When the server told the line.
     line_told: Micros,
-    /// Oldest first.
-    measurements: VecDeque<Measurement>,
-    /// Server time minus client time, microseconds.
-    offset: i64,
-    /// Server time is not before this.
-    floor: i64,
+    estimate: Estimate,
+    course: Course,
     round_trips: RoundTrips,
     jumps: u64,
-}
-
-/// What one exchange tells of the offset.
-#[derive(Clone, Copy, Debug)]
-struct Measurement {
-    offset: i64,
-    round_trip: u64,
-    /// When it was made, on the client's clock.
-    at: Micros,
-}
-
-impl Measurement {
-    /// Whether both can be right.
-    fn agrees_with(&self, older: &Self) -> bool {
-        let age = self.at.saturating_since(older.at).0;
-        let slack = 1_000 + age / 1_000_000 * DRIFT_PPM_MAX;
-        self.offset.abs_diff(older.offset)
-            <= (self.round_trip / 2).saturating_add(older.round_trip / 2) + slack
-    }
 }
 
 impl Clock {
@@ -71,59 +47,73 @@ impl Clock {
         let interval = rate.due(1).0;
         let round_trip = now.saturating_since(asked);
         let told = Micros(tick_time.0.saturating_add(interval / 2));
-        let mut clock = Self {
+        let offset = signed(told) - signed(midpoint(asked, now));
+        let mut estimate = Estimate::default();
+        estimate.add(Measurement { offset, round_trip: round_trip.0.saturating_add(interval), at: now });
+        Self {
             line: TickLine { tick, time: signed(tick_time), hz: i64::from(rate.hz()) },
             line_told: Micros::ZERO,
-            measurements: VecDeque::with_capacity(MEASUREMENTS_MAX),
-            offset: 0,
-            floor: -TIME_MAX,
+            estimate,
+            course: Course::set(now, offset),
             round_trips: RoundTrips::guess(round_trip),
             jumps: 0,
-        };
-        clock.measure(Measurement {
-            offset: signed(told) - signed(midpoint(asked, now)),
-            round_trip: round_trip.0.saturating_add(interval),
-            at: now,
-        });
-        clock
+        }
     }
 
-    /// Takes in the answer to a ping of ours.
-    pub(crate) fn handle_pong(&mut self, now: Micros, pong: &Pong) {
-        // Before the first pong there was only a guess: nothing to be kept to.
-        let before = if self.round_trips.is_guess { -TIME_MAX } else { self.at(now) };
+    /// Takes in the answer to a ping of ours; whether it shows that a clock has jumped.
+    pub(crate) fn handle_pong(&mut self, now: Micros, pong: &Pong) -> bool {
         let waited = pong.server_sent.saturating_since(pong.server_received);
         let round_trip = now.saturating_since(pong.client_time).saturating_since(waited);
-        self.measure(Measurement {
+        let was_guess = self.round_trips.is_guess;
+        self.round_trips.add(round_trip);
+        let has_jumped = self.measure(Measurement {
             offset: signed(midpoint(pong.server_received, pong.server_sent))
                 - signed(midpoint(pong.client_time, now)),
             round_trip: round_trip.0,
             at: now,
         });
-        self.round_trips.add(round_trip);
+        // Before the first pong there was only a guess: nothing to be gentle with.
+        self.follow(now, was_guess || has_jumped);
         if pong.server_sent >= self.line_told {
             self.line_told = pong.server_sent;
             self.line = TickLine { tick: pong.tick, time: signed(pong.tick_time), ..self.line };
         }
-        let after = signed(now) + self.offset;
-        self.floor = if before - after > WAIT_MAX { -TIME_MAX } else { before };
+        has_jumped
     }
 
-    fn measure(&mut self, new: Measurement) {
-        if self.best().is_some_and(|best| !new.agrees_with(best)) {
-            self.measurements.clear();
-            self.jumps += 1;
+    /// Takes in that the state of `tick` has arrived; whether that shows that a clock has jumped: a tick that is yet to come
+    /// cannot be here.
+    pub(crate) fn handle_tick(&mut self, now: Micros, tick: Tick) -> bool {
+        let due = self.line.time_of(tick);
+        let way = (self.rtt_min().0 / 2).min(TIME_MAX as u64) as i64;
+        if self.round_trips.is_guess || due - self.at(now) <= way + EARLY_MAX {
+            return false;
         }
-        if self.measurements.len() == MEASUREMENTS_MAX {
-            self.measurements.pop_front();
-        }
-        self.measurements.push_back(new);
-        self.offset = self.best().map_or(0, |best| best.offset.clamp(-TIME_MAX, TIME_MAX));
+        self.estimate = Estimate::default();
+        self.jumps += 1;
+        // Until the next ping is answered: as if it had come the shortest way.
+        let round_trip = self.round_trips.smoothed.0.saturating_mul(2);
+        self.estimate.add(Measurement { offset: due + way - signed(now), round_trip, at: now });
+        self.follow(now, true);
+        true
     }
 
-    /// The shortest round trip of all; of equals the newest.
-    fn best(&self) -> Option<&Measurement> {
-        self.measurements.iter().rev().min_by_key(|measurement| measurement.round_trip)
+    fn measure(&mut self, new: Measurement) -> bool {
+        let has_jumped = !self.estimate.add(new);
+        self.jumps += u64::from(has_jumped);
+        has_jumped
+    }
+
+    fn follow(&mut self, now: Micros, at_once: bool) {
+        let Some(Fit { offset, drift }) = self.estimate.fit(self.round_trips.deviation) else { return };
+        let offset = offset.clamp(-TIME_MAX, TIME_MAX);
+        let error = signed(now) + offset - self.at(now);
+        self.course = if at_once || error.unsigned_abs() > STEP_MIN {
+            Course { drift, ..Course::set(now, offset) }
+        } else {
+            let slew = (error.unsigned_abs() as f64 / 1e6 / CORRECTION_SECONDS).max(SLEW_MIN);
+            Course { from: signed(now), server: self.at(now), drift, error, slew }
+        };
     }
 
     /// The server's time at the client's `now`. Does not go back while `now` does not, except after a jump.
@@ -161,10 +151,15 @@ impl Clock {
         self.round_trips.deviation
     }
 
-    /// The shortest of the last few round trips; nothing before the first one was measured. How long the answer to the
-    /// hello took does not count: a busy server may have let it wait.
+    /// By how much the server's clock gains on the client's, parts per million; from -500 to 500.
+    pub fn drift_ppm(&self) -> f64 {
+        self.course.drift * 1e6
+    }
+
+    /// The shortest round trip of the last half minute; nothing before the first one was measured. How long the answer to
+    /// the hello took does not count: a busy server may have let it wait.
     pub(crate) fn rtt_min(&self) -> Micros {
-        let best = self.best().filter(|_| !self.round_trips.is_guess);
+        let best = self.estimate.best().filter(|_| !self.round_trips.is_guess);
         Micros(best.map_or(0, |best| best.round_trip))
     }
 
@@ -173,24 +168,77 @@ impl Clock {
         self.jumps
     }
 
-    /// The moment that lies `shift` microseconds from the server's time at `now`: in the past if below 0.
-    pub(crate) fn shifted(&self, now: Micros, shift: i64) -> TickTime {
-        self.line.position(self.at(now) + shift)
+    /// When a tick is due, microseconds of the server's time; before its beginning it is below 0.
+    pub(crate) fn due(&self, tick: Tick) -> i64 {
+        self.line.time_of(tick)
     }
 
-    /// When, on the client's clock, [`Clock::shifted`] by `shift` comes to `tick`.
-    pub(crate) fn when(&self, tick: Tick, shift: i64) -> Micros {
-        let time = self.line.time_of(tick).saturating_sub(shift).saturating_sub(self.offset);
-        Micros(time.max(0) as u64)
+    /// The server's time at `now`, microseconds; before its beginning it is below 0.
+    pub(crate) fn at(&self, now: Micros) -> i64 {
+        self.course.at(signed(now))
     }
 
-    /// How long ago [`Clock::shifted`] by `shift` was at `tick`, microseconds; below 0 if it is yet to come.
-    pub(crate) fn since(&self, tick: Tick, now: Micros, shift: i64) -> i64 {
-        self.at(now) + shift - self.line.time_of(tick)
+    /// The tick of a server time that may be before its beginning.
+    pub(crate) fn position(&self, server_time: i64) -> TickTime {
+        self.line.position(server_time)
     }
 
-    fn at(&self, now: Micros) -> i64 {
-        (signed(now) + self.offset).max(self.floor)
+    /// The first moment on the client's clock at which `lead` past the server's time of then is `due` or later. `lead` is asked for
+    /// moments on the client's clock; it must lose less in a time than passes.
+    pub(crate) fn when(&self, due: i64, lead: impl Fn(Micros) -> i64) -> Micros {
+        let is_reached = |now: i64| self.course.at(now) + lead(Micros(now.max(0) as u64)) >= due;
+        // Leads are seconds at most; beyond that the course is even.
+        let guess = due.saturating_sub(self.course.server - self.course.from).clamp(0, TIME_MAX);
+        let (mut before, mut after, mut span) = (guess, guess, 1);
+        while after < TIME_MAX && !is_reached(after) {
+            before = after;
+            after = (after + span).min(TIME_MAX);
+            span *= 2;
+        }
+        span = 1;
+        while before > 0 && is_reached(before) {
+            after = before;
+            before = (before - span).max(0);
+            span *= 2;
+        }
+        if is_reached(before) {
+            return Micros(before as u64);
+        }
+        while after - before > 1 {
+            let middle = before + (after - before) / 2;
+            if is_reached(middle) { after = middle } else { before = middle }
+        }
+        Micros(after as u64)
+    }
+}
+
+/// How server time goes on from the last measurement.
+#[derive(Clone, Copy, Debug)]
+struct Course {
+    /// The client's time of the last measurement, microseconds.
+    from: i64,
+    /// The server's time then.
+    server: i64,
+    /// Seconds a second.
+    drift: f64,
+    /// What is to be made good, microseconds.
+    error: i64,
+    /// How fast, seconds a second; at most 0.1.
+    slew: f64,
+}
+
+impl Course {
+    fn set(now: Micros, offset: i64) -> Self {
+        Self { from: signed(now), server: signed(now) + offset, drift: 0.0, error: 0, slew: 0.0 }
+    }
+
+    fn at(&self, now: i64) -> i64 {
+        let passed = now - self.from;
+        if passed <= 0 {
+            return self.server + passed;
+        }
+        let made_good = ((passed as f64 * self.slew) as i64).min(self.error.abs());
+        self.server + passed + (passed as f64 * self.drift) as i64 + made_good * self.error.signum()
     }
 }
 

@@ -16,6 +16,8 @@ use super::clock::Clock;
 use super::config::ClientConfig;
 use super::event::{ClientFault, Event};
 use super::inputs::{Inputs, SET_BACK_TICKS};
+use super::lead::Lead;
+use super::playout::Playout;
 use super::receipts::Receipts;
 use super::stage::Stage;
 use super::stats::ClientStats;
@@ -29,14 +31,23 @@ const PINGS_MAX: usize = 128;
 /// one for the server's own unevenness. What the link adds is measured.
 const MARGIN_TICKS: u32 = 2;
 
+/// Pings that follow each other quickly at the beginning and after a jump of a clock: the best of a few is good enough to
+/// start with.
+const URGENT_PINGS: u32 = 5;
+/// How quickly.
+const URGENT_INTERVAL: Micros = Micros::from_millis(100);
+
+/// States are kept for a view that is this far behind at least, microseconds: a delay may grow.
+const KEPT_MIN: i64 = 300_000;
+
 /// Everything that a welcome begins.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     welcome: Welcome,
     schema: Arc<Schema>,
     stream: StreamKind,
-    /// How far behind the server's time the view is.
-    delay: Micros,
+    playout: Playout,
+    lead: Lead,
     codec: Codec,
     replica: Replica,
     decoded: DecodedSnapshot,
@@ -50,6 +61,8 @@ pub(crate) struct Session {
     /// The newest tick that a snapshot or a pong told of: the room is there, or further.
     room_tick: Tick,
     next_ping: Micros,
+    /// Pings that are to follow each other quickly: server time is not known well yet.
+    urgent_pings: u32,
     /// Pings that wait for their answer.
     pings: VecDeque<Micros>,
     last_heard: Micros,
@@ -110,7 +123,13 @@ impl Session {
         Ok(Self {
             schema: schema.clone(),
             stream: config.stream,
-            delay: config.interpolation_delay.unwrap_or(timing.interpolation_delay).min(longest_delay),
+            playout: Playout::new(
+                timing.interpolation_delay,
+                config.interpolation_delay,
+                longest_delay,
+                timing.snapshot_hz,
+            ),
+            lead: Lead::new(timing.tick_rate),
             codec: Codec::with(schema.clone(), timing.tick_rate, coder, prior),
             replica: Replica::new(schema.clone(), if is_datagram { HISTORY_TICKS } else { 0 }),
             decoded: DecodedSnapshot::default(),
@@ -122,6 +141,7 @@ impl Session {
             receipts: Receipts::new(config.stream, welcome.player.is_some()),
             room_tick: welcome.tick,
             next_ping: now,
+            urgent_pings: URGENT_PINGS,
             pings: VecDeque::with_capacity(PINGS_MAX),
             last_heard: now,
             watched_until: None,
@@ -200,7 +220,9 @@ impl Session {
         // An answer to what was never asked, or that came twice, says nothing.
         let Some(place) = self.pings.iter().position(|&ping| ping == pong.client_time) else { return };
         self.pings.remove(place);
-        self.clock.handle_pong(now, pong);
+        if self.clock.handle_pong(now, pong) {
+            self.handle_clock_jump(now);
+        }
         if pong.tick.is_newer_than(self.room_tick) {
             self.room_tick = pong.tick;
         }
@@ -243,13 +265,40 @@ impl Session {
         Ok(())
     }
 
+    /// Server time was set anew: what was measured with the old one says nothing, and it is soon to be known exactly.
+    fn handle_clock_jump(&mut self, now: Micros) {
+        self.playout.handle_clock_jump();
+        self.lead.handle_clock_jump();
+        self.urgent_pings = URGENT_PINGS;
+        self.next_ping = self.next_ping.min(now);
+    }
+
+    /// A state newer than all before has arrived.
+    fn handle_newest(&mut self, now: Micros, tick: Tick) {
+        if self.clock.handle_tick(now, tick) {
+            self.handle_clock_jump(now);
+        }
+        let (server_now, due) = (self.clock.at(now), self.clock.due(tick));
+        self.playout.handle_state(server_now, now, due);
+    }
+
+    fn handle_feedback(&mut self, now: Micros, tick: Tick, newest_input: Tick) {
+        let way = (self.clock.rtt().0 / 2).min(1 << 40) as i64;
+        let first = self.first_lead();
+        self.lead.handle_feedback(now, tick, newest_input, first, way);
+    }
+
     fn apply(&mut self, now: Micros, header: SnapshotHeader, stats: &mut ClientStats) {
+        let before = self.replica.newest_tick();
         self.replica.apply(&self.decoded);
         // Who comes and goes is told when the view gets there, not now.
         self.replica.drain_changes().for_each(drop);
         let newest = self.newest_tick();
         if newest.is_newer_than(self.room_tick) {
             self.room_tick = newest;
+        }
+        if before != Some(newest) {
+            self.handle_newest(now, newest);
         }
         let oldest = self.oldest_wanted(now, newest);
         self.stage.apply(header.tick, &self.decoded.view, &self.replica, oldest, &mut self.agenda);
@@ -262,6 +311,9 @@ impl Session {
         }
         if let Some(feedback) = header.feedback {
             self.inputs.handle_received(feedback.newest_input);
+            if before != Some(newest) {
+                self.handle_feedback(now, newest, feedback.newest_input);
+            }
             stats.input_margin_ticks = Some(feedback.margin_ticks);
         }
         stats.snapshots += 1;
@@ -275,7 +327,8 @@ impl Session {
     /// The oldest tick of which a view may still be drawn: the view's own, or the one that it would be at if the clock
     /// turned out to be wrong; never so old that states pile up.
     fn oldest_wanted(&self, now: Micros, newest: Tick) -> Tick {
-        let delay_ticks = self.welcome.timing.tick_rate.steps_in(self.delay) as i32 + 1;
+        let delay = Micros(self.delay(now).max(KEPT_MIN) as u64);
+        let delay_ticks = self.welcome.timing.tick_rate.steps_in(delay) as i32 + 1;
         let behind = newest.since(self.view_time(now).tick);
         newest - behind.max(delay_ticks).min(HISTORY_TICKS as i32) as u32
     }
@@ -287,17 +340,18 @@ impl Session {
 
     // ---- the view ----------------------------------------------------------------------------------------------
 
-    fn shift(&self) -> i64 {
-        -(self.delay.0.min(i64::MAX as u64) as i64)
+    /// How far behind the server's time the view at `now` is, microseconds.
+    fn delay(&self, now: Micros) -> i64 {
+        self.playout.delay(self.clock.at(now))
     }
 
     fn view_time(&self, now: Micros) -> TickTime {
-        self.clock.shifted(now, self.shift())
+        self.clock.position(self.clock.at(now) - self.delay(now))
     }
 
     /// What the view at `now` is of.
     pub(crate) fn moment(&self, now: Micros) -> Moment {
-        let server_time = self.clock.server_time(now).saturating_since(self.delay);
+        let server_time = Micros((self.clock.at(now) - self.delay(now)).max(0) as u64);
         Moment { server_time, time: self.view_time(now), is_starved: self.starving_for(now) > 0 }
     }
 
@@ -310,7 +364,8 @@ impl Session {
 
     /// For how long the view has been later than all that is known, microseconds; below 0 if it is not.
     fn starving_for(&self, now: Micros) -> i64 {
-        self.replica.newest_tick().map_or(-1, |newest| self.clock.since(newest, now, self.shift()))
+        let shown = self.clock.at(now) - self.delay(now);
+        self.replica.newest_tick().map_or(-1, |newest| shown - self.clock.due(newest))
     }
 
     /// Settles how long the view was later than the newest state, before that changes.
@@ -343,13 +398,18 @@ impl Session {
 
     // ---- out ---------------------------------------------------------------------------------------------------
 
-    /// The way of an input to its step: half a round trip, what that varies by, a margin, and the wait for the frame to
+    /// The lead until the server has said how early inputs come: half a round trip, a margin, and the wait for the frame to
     /// fill.
-    fn lead(&self) -> i64 {
+    fn first_lead(&self) -> i64 {
         let rate = self.welcome.timing.tick_rate;
         let margin = rate.due(u64::from(MARGIN_TICKS + self.inputs.interval() - 1));
         let way = Micros(self.clock.rtt().0 / 2) + Micros(self.clock.jitter().0.saturating_mul(2)) + margin;
         way.0.min(1 << 50) as i64
+    }
+
+    /// How far ahead of the server's time inputs are given at `now`, microseconds.
+    fn lead(&self, now: Micros) -> i64 {
+        self.lead.at(now, self.first_lead())
     }
 
     /// No input may be later than this: the server takes one too far ahead of it for an attack. It is at least at the
@@ -364,7 +424,7 @@ impl Session {
     pub(crate) fn due_input_tick(&self, now: Micros) -> Option<Tick> {
         self.welcome.player?;
         let latest = self.latest_input();
-        let reached = self.clock.shifted(now, self.lead()).tick;
+        let reached = self.clock.position(self.clock.at(now) + self.lead(now)).tick;
         let target = if reached.is_newer_than(latest) { latest } else { reached };
         let Some(newest) = self.inputs.newest() else { return Some(target) };
         let behind = target.since(newest);
@@ -382,7 +442,8 @@ impl Session {
     pub(crate) fn input_timeout(&self) -> Option<Micros> {
         self.welcome.player?;
         let Some(tick) = self.inputs.next_frame() else { return Some(Micros::ZERO) };
-        (!tick.is_newer_than(self.latest_input())).then(|| self.clock.when(tick, self.lead()))
+        (!tick.is_newer_than(self.latest_input()))
+            .then(|| self.clock.when(self.clock.due(tick), |now| self.lead(now)))
     }
 
     pub(crate) fn push_input(
@@ -405,14 +466,20 @@ impl Session {
                 self.pings.pop_front();
             }
             self.pings.push_back(now);
-            self.next_ping = now + self.welcome.timing.ping_interval;
+            let interval = self.welcome.timing.ping_interval;
+            let is_urgent = self.urgent_pings > 0;
+            self.next_ping = now + if is_urgent { interval.min(URGENT_INTERVAL) } else { interval };
+            self.urgent_pings = self.urgent_pings.saturating_sub(1);
         }
-        let shown = self.told_view(now);
+        let (shown, lead) = (self.told_view(now), self.lead(now));
         if let Some(frame) = self.inputs.take_frame(self.schema.input()) {
             frame.ack = self.receipts.take_ack();
             frame.view = shown;
             frame.encode(self.schema.input(), out);
             stats.input_frames += 1;
+            if let Some(newest) = frame.newest() {
+                self.lead.handle_sent(newest, lead);
+            }
         }
         if let Some(ack) = self.receipts.take_overdue_ack() {
             ack.encode(out);

@@ -1,0 +1,182 @@
+//! How far behind the server's time others are shown: the jitter buffer.
+//!
+//! A view starves when it is later than the newest state. So what the delay must exceed is told by each arrival: how old the
+//! state before had become. The delay is what few arrivals exceed, one in [`DRY_SECONDS`] seconds: less would save
+//! milliseconds and cost as many of guessing, more would cost all players delay for what hardly happens.
+//!
+//! ```text
+//!                arrival of the state of 100        of 103              of 106 (late)
+//!  age of newest        |\                            |\                  .|
+//!                       | \   grows with time         | \          . '     |
+//!  delay  ──────────────┼──\──────────────────────────┼──\──── . ' ────────┼──── the view is starved above
+//!                       '   ' . _ _ _ _ _ _ _ _ _ _ _ '   ' slower   still
+//! ```
+//!
+//! The delay never changes by a jump but by a view that runs slower or faster. And before a buffer runs dry, the view gives way:
+//! when the next state is overdue it runs slower, and at the very end it stands still for a moment, as seldom as not to be
+//! noticed; only then is motion guessed.
+//!
+//! All this is settled when a state arrives, for any moment until the next one does: asking changes nothing.
+
+use tickwire_protocol::Micros;
+
+use super::lateness::Lateness;
+
+/// How often the buffer may run dry, seconds from one time to the next.
+const DRY_SECONDS: f32 = 6.0;
+/// In which time what was late counts half.
+const HALF_LIFE: Micros = Micros(30_000_000);
+/// For how many samples the server's advice counts.
+const GUESS_WEIGHT: f32 = 1.5;
+/// The delay is longer than needed by this, microseconds: half a class of lateness, and what rounding costs.
+const MARGIN: i64 = 1_000;
+/// A state is overdue when so few come later.
+const OVERDUE_SHARE: f32 = 0.1;
+
+/// No more is waited for what is late than this beyond what usually is, microseconds: worse links are not to be played on as if
+/// they were good.
+const EXTRA_MAX: i64 = 200_000;
+
+/// How much slower the view runs to gain delay, and faster to lose it, seconds a second.
+const SLOWER: f64 = 0.045;
+const FASTER: f64 = 0.03;
+/// Share of the time in which the view may stand still for want of states, and for how long at most, microseconds.
+const STILL_SHARE: f64 = 0.000_7;
+const STILL_MAX: i64 = 40_000;
+/// From further off the delay is set at once, microseconds.
+const STEP_MIN: i64 = 400_000;
+
+/// The delay, and what it follows from. All times are the server's, microseconds; they may be below 0.
+#[derive(Clone, Debug)]
+pub(crate) struct Playout {
+    /// A delay that the game asks for.
+    fixed: Option<i64>,
+    advice: i64,
+    delay_max: i64,
+    lateness: Lateness,
+    /// Share of arrivals that may exceed the delay.
+    dry_share: f32,
+    /// When the newest state was due.
+    newest: Option<i64>,
+    plan: Option<Plan>,
+    /// For how long the view may still stand still.
+    still: i64,
+}
+
+/// What the delay does until the next arrival.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    /// From when on.
+    since: i64,
+    from: i64,
+    to: i64,
+    /// When the next state is overdue.
+    overdue: i64,
+    /// When nothing is left to show, as far as the view goes on as it does before.
+    dry: i64,
+    /// For how long it then stands still.
+    still: i64,
+}
+
+impl Plan {
+    fn at(&self, now: i64) -> i64 {
+        if now <= self.dry {
+            return self.flowing_at(now);
+        }
+        let stood = (now - self.dry).min(self.still);
+        let rest = (now - self.dry - stood).min(1 << 40) as f64;
+        self.flowing_at(self.dry) + stood + (rest * SLOWER) as i64
+    }
+
+    /// Without the standing still.
+    fn flowing_at(&self, now: i64) -> i64 {
+        let ramped = (now.min(self.overdue) - self.since).max(0) as f64;
+        let way = self.to - self.from;
+        let speed = if way > 0 { SLOWER } else { FASTER };
+        let overdue = (now - self.overdue).max(0).min(1 << 40) as f64;
+        let ramp = ((ramped * speed) as i64).min(way.abs()) * way.signum();
+        self.from + ramp + (overdue * SLOWER) as i64
+    }
+
+    /// When the view comes to `newest` by flowing.
+    fn dry_at(&self, newest: i64) -> i64 {
+        let is_dry = |now: i64| now - self.flowing_at(now) >= newest;
+        let (mut before, mut span) = (self.since, 1);
+        if is_dry(before) {
+            return before;
+        }
+        while !is_dry(before + span) {
+            before += span;
+            span *= 2;
+        }
+        let mut after = before + span;
+        while after - before > 1 {
+            let middle = before + (after - before) / 2;
+            if is_dry(middle) { after = middle } else { before = middle }
+        }
+        after
+    }
+}
+
+impl Playout {
+    /// With the server's advice on the delay, or one that the game asks for; none is longer than `delay_max`.
+    pub(crate) fn new(advice: Micros, fixed: Option<Micros>, delay_max: Micros, snapshot_hz: u32) -> Self {
+        let hz = i64::from(snapshot_hz.max(1));
+        let signed = |span: Micros| span.0.min(1 << 40) as i64;
+        let delay_max = signed(delay_max);
+        let advice = signed(advice).min(delay_max);
+        Self {
+            fixed: fixed.map(|fixed| signed(fixed).min(delay_max)),
+            advice,
+            delay_max,
+            // Of arrivals, not of ways: the state before is as old as its way and an interval.
+            lateness: Lateness::new(HALF_LIFE, (advice - 1_000_000 / hz).max(0), GUESS_WEIGHT),
+            dry_share: 1.0 / (DRY_SECONDS * hz as f32),
+            newest: None,
+            plan: None,
+            still: 0,
+        }
+    }
+
+    /// The delay at the server's time `now`, microseconds.
+    pub(crate) fn delay(&self, now: i64) -> i64 {
+        match (self.fixed, &self.plan) {
+            (Some(fixed), _) => fixed,
+            (None, Some(plan)) => plan.at(now).min(self.delay_max),
+            (None, None) => self.advice,
+        }
+    }
+
+    /// A state newer than all before has arrived at the server's time `now`; it was due at `due`. `local` is the client's time.
+    pub(crate) fn handle_state(&mut self, now: i64, local: Micros, due: i64) {
+        let before = self.newest.replace(due);
+        if self.fixed.is_some() {
+            return;
+        }
+        if let Some(before) = before {
+            self.lateness.add(local, now - before);
+        }
+        let needed = self.lateness.above(self.dry_share).unwrap_or(now - due + self.advice);
+        let usual = self.lateness.above(OVERDUE_SHARE).unwrap_or(needed);
+        let to = (needed.min(usual + EXTRA_MAX) + MARGIN).clamp(0, self.delay_max);
+        let mut from = to;
+        if let Some(plan) = &self.plan {
+            let passed = (now - plan.since).max(0).min(1 << 40);
+            self.still -= (now - plan.dry).clamp(0, plan.still);
+            self.still = (self.still + (passed as f64 * STILL_SHARE) as i64).min(STILL_MAX);
+            let held = plan.at(now);
+            from = if held.abs_diff(to) > STEP_MIN.unsigned_abs() { to } else { held };
+        }
+        let overdue = (due + usual).max(now);
+        let mut plan = Plan { since: now, from, to, overdue, dry: 0, still: self.still };
+        plan.dry = plan.dry_at(due);
+        self.plan = Some(plan);
+    }
+
+    /// The estimate of the server's time was set anew.
+    pub(crate) fn handle_clock_jump(&mut self) {
+        self.lateness.reset_level();
+        self.newest = None;
+        self.plan = None;
+    }
+}
