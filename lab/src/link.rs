@@ -1,4 +1,7 @@
 //! A client's link to the server, of either kind, with what a WebSocket adds.
+//!
+//! Hello and welcome must arrive. Beside datagrams a transport has a stream for them, as QUIC has; datagrams that overtake the
+//! welcome are of no use and thrown away.
 
 use bytes::Bytes;
 use tickwire_netsim::{DatagramLink, Direction, Duplex, OrderedLink, Profile};
@@ -13,21 +16,29 @@ pub(crate) struct Link {
     pub(crate) up_bytes: u64,
     /// What the stream did not take yet, at most one message a direction.
     unsent: [Option<Bytes>; 2],
+    /// Whether the first message has been sent, and received, in each direction.
+    has_sent: [bool; 2],
+    has_received: [bool; 2],
 }
 
 #[derive(Clone, Debug)]
 enum Kind {
     Ordered(Duplex<OrderedLink<Bytes>>),
-    Datagram(Duplex<DatagramLink<Bytes>>),
+    /// And the stream for the first message each way.
+    Datagram(Duplex<DatagramLink<Bytes>>, Duplex<OrderedLink<Bytes>>),
 }
 
 impl Link {
     pub(crate) fn new(stream: StreamKind, profile: &Profile, seed: u64, number: u64) -> Self {
         let duplex = match stream {
             StreamKind::Ordered => Kind::Ordered(Duplex::ordered(profile, seed, number)),
-            StreamKind::Datagram => Kind::Datagram(Duplex::datagram(profile, seed, number)),
+            StreamKind::Datagram => Kind::Datagram(
+                Duplex::datagram(profile, seed, number),
+                Duplex::ordered(profile, seed, number),
+            ),
         };
-        Self { duplex, down_bytes: 0, up_bytes: 0, unsent: [None, None] }
+        let (unsent, has_sent, has_received) = ([None, None], [false; 2], [false; 2]);
+        Self { duplex, down_bytes: 0, up_bytes: 0, unsent, has_sent, has_received }
     }
 
     /// Whether the next message can be handed over: what was before is with the stream.
@@ -39,7 +50,7 @@ impl Link {
     pub(crate) fn send(&mut self, now: u64, direction: Direction, message: &[u8]) {
         let size = match self.duplex {
             Kind::Ordered(_) => message.len() as u64 + websocket_bytes(message.len(), direction),
-            Kind::Datagram(_) => message.len() as u64,
+            Kind::Datagram(..) => message.len() as u64,
         };
         match direction {
             Direction::Down => self.down_bytes += size,
@@ -50,8 +61,13 @@ impl Link {
             Kind::Ordered(duplex) => {
                 self.unsent[direction as usize] = duplex.toward(direction).try_send(now, size, message).err();
             }
-            Kind::Datagram(duplex) => duplex.toward(direction).send(now, size, message),
+            Kind::Datagram(_, stream) if !self.has_sent[direction as usize] => {
+                // One small message always fits an empty buffer.
+                self.unsent[direction as usize] = stream.toward(direction).try_send(now, size, message).err();
+            }
+            Kind::Datagram(duplex, _) => duplex.toward(direction).send(now, size, message),
         }
+        self.has_sent[direction as usize] = true;
     }
 
     /// Hands over what the stream did not take before.
@@ -71,18 +87,29 @@ impl Link {
                 let writable = waiting.and_then(|message| link.writable_at(now, message.len() as u64 + 14));
                 link.next_arrival().into_iter().chain(writable).min()
             }
-            Kind::Datagram(duplex) => match direction {
-                Direction::Down => duplex.down.next_arrival(),
-                Direction::Up => duplex.up.next_arrival(),
-            },
+            Kind::Datagram(duplex, stream) => {
+                let datagram = match direction {
+                    Direction::Down => duplex.down.next_arrival(),
+                    Direction::Up => duplex.up.next_arrival(),
+                };
+                datagram.into_iter().chain(ordered(stream, direction).next_arrival()).min()
+            }
         }
     }
 
     /// The next message that has arrived, with the instant of its arrival.
     pub(crate) fn receive(&mut self, now: u64, direction: Direction) -> Option<(u64, Bytes)> {
+        let has_received = &mut self.has_received[direction as usize];
         match &mut self.duplex {
             Kind::Ordered(duplex) => duplex.toward(direction).receive(now),
-            Kind::Datagram(duplex) => duplex.toward(direction).receive(now),
+            Kind::Datagram(duplex, stream) => {
+                let first = stream.toward(direction).receive(now);
+                *has_received |= first.is_some();
+                first.or_else(|| {
+                    let datagrams = duplex.toward(direction);
+                    core::iter::from_fn(|| datagrams.receive(now)).find(|_| *has_received)
+                })
+            }
         }
     }
 }

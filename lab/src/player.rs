@@ -47,6 +47,8 @@ pub(crate) struct Player {
     /// When the inputs that have not arrived yet were given, true microseconds; oldest first.
     given: VecDeque<(Tick, u64)>,
     stream: StreamKind,
+    /// The server has let it go.
+    pub(crate) is_dropped: bool,
     message: Vec<u8>,
     pub(crate) figures: Figures,
 }
@@ -84,6 +86,7 @@ impl Player {
             wake: begin,
             given: VecDeque::new(),
             stream: config.stream,
+            is_dropped: false,
             message: Vec::new(),
             figures: Figures::default(),
         }
@@ -164,7 +167,7 @@ impl Player {
             view,
             server_time,
             is_starved: server_time > newest_time,
-            is_sampled: is_settled(self.joined, &self.clock, now),
+            is_sampled: self.is_sampled(now),
         };
         let is_sampled = picture.is_sampled;
         let figures = &mut self.figures;
@@ -243,7 +246,9 @@ impl Player {
 
     /// Whether what happens at `now` counts.
     pub(crate) fn is_sampled(&self, now: u64) -> bool {
-        is_settled(self.joined, &self.clock, now)
+        let jumped = self.clock.jump_at..self.clock.jump_over() + SETTLING;
+        let is_settled = self.joined.is_some_and(|joined| now >= joined + SETTLING) && !jumped.contains(&now);
+        is_settled && !self.client.is_closed() && !self.is_dropped
     }
 
     /// Adds up what is known at the end of the run.
@@ -252,15 +257,10 @@ impl Player {
         figures.down_bytes = self.link.down_bytes;
         figures.up_bytes = self.link.up_bytes;
         figures.connected_seconds = end.saturating_sub(self.begin) as f64 / 1e6;
-        figures.disconnects += u64::from(self.client.is_closed());
+        figures.disconnects += u64::from(self.client.is_closed() || self.is_dropped);
         let over = self.clock.jump_over();
         if self.joined.is_some_and(|joined| joined < self.clock.jump_at) && over + SETTLING <= end {
             figures.clock_recovery_ms.add(self.last_wrong.map_or(0, |wrong| wrong - over) as f64 / 1e3);
         }
     }
-}
-
-fn is_settled(joined: Option<u64>, clock: &LocalClock, now: u64) -> bool {
-    let jumped = clock.jump_at..clock.jump_over() + SETTLING;
-    joined.is_some_and(|joined| now >= joined + SETTLING) && !jumped.contains(&now)
 }

@@ -41,7 +41,6 @@ struct Run {
 #[derive(Default)]
 struct Seat {
     peer: Option<PeerId>,
-    is_dropped: bool,
     counters: InputCounters,
     /// When the first copy of the input of each tick arrived; those that wait for their step.
     arrivals: BTreeMap<u32, u64>,
@@ -97,7 +96,7 @@ impl Run {
     }
 
     fn handle_message(&mut self, now: u64, index: usize, message: bytes::Bytes) {
-        if self.seats[index].is_dropped {
+        if self.players[index].is_dropped {
             return;
         }
         let Some(peer) = self.seats[index].peer else {
@@ -175,8 +174,8 @@ impl Run {
     fn drop_peer(&mut self, peer: PeerId) {
         let dropped = self.seats.iter_mut().zip(&mut self.players).find(|(seat, _)| seat.peer == Some(peer));
         if let Some((seat, player)) = dropped {
-            *seat = Seat { is_dropped: true, ..Seat::default() };
-            player.figures.disconnects += 1;
+            *seat = Seat::default();
+            player.is_dropped = true;
         }
     }
 

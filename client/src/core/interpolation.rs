@@ -1,8 +1,46 @@
-//! From one value to another.
+//! From one value to another, and a little beyond.
+//!
+//! A position whose velocity is told goes along the cubic through both positions with both velocities (Hermite): exact for an even
+//! acceleration. Beyond the newest state it goes on with the last velocity, ever slower, and stops after [`GUESS_SECONDS`]: players
+//! change their mind several times a second, and what goes on for ever would run through walls.
 
 use core::f32::consts::{PI, TAU};
 
-use glam::Quat;
+use glam::{Quat, Vec3};
+
+/// How long a position goes on beyond the newest state, seconds.
+pub(crate) const GUESS_SECONDS: f32 = 0.25;
+
+/// States that are further apart than this are joined by a straight line, seconds: a cubic over so long a time swings out.
+pub(crate) const CUBIC_SECONDS_MAX: f32 = 0.35;
+
+/// A position and its change a second.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moving {
+    pub(crate) position: Vec3,
+    pub(crate) velocity: Vec3,
+}
+
+impl Moving {
+    /// Where it is `seconds` later, if nothing else is known.
+    pub(crate) fn guess(&self, seconds: f32) -> Vec3 {
+        let seconds = seconds.clamp(0.0, GUESS_SECONDS);
+        self.position + self.velocity * (seconds - seconds * seconds / (2.0 * GUESS_SECONDS))
+    }
+}
+
+/// Along the cubic from one to the other, which takes `seconds`.
+pub(crate) fn hermite(from: Moving, to: Moving, seconds: f32, fraction: f32) -> Vec3 {
+    let (t, rest) = (fraction, 1.0 - fraction);
+    let (start, end) = (rest * rest * (1.0 + 2.0 * t), t * t * (3.0 - 2.0 * t));
+    let (leaving, arriving) = (t * rest * rest * seconds, -t * t * rest * seconds);
+    from.position * start + to.position * end + from.velocity * leaving + to.velocity * arriving
+}
+
+/// What is left of a difference that fades evenly, after this share of its time: from 1 to 0.
+pub(crate) fn faded(share: f32) -> f32 {
+    1.0 - share.clamp(0.0, 1.0)
+}
 
 /// Evenly from `from` to `to`.
 pub(crate) fn scalar(from: f32, to: f32, fraction: f32) -> f32 {
@@ -32,6 +70,31 @@ mod tests {
 
     fn near(a: f32, b: f32) -> bool {
         (a - b).abs() < 1e-5
+    }
+
+    #[test]
+    fn an_even_acceleration_is_followed_exactly() {
+        let (acceleration, begin) = (Vec3::new(0.0, -20.0, 3.0), Vec3::new(4.0, 7.0, 0.0));
+        let at = |t: f32| Moving {
+            position: begin * t + acceleration * (t * t / 2.0),
+            velocity: begin + acceleration * t,
+        };
+        for step in 0..=10_u8 {
+            let t = f32::from(step) / 10.0;
+            let shown = hermite(at(0.0), at(0.2), 0.2, t);
+            assert!(shown.distance(at(0.2 * t).position) < 1e-5, "{shown} at {t}");
+        }
+    }
+
+    #[test]
+    fn a_guess_begins_with_the_velocity_and_comes_to_a_stop() {
+        let moving = Moving { position: Vec3::X, velocity: Vec3::Z * 8.0 };
+        assert_eq!(moving.guess(0.0), Vec3::X);
+        assert!((moving.guess(0.01) - Vec3::X).distance(Vec3::Z * 0.08) < 0.002);
+        let last = moving.guess(GUESS_SECONDS);
+        assert!(last.distance(Vec3::X + Vec3::Z) < 1e-5 && moving.guess(9.0) == last);
+        let steps: Vec<_> = (0..26_u8).map(|step| moving.guess(f32::from(step) / 100.0).z).collect();
+        assert!(steps.is_sorted());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! The level follows slow changes of the way (a phone that moves, a clock that drifts) within seconds. What is above it is
 //! counted by classes of a millisecond, and old counts fade: so a quantile can be told that happens once in many seconds,
-//! without one event of long ago keeping it up for ever.
+//! without one event of long ago keeping it up for ever. Until enough is counted a guess stands in, which knows that a way that
+//! varies much from one time to the next is also one that is held up now and then.
 
 use tickwire_protocol::Micros;
 
@@ -24,8 +25,26 @@ const LEVEL_PART: i64 = 40;
 /// counts.
 const LEVEL_STEP_MAX: i64 = 10_000;
 
+/// Over how many samples the usual deviation is averaged, and how far away a sample counts in it at most, microseconds: it is to
+/// tell of every day, not of outliers.
+const DEVIATION_SAMPLES: i64 = 64;
+const DEVIATION_MAX: i64 = 20_000;
+/// No guess is further above the level than this, microseconds.
+const GUESS_MAX: i64 = 130_000;
+
 /// Samples are clamped to this, microseconds either way: sums do not overflow.
 const SAMPLE_MAX: i64 = 1 << 40;
+
+/// What is thought to be above the level before there are samples enough.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Guess {
+    /// At least so far, microseconds.
+    pub(crate) above: i64,
+    /// And so many usual deviations.
+    pub(crate) deviations: i64,
+    /// For how many samples it counts.
+    pub(crate) weight: f32,
+}
 
 /// A level and the weights of what is above it.
 #[derive(Clone, Debug)]
@@ -33,7 +52,11 @@ pub(crate) struct Lateness {
     level: Option<i64>,
     /// Samples that the level follows from, up to [`LEVEL_PART`].
     samples: i64,
+    /// How far from the level samples usually are, microseconds.
+    deviation: i64,
+    guess: Guess,
     weights: Vec<f32>,
+    /// Of the samples and the guess.
     total: f32,
     half_life: Micros,
     /// Up to when the weights have faded.
@@ -41,12 +64,18 @@ pub(crate) struct Lateness {
 }
 
 impl Lateness {
-    /// Nothing known but a guess, which counts as `guess_weight` samples of `guess` microseconds above the level.
-    pub(crate) fn new(half_life: Micros, guess: i64, guess_weight: f32) -> Self {
-        let mut lateness =
-            Self { level: None, samples: 0, weights: vec![0.0; CLASSES], total: 0.0, half_life, faded: None };
-        lateness.count(guess, guess_weight);
-        lateness
+    /// Nothing known but a guess.
+    pub(crate) fn new(half_life: Micros, guess: Guess) -> Self {
+        Self {
+            level: None,
+            samples: 0,
+            deviation: 0,
+            guess,
+            weights: vec![0.0; CLASSES],
+            total: guess.weight,
+            half_life,
+            faded: None,
+        }
     }
 
     /// Adds a sample, microseconds. `now` may be on any clock that does not go back.
@@ -55,7 +84,10 @@ impl Lateness {
         self.fade(now);
         let level = *self.level.get_or_insert(sample);
         let above = sample - level;
-        self.count(above, 1.0);
+        self.weights[class_of(above)] += 1.0;
+        self.total += 1.0;
+        let samples = (self.samples + 1).min(DEVIATION_SAMPLES);
+        self.deviation += (above.abs().min(DEVIATION_MAX) - self.deviation) / samples;
         if self.samples < LEVEL_PART {
             self.samples += 1;
             self.level = Some(level + above / self.samples);
@@ -73,19 +105,15 @@ impl Lateness {
     /// What this share of samples, 0 to 1, is above, microseconds; nothing before the first sample.
     pub(crate) fn above(&self, share: f32) -> Option<i64> {
         let allowed = share * self.total;
+        let guess = self.guess.above + self.guess.deviations * self.deviation;
+        let guessed = class_of(guess.min(GUESS_MAX.max(self.guess.above)));
         let mut above = 0.0;
-        let class = self.weights.iter().rposition(|weight| {
-            above += weight;
+        let class = (0..CLASSES).rev().find(|&class| {
+            above += self.weights[class] + if class == guessed { self.guess.weight } else { 0.0 };
             above > allowed
         });
         let upper = class.map_or(0, |class| (class as i64 + 1) * CLASS - BELOW);
         Some(self.level? + upper)
-    }
-
-    fn count(&mut self, above: i64, weight: f32) {
-        let class = ((above + BELOW) / CLASS).clamp(0, CLASSES as i64 - 1);
-        self.weights[class as usize] += weight;
-        self.total += weight;
     }
 
     fn fade(&mut self, now: Micros) {
@@ -98,9 +126,14 @@ impl Lateness {
         self.faded = Some(faded + Micros(steps * step.0));
         // After that many nothing is left in any case.
         let factor = (0..steps.min(400)).fold(1.0, |factor, _| factor * STEP_FACTOR);
+        self.guess.weight *= factor;
         self.weights.iter_mut().for_each(|weight| *weight *= factor);
-        self.total = self.weights.iter().sum();
+        self.total = self.weights.iter().sum::<f32>() + self.guess.weight;
     }
+}
+
+fn class_of(above: i64) -> usize {
+    ((above + BELOW) / CLASS).clamp(0, CLASSES as i64 - 1) as usize
 }
 
 #[cfg(test)]
@@ -108,6 +141,20 @@ mod tests {
     use super::*;
 
     const HALF_LIFE: Micros = Micros(20_000_000);
+
+    const NO_GUESS: Guess = Guess { above: 0, deviations: 0, weight: 0.0 };
+
+    #[test]
+    fn who_varies_more_is_thought_to_be_held_up_more() {
+        let guess = |wobble: i64| {
+            let mut lateness = Lateness::new(HALF_LIFE, Guess { deviations: 20, weight: 5.0, ..NO_GUESS });
+            fill(&mut lateness, 0..10, |number| if number % 2 == 0 { wobble } else { -wobble });
+            lateness.above(0.01).unwrap()
+        };
+        assert!((19_000..25_000).contains(&guess(1_000)), "{}", guess(1_000));
+        assert!((75_000..90_000).contains(&guess(4_000)), "{}", guess(4_000));
+        assert!(guess(19_000) < 140_000, "{}", guess(19_000));
+    }
 
     fn fill(lateness: &mut Lateness, seconds: core::ops::Range<u64>, sample: impl Fn(u64) -> i64) {
         for number in seconds.start * 20..seconds.end * 20 {
@@ -117,7 +164,7 @@ mod tests {
 
     #[test]
     fn quantiles_are_above_the_level_and_follow_it() {
-        let mut lateness = Lateness::new(HALF_LIFE, 0, 0.0);
+        let mut lateness = Lateness::new(HALF_LIFE, NO_GUESS);
         assert_eq!(lateness.above(0.5), None);
         // One in a hundred is 60 ms late.
         let sample = |base: i64| move |number| base + if number % 100 == 7 { 60_000 } else { 0 };
@@ -132,7 +179,7 @@ mod tests {
 
     #[test]
     fn an_event_is_known_at_once_and_forgotten_in_time() {
-        let mut lateness = Lateness::new(HALF_LIFE, 0, 0.0);
+        let mut lateness = Lateness::new(HALF_LIFE, NO_GUESS);
         fill(&mut lateness, 0..30, |_| 0);
         lateness.add(Micros(30_000_000), 200_000);
         assert!(lateness.above(0.001).unwrap() > 190_000);
@@ -142,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_guess_holds_until_there_is_more() {
-        let mut lateness = Lateness::new(HALF_LIFE, 75_000, 1.5);
+        let mut lateness = Lateness::new(HALF_LIFE, Guess { above: 75_000, deviations: 0, weight: 1.5 });
         lateness.add(Micros(0), 10_000);
         assert_eq!(lateness.above(0.01), Some(86_000));
         fill(&mut lateness, 0..60, |_| 10_000);
@@ -151,7 +198,7 @@ mod tests {
 
     #[test]
     fn hostile_samples_do_no_harm() {
-        let mut lateness = Lateness::new(HALF_LIFE, 0, 1.0);
+        let mut lateness = Lateness::new(HALF_LIFE, Guess { weight: 1.0, ..NO_GUESS });
         for (now, sample) in [(0, i64::MIN), (u64::MAX, i64::MAX), (0, 0), (u64::MAX, i64::MIN)] {
             lateness.add(Micros(now), sample);
             assert!(lateness.above(0.01).unwrap().abs() <= SAMPLE_MAX + (1 << 20));

@@ -14,16 +14,14 @@ use std::collections::VecDeque;
 
 use tickwire_protocol::{Micros, Tick, TickRate};
 
-use super::lateness::Lateness;
+use super::lateness::{Guess, Lateness};
 
 /// Share of steps that may do without their own input.
 const LATE_SHARE: f32 = 0.001;
 /// In which time what was needed counts half, microseconds.
-const HALF_LIFE: Micros = Micros(20_000_000);
-/// How much later than usual an input may come before anything is known of the link, microseconds, and for how many samples that
-/// counts.
-const GUESS: i64 = 50_000;
-const GUESS_WEIGHT: f32 = 1.0;
+const HALF_LIFE: Micros = Micros(60_000_000);
+/// How much later than usual inputs are thought to come before it is known.
+const GUESS: Guess = Guess { above: 60_000, deviations: 0, weight: 3.0 };
 
 /// How much faster inputs are given while the lead has to grow, and slower while it shrinks, seconds a second. Late inputs hurt at
 /// once, early ones hardly.
@@ -69,7 +67,7 @@ impl Lead {
     pub(crate) fn new(rate: TickRate) -> Self {
         Self {
             rate,
-            needed: Lateness::new(HALF_LIFE, GUESS, GUESS_WEIGHT),
+            needed: Lateness::new(HALF_LIFE, GUESS),
             sent: VecDeque::with_capacity(SENT_MAX),
             ramp: None,
         }

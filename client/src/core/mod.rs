@@ -11,6 +11,7 @@ mod interpolation;
 mod lateness;
 mod lead;
 mod playout;
+mod pose;
 mod receipts;
 mod session;
 mod stage;

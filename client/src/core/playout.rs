@@ -20,19 +20,18 @@
 
 use tickwire_protocol::Micros;
 
-use super::lateness::Lateness;
+use super::lateness::{Guess, Lateness};
 
 /// How often the buffer may run dry, seconds from one time to the next.
-const DRY_SECONDS: f32 = 6.0;
-/// In which time what was late counts half.
-const HALF_LIFE: Micros = Micros(30_000_000);
-/// For how many samples the server's advice counts.
-const GUESS_WEIGHT: f32 = 1.5;
+const DRY_SECONDS: f32 = 7.0;
+/// In which time what was late counts half: long, for what happens once in [`DRY_SECONDS`] is soon mistaken.
+const HALF_LIFE: Micros = Micros(120_000_000);
+/// What is thought to be late before it is known.
+const GUESS: Guess = Guess { above: 0, deviations: 20, weight: 5.0 };
 /// The delay is longer than needed by this, microseconds: half a class of lateness, and what rounding costs.
 const MARGIN: i64 = 1_000;
 /// A state is overdue when so few come later.
-const OVERDUE_SHARE: f32 = 0.1;
-
+const OVERDUE_SHARE: f32 = 0.15;
 /// No more is waited for what is late than this beyond what usually is, microseconds: worse links are not to be played on as if
 /// they were good.
 const EXTRA_MAX: i64 = 200_000;
@@ -40,9 +39,14 @@ const EXTRA_MAX: i64 = 200_000;
 /// How much slower the view runs to gain delay, and faster to lose it, seconds a second.
 const SLOWER: f64 = 0.045;
 const FASTER: f64 = 0.03;
-/// Share of the time in which the view may stand still for want of states, and for how long at most, microseconds.
-const STILL_SHARE: f64 = 0.000_7;
-const STILL_MAX: i64 = 40_000;
+/// Share of the time in which the view may stand still for want of states: less than one picture in a thousand.
+const STILL_SHARE: f64 = 0.000_9;
+/// For how long it may at once, microseconds, and what is to have gathered until it does: shorter than 50 ms is not seen as a
+/// freeze, and shorter than this does not pay.
+const STILL_MAX: i64 = 48_000;
+const STILL_MIN: i64 = 40_000;
+/// What each time costs beside: the pictures in which it begins and ends, microseconds.
+const STILL_COST: i64 = 8_000;
 /// From further off the delay is set at once, microseconds.
 const STEP_MIN: i64 = 400_000;
 
@@ -129,12 +133,11 @@ impl Playout {
             fixed: fixed.map(|fixed| signed(fixed).min(delay_max)),
             advice,
             delay_max,
-            // Of arrivals, not of ways: the state before is as old as its way and an interval.
-            lateness: Lateness::new(HALF_LIFE, (advice - 1_000_000 / hz).max(0), GUESS_WEIGHT),
+            lateness: Lateness::new(HALF_LIFE, GUESS),
             dry_share: 1.0 / (DRY_SECONDS * hz as f32),
             newest: None,
             plan: None,
-            still: 0,
+            still: STILL_MIN,
         }
     }
 
@@ -162,13 +165,18 @@ impl Playout {
         let mut from = to;
         if let Some(plan) = &self.plan {
             let passed = (now - plan.since).max(0).min(1 << 40);
-            self.still -= (now - plan.dry).clamp(0, plan.still);
+            if now > plan.dry && plan.still > 0 {
+                self.still -= (now - plan.dry).min(plan.still) + STILL_COST;
+            }
             self.still = (self.still + (passed as f64 * STILL_SHARE) as i64).min(STILL_MAX);
             let held = plan.at(now);
             from = if held.abs_diff(to) > STEP_MIN.unsigned_abs() { to } else { held };
         }
         let overdue = (due + usual).max(now);
-        let mut plan = Plan { since: now, from, to, overdue, dry: 0, still: self.still };
+        let mut plan = Plan { since: now, from, to, overdue, dry: 0, still: 0 };
+        if self.still >= STILL_MIN {
+            plan.still = self.still;
+        }
         plan.dry = plan.dry_at(due);
         self.plan = Some(plan);
     }

@@ -19,7 +19,7 @@ use super::inputs::{Inputs, SET_BACK_TICKS};
 use super::lead::Lead;
 use super::playout::Playout;
 use super::receipts::Receipts;
-use super::stage::Stage;
+use super::stage::{Horizon, Stage};
 use super::stats::ClientStats;
 use super::view::Moment;
 
@@ -133,7 +133,7 @@ impl Session {
             codec: Codec::with(schema.clone(), timing.tick_rate, coder, prior),
             replica: Replica::new(schema.clone(), if is_datagram { HISTORY_TICKS } else { 0 }),
             decoded: DecodedSnapshot::default(),
-            stage: Stage::new(schema, hz.div_ceil(timing.snapshot_hz)),
+            stage: Stage::new(schema, hz.div_ceil(timing.snapshot_hz), timing.tick_rate),
             agenda: Agenda::default(),
             own: Vec::new(),
             clock: Clock::new(timing.tick_rate, welcome.tick, welcome.tick_time, asked, now),
@@ -301,7 +301,8 @@ impl Session {
             self.handle_newest(now, newest);
         }
         let oldest = self.oldest_wanted(now, newest);
-        self.stage.apply(header.tick, &self.decoded.view, &self.replica, oldest, &mut self.agenda);
+        let horizon = Horizon { view: self.view_time(now), oldest };
+        self.stage.apply(header.tick, &self.decoded.view, &self.replica, horizon, &mut self.agenda);
         for cue in &self.decoded.cues {
             stats.cues += u64::from(self.agenda.push_cue(cue, newest));
         }

@@ -4,11 +4,13 @@
 //! enters both. The two forget by different rules, so neither has to care for the other.
 
 use tickwire_protocol::limits::{ENTITIES_MAX, HISTORY_TICKS, VIEW_ENTITIES_MAX, VIEW_WORDS_MAX};
+use tickwire_protocol::schema::Kind;
 use tickwire_protocol::snapshot::{DecodedRow, DecodedSection, Leave, Replica};
-use tickwire_protocol::{EntityId, KindId, Schema, Tick, TickTime};
+use tickwire_protocol::{EntityId, KindId, Schema, Tick, TickRate, TickTime};
 
 use super::agenda::{Agenda, Item};
 use super::event::Event;
+use super::pose::{self, Places, Pose};
 use super::timeline::{ENTRIES_MAX, Edge, Timeline};
 
 /// Tenants of one slot that are remembered. A slot rests for longer than any view is behind, so two are many.
@@ -38,25 +40,28 @@ pub(crate) struct Stage {
     edges_max: usize,
     /// Ticks between two snapshots.
     interval: u32,
+    /// Seconds a tick.
+    dt: f32,
 }
 
 impl Stage {
     /// An empty stage that gets a snapshot every `interval` ticks.
-    pub(crate) fn new(schema: &Schema, interval: u32) -> Self {
+    pub(crate) fn new(schema: &Schema, interval: u32, rate: TickRate) -> Self {
         let counts = vec![0; schema.kinds().len()];
-        Self { slots: Vec::new(), counts, words: 0, edges_max: EDGES_MIN, interval }
+        Self { slots: Vec::new(), counts, words: 0, edges_max: EDGES_MIN, interval, dt: rate.dt() }
     }
 
-    /// Takes in what was told of everyone's view at `tick`; the replica has it already. What lies before `oldest` may
+    /// Takes in what was told of everyone's view at `tick`; the replica has it already. What lies before `horizon.oldest` may
     /// be forgotten.
     pub(crate) fn apply(
         &mut self,
         tick: Tick,
         section: &DecodedSection,
         replica: &Replica,
-        oldest: Tick,
+        horizon: Horizon,
         agenda: &mut Agenda,
     ) {
+        let (interval, dt) = (self.interval, self.dt);
         for &Leave { slot, despawned } in &section.leaves {
             self.vacate(slot, tick, despawned, agenda);
         }
@@ -64,8 +69,17 @@ impl Stage {
             let Some(place) = self.place(row, tick, replica, agenda) else { continue };
             let timeline = &mut self.slots[usize::from(row.id.slot)][place].timeline;
             let values = section.values.get(row.values.clone()).unwrap_or_default();
+            let kind = replica.schema().kind(row.kind);
+            let pose_of = |timeline: &Timeline| {
+                let blend = timeline.blend(horizon.view, interval)?;
+                Some(Pose { kind, timeline, blend, time: horizon.view, dt }).map(|pose| pose::places(&pose))
+            };
             let before = timeline.words();
-            let edges = timeline.insert_state(tick, row, values, oldest);
+            let shown = if timeline.is_seen(tick, horizon.view) { pose_of(timeline) } else { None };
+            let edges = timeline.insert_state(tick, row, values, horizon.oldest);
+            if let Some(shown) = shown {
+                set_right(timeline, kind, &shown, row, horizon.view, interval, dt);
+            }
             self.words = self.words + timeline.words() - before;
             note(agenda, row.kind, row.id, edges);
         }
@@ -192,6 +206,11 @@ impl Stage {
         Some((tenants[place].kind, &tenants[place].timeline))
     }
 
+    /// Seconds a tick.
+    pub(crate) fn dt(&self) -> f32 {
+        self.dt
+    }
+
     /// Ticks between two snapshots.
     pub(crate) fn interval(&self) -> u32 {
         self.interval
@@ -207,10 +226,37 @@ impl Stage {
     }
 }
 
+/// What the client is about to show when a snapshot comes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Horizon {
+    /// The moment that is shown.
+    pub(crate) view: TickTime,
+    /// The oldest tick that may still be shown.
+    pub(crate) oldest: Tick,
+}
+
 impl Tenant {
     fn id(&self) -> EntityId {
         self.timeline.id()
     }
+}
+
+/// An entity was shown at `shown`, by a guess or between two states of which a third was late. The difference from what is known now
+/// fades.
+fn set_right(
+    timeline: &mut Timeline,
+    kind: &Kind,
+    shown: &Places,
+    row: &DecodedRow,
+    view: TickTime,
+    interval: u32,
+    dt: f32,
+) {
+    let Some(blend) = timeline.blend(view, interval).filter(|_| row.teleported.is_none()) else {
+        timeline.fading = None;
+        return;
+    };
+    timeline.fading = pose::differences(shown, &Pose { kind, timeline, blend, time: view, dt });
 }
 
 fn note(agenda: &mut Agenda, kind: KindId, id: EntityId, edges: [Option<Edge>; 2]) {
@@ -245,7 +291,7 @@ mod tests {
             let field = |n: usize| Field::new(FieldId(n as u8), &format!("f{n}"), FieldType::integer(0..=9));
             let kind = Kind::new(K, "k", (0..columns).map(field));
             let schema: Arc<Schema> = Schema::builder("s").kind(kind).build().unwrap();
-            let stage = Stage::new(&schema, 2);
+            let stage = Stage::new(&schema, 2, TickRate::new(50).unwrap());
             Self { stage, replica: Replica::new(schema, 0), agenda: Agenda::default(), columns }
         }
 
@@ -275,7 +321,8 @@ mod tests {
             snapshot.view.leaves.extend(empty.iter().map(|&slot| Leave { slot, despawned: false }));
             self.replica.apply(&snapshot);
             self.replica.drain_changes().for_each(drop);
-            self.stage.apply(tick, &snapshot.view, &self.replica, tick - 100, &mut self.agenda);
+            let horizon = Horizon { view: TickTime { tick: tick - 50, fraction: 0.0 }, oldest: tick - 100 };
+            self.stage.apply(tick, &snapshot.view, &self.replica, horizon, &mut self.agenda);
         }
 
         fn announcements(&mut self, tick: u32) -> Vec<Event> {

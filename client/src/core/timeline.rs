@@ -9,14 +9,18 @@
 //! held for a while (it had come to rest), or the entity jumped.
 
 use bytes::Bytes;
+use glam::Vec3;
 use tickwire_protocol::limits::{HISTORY_TICKS, VIEW_ENTRY_WORDS};
-use tickwire_protocol::schema::{Kind, Sight};
+use tickwire_protocol::schema::{FieldId, Kind, Sight};
 use tickwire_protocol::snapshot::DecodedRow;
 use tickwire_protocol::{EntityId, RowRef, Tick, TickTime};
 
 /// Entries of a timeline, at most. Of what is kept by age there is never so much; ticks that no server sends can be in no
 /// order by age.
 pub(crate) const ENTRIES_MAX: usize = 3 * HISTORY_TICKS as usize;
+
+/// Fields of one entity whose differences fade; of further ones they vanish at once.
+pub(crate) const FADING_FIELDS_MAX: usize = 2;
 
 const _: () = assert!(size_of::<Entry>() <= VIEW_ENTRY_WORDS * size_of::<i32>());
 
@@ -57,6 +61,28 @@ pub(crate) struct Blend {
     to: usize,
     /// How far from one to the other, 0 to 1.
     pub(crate) fraction: f32,
+    /// How long the way from one to the other takes, ticks.
+    pub(crate) span: u32,
+    /// Whether the older one lasted for a while and then began to move.
+    pub(crate) is_from_rest: bool,
+    /// How far beyond the newest state, ticks; 0 if it is known to last.
+    pub(crate) beyond: f32,
+}
+
+impl Blend {
+    /// One state as it is.
+    fn hold(index: usize) -> Self {
+        Self { from: index, to: index, fraction: 0.0, span: 0, is_from_rest: false, beyond: 0.0 }
+    }
+}
+
+/// Differences that a picture had from what turned out to be so, and that fade.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fading {
+    /// When the view was set right.
+    pub(crate) since: TickTime,
+    /// For each field: by how much it was wrong, and how long that takes to fade, ticks.
+    pub(crate) fields: [Option<(FieldId, Vec3, f32)>; FADING_FIELDS_MAX],
 }
 
 /// The states of one entity.
@@ -73,6 +99,7 @@ pub(crate) struct Timeline {
     is_cut: bool,
     /// Whether the game was told that it is in view.
     pub(crate) is_announced: bool,
+    pub(crate) fading: Option<Fading>,
 }
 
 /// A change of presence that an entry brings about.
@@ -86,7 +113,7 @@ impl Timeline {
     /// An entity of which nothing is known.
     pub(crate) fn new(id: EntityId, columns: usize) -> Self {
         let (entries, values) = (Vec::new(), Vec::new());
-        Self { id, payload: None, entries, values, columns, is_cut: false, is_announced: false }
+        Self { id, payload: None, entries, values, columns, is_cut: false, is_announced: false, fading: None }
     }
 
     pub(crate) fn id(&self) -> EntityId {
@@ -217,28 +244,42 @@ impl Timeline {
         matches!(entry, Some(What::Away { despawned: true }))
     }
 
+    /// Whether a state of `tick` that is added now changes what the view shows at `view`.
+    pub(crate) fn is_seen(&self, tick: Tick, view: TickTime) -> bool {
+        let Some(before) = self.entries.iter().rposition(|entry| tick.is_newer_than(entry.tick)) else {
+            return false;
+        };
+        let is_over = |entry: &Entry| !entry.tick.is_newer_than(view.tick);
+        is_over(&self.entries[before]) && !self.entries.get(before + 1).is_some_and(is_over)
+    }
+
     /// What to show at a moment, if the entity is in view then. `interval` is the time between two states, ticks.
     pub(crate) fn blend(&self, view: TickTime, interval: u32) -> Option<Blend> {
         let Some(from) = self.at(view.tick) else {
             let is_held = self.is_cut && self.entries.first().is_some_and(Entry::is_present);
-            return is_held.then_some(Blend { from: 0, to: 0, fraction: 0.0 });
+            return is_held.then_some(Blend::hold(0));
         };
         let What::State(older) = self.entries[from].what else { return None };
-        let hold = Blend { from, to: from, fraction: 0.0 };
+        let (hold, begin) = (Blend::hold(from), self.entries[from].tick);
         let Some(Entry { tick, what: What::State(newer) }) = self.entries.get(from + 1) else {
-            return Some(hold);
+            let beyond = view.tick.since(begin) as f32 + view.fraction;
+            return Some(if older.is_at_rest { hold } else { Blend { beyond, ..hold } });
         };
-        let begin = self.entries[from].tick;
-        let blend = |fraction| Some(Blend { from, to: from + 1, fraction });
         if let Some(jump) = newer.teleported.filter(|jump| jump.is_newer_than(begin)) {
-            return if jump.is_newer_than(view.tick) { Some(hold) } else { blend(1.0) };
+            let is_before = jump.is_newer_than(view.tick);
+            return Some(if is_before { hold } else { Blend { to: from + 1, fraction: 1.0, ..hold } });
         }
         // From rest, if nothing was said of how long it lasted, the way takes one interval.
         let held_until = newer.held_until.or(older.is_at_rest.then_some(*tick - interval));
-        let start = held_until.filter(|held| held.is_newer_than(begin)).unwrap_or(begin);
+        let rest = held_until.filter(|held| held.is_newer_than(begin));
+        let start = rest.unwrap_or(begin);
         let elapsed = view.tick.since(start) as f32 + view.fraction;
         let span = tick.since(start);
-        if elapsed <= 0.0 || span <= 0 { Some(hold) } else { blend((elapsed / span as f32).min(1.0)) }
+        if elapsed <= 0.0 || span <= 0 {
+            return Some(hold);
+        }
+        let fraction = (elapsed / span as f32).min(1.0);
+        Some(Blend { to: from + 1, fraction, span: span as u32, is_from_rest: rest.is_some(), ..hold })
     }
 
     /// The older row of a blend, and how much of it is told.

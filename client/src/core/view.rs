@@ -6,6 +6,7 @@ use tickwire_protocol::schema::{FieldId, Interpolation, Kind, Sight};
 use tickwire_protocol::{EntityId, KindId, Micros, RowRef, Tick, TickTime};
 
 use super::interpolation;
+use super::pose::{self, Pose};
 use super::session::Session;
 use super::timeline::{Blend, Timeline};
 
@@ -91,6 +92,7 @@ pub struct EntityView<'a> {
     kind_id: KindId,
     timeline: &'a Timeline,
     blend: Blend,
+    time: TickTime,
 }
 
 /// What there is to show of a field.
@@ -102,7 +104,7 @@ enum Sampled<'a> {
 impl<'a> EntityView<'a> {
     fn new(session: &'a Session, kind_id: KindId, timeline: &'a Timeline, time: TickTime) -> Option<Self> {
         let blend = timeline.blend(time, session.stage().interval())?;
-        Some(Self { session, kind: session.schema().kind(kind_id), kind_id, timeline, blend })
+        Some(Self { session, kind: session.schema().kind(kind_id), kind_id, timeline, blend, time })
     }
 
     /// Which.
@@ -148,10 +150,25 @@ impl<'a> EntityView<'a> {
 
     /// A vector of 1 to 3 axes; axes that the field does not have are 0.
     pub fn vec3(&self, id: FieldId) -> Vec3 {
+        let field = self.kind.field(id);
+        if pose::is_vector(field) && field.interpolation != Interpolation::Hold {
+            return self.pose().vector(field);
+        }
         match self.sample(id) {
             Sampled::At(row) => row.vec3(id),
             Sampled::Between(from, to, fraction) => from.vec3(id).lerp(to.vec3(id), fraction),
         }
+    }
+
+    /// Whether it is shown beyond its newest state, where nothing is known yet: it goes on as it went, for a quarter of a
+    /// second at most.
+    pub fn is_guessed(&self) -> bool {
+        self.pose().is_guessed()
+    }
+
+    fn pose(&self) -> Pose<'a> {
+        let Self { kind, timeline, blend, time, session, .. } = *self;
+        Pose { kind, timeline, blend, time, dt: session.stage().dt() }
     }
 
     /// The first two axes of a vector.
