@@ -9,7 +9,7 @@ use core::f32::consts::{PI, TAU};
 use glam::{Quat, Vec3};
 
 /// How long a position goes on beyond the newest state, seconds.
-pub(crate) const GUESS_SECONDS: f32 = 0.25;
+pub(crate) const GUESS_SECONDS: f32 = 0.5;
 
 /// States that are further apart than this are joined by a straight line, seconds: a cubic over so long a time swings out.
 pub(crate) const CUBIC_SECONDS_MAX: f32 = 0.35;
