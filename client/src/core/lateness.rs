@@ -102,6 +102,16 @@ impl Lateness {
         self.samples = 0;
     }
 
+    /// How far from the level samples usually are, microseconds.
+    pub(crate) fn deviation(&self) -> i64 {
+        self.deviation
+    }
+
+    /// Guesses anew, microseconds above the level, with the weight that is left of the first guess.
+    pub(crate) fn guess(&mut self, above: i64) {
+        self.guess.above = above.clamp(0, GUESS_MAX);
+    }
+
     /// What this share of samples, 0 to 1, is above, microseconds; nothing before the first sample.
     pub(crate) fn above(&self, share: f32) -> Option<i64> {
         let allowed = share * self.total;

@@ -18,10 +18,12 @@ use super::lateness::{Guess, Lateness};
 
 /// Share of steps that may do without their own input.
 const LATE_SHARE: f32 = 0.001;
-/// In which time what was needed counts half, microseconds.
-const HALF_LIFE: Micros = Micros(60_000_000);
-/// How much later than usual inputs are thought to come before it is known.
-const GUESS: Guess = Guess { above: 60_000, deviations: 0, weight: 3.0 };
+/// In which time what was needed counts half: long, for what may happen to one step in a thousand is seldom seen.
+const HALF_LIFE: Micros = Micros(120_000_000);
+/// How much later than usual inputs are thought to come before it is known: as many usual deviations of the way down. Of the way up
+/// nothing finer than ticks is known.
+const GUESS: Guess = Guess { above: 0, deviations: 0, weight: 5.0 };
+const GUESS_DEVIATIONS: i64 = 24;
 
 /// How much faster inputs are given while the lead has to grow, and slower while it shrinks, seconds a second. Late inputs hurt at
 /// once, early ones hardly.
@@ -44,6 +46,17 @@ pub(crate) struct Lead {
     /// The leads of the newest input of each frame sent, oldest first.
     sent: VecDeque<(Tick, i64)>,
     ramp: Option<Ramp>,
+}
+
+/// What is known of the link beside.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LinkState {
+    /// The lead until the server has said anything, microseconds.
+    pub(crate) first: i64,
+    /// Half a round trip, microseconds.
+    pub(crate) way: i64,
+    /// By how much arrivals at the client vary usually, microseconds.
+    pub(crate) deviation: i64,
 }
 
 /// From one lead to another.
@@ -86,8 +99,8 @@ impl Lead {
         self.sent.push_back((newest, lead));
     }
 
-    /// At the step of `tick` the server had inputs up to `newest`. `way` is half a round trip, microseconds.
-    pub(crate) fn handle_feedback(&mut self, now: Micros, tick: Tick, newest: Tick, first: i64, way: i64) {
+    /// At the step of `tick` the server had inputs up to `newest`.
+    pub(crate) fn handle_feedback(&mut self, now: Micros, tick: Tick, newest: Tick, link: LinkState) {
         while self.sent.front().is_some_and(|&(sent, _)| newest.is_newer_than(sent)) {
             self.sent.pop_front();
         }
@@ -95,9 +108,10 @@ impl Lead {
         // Between this many ticks too early and one more.
         let half_ticks = 2 * i64::from(newest.since(tick)) + 1;
         self.needed.add(now, lead - half_ticks * 500_000 / i64::from(self.rate.hz()));
+        self.needed.guess(GUESS_DEVIATIONS * link.deviation);
         let Some(needed) = self.needed.above(LATE_SHARE) else { return };
-        let to = needed.clamp(0, way + MARGIN_MAX);
-        let from = self.at(now, first);
+        let to = needed.clamp(0, link.way + MARGIN_MAX);
+        let from = self.at(now, link.first);
         let from = if from.abs_diff(to) > STEP_MIN { to } else { from };
         self.ramp = Some(Ramp { since: now, from, to });
     }

@@ -23,7 +23,7 @@ use tickwire_protocol::Micros;
 use super::lateness::{Guess, Lateness};
 
 /// How often the buffer may run dry, seconds from one time to the next.
-const DRY_SECONDS: f32 = 7.0;
+const DRY_SECONDS: f32 = 10.0;
 /// In which time what was late counts half: long, for what happens once in [`DRY_SECONDS`] is soon mistaken.
 const HALF_LIFE: Micros = Micros(120_000_000);
 /// What is thought to be late before it is known.
@@ -153,11 +153,11 @@ impl Playout {
     /// A state newer than all before has arrived at the server's time `now`; it was due at `due`. `local` is the client's time.
     pub(crate) fn handle_state(&mut self, now: i64, local: Micros, due: i64) {
         let before = self.newest.replace(due);
-        if self.fixed.is_some() {
-            return;
-        }
         if let Some(before) = before {
             self.lateness.add(local, now - before);
+        }
+        if self.fixed.is_some() {
+            return;
         }
         let needed = self.lateness.above(self.dry_share).unwrap_or(now - due + self.advice);
         let usual = self.lateness.above(OVERDUE_SHARE).unwrap_or(needed);
@@ -179,6 +179,11 @@ impl Playout {
         }
         plan.dry = plan.dry_at(due);
         self.plan = Some(plan);
+    }
+
+    /// By how much arrivals vary usually, microseconds.
+    pub(crate) fn deviation(&self) -> i64 {
+        self.lateness.deviation()
     }
 
     /// The estimate of the server's time was set anew.

@@ -13,7 +13,7 @@ const FADE_SECONDS_MIN: f32 = 0.06;
 /// is set right seems to run, not to jump. Slower would be smoother, and wrong for longer.
 const SHOWN_SPEED: f32 = 1.5;
 /// By how much its own motion may change meanwhile, as a share of the greatest speed.
-const OWN_CHANGE: f32 = 0.3;
+const OWN_CHANGE: f32 = 0.5;
 /// How far something may be off and be moved back, as the way that takes so long at its greatest speed, seconds. From further off it
 /// is set right at once.
 const FADE_WAY_SECONDS: f32 = 0.5;

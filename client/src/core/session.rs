@@ -16,7 +16,7 @@ use super::clock::Clock;
 use super::config::ClientConfig;
 use super::event::{ClientFault, Event};
 use super::inputs::{Inputs, SET_BACK_TICKS};
-use super::lead::Lead;
+use super::lead::{Lead, LinkState};
 use super::playout::Playout;
 use super::receipts::Receipts;
 use super::stage::{Horizon, Stage};
@@ -283,9 +283,12 @@ impl Session {
     }
 
     fn handle_feedback(&mut self, now: Micros, tick: Tick, newest_input: Tick) {
-        let way = (self.clock.rtt().0 / 2).min(1 << 40) as i64;
-        let first = self.first_lead();
-        self.lead.handle_feedback(now, tick, newest_input, first, way);
+        let link = LinkState {
+            first: self.first_lead(),
+            way: (self.clock.rtt().0 / 2).min(1 << 40) as i64,
+            deviation: self.playout.deviation(),
+        };
+        self.lead.handle_feedback(now, tick, newest_input, link);
     }
 
     fn apply(&mut self, now: Micros, header: SnapshotHeader, stats: &mut ClientStats) {

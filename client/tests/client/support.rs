@@ -369,9 +369,11 @@ impl Pair {
     }
 
     /// Connected, and with one answered ping: the clock is exact.
-    pub(crate) fn with(server: FakeServer, config: ClientConfig, welcome: &Welcome) -> Self {
+    ///
+    /// The delay is fixed, so that tests know what is shown when: how it is chosen is tested in `playout`.
+    pub(crate) fn with(server: FakeServer, mut config: ClientConfig, welcome: &Welcome) -> Self {
         let now = Micros(1_000_000);
-        let delay = config.interpolation_delay.unwrap_or(DELAY);
+        let delay = *config.interpolation_delay.get_or_insert(DELAY);
         let client = Client::new(config, schema().clone(), now);
         let mut pair = Self { server, client, now, heard: Heard::default(), delay };
         pair.hear();
