@@ -25,7 +25,7 @@ pub(crate) struct Link {
 enum Kind {
     Ordered(Duplex<OrderedLink<Bytes>>),
     /// And the stream for the first message each way.
-    Datagram(Duplex<DatagramLink<Bytes>>, Duplex<OrderedLink<Bytes>>),
+    Datagram(Duplex<DatagramLink<Bytes>>, Box<Duplex<OrderedLink<Bytes>>>),
 }
 
 impl Link {
@@ -34,7 +34,7 @@ impl Link {
             StreamKind::Ordered => Kind::Ordered(Duplex::ordered(profile, seed, number)),
             StreamKind::Datagram => Kind::Datagram(
                 Duplex::datagram(profile, seed, number),
-                Duplex::ordered(profile, seed, number),
+                Box::new(Duplex::ordered(profile, seed, number)),
             ),
         };
         let (unsent, has_sent, has_received) = ([None, None], [false; 2], [false; 2]);

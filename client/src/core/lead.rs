@@ -121,3 +121,69 @@ impl Lead {
         self.sent.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINK: LinkState = LinkState { first: 50_000, way: 20_000, deviation: 0 };
+    const TICK: i64 = 16_667;
+
+    /// Steps of a room at 60 Hz with feedback at every third, to a client whose inputs take `way` microseconds; how many were
+    /// late in the last half.
+    fn play(lead: &mut Lead, seconds: u32, way: impl Fn(u32) -> i64) -> (u32, i64) {
+        let mut arrived = 0;
+        let (mut sent, mut late): (Vec<(u32, i64)>, u32) = (Vec::new(), 0);
+        for step in 1..seconds * 60 {
+            let now = i64::from(step) * TICK;
+            // Whose time has come is given: exactly when it is due.
+            let value = lead.at(Micros(now as u64), LINK.first);
+            let due = ((now + value) / TICK) as u32;
+            let newest = sent.last().map_or(due - 1, |&(tick, _)| tick);
+            for tick in newest + 1..=due {
+                lead.handle_sent(Tick(tick), value);
+                sent.push((tick, now + way(step)));
+            }
+            let there = sent.iter().filter(|&&(_, arrival)| arrival <= now);
+            arrived = there.map(|&(tick, _)| tick).max().unwrap_or(arrived).max(arrived);
+            sent.retain(|&(tick, arrival)| arrival > now || tick + 200 > step);
+            late += u32::from(arrived < step && step > seconds * 30);
+            if step % 3 == 0 && arrived > 0 {
+                lead.handle_feedback(Micros(now as u64), Tick(step), Tick(arrived), LINK);
+            }
+        }
+        (late, lead.at(Micros((i64::from(seconds) * 60 * TICK) as u64), LINK.first))
+    }
+
+    #[test]
+    fn inputs_come_just_in_time() {
+        for way in [0, 5_000, 30_000, 150_000] {
+            let mut lead = Lead::new(TickRate::new(60).unwrap());
+            let (late, value) = play(&mut lead, 40, |_| way);
+            assert!(late <= 5, "{late} late with {way}");
+            assert!((way..way + 2 * TICK + 10_000).contains(&value), "{value} for a way of {way}");
+        }
+    }
+
+    #[test]
+    fn what_is_late_now_and_then_is_allowed_for() {
+        let mut lead = Lead::new(TickRate::new(60).unwrap());
+        let (late, value) = play(&mut lead, 120, |step| if step % 240 < 6 { 90_000 } else { 10_000 });
+        assert!(late < 20, "{late}");
+        assert!((75_000..140_000).contains(&value), "{value}");
+    }
+
+    #[test]
+    fn the_lead_changes_gently_and_has_a_bound() {
+        let mut lead = Lead::new(TickRate::new(60).unwrap());
+        lead.handle_sent(Tick(100), 50_000);
+        // An input of long ago is the newest: nothing has come for seconds.
+        lead.handle_feedback(Micros(1_000_000), Tick(400), Tick(100), LINK);
+        assert_eq!(lead.at(Micros(1_000_000), 50_000), 50_000);
+        assert_eq!(lead.at(Micros(1_100_000), 50_000), 75_000);
+        assert_eq!(lead.at(Micros(9_000_000), 50_000), LINK.way + MARGIN_MAX);
+        // What was never sent cannot be there.
+        lead.handle_feedback(Micros(9_000_000), Tick(400), Tick(900), LINK);
+        assert_eq!(lead.at(Micros(9_000_000), 50_000), LINK.way + MARGIN_MAX);
+    }
+}

@@ -97,7 +97,7 @@ impl Plan {
         let ramped = (now.min(self.overdue) - self.since).max(0) as f64;
         let way = self.to - self.from;
         let speed = if way > 0 { SLOWER } else { FASTER };
-        let overdue = (now - self.overdue).max(0).min(1 << 40) as f64;
+        let overdue = (now - self.overdue).clamp(0, 1 << 40) as f64;
         let ramp = ((ramped * speed) as i64).min(way.abs()) * way.signum();
         self.from + ramp + (overdue * SLOWER) as i64
     }
@@ -164,7 +164,7 @@ impl Playout {
         let to = (needed.min(usual + EXTRA_MAX) + MARGIN).clamp(0, self.delay_max);
         let mut from = to;
         if let Some(plan) = &self.plan {
-            let passed = (now - plan.since).max(0).min(1 << 40);
+            let passed = (now - plan.since).clamp(0, 1 << 40);
             if now > plan.dry && plan.still > 0 {
                 self.still -= (now - plan.dry).min(plan.still) + STILL_COST;
             }
@@ -191,5 +191,124 @@ impl Playout {
         self.lateness.reset_level();
         self.newest = None;
         self.plan = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = 1_000;
+    const INTERVAL: i64 = 50 * MS;
+
+    fn playout() -> Playout {
+        Playout::new(Micros(125_000), None, Micros(2_000_000), 20)
+    }
+
+    /// Arrivals every 50 ms for so many seconds, each as late as `way` says; checks every millisecond that the view neither goes
+    /// back nor jumps. Returns how much of the time it ran slower or faster than is promised, and starved.
+    fn play(playout: &mut Playout, seconds: core::ops::Range<i64>, way: impl Fn(i64) -> i64) -> (f64, f64) {
+        let mut arrivals: Vec<_> = (seconds.start * 20..seconds.end * 20)
+            .map(|number| (number * INTERVAL + way(number), number * INTERVAL))
+            .collect();
+        arrivals.sort_unstable();
+        let (mut outside, mut starved, mut total) = (0.0, 0.0, 0.0);
+        let mut next = arrivals.iter().peekable();
+        let mut before: Option<i64> = None;
+        for now in (seconds.start * 1_000..seconds.end * 1_000).map(|millis| millis * MS) {
+            while let Some(&&(arrival, due)) = next.peek().filter(|(arrival, _)| *arrival <= now) {
+                if playout.newest.is_none_or(|newest| due > newest) {
+                    playout.handle_state(arrival, Micros(arrival as u64), due);
+                }
+                next.next();
+            }
+            let Some(newest) = playout.newest else { continue };
+            let view = now - playout.delay(now);
+            if let Some(before) = before {
+                let rate = (view - before) as f64 / MS as f64;
+                assert!((0.0..=1.05).contains(&rate), "{rate} at {now}");
+                total += 1.0;
+                outside += f64::from(rate < 0.95);
+                starved += f64::from(view > newest);
+            }
+            before = Some(view);
+        }
+        (outside / total, starved / total)
+    }
+
+    #[test]
+    fn on_an_even_link_the_delay_is_the_way_and_an_interval() {
+        let mut playout = playout();
+        play(&mut playout, 0..60, |_| 10 * MS);
+        let (outside, starved) = play(&mut playout, 60..70, |_| 10 * MS);
+        assert_eq!((outside, starved), (0.0, 0.0));
+        let delay = playout.delay(70_000 * MS);
+        assert!((60 * MS..65 * MS).contains(&delay), "{delay}");
+    }
+
+    #[test]
+    fn what_is_late_often_is_waited_for_and_what_is_late_once_is_not() {
+        let often = |number: i64| if number % 60 == 7 { 80 * MS } else { 10 * MS };
+        let mut playout = playout();
+        play(&mut playout, 0..60, often);
+        let (_, starved) = play(&mut playout, 60..120, often);
+        assert_eq!(starved, 0.0);
+        assert!(playout.delay(120_000 * MS) > 105 * MS);
+        let once = |number: i64| if number == 800 { 300 * MS } else { 10 * MS };
+        let mut playout = self::playout();
+        play(&mut playout, 0..60, once);
+        assert!(playout.delay(60_000 * MS) < 70 * MS);
+    }
+
+    #[test]
+    fn a_way_that_grows_longer_is_followed() {
+        let wander = |number: i64| 20 * MS + 30 * MS * ((number % 400) - 200).abs() / 200;
+        let mut playout = playout();
+        play(&mut playout, 0..60, wander);
+        let (outside, starved) = play(&mut playout, 60..120, wander);
+        assert!(outside < 0.001 && starved < 0.001, "{outside} {starved}");
+        let delays: Vec<_> = (100..120).map(|second| playout.delay(second * 1_000 * MS)).collect();
+        assert!(delays.iter().all(|&delay| delay < 120 * MS), "{delays:?}");
+    }
+
+    #[test]
+    fn the_view_stands_still_before_it_starves_but_seldom() {
+        // Every 6 s nothing comes for 120 ms more.
+        let held = |number: i64| if number % 120 == 60 { 130 * MS } else { 10 * MS };
+        let mut playout = playout();
+        play(&mut playout, 0..60, held);
+        let (outside, starved) = play(&mut playout, 60..360, held);
+        assert!(outside < 0.001, "{outside}");
+        let fixed = (130 - 60) as f64 / 6_000.0;
+        assert!(starved < fixed, "{starved}");
+    }
+
+    #[test]
+    fn a_fixed_delay_is_kept() {
+        let mut playout = Playout::new(Micros(125_000), Some(Micros(80_000)), Micros(2_000_000), 20);
+        for number in 0..40 {
+            playout.handle_state(
+                number * INTERVAL + 90 * MS,
+                Micros(number as u64 * 50_000),
+                number * INTERVAL,
+            );
+            assert_eq!(playout.delay(number * INTERVAL + 90 * MS), 80 * MS);
+        }
+    }
+
+    #[test]
+    fn hostile_times_do_no_harm() {
+        let extremes = [-(1 << 56), -1, 0, 1, 1 << 56];
+        for now in extremes {
+            for due in extremes {
+                let mut playout = playout();
+                playout.handle_state(0, Micros(0), 0);
+                playout.handle_state(now, Micros(now.unsigned_abs()), due);
+                playout.handle_state(due, Micros(u64::MAX), now);
+                for asked in extremes {
+                    assert!(playout.delay(asked) <= 2_000_000);
+                }
+            }
+        }
     }
 }

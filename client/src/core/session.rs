@@ -40,6 +40,10 @@ const URGENT_INTERVAL: Micros = Micros::from_millis(100);
 /// States are kept for a view that is this far behind at least, microseconds: a delay may grow.
 const KEPT_MIN: i64 = 300_000;
 
+/// No more is allowed for an uneven way before the server has said how early inputs come: one bad round trip may be this
+/// machine's.
+const FIRST_UNEVEN_MAX: Micros = Micros::from_millis(100);
+
 /// Everything that a welcome begins.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
@@ -60,6 +64,8 @@ pub(crate) struct Session {
     receipts: Receipts,
     /// The newest tick that a snapshot or a pong told of: the room is there, or further.
     room_tick: Tick,
+    /// When that was told.
+    room_told: Micros,
     next_ping: Micros,
     /// Pings that are to follow each other quickly: server time is not known well yet.
     urgent_pings: u32,
@@ -140,6 +146,7 @@ impl Session {
             inputs,
             receipts: Receipts::new(config.stream, welcome.player.is_some()),
             room_tick: welcome.tick,
+            room_told: now,
             next_ping: now,
             urgent_pings: URGENT_PINGS,
             pings: VecDeque::with_capacity(PINGS_MAX),
@@ -224,7 +231,7 @@ impl Session {
             self.handle_clock_jump(now);
         }
         if pong.tick.is_newer_than(self.room_tick) {
-            self.room_tick = pong.tick;
+            (self.room_tick, self.room_told) = (pong.tick, now);
         }
         stats.pongs += 1;
         stats.clock_jumps = self.clock.jumps();
@@ -298,7 +305,7 @@ impl Session {
         self.replica.drain_changes().for_each(drop);
         let newest = self.newest_tick();
         if newest.is_newer_than(self.room_tick) {
-            self.room_tick = newest;
+            (self.room_tick, self.room_told) = (newest, now);
         }
         if before != Some(newest) {
             self.handle_newest(now, newest);
@@ -407,7 +414,8 @@ impl Session {
     fn first_lead(&self) -> i64 {
         let rate = self.welcome.timing.tick_rate;
         let margin = rate.due(u64::from(MARGIN_TICKS + self.inputs.interval() - 1));
-        let way = Micros(self.clock.rtt().0 / 2) + Micros(self.clock.jitter().0.saturating_mul(2)) + margin;
+        let uneven = Micros(self.clock.jitter().0.saturating_mul(2)).min(FIRST_UNEVEN_MAX);
+        let way = Micros(self.clock.rtt_min().0 / 2) + uneven + margin;
         way.0.min(1 << 50) as i64
     }
 
@@ -416,18 +424,38 @@ impl Session {
         self.lead.at(now, self.first_lead())
     }
 
-    /// No input may be later than this: the server takes one too far ahead of it for an attack. It is at least at the
-    /// newest tick that was heard of, and at most a quarter of the limit is left for its stalls.
+    /// No input may be later than this: the server takes one too far ahead of it for an attack. The room is at least at the
+    /// newest tick that was heard of when an input arrives a round trip later, and a quarter of the limit is left for its
+    /// stalls.
     fn latest_input(&self) -> Tick {
         let rate = self.welcome.timing.tick_rate;
         let ahead = self.welcome.limits.input_ahead_ticks_max * 3 / 4;
         self.room_tick + ahead + rate.steps_in(self.clock.rtt_min()).min(u64::from(ahead)) as u32
     }
 
+    /// Nor may it at `now` be later than this. Round trips that were measured while this machine was too busy are no licence to
+    /// run ahead: the room has come as far as it was told to be, and goes on no faster than this clock.
+    fn latest_input_at(&self, now: Micros) -> Tick {
+        let passed = self.welcome.timing.tick_rate.steps_in(now.saturating_since(self.room_told));
+        self.room_tick + self.ahead_max() + passed.min(u64::from(u32::MAX / 4)) as u32
+    }
+
+    /// When [`Session::latest_input_at`] comes to `tick`.
+    fn earliest(&self, tick: Tick) -> Micros {
+        let beyond = tick.since(self.room_tick + self.ahead_max()).max(0) as u64;
+        // A due time is rounded down: a microsecond later it is surely there.
+        self.room_told + self.welcome.timing.tick_rate.due(beyond) + Micros(u64::from(beyond > 0))
+    }
+
+    fn ahead_max(&self) -> u32 {
+        self.welcome.limits.input_ahead_ticks_max / 8 * 7
+    }
+
     /// The tick for which the game is to give an input now.
     pub(crate) fn due_input_tick(&self, now: Micros) -> Option<Tick> {
         self.welcome.player?;
-        let latest = self.latest_input();
+        let (latest, allowed) = (self.latest_input(), self.latest_input_at(now));
+        let latest = if latest.is_newer_than(allowed) { allowed } else { latest };
         let reached = self.clock.position(self.clock.at(now) + self.lead(now)).tick;
         let target = if reached.is_newer_than(latest) { latest } else { reached };
         let Some(newest) = self.inputs.newest() else { return Some(target) };
@@ -446,8 +474,11 @@ impl Session {
     pub(crate) fn input_timeout(&self) -> Option<Micros> {
         self.welcome.player?;
         let Some(tick) = self.inputs.next_frame() else { return Some(Micros::ZERO) };
-        (!tick.is_newer_than(self.latest_input()))
-            .then(|| self.clock.when(self.clock.due(tick), |now| self.lead(now)))
+        if tick.is_newer_than(self.latest_input()) {
+            return None;
+        }
+        let due = self.clock.when(self.clock.due(tick), |now| self.lead(now));
+        Some(due.max(self.earliest(tick)))
     }
 
     pub(crate) fn push_input(

@@ -3,6 +3,7 @@
 use tickwire_client::{Client, ClientConfig, Event};
 use tickwire_protocol::ack::Sequence;
 use tickwire_protocol::handshake::StreamKind;
+use tickwire_protocol::ping::Pong;
 use tickwire_protocol::snapshot::Feedback;
 use tickwire_protocol::{Micros, Tick, TickTime};
 
@@ -253,5 +254,68 @@ fn a_welcome_that_was_long_in_coming_does_not_send_inputs_too_far_ahead() {
         let first = client.due_input_tick(now).unwrap();
         let ahead = first.since(welcome.tick);
         assert!(ahead <= welcome.limits.input_ahead_ticks_max as i32, "{ahead} ticks after {seconds} s");
+    }
+}
+
+/// A bot on a busy machine hears everything a second late: the round trips that it measures are its own. When it catches up, its
+/// inputs must not be further ahead of the room than the server takes.
+#[test]
+fn a_busy_machine_is_no_licence_to_run_ahead() {
+    let mut pair = Pair::ordered();
+    for _ in 0..600 {
+        // Nothing is taken in for a second; then all at once, and answered with inputs.
+        pair.hear();
+        let mut waiting = Vec::new();
+        for _ in 0..50 {
+            pair.step();
+            waiting.push(pair.server.snapshot());
+        }
+        let pings: Vec<_> = pair.heard.pings.drain(..).collect();
+        for ping in pings {
+            let mut message = Vec::new();
+            // It was answered at once, and read only now.
+            let server_time = ping.client_time + AHEAD;
+            let (tick, tick_time) = (pair.server.tick, pair.server.time_of(pair.server.tick) + AHEAD);
+            Pong {
+                client_time: ping.client_time,
+                server_received: server_time,
+                server_sent: server_time,
+                tick,
+                tick_time,
+            }
+            .encode(&mut message);
+            pair.client.handle_message(pair.now, message.into()).unwrap();
+        }
+        for snapshot in waiting {
+            pair.client.handle_message(pair.now, snapshot).unwrap();
+        }
+        for tick in play(&mut pair) {
+            let ahead = Tick(tick).since(pair.server.tick + 1);
+            assert!(ahead <= 64, "{ahead} ticks ahead");
+        }
+    }
+}
+
+#[test]
+fn a_round_trip_that_was_an_outlier_costs_no_lead() {
+    let mut pair = Pair::ordered();
+    let lead = |pair: &mut Pair| {
+        let newest = play(pair).last().copied();
+        newest.map(|newest| Tick(newest).since(pair.server.tick))
+    };
+    assert_eq!(lead(&mut pair), Some(2));
+    // The next ping is answered 2 s late.
+    pair.now = pair.client.poll_timeout().unwrap();
+    pair.hear();
+    for _ in 0..100 {
+        pair.send();
+    }
+    pair.now = pair.now + Micros(1_000);
+    pair.answer_pings();
+    for _ in 0..20 {
+        pair.send();
+        if let Some(lead) = lead(&mut pair) {
+            assert!((1..=8).contains(&lead), "{lead} ticks");
+        }
     }
 }
