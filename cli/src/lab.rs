@@ -6,8 +6,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use tickwire_lab::{Figures, LabConfig, Policy, Report, run as run_lab};
-use tickwire_netsim::Profile;
+use tickwire_lab::{Figures, LabConfig, Policy, Profile, Report, run as run_lab};
 use tickwire_protocol::{Micros, StreamKind};
 
 /// Run a whole server and its clients over simulated links in virtual time, and report how late, how wrong and how rough the

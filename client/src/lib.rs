@@ -54,14 +54,15 @@
 //! |---|---|
 //! | `client` | hello, welcome, refusal, silence, end: the states of a connection |
 //! | `session` | what each frame after the welcome does, and what goes out |
-//! | `clock` | the server's time from pings, and which tick it is then |
+//! | `clock`, `estimate` | the server's time from pings, and which tick it is then |
+//! | `playout`, `lateness` | how far behind that others are shown: the jitter buffer |
+//! | `lead` | how far ahead of it inputs are given |
 //! | `inputs`, `receipts` | which inputs and acks are still to be sent |
 //! | `stage`, `timeline` | the states that a view may need, per entity |
-//! | `view`, `interpolation` | what is shown between two states |
+//! | `view`, `pose`, `interpolation` | what is shown between two states, and beyond the newest |
 //! | `agenda` | what is told when the view gets there: cues, entering, leaving |
 //!
-//! Not here yet: others are shown at a fixed delay and held when nothing newer is known; the own player is shown as the
-//! server last told it.
+//! Not here yet: the own player is shown as the server last told it.
 
 pub mod core;
 #[doc(hidden)]

@@ -48,3 +48,4 @@ pub use distribution::{Distribution, Summary};
 pub use figures::{BytesReport, Classes, FigureReport, Figures, RateSummary};
 pub use report::{Hindsight, Report, Worst};
 pub use run::run;
+pub use tickwire_netsim::Profile;

@@ -37,7 +37,8 @@ pub struct ClientConfig {
     pub extensions: Vec<Extension>,
     /// Input frames a second, at least 1; absent: one a tick. Fewer frames cost less and make inputs wait longer.
     pub input_hz: Option<u32>,
-    /// How far behind the server's time others are shown, at most 126 ticks; absent: as far as the server says.
+    /// How far behind the server's time others are shown, at most 126 ticks; absent: as far as the link needs, which is
+    /// measured. The server's advice counts until then.
     pub interpolation_delay: Option<Micros>,
     /// How long connecting may take, up to the welcome.
     pub connect_timeout: Micros,

@@ -4,7 +4,7 @@
 //! back. Of the shortest round trips little can have been uneven: a measurement counts the less the longer its round trip is
 //! compared with the shortest. Through all of them goes a line, by weighted least squares: offset and drift.
 //!
-//! If a measurement contradicts the best one by more than both can be wrong, a clock has jumped (a laptop slept): what was
+//! If a measurement contradicts the best one by more than an uneven way can explain, a clock has jumped (a laptop slept): what was
 //! measured before is forgotten.
 //!
 //! Modelled on NTP's clock filter (RFC 5905, section 10), and for the jumps on Marzullo's intersection.
@@ -24,6 +24,10 @@ const DRIFT_PPM_MAX: u64 = 500;
 /// How far apart clocks are thought to drift before anything is measured, parts per million, one standard deviation.
 const DRIFT_PPM_USUAL: f64 = 100.0;
 
+/// By how much two measurements may differ beside, microseconds, and by a sixteenth of the round trip: routes change. A jump that is
+/// smaller is followed as drift is.
+const SLACK: u64 = 20_000;
+
 /// How wrong the best measurement may be, beside what its round trip allows, microseconds.
 const ERROR_MIN: f64 = 500.0;
 
@@ -39,12 +43,13 @@ pub(super) struct Measurement {
 }
 
 impl Measurement {
-    /// Whether both can be right.
+    /// Whether both can be right. Half of a round trip may be all on one way, but what is uneven by much one time and not the
+    /// other is longer one time: only the difference of two round trips can set two measurements apart.
     fn agrees_with(&self, older: &Self) -> bool {
         let age = self.at.saturating_since(older.at).0;
-        let slack = 1_000 + age / 1_000_000 * DRIFT_PPM_MAX;
-        self.offset.abs_diff(older.offset)
-            <= (self.round_trip / 2).saturating_add(older.round_trip / 2) + slack
+        let uneven = self.round_trip.abs_diff(older.round_trip) / 2;
+        let slack = SLACK + self.round_trip.min(older.round_trip) / 16 + age / 1_000_000 * DRIFT_PPM_MAX;
+        self.offset.abs_diff(older.offset) <= uneven.saturating_add(slack)
     }
 }
 
@@ -153,8 +158,11 @@ mod tests {
     fn what_contradicts_is_a_jump_and_what_may_be_uneven_is_none() {
         let mut estimate = Estimate::default();
         assert!(estimate.add(measurement(1, 0, 30_000)));
-        assert!(estimate.add(measurement(2, 100_000, 200_000)), "100 ms off, and 100 ms may be uneven");
+        assert!(estimate.add(measurement(2, 100_000, 200_000)), "100 ms off, and 85 ms may be uneven");
         assert!(!estimate.add(measurement(3, 100_000, 30_000)));
+        let mut estimate = Estimate::default();
+        assert!(estimate.add(measurement(1, 0, 600_000)));
+        assert!(!estimate.add(measurement(2, 100_000, 610_000)), "a long way is none that changes by itself");
         assert_eq!(estimate.fit(JITTER).unwrap().offset, 100_000);
     }
 

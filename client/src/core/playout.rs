@@ -34,7 +34,7 @@ const MARGIN: i64 = 1_000;
 const OVERDUE_SHARE: f32 = 0.15;
 /// No more is waited for what is late than this beyond what usually is, microseconds: worse links are not to be played on as if
 /// they were good.
-const EXTRA_MAX: i64 = 200_000;
+const EXTRA_MAX: i64 = 150_000;
 
 /// How much slower the view runs to gain delay, and faster to lose it, seconds a second.
 const SLOWER: f64 = 0.045;
@@ -252,7 +252,7 @@ mod tests {
         let mut playout = playout();
         play(&mut playout, 0..60, often);
         let (_, starved) = play(&mut playout, 60..120, often);
-        assert_eq!(starved, 0.0);
+        assert!(starved < 1e-9, "{starved}");
         assert!(playout.delay(120_000 * MS) > 105 * MS);
         let once = |number: i64| if number == 800 { 300 * MS } else { 10 * MS };
         let mut playout = self::playout();

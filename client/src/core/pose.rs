@@ -151,3 +151,121 @@ fn within(field: &Field, position: Vec3) -> Vec3 {
     }
     Vec3::from_array(position)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use tickwire_protocol::schema::{KindId, Schema, Sight};
+    use tickwire_protocol::snapshot::DecodedRow;
+    use tickwire_protocol::{EntityId, Tick};
+
+    const POSITION: FieldId = FieldId(0);
+    const VELOCITY: FieldId = FieldId(1);
+    const K: KindId = KindId(0);
+    const ID: EntityId = EntityId { slot: 1, generation: 1 };
+    /// 50 ticks a second, a state every 5.
+    const DT: f32 = 0.02;
+    const INTERVAL: u32 = 5;
+
+    fn schema() -> Arc<Schema> {
+        let position = FieldType::position([0.0..=100.0], 0.01);
+        let fields = [
+            Field::new(POSITION, "position", position),
+            Field::new(VELOCITY, "velocity", FieldType::velocity(POSITION, 10.0, 0.01)),
+        ];
+        Schema::builder("s").kind(Kind::new(K, "k", fields)).build().unwrap()
+    }
+
+    fn row(teleported: Option<Tick>) -> DecodedRow {
+        DecodedRow {
+            id: ID,
+            kind: K,
+            sight: Sight::Public,
+            is_whole: false,
+            is_at_rest: false,
+            held_until: None,
+            teleported,
+            payload: None,
+            values: 0..2,
+        }
+    }
+
+    /// A state at a tick, metres and m/s.
+    fn insert(timeline: &mut Timeline, tick: u32, position: f32, velocity: f32) {
+        let values = [(position * 100.0) as i32, (velocity * 100.0) as i32];
+        timeline.insert_state(Tick(tick), &row(None), &values, Tick(0));
+    }
+
+    fn pose<'a>(kind: &'a Kind, timeline: &'a Timeline, ticks: f32) -> Pose<'a> {
+        let time = TickTime { tick: Tick(ticks as u32), fraction: ticks.fract() };
+        Pose { kind, timeline, blend: timeline.blend(time, INTERVAL).unwrap(), time, dt: DT }
+    }
+
+    fn shown(schema: &Schema, timeline: &Timeline, ticks: f32) -> f32 {
+        let kind = schema.kind(K);
+        pose(kind, timeline, ticks).vector(kind.field(POSITION)).x
+    }
+
+    #[test]
+    fn between_states_the_way_has_their_velocities() {
+        let schema = schema();
+        let mut timeline = Timeline::new(ID, 2);
+        insert(&mut timeline, 100, 10.0, 0.0);
+        insert(&mut timeline, 105, 10.2, 4.0);
+        // An even acceleration of 40 m/s2 from rest.
+        for (ticks, x) in [(100.0, 10.0), (102.5, 10.05), (104.0, 10.128), (105.0, 10.2)] {
+            assert!((shown(&schema, &timeline, ticks) - x).abs() < 1e-3, "at {ticks}");
+        }
+        insert(&mut timeline, 130, 13.0, 0.0);
+        let straight = shown(&schema, &timeline, 117.5);
+        assert!((straight - 11.6).abs() < 1e-3, "{straight}: half a second is joined by a line");
+    }
+
+    #[test]
+    fn beyond_the_newest_it_goes_on_and_stops_within_its_bounds() {
+        let schema = schema();
+        let mut timeline = Timeline::new(ID, 2);
+        insert(&mut timeline, 100, 10.0, 8.0);
+        let at = |ticks| shown(&schema, &timeline, ticks);
+        assert!((at(101.0) - 10.16).abs() < 0.01);
+        assert!(at(110.0) > 11.0 && (at(200.0) - at(150.0)).abs() < 1e-3);
+        assert!(pose(schema.kind(K), &timeline, 101.0).is_guessed());
+        let mut timeline = Timeline::new(ID, 2);
+        insert(&mut timeline, 100, 0.1, -8.0);
+        assert!(shown(&schema, &timeline, 110.0).abs() < 1e-6, "not below where the field ends");
+    }
+
+    #[test]
+    fn a_wrong_guess_fades_no_faster_than_things_move() {
+        let schema = schema();
+        let kind = schema.kind(K);
+        let mut timeline = Timeline::new(ID, 2);
+        insert(&mut timeline, 100, 10.0, 5.0);
+        // At 108 it turns out that it stood at 10 since.
+        let before = pose(kind, &timeline, 108.0);
+        let (guessed, places) = (before.vector(kind.field(POSITION)).x, places(&before));
+        assert!(guessed > 10.5 && timeline.is_seen(Tick(105), before.time));
+        insert(&mut timeline, 105, 10.0, 0.0);
+        timeline.fading = differences(&places, &pose(kind, &timeline, 108.0));
+        assert!((shown(&schema, &timeline, 108.0) - guessed).abs() < 1e-4, "no jump");
+        let ways: Vec<_> = (0..60).map(|step| shown(&schema, &timeline, 108.0 + step as f32 * 0.2)).collect();
+        for pair in ways.windows(2) {
+            let speed = (pair[1] - pair[0]).abs() / (0.2 * DT);
+            assert!(speed <= 10.0 * SHOWN_SPEED + 0.1, "{speed} m/s");
+        }
+        assert!((ways[59] - 10.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn what_is_too_far_off_is_set_right_at_once() {
+        let schema = schema();
+        let kind = schema.kind(K);
+        let mut timeline = Timeline::new(ID, 2);
+        insert(&mut timeline, 100, 10.0, 0.0);
+        let places = places(&pose(kind, &timeline, 108.0));
+        insert(&mut timeline, 105, 60.0, 0.0);
+        assert!(differences(&places, &pose(kind, &timeline, 108.0)).is_none());
+    }
+}

@@ -29,6 +29,39 @@ pub(crate) struct Receipts {
     unacked: u32,
     /// How many of those are let pass before an ack goes by itself.
     patience: u32,
+    losses: Losses,
+}
+
+/// How many of the newest datagrams did not come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Losses {
+    newest: Option<Sequence>,
+    sent: u32,
+    received: u32,
+}
+
+impl Losses {
+    /// Datagrams after which old ones count half.
+    const COUNTED: u32 = 512;
+
+    fn enter(&mut self, sequence: Sequence) {
+        let newest = *self.newest.get_or_insert(Sequence(sequence.0.wrapping_sub(1)));
+        let ahead = sequence.0.wrapping_sub(newest.0) as i16;
+        if ahead > 0 {
+            self.newest = Some(sequence);
+            self.sent += ahead.unsigned_abs() as u32;
+        }
+        self.received += 1;
+        if self.sent > Self::COUNTED {
+            self.sent /= 2;
+            self.received /= 2;
+        }
+    }
+
+    fn ratio(&self) -> f32 {
+        let received = self.received.min(self.sent) as f32;
+        if self.sent == 0 { 0.0 } else { 1.0 - received / self.sent as f32 }
+    }
 }
 
 impl Receipts {
@@ -38,7 +71,8 @@ impl Receipts {
             StreamKind::Ordered => Applied::Ordered { next: Sequence(0), newest: None },
             StreamKind::Datagram => Applied::Datagram(AckWindow::new()),
         };
-        Self { applied, unacked: 0, patience: if gives_inputs { UNACKED_MAX } else { 1 } }
+        let patience = if gives_inputs { UNACKED_MAX } else { 1 };
+        Self { applied, unacked: 0, patience, losses: Losses::default() }
     }
 
     /// Enters a frame that will be applied; false if it must not be, because it was (or may have been) before.
@@ -56,8 +90,16 @@ impl Receipts {
             }
             (Applied::Datagram(_), None) => return Err(DecodeError::Truncated(what)),
         };
+        if let (true, Some(sequence)) = (is_new, sequence) {
+            self.losses.enter(sequence);
+        }
         self.unacked += u32::from(is_new);
         Ok(is_new)
+    }
+
+    /// Share of the newest few hundred datagrams that did not come, or were of no use; 0 on an ordered stream.
+    pub(crate) fn loss(&self) -> f32 {
+        self.losses.ratio()
     }
 
     /// What to tell the server in a frame that goes out now.
@@ -99,6 +141,26 @@ mod tests {
         assert!(receipts.enter(None).is_err());
         let ack = receipts.take_ack().unwrap();
         assert_eq!(ack.acked().collect::<Vec<_>>(), [Sequence(9), Sequence(7)]);
+    }
+
+    #[test]
+    fn losses_are_counted_and_late_ones_are_none() {
+        let mut receipts = Receipts::new(StreamKind::Datagram, true);
+        for number in 0..2_000_u16 {
+            // Every tenth is lost; every fifteenth comes after the next.
+            let number = if number % 30 == 14 {
+                number + 1
+            } else if number % 30 == 15 {
+                number - 1
+            } else {
+                number
+            };
+            if number % 10 != 3 {
+                receipts.enter(Some(Sequence(number.wrapping_add(65_000)))).unwrap();
+            }
+        }
+        assert!((receipts.loss() - 0.1).abs() < 0.01, "{}", receipts.loss());
+        assert!(Receipts::new(StreamKind::Ordered, true).loss() < 1e-9);
     }
 
     #[test]

@@ -172,6 +172,10 @@ impl Session {
         &self.clock
     }
 
+    pub(crate) fn loss(&self) -> f32 {
+        self.receipts.loss()
+    }
+
     pub(crate) fn stage(&self) -> &Stage {
         &self.stage
     }
