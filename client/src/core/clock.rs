@@ -22,9 +22,9 @@ const CORRECTION_SECONDS: f64 = 1.0;
 /// How much faster or slower server time runs at least until it is right: small errors are made good soon.
 const SLEW_MIN: f64 = 0.005;
 
-/// How much earlier than the clock has it a snapshot's tick may seem to be due, beyond half the shortest round trip,
-/// microseconds. What is further ahead of its time is none: the clock is wrong.
-const EARLY_MAX: i64 = 20_000;
+/// How much shorter than half the shortest round trip a state's way may seem to be, microseconds, and by an eighth of that round
+/// trip. What came quicker came from a tick that the clock does not know to be over: the clock is wrong.
+const EARLY_MAX: i64 = 30_000;
 
 /// Any time and offset is clamped to this, microseconds either way, 1,100 years: sums of three do not overflow.
 const TIME_MAX: i64 = 1 << 55;
@@ -84,12 +84,12 @@ impl Clock {
         has_jumped
     }
 
-    /// Takes in that the state of `tick` has arrived; whether that shows that a clock has jumped: a tick that is yet to come
+    /// Takes in that the state of `tick` has arrived; whether that shows that a clock has jumped: a tick that is hardly over
     /// cannot be here.
     pub(crate) fn handle_tick(&mut self, now: Micros, tick: Tick) -> bool {
         let due = self.line.time_of(tick);
         let way = (self.rtt_min().0 / 2).min(TIME_MAX as u64) as i64;
-        if self.round_trips.is_guess || due - self.at(now) <= way + EARLY_MAX {
+        if self.round_trips.is_guess || due + way - self.at(now) <= EARLY_MAX + way / 4 {
             return false;
         }
         self.estimate = Estimate::default();
@@ -425,7 +425,7 @@ mod tests {
         let now = Micros(200 * MS);
         let due_at = |ahead: u64| Tick(((now.0 + server.offset + ahead) / 20_000) as u32);
         assert!(!clock.handle_tick(now, due_at(0)));
-        assert!(!clock.handle_tick(now, due_at(20 * MS)), "the estimate may be a little wrong");
+        assert!(!clock.handle_tick(now, due_at(10 * MS)), "the estimate may be a little wrong");
         assert!(clock.handle_tick(now, due_at(800 * MS)));
         assert!((error(&clock, &server, now) - 800_000).abs() <= 20_000);
         assert_eq!(clock.jumps(), 1);

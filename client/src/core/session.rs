@@ -280,6 +280,8 @@ impl Session {
     fn handle_clock_jump(&mut self, now: Micros) {
         self.playout.handle_clock_jump();
         self.lead.handle_clock_jump();
+        // What was asked before the jump and is answered after it took another time than it seems.
+        self.pings.clear();
         self.urgent_pings = URGENT_PINGS;
         self.next_ping = self.next_ping.min(now);
     }
