@@ -67,6 +67,7 @@ pub(crate) struct Session {
     /// When that was told.
     room_told: Micros,
     next_ping: Micros,
+    last_ping: Option<Micros>,
     /// Pings that are to follow each other quickly: server time is not known well yet.
     urgent_pings: u32,
     /// Pings that wait for their answer.
@@ -148,6 +149,7 @@ impl Session {
             room_tick: welcome.tick,
             room_told: now,
             next_ping: now,
+            last_ping: None,
             urgent_pings: URGENT_PINGS,
             pings: VecDeque::with_capacity(PINGS_MAX),
             last_heard: now,
@@ -283,7 +285,9 @@ impl Session {
         // What was asked before the jump and is answered after it took another time than it seems.
         self.pings.clear();
         self.urgent_pings = URGENT_PINGS;
-        self.next_ping = self.next_ping.min(now);
+        // Not at once after the last one: a server whose time jumps for ever must not make us ping for ever.
+        let soon = self.last_ping.map_or(now, |last| now.max(last + URGENT_INTERVAL));
+        self.next_ping = self.next_ping.min(soon);
     }
 
     /// A state newer than all before has arrived.
@@ -502,6 +506,7 @@ impl Session {
     pub(crate) fn poll_transmit(&mut self, now: Micros, out: &mut Vec<u8>, stats: &mut ClientStats) {
         if now >= self.next_ping {
             Ping { client_time: now }.encode(out);
+            self.last_ping = Some(now);
             stats.pings += 1;
             if self.pings.len() == PINGS_MAX {
                 self.pings.pop_front();
