@@ -342,6 +342,9 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn gamma(&mut self, what: &'static str) -> Result<u32, DecodeError> {
+        if let Self::Fast(r) = self {
+            return r.gamma(what);
+        }
         let mut extra = 0;
         while !self.flag(what)? {
             extra += 1;

@@ -54,7 +54,7 @@ pub(super) struct Between {
 impl Motion {
     #[inline]
     pub(super) fn of(body: &Body, states: &[State<'_>], dt: f32) -> Self {
-        let newest = states.first().unwrap_or(&State { distance: 1, values: &[] });
+        let newest = &states[0];
         let t = newest.distance as f32 * dt;
         let v1 = vector(body.velocity.as_ref(), newest.values);
         let w1 = vector(body.spin.as_ref(), newest.values);
