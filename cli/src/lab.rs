@@ -78,7 +78,8 @@ impl From<Stream> for StreamKind {
     }
 }
 
-fn profile(name: &str) -> Result<&'static Profile, String> {
+/// The profile of this name, or words that name those there are.
+pub(crate) fn profile(name: &str) -> Result<&'static Profile, String> {
     Profile::named(name).ok_or_else(|| {
         let names: Vec<_> = Profile::ALL.iter().map(|profile| profile.name).collect();
         format!("no such link; there are {}", names.join(", "))

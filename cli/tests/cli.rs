@@ -110,6 +110,19 @@ fn inspect(args: &[&str]) -> (Value, Option<i32>) {
     (serde_json::from_slice(&output.stdout).expect(&error), output.status.code())
 }
 
+#[test]
+fn a_swarm_on_a_bad_link_feels_it() {
+    let server = Server::start(&[]);
+    let options = ["--bots", "4", "--seconds", "2", "--json", "--profile", "4g"];
+    let (output, error) = output(&[&["swarm", "--url", &server.url][..], &options[..]].concat());
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert_eq!(report["connected"], 4, "{error}");
+    assert_eq!((&report["decode_errors"], &report["digest_mismatches"]), (&0.into(), &0.into()), "{error}");
+    // Twice 20 ms at least: 35 ms one way, wandering by 15.
+    assert!(report["rtt_ms"]["p50"].as_f64().expect("a number") > 40.0, "{report}");
+    assert!(report["view_delay_ms"]["p50"].as_f64().expect("a number") > 50.0, "{report}");
+}
+
 fn swarm(url: &str, bots: &str) -> Value {
     let (output, error) = output(&["swarm", "--url", url, "--bots", bots, "--seconds", "2", "--json"]);
     assert!(output.status.success(), "{error}");
@@ -212,7 +225,7 @@ fn the_demo_sums_up_as_one_json_object() {
 fn what_is_wrong_is_said_with_what_to_do() {
     let server = Server::start(&[]);
     let taken = server.url.trim_start_matches("ws://").to_owned();
-    let cases: [(&[&str], i32, &str); 13] = [
+    let cases: [(&[&str], i32, &str); 14] = [
         (&["serve", "--listen", &taken], 1, "choose another address with --listen"),
         (&["serve", "--listen", "somewhere"], 2, "--listen"),
         (&["serve", "--tick-hz", "1000"], 2, "from 1 to 240"),
@@ -220,6 +233,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
         (&["swarm", "--url", "ws://127.0.0.1:9", "--bots", "1", "--seconds", "1"], 1, "tickwire serve"),
         (&["swarm", "--url", "http://127.0.0.1:9", "--bots", "1"], 2, "ws://"),
         (&["swarm", "--bots", "0"], 2, "at least one"),
+        (&["swarm", "--profile", "tin-cans"], 2, "satellite"),
         (&["serve", "--record", "/nowhere/match.twr"], 2, "no such folder"),
         (&["replay", "/nowhere.twr"], 1, "cannot open /nowhere.twr"),
         (&["replay", "/nowhere.twr", "--from", "soon"], 2, "12.5s"),

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tickwire_client::net::{self, ConnectError, Connection, Wake};
+use tickwire_client::net::{self, ConnectError, Wake};
 use tickwire_client::{ClientConfig, ClientFault, ClientStats, DisconnectReason, Event};
+use tickwire_netsim::Profile;
 use tickwire_protocol::{Micros, Tick, TickRate};
 use tickwire_sim::arena::{self, PLAYER};
 use tickwire_sim::bots::{BotBody, BotView, Brain};
 use tokio::sync::{Semaphore, watch};
 
 use super::gauges::Gauges;
+use super::link::{Conditioned, Link};
 use super::report::{BotOutcome, Measured};
 
 /// Input frames a second; each carries the inputs of all ticks since the one before.
@@ -38,11 +40,15 @@ pub(super) enum Phase {
 pub(super) struct Hive {
     pub(super) url: String,
     pub(super) seed: u64,
+    /// The links' profile, and when their weather began.
+    pub(super) weather: Option<(&'static Profile, tokio::time::Instant)>,
     pub(super) gauges: Arc<Gauges>,
     pub(super) phase: watch::Receiver<Phase>,
     /// How many may be connecting at once: the server's accept queue is short.
     pub(super) gates: Arc<Semaphore>,
 }
+
+type Connection = net::Connection<Link>;
 
 struct Bot {
     index: usize,
@@ -51,6 +57,8 @@ struct Bot {
     outcome: BotOutcome,
     /// When the newest snapshot arrived on the connection that lasts.
     last_arrival: Option<Micros>,
+    /// When the last picture was drawn, and of which moment of the server's.
+    last_picture: Option<(Micros, Micros)>,
     /// What had been counted when measuring began, and what has been since the last look.
     counted: Counted,
     raw_row_bytes: u64,
@@ -74,6 +82,7 @@ pub(super) async fn run(index: usize, hive: Arc<Hive>) -> BotOutcome {
         brain,
         outcome: BotOutcome::new(),
         last_arrival: None,
+        last_picture: None,
         counted: Counted::default(),
         raw_row_bytes: RAW_ID_BYTES + 4 * columns,
     };
@@ -107,6 +116,7 @@ impl Bot {
         // The first snapshot came while connecting, perhaps with a digest: count from nothing.
         self.counted = Counted::default();
         self.last_arrival = None;
+        self.last_picture = None;
         loop {
             tokio::select! {
                 wake = connection.next() => {
@@ -133,7 +143,7 @@ impl Bot {
         let started = Instant::now();
         let mut config = ClientConfig::new(concat!("tickwire-swarm ", env!("CARGO_PKG_VERSION")));
         config.input_hz = Some(INPUT_HZ);
-        let mut connection = match net::connect(&self.hive.url, config, arena::schema().clone()).await {
+        let mut connection = match self.open(config).await {
             Ok(connection) => connection,
             Err(error) => {
                 self.fail(&error);
@@ -158,6 +168,19 @@ impl Bot {
             self.hive.gauges.joined.fetch_add(1, Ordering::Relaxed);
         }
         Some(connection)
+    }
+
+    async fn open(&self, config: ClientConfig) -> Result<Connection, ConnectError> {
+        let Hive { url, seed, weather, .. } = &*self.hive;
+        let stream = net::dial(url).await?;
+        let link = match *weather {
+            None => Link::Plain(stream),
+            Some((profile, epoch)) => {
+                let number = self.index as u64;
+                Link::Conditioned(Box::new(Conditioned::new(stream, profile, *seed, number, epoch)))
+            }
+        };
+        net::connect_over(link, url, config, arena::schema().clone()).await
     }
 
     fn fail(&mut self, error: &ConnectError) {
@@ -215,10 +238,28 @@ impl Bot {
                 .push_input(tick, |row| brain.think(dt, &BotView { own, others: &others }, row));
             due = connection.client().due_input_tick(now);
         }
-        if phase == Phase::Measuring {
-            let view = connection.client().view(now);
-            self.outcome.measured.frames += 1;
-            self.outcome.measured.starved_frames += u64::from(view.is_starved());
+        self.draw(now, connection, phase);
+    }
+
+    /// What a picture at this moment would show.
+    fn draw(&mut self, now: Micros, connection: &Connection, phase: Phase) {
+        let client = connection.client();
+        let view = client.view(now);
+        let last = self.last_picture.replace((now, view.server_time()));
+        if phase != Phase::Measuring {
+            return;
+        }
+        self.outcome.measured.frames += 1;
+        self.outcome.measured.starved_frames += u64::from(view.is_starved());
+        if let Some(clock) = client.clock() {
+            let delay = clock.server_time(now).saturating_since(view.server_time());
+            self.outcome.view_delay_micros.saturating_record(delay.0.max(1));
+        }
+        if let Some((last_now, last_shown)) = last
+            && now > last_now
+        {
+            let advance = view.server_time().saturating_since(last_shown).0 * 1_000_000;
+            self.outcome.view_rate_ppm.saturating_record((advance / now.saturating_since(last_now).0).max(1));
         }
     }
 

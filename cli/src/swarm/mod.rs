@@ -2,6 +2,7 @@
 
 mod bot;
 mod gauges;
+mod link;
 mod report;
 
 use std::process::ExitCode;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::Args;
+use tickwire_netsim::Profile;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::DEFAULT_LISTEN;
@@ -51,9 +53,13 @@ pub(crate) struct SwarmArgs {
     #[arg(long, value_name = "N")]
     seconds: Option<f64>,
 
-    /// Seed of the bots' brains
+    /// Seed of the bots' brains, and of the weather
     #[arg(long, default_value_t = DEFAULT_SEED, value_name = "N")]
     seed: u64,
+
+    /// Puts a simulated link between each bot and its socket: `lan`, `wifi`, `cable`, `4g`, `lossy` or `satellite`
+    #[arg(long, value_name = "NAME", value_parser = crate::lab::profile)]
+    profile: Option<&'static Profile>,
 
     /// Print the report as one JSON object on stdout
     #[arg(long)]
@@ -66,6 +72,7 @@ pub(crate) struct Swarm {
     bots: usize,
     length: Option<Duration>,
     seed: u64,
+    profile: Option<&'static Profile>,
 }
 
 pub(crate) async fn run(args: SwarmArgs) -> anyhow::Result<ExitCode> {
@@ -76,7 +83,7 @@ pub(crate) async fn run(args: SwarmArgs) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::listen()?;
     let gauges = Arc::new(Gauges::new(args.bots));
     let length = args.seconds.map(Duration::from_secs_f64);
-    let swarm = Swarm::new(args.url, args.bots, length, args.seed);
+    let swarm = Swarm::new(args.url, args.bots, length, args.seed).over(args.profile);
     let playing = swarm.run(gauges.clone(), interrupt.received());
     let report = tokio::select! {
         report = playing => report,
@@ -118,7 +125,12 @@ fn check_url(url: &str) -> anyhow::Result<()> {
 
 impl Swarm {
     pub(crate) fn new(url: String, bots: usize, length: Option<Duration>, seed: u64) -> Self {
-        Self { url, bots, length, seed }
+        Self { url, bots, length, seed, profile: None }
+    }
+
+    /// Over simulated links of this profile, if there is one.
+    pub(crate) fn over(self, profile: Option<&'static Profile>) -> Self {
+        Self { profile, ..self }
     }
 
     /// Gathers all bots, measures for the swarm's length or until `interrupt`, and reports.
@@ -127,6 +139,7 @@ impl Swarm {
         let hive = Arc::new(Hive {
             url: self.url,
             seed: self.seed,
+            weather: self.profile.map(|profile| (profile, tokio::time::Instant::now())),
             gauges: gauges.clone(),
             phase: phases,
             gates: Arc::new(Semaphore::new(GATES)),

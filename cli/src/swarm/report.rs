@@ -21,6 +21,10 @@ pub(crate) struct BotOutcome {
     pub(crate) rtt_micros: Histogram<u64>,
     pub(crate) snapshot_interval_micros: Histogram<u64>,
     pub(crate) snapshot_age_micros: Histogram<u64>,
+    /// How far behind its estimate of the server's time others are shown.
+    pub(crate) view_delay_micros: Histogram<u64>,
+    /// How fast the shown time runs from picture to picture, in millionths of the true rate.
+    pub(crate) view_rate_ppm: Histogram<u64>,
     pub(crate) digests: Digests,
     pub(crate) decode_errors: u64,
     pub(crate) reconnects: u64,
@@ -57,6 +61,8 @@ impl BotOutcome {
             rtt_micros: histogram(),
             snapshot_interval_micros: histogram(),
             snapshot_age_micros: histogram(),
+            view_delay_micros: histogram(),
+            view_rate_ppm: histogram(),
             digests: Digests::default(),
             decode_errors: 0,
             reconnects: 0,
@@ -80,6 +86,15 @@ pub(crate) fn histogram() -> Histogram<u64> {
 pub(crate) struct Quantiles {
     pub(crate) p50: f64,
     pub(crate) p99: f64,
+}
+
+/// What one in a thousand is below, and one in a thousand above.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Extremes {
+    #[serde(rename = "p0.1")]
+    pub(crate) low: f64,
+    #[serde(rename = "p99.9")]
+    pub(crate) high: f64,
 }
 
 /// Least, median and greatest.
@@ -106,6 +121,8 @@ pub(crate) struct Report {
     pub(crate) rtt_ms: Quantiles,
     pub(crate) snapshot_interval_ms: Quantiles,
     pub(crate) snapshot_age_ms: Quantiles,
+    pub(crate) view_delay_ms: Quantiles,
+    pub(crate) view_rate: Extremes,
     pub(crate) reconnects: u64,
     pub(crate) errors: BTreeMap<String, u64>,
     pub(crate) decode_errors: u64,
@@ -148,6 +165,8 @@ impl Report {
             rtt_ms: merged(outcomes, |outcome| &outcome.rtt_micros),
             snapshot_interval_ms: merged(outcomes, |outcome| &outcome.snapshot_interval_micros),
             snapshot_age_ms: merged(outcomes, |outcome| &outcome.snapshot_age_micros),
+            view_delay_ms: merged(outcomes, |outcome| &outcome.view_delay_micros),
+            view_rate: extremes(outcomes, |outcome| &outcome.view_rate_ppm),
             reconnects: sum(|outcome| outcome.reconnects),
             errors,
             decode_errors: sum(|outcome| outcome.decode_errors),
@@ -237,6 +256,11 @@ impl fmt::Display for Report {
             "age         p50 {:.1} ms, p99 {:.1} ms",
             self.snapshot_age_ms.p50, self.snapshot_age_ms.p99
         )?;
+        writeln!(
+            f,
+            "view        p50 {:.1} ms, p99 {:.1} ms behind; its rate p0.1 {:.3}, p99.9 {:.3}",
+            self.view_delay_ms.p50, self.view_delay_ms.p99, self.view_rate.low, self.view_rate.high
+        )?;
         writeln!(f, "round trip  p50 {:.2} ms, p99 {:.2} ms", self.rtt_ms.p50, self.rtt_ms.p99)?;
         writeln!(
             f,
@@ -266,14 +290,27 @@ impl fmt::Display for Report {
     }
 }
 
-fn merged(outcomes: &[BotOutcome], of: fn(&BotOutcome) -> &Histogram<u64>) -> Quantiles {
+fn pooled(outcomes: &[BotOutcome], of: fn(&BotOutcome) -> &Histogram<u64>) -> Histogram<u64> {
     let mut all = histogram();
     for outcome in outcomes {
         // Same range and precision everywhere, so this cannot fail.
         let _ = all.add(of(outcome));
     }
+    all
+}
+
+/// In milliseconds, from microseconds.
+fn merged(outcomes: &[BotOutcome], of: fn(&BotOutcome) -> &Histogram<u64>) -> Quantiles {
+    let all = pooled(outcomes, of);
     let ms = |quantile| all.value_at_quantile(quantile) as f64 / 1e3;
     Quantiles { p50: ms(0.5), p99: ms(0.99) }
+}
+
+/// As a share, from millionths.
+fn extremes(outcomes: &[BotOutcome], of: fn(&BotOutcome) -> &Histogram<u64>) -> Extremes {
+    let all = pooled(outcomes, of);
+    let share = |quantile| all.value_at_quantile(quantile) as f64 / 1e6;
+    Extremes { low: share(0.001), high: share(0.999) }
 }
 
 fn quantiles(mut values: Vec<f64>) -> Quantiles {

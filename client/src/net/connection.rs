@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use tickwire_protocol::{CloseCode, Micros, Schema, Tick};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -27,11 +28,11 @@ const RETRY: Micros = Micros(1_000);
 /// How long the goodbye may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A client and its socket.
+/// A client and its socket: a WebSocket over TCP, or over another [stream of bytes](super::connect_over).
 #[derive(Debug)]
-pub struct Connection {
+pub struct Connection<S = TcpStream> {
     client: Client,
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<S>,
     /// The start of the client's clock.
     epoch: Instant,
     timer: Pin<Box<Sleep>>,
@@ -70,8 +71,8 @@ pub enum Wake {
     Input(Tick),
 }
 
-impl Connection {
-    pub(super) fn new(socket: WebSocketStream<TcpStream>, config: ClientConfig, schema: Arc<Schema>) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(super) fn new(socket: WebSocketStream<S>, config: ClientConfig, schema: Arc<Schema>) -> Self {
         let epoch = Instant::now();
         Self {
             client: Client::new(config, schema, Micros::ZERO),

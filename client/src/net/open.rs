@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tickwire_protocol::Schema;
 use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -28,44 +29,58 @@ pub async fn connect(
     config: ClientConfig,
     schema: Arc<Schema>,
 ) -> Result<Connection, ConnectError> {
-    config.check().map_err(ConnectError::Config)?;
-    let (host, port) = parse(url)?;
-    let address = format!("{host}:{port}");
     let limit = Duration::from_micros(config.connect_timeout.0);
-    let opening = async {
-        let mut connection = open(url, &host, port, config, schema).await?;
-        connection.handshake().await?;
-        Ok(connection)
-    };
+    let opening = async { connect_over(dial(url).await?, url, config, schema).await };
     match tokio::time::timeout(limit, opening).await {
-        Err(_) | Ok(Err(ConnectError::Ended(DisconnectReason::NoWelcome))) => {
-            Err(ConnectError::TimedOut { address, seconds: limit.as_secs() })
-        }
+        Err(_) => Err(ConnectError::TimedOut { address: url.to_owned(), seconds: limit.as_secs() }),
         Ok(result) => result,
     }
 }
 
-async fn open(
+/// Opens the TCP stream that [`connect`] speaks over, to be wrapped and handed to [`connect_over`].
+pub async fn dial(url: &str) -> Result<TcpStream, ConnectError> {
+    let (host, port) = parse(url)?;
+    let bare_host = host.trim_start_matches('[').trim_end_matches(']');
+    let opening = async {
+        let stream = TcpStream::connect((bare_host, port)).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    };
+    opening.await.map_err(|source| ConnectError::from_io(source, &format!("{host}:{port}")))
+}
+
+/// As [`connect`], over a stream of bytes that leads to the server already: one that was encrypted, that a proxy has
+/// let through, or that a test makes slow. `url` is what the HTTP request asks for, `ws://` or `wss://`; nothing is
+/// looked up or opened for it.
+pub async fn connect_over<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
     url: &str,
-    host: &str,
-    port: u16,
     config: ClientConfig,
     schema: Arc<Schema>,
-) -> Result<Connection, ConnectError> {
-    let address = format!("{host}:{port}");
-    let bare_host = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((bare_host, port)).await;
-    let stream = stream.map_err(|source| ConnectError::from_io(source, &address))?;
-    stream.set_nodelay(true).map_err(|source| ConnectError::from_io(source, &address))?;
+) -> Result<Connection<S>, ConnectError> {
+    config.check().map_err(ConnectError::Config)?;
+    let limit = Duration::from_micros(config.connect_timeout.0);
     let limits = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
         .max_write_buffer_size(4 * CLIENT_MESSAGE_BYTES_MAX)
         .max_message_size(Some(MESSAGE_BYTES_MAX))
         .max_frame_size(Some(MESSAGE_BYTES_MAX));
-    match client_async_with_config(url, stream, Some(limits)).await {
-        Ok((socket, _)) => Ok(Connection::new(socket, config, schema)),
-        Err(error) => Err(ConnectError::NotWebSocket { address, reason: error.to_string() }),
+    let welcoming = async {
+        let upgraded = client_async_with_config(url, stream, Some(limits)).await;
+        let (socket, _) = upgraded.map_err(|error| ConnectError::NotWebSocket {
+            address: url.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let mut connection = Connection::new(socket, config, schema);
+        connection.handshake().await?;
+        Ok(connection)
+    };
+    match tokio::time::timeout(limit, welcoming).await {
+        Err(_) | Ok(Err(ConnectError::Ended(DisconnectReason::NoWelcome))) => {
+            Err(ConnectError::TimedOut { address: url.to_owned(), seconds: limit.as_secs() })
+        }
+        Ok(result) => result,
     }
 }
 
