@@ -14,7 +14,7 @@ use super::dense::{self, DIAL, Dial, Place, SETS, TABLES, TOKENS, Table, first_t
 use super::fast::{self, CODES, Code, FAST_TOKENS};
 use super::lanes::{CORE, FEATURES, Features, log2, weigh};
 use super::links::{Links, State};
-use super::models::{Flag, Resolved, Site, roles, site_key, sites};
+use super::models::{Flag, Resolved, Site, roles, site_key};
 use super::motion::turn_between;
 use super::prior::{DIALS, Learned, Model, ODDS, Prior, odds_step};
 use super::row::{Guess, Lesson, Notes, RowCoder, RowContext, RowPlan, walk};
@@ -246,8 +246,7 @@ impl Corpus {
         let mut columns = Columns::default();
         let (named, was_at_rest) = columns.copy(source, kind, row);
         let (states, current) = (named.states(), named.current);
-        let track = source.history.track(row.kind, row.row as usize);
-        let fate = match (is_news, track.is_at_rest && !was_at_rest && states[0].values == current) {
+        let fate = match (is_news, source.comes_to_rest(row, &named, was_at_rest)) {
             (false, _) => Fate::Stays,
             (true, true) => Fate::Rests,
             (true, false) => Fate::Sent,
@@ -335,27 +334,30 @@ impl Corpus {
 
 /// All keys that can be learned, and which one each site has.
 struct Keys {
-    all: Vec<u32>,
+    /// In ascending order, each with the role that it begins as.
+    all: Vec<(u32, Option<u32>)>,
     /// Per corpus, kind and site: the place in `all`.
     sites: Vec<Vec<Vec<Option<u16>>>>,
 }
 
 impl Keys {
     fn of(corpora: &[Corpus], target: Target) -> Self {
-        let key_of = |kind: &Kind| -> Vec<Option<u32>> {
-            match target {
-                Target::Schema => {
-                    (0..sites(kind.column_count())).map(|site| Some(site_key(kind, site))).collect()
-                }
-                Target::Any => roles(kind, &Links::of(kind, kind.visible(Sight::Own))),
-            }
+        let key_of = |kind: &Kind| -> Vec<Option<(u32, Option<u32>)>> {
+            let roles = roles(kind, &Links::of(kind, kind.visible(Sight::Own)));
+            let key = |(site, role): (usize, Option<u32>)| match target {
+                Target::Schema => Some((site_key(kind, site), role)),
+                Target::Any => role.map(|key| (key, role)),
+            };
+            roles.into_iter().enumerate().map(key).collect()
         };
         let keys: Vec<Vec<_>> =
             corpora.iter().map(|corpus| corpus.schema.kinds().iter().map(key_of).collect()).collect();
-        let mut all: Vec<u32> = keys.iter().flatten().flatten().flatten().copied().collect();
+        let mut all: Vec<_> = keys.iter().flatten().flatten().flatten().copied().collect();
         all.sort_unstable();
-        all.dedup();
-        let place = |key: Option<u32>| key.and_then(|key| all.binary_search(&key).ok()).map(|at| at as u16);
+        all.dedup_by_key(|(key, _)| *key);
+        let place = |key: Option<(u32, _)>| {
+            key.and_then(|(key, _)| all.binary_search_by_key(&key, |(key, _)| *key).ok()).map(|at| at as u16)
+        };
         let sites = keys
             .into_iter()
             .map(|kinds| kinds.into_iter().map(|keys| keys.into_iter().map(place).collect()).collect())
@@ -392,7 +394,8 @@ impl Lessons {
     }
 
     fn seen(&self, keys: &Keys, key: u32, class: u8) -> f64 {
-        let place = keys.all.binary_search(&key).unwrap_or(0) * CLASSES + usize::from(class);
+        let place =
+            keys.all.binary_search_by_key(&key, |(key, _)| *key).unwrap_or(0) * CLASSES + usize::from(class);
         let seen = |equations: &Option<Box<Equations>>| equations.as_ref().map_or(0.0, |e| e.seen);
         seen(&self.scales[place]).max(seen(&self.means[place]))
     }
@@ -402,7 +405,7 @@ impl Lessons {
         let mut models = Vec::new();
         let old = &before.models[usize::from(is_dense)];
         for (place, (means, scales)) in self.means.iter().zip(&self.scales).enumerate() {
-            let (key, class) = (keys.all[place / CLASSES], (place % CLASSES) as u8);
+            let ((key, role), class) = (keys.all[place / CLASSES], (place % CLASSES) as u8);
             let seen = |equations: &Option<Box<Equations>>| equations.as_ref().map_or(0.0, |e| e.seen);
             if seen(means).max(seen(scales)) < SEEN_MIN {
                 continue;
@@ -410,7 +413,7 @@ impl Lessons {
             let mut weights = old
                 .iter()
                 .find(|model| (model.key, model.class) == (key, class))
-                .map_or_else(|| super::models::untrained(Some(key)), |model| model.weights);
+                .map_or_else(|| super::models::untrained(role), |model| model.weights);
             if let Some(means) = means.as_ref().filter(|means| means.seen >= SEEN_MIN) {
                 weights.mean = Learned::rounded(&means.solve(1e-9), 3);
             }
@@ -660,5 +663,38 @@ mod tests {
             trainer.learn(Target::Any).hash()
         };
         assert_eq!(learn(), learn());
+    }
+
+    #[test]
+    fn what_only_the_owner_is_told_keeps_nobody_from_resting() {
+        let place = Field::new(FieldId(0), "place", FieldType::integer(0..=99));
+        let fuel = Field::new(FieldId(1), "fuel", FieldType::integer(0..=99)).owner_only();
+        let kind = Kind::new(THING, "thing", [place, fuel]);
+        let schema = Schema::builder("parked").kind(kind).build().unwrap();
+        let rate = TickRate::new(60).unwrap();
+        let mut history = History::new(schema.clone(), rate);
+        let mut trainer = Trainer::new();
+        trainer.begin(schema.clone(), rate, 1.0);
+        for tick in 0..20_u32 {
+            let mut tables = Tables::new(schema.clone());
+            // The fuel is used up while the thing stands, but for a rest.
+            let row = [5, 10_u32.saturating_sub(tick).max(3) as i32];
+            tables.insert(THING, RowHead::new(EntityId { slot: 0, generation: 1 })).copy_from(&row);
+            tables.finish();
+            history.publish(Tick(tick), &tables);
+            if tick >= 6 {
+                let mut plan = SectionPlan::default();
+                plan.against.push(Tick(tick - 6));
+                let references = plan.against;
+                plan.rows.push(PlannedRow { kind: THING, row: 0, sight: Sight::Public, references });
+                plan.held.clone_from(&plan.rows);
+                trainer.show(&history, &plan);
+                if history.track(THING, 0).is_at_rest {
+                    break;
+                }
+            }
+        }
+        let fates: Vec<_> = trainer.corpora[0].examples.iter().map(|example| example.fate).collect();
+        assert_eq!(fates.last(), Some(&Fate::Rests), "{fates:?}");
     }
 }
