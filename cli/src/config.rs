@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use tickwire_protocol::TickRate;
 use tickwire_protocol::snapshot::{Coder, Prior};
-use tickwire_server::core::RoomConfig;
+use tickwire_server::core::{Interest, RoomConfig};
 use tickwire_server::net::{RecordConfig, ServerConfig};
 use tickwire_sim::arena;
 
@@ -95,6 +95,14 @@ pub(crate) struct RoomArgs {
     #[arg(long, env = "TICKWIRE_PRIOR", value_name = "FILE")]
     pub(crate) prior: Option<PathBuf>,
 
+    /// Shows each client only what is within so many metres of its player [default: everything]
+    #[arg(long, env = "TICKWIRE_INTEREST", value_name = "METRES")]
+    pub(crate) interest: Option<f32>,
+
+    /// Of that, only so many entities, the nearest [default: all]
+    #[arg(long, env = "TICKWIRE_NEAREST", value_name = "N")]
+    pub(crate) nearest: Option<usize>,
+
     /// Seed of the rooms' chance [default: 0]
     #[arg(long, env = "TICKWIRE_SEED", value_name = "N")]
     pub(crate) seed: Option<u64>,
@@ -115,6 +123,8 @@ struct FileConfig {
     delta: Option<Switch>,
     coder: Option<CoderName>,
     prior: Option<PathBuf>,
+    interest: Option<f32>,
+    nearest: Option<usize>,
     seed: Option<u64>,
 }
 
@@ -139,6 +149,8 @@ impl ServeArgs {
             delta: self.rooms.delta.or(file.delta),
             coder: self.rooms.coder.or(file.coder),
             prior: self.rooms.prior.or(file.prior),
+            interest: self.rooms.interest.or(file.interest),
+            nearest: self.rooms.nearest.or(file.nearest),
             seed: self.rooms.seed.or(file.seed),
         };
         let mut config = rooms.server_config(listen)?;
@@ -200,9 +212,23 @@ impl RoomArgs {
         if let Some(path) = &self.prior {
             room.prior = read_prior(path)?;
         }
+        room.interest = self.interest()?;
         let mut config = ServerConfig::new(listen, room);
         config.seed = self.seed.unwrap_or(0);
         Ok(config)
+    }
+
+    /// Which entities clients are shown.
+    fn interest(&self) -> anyhow::Result<Interest> {
+        let Some(metres) = self.interest else {
+            if let Some(count) = self.nearest {
+                bail!("--nearest {count}: say within which distance, such as --interest 50");
+            }
+            return Ok(Interest::everything());
+        };
+        ensure!(metres.is_finite() && metres > 0.0, "--interest {metres}: must be a distance above 0 m");
+        let interest = Interest::within(metres);
+        Ok(self.nearest.map_or(interest.clone(), |count| interest.nearest(count)))
     }
 }
 
@@ -236,6 +262,21 @@ mod tests {
         let path = std::env::temp_dir().join(format!("tickwire-config-{}-{name}.toml", std::process::id()));
         std::fs::write(&path, text).unwrap();
         path
+    }
+
+    #[test]
+    fn a_number_of_entities_needs_a_distance() {
+        let listen = DEFAULT_LISTEN.parse().unwrap();
+        let resolve = |interest, nearest| {
+            let rooms = RoomArgs { interest, nearest, ..RoomArgs::default() };
+            rooms.server_config(listen).map(|config| format!("{:?}", config.room.interest))
+        };
+        assert!(resolve(None, Some(8)).unwrap_err().to_string().contains("--interest 50"));
+        assert!(resolve(Some(0.0), None).unwrap_err().to_string().contains("above 0"));
+        assert!(resolve(Some(f32::NAN), None).is_err());
+        let near = Interest::within(30.0).nearest(8);
+        assert_eq!(resolve(Some(30.0), Some(8)).unwrap(), format!("{near:?}"));
+        assert_eq!(resolve(None, None).unwrap(), format!("{:?}", Interest::everything()));
     }
 
     #[test]

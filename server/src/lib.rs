@@ -15,3 +15,8 @@ pub use tickwire_protocol as protocol;
 #[cfg(all(doctest, feature = "net"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The guide's example, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/interest.md")]
+struct InterestGuide;

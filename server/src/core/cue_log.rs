@@ -38,9 +38,9 @@ impl CueLog {
         self.first_index + self.cues.len() as u64
     }
 
-    /// The cues from this number on that are still here.
-    pub(crate) fn since(&self, index: u64) -> impl Iterator<Item = Cue> {
-        let skip = index.saturating_sub(self.first_index) as usize;
-        self.cues.iter().skip(skip).copied()
+    /// The cues from this number on that are still here, with their numbers.
+    pub(crate) fn since(&self, index: u64) -> impl Iterator<Item = (u64, Cue)> {
+        let skip = index.saturating_sub(self.first_index);
+        (self.first_index + skip..).zip(self.cues.iter().skip(skip as usize).copied())
     }
 }

@@ -1,17 +1,19 @@
 //! What one peer is known to hold of one domain (everyone's view, or its own rows), and what it must be sent.
 //!
-//! No copy of the world: per entity slot the ticks of at most three states that the peer holds. From these and the
-//! shared history follow which rows are news to it, and which states a row may name.
+//! No copy of the world: per entity that it is shown the ticks of at most three states that the peer holds. From these and
+//! the shared history follow which rows are news to it, and which states a row may name.
 //!
 //! On an ordered stream a peer that was told all that was news at some tick holds, at that tick, just what was published
 //! then. A section told **against** such ticks need not say which rows it tells, nor what they name.
 
 use tickwire_protocol::history::{History, Published};
 use tickwire_protocol::limits::{HISTORY_TICKS, ROWS_PER_SNAPSHOT_MAX};
-use tickwire_protocol::schema::{Kind, KindId, Sight};
+use tickwire_protocol::schema::{Kind, Sight};
 use tickwire_protocol::snapshot::replica::table_row_hash;
 use tickwire_protocol::snapshot::{Leave, PlannedRow, References, SectionPlan};
 use tickwire_protocol::{EntityId, RowHead, Tick};
+
+use super::scene::{Place, row_at};
 
 /// A section is told against ticks while it has at least one row of news for so many rows held, beside
 /// [`HELD_ROWS_FREE`]. Of 2,000 bodies, one in 16 of which moves, a body so told has a quarter fewer bytes and takes twice
@@ -83,9 +85,10 @@ impl Viewer {
 #[derive(Clone, Debug)]
 pub(crate) struct Knowledge {
     is_own: bool,
-    slots: Vec<Option<Known>>,
-    /// Per slot: whose leaving the peer knows of. It may keep their states.
-    left: Vec<Option<EntityId>>,
+    /// By slot.
+    known: Vec<Known>,
+    /// By slot: whose leaving the peer knows of. It may keep their states.
+    left: Vec<EntityId>,
     digest: u64,
     /// A row was sent to which older states that the peer may keep of its entity do not belong: it was told with other
     /// eyes then, or has been away.
@@ -95,7 +98,7 @@ pub(crate) struct Knowledge {
 impl Knowledge {
     /// Nothing of everyone's view.
     pub(crate) fn of_view() -> Self {
-        Self { is_own: false, slots: Vec::new(), left: Vec::new(), digest: 0, is_broken: false }
+        Self { is_own: false, known: Vec::new(), left: Vec::new(), digest: 0, is_broken: false }
     }
 
     /// Nothing of the peer's own rows.
@@ -114,43 +117,50 @@ impl Knowledge {
         core::mem::take(&mut self.is_broken)
     }
 
-    /// Writes down what is news to the peer at the newest tick.
+    /// Whether the peer was sent this entity and not that it left.
+    pub(crate) fn knows(&self, id: EntityId) -> bool {
+        self.place_of(id.slot).is_ok_and(|place| self.known[place].id == id)
+    }
+
+    fn place_of(&self, slot: u16) -> Result<usize, usize> {
+        self.known.binary_search_by_key(&slot, |known| known.id.slot)
+    }
+
+    /// Writes down what is news to the peer at the newest tick, at which it is shown `shown`, in the order of the wire.
     ///
-    /// `against` are ticks, newest first, at which the peer holds just what was published; the newest one is that of the
-    /// last snapshot that it was sent. The plan is told against them if that is likely to be shorter.
+    /// `against` are ticks, newest first, at which the peer holds just what was published of what it was shown; the
+    /// newest one is that of the last snapshot that it was sent. The plan is told against them if that is likely to be
+    /// shorter.
     pub(crate) fn plan(
         &mut self,
         history: &History,
         viewer: Viewer,
+        own_teams: u32,
+        shown: impl Iterator<Item = Place>,
         against: References,
         plan: &mut SectionPlan,
     ) {
         plan.clear();
         let Some(newest) = history.newest() else { return };
-        let own_teams = own_teams(history, newest, viewer);
         let mut is_told_anew = false;
-        for (kind, table) in newest.tables(Sight::Public).iter() {
-            let kind_id = KindId(kind.index());
-            for (row, head) in table.heads().iter().enumerate() {
-                if self.is_own && !viewer.owns(head) {
-                    continue;
+        for Place { kind, row } in shown {
+            let head = &newest.tables(Sight::Public).table(kind).heads()[row as usize];
+            let of_kind = history.schema().kind(kind);
+            let sight = if self.is_own { Sight::Own } else { viewer.sight(of_kind, head, own_teams) };
+            let changed = history.track(kind, row as usize).changed(sight);
+            let planned = |references| PlannedRow { kind, row, sight, references };
+            match self.find(newest.tick(), head.id, sight) {
+                Found::Nothing => plan.rows.push(planned(References::NONE)),
+                Found::Another => {
+                    is_told_anew = true;
+                    plan.rows.push(planned(References::NONE));
                 }
-                let sight = if self.is_own { Sight::Own } else { viewer.sight(kind, head, own_teams) };
-                let changed = history.track(kind_id, row).changed(sight);
-                let planned = |references| PlannedRow { kind: kind_id, row: row as u32, sight, references };
-                match self.find(newest.tick(), head.id, sight) {
-                    Found::Nothing => plan.rows.push(planned(References::NONE)),
-                    Found::Another => {
-                        is_told_anew = true;
-                        plan.rows.push(planned(References::NONE));
+                Found::Held(known) => {
+                    if !against.is_empty() {
+                        plan.held.push(planned(known.held_at(against)));
                     }
-                    Found::Held(known) => {
-                        if !against.is_empty() {
-                            plan.held.push(planned(known.held_at(against)));
-                        }
-                        if let Some(references) = news(newest.tick(), known, changed, viewer.delta) {
-                            plan.rows.push(planned(references));
-                        }
+                    if let Some(references) = news(newest.tick(), known, changed, viewer.delta) {
+                        plan.rows.push(planned(references));
                     }
                 }
             }
@@ -168,21 +178,18 @@ impl Knowledge {
 
     /// What the peer knows of the tenant of a slot that is in view.
     fn find(&mut self, tick: Tick, id: EntityId, sight: Sight) -> Found {
-        let slot = usize::from(id.slot);
-        if self.slots.len() <= slot {
-            self.slots.resize(slot + 1, None);
-        }
-        let Some(known) = self.slots[slot].as_mut() else { return Found::Nothing };
+        let Ok(place) = self.place_of(id.slot) else { return Found::Nothing };
+        let known = &mut self.known[place];
         known.seen = tick;
         // A replaced tenant is replaced on the other side by the whole row of the new one. A state told to other
         // eyes names columns that the peer does not have, or must forget: the row is sent whole as well.
         if known.id == id && known.sight == sight { Found::Held(*known) } else { Found::Another }
     }
 
-    /// Says which entities are gone that the peer may hold a state of.
+    /// Says which entities are gone, or out of view, that the peer may hold a state of.
     fn plan_leaves(&self, newest: &Published, plan: &mut SectionPlan) {
         let tables = newest.tables(Sight::Public);
-        for known in self.slots.iter().flatten().filter(|known| known.seen != newest.tick()) {
+        for known in self.known.iter().filter(|known| known.seen != newest.tick()) {
             let is_present = tables.iter().any(|(_, table)| table.find(known.id).is_some());
             plan.leaves.push(Leave { slot: known.id.slot, despawned: !is_present });
         }
@@ -191,9 +198,10 @@ impl Knowledge {
     /// Oldest knowledge first: the order in which rows are to go when not all fit.
     pub(crate) fn sort_by_age(&self, newest: &Published, rows: &mut [PlannedRow]) {
         rows.sort_unstable_by_key(|row| {
-            let id = newest.tables(Sight::Public).table(row.kind).heads()[row.row as usize].id;
-            let known = self.slots.get(usize::from(id.slot)).copied().flatten();
-            let newest_state = known.filter(|known| known.id == id).and_then(|known| known.states.newest());
+            let (head, _) = row_at(newest, Place { kind: row.kind, row: row.row });
+            let known = self.place_of(head.id.slot).ok().map(|place| self.known[place]);
+            let newest_state =
+                known.filter(|known| known.id == head.id).and_then(|known| known.states.newest());
             let age = newest_state.map_or(u32::MAX, |state| newest.tick().since(state).unsigned_abs());
             (core::cmp::Reverse(age), row.kind, row.row)
         });
@@ -209,23 +217,30 @@ impl Knowledge {
             Sight::Public => history.track(row.kind, index).public_hash,
             sight => table_row_hash(tables.schema().kind(row.kind), table, index, sight, self.is_own),
         };
-        let slot = usize::from(id.slot);
-        let place = &mut self.slots[slot];
-        if let Some(replaced) = place.take_if(|known| known.id != id || known.sight != row.sight) {
-            self.digest = self.digest.wrapping_sub(replaced.hash);
-            self.is_broken = true;
-        }
-        self.is_broken |= self.left.get_mut(slot).and_then(Option::take) == Some(id);
         let tick = newest.tick();
         let nothing =
             Known { id, sight: row.sight, states: References::NONE, hash: 0, seen: tick, since: tick };
-        place.get_or_insert(nothing).seen = tick;
+        match self.place_of(id.slot) {
+            Err(place) => self.known.insert(place, nothing),
+            Ok(place) if (self.known[place].id, self.known[place].sight) == (id, row.sight) => {
+                self.known[place].seen = tick;
+            }
+            Ok(place) => {
+                let replaced = core::mem::replace(&mut self.known[place], nothing);
+                self.digest = self.digest.wrapping_sub(replaced.hash);
+                self.is_broken = true;
+            }
+        }
+        if let Ok(place) = self.left.binary_search_by_key(&id.slot, |left| left.slot) {
+            self.is_broken |= self.left.remove(place) == id;
+        }
         SentRow { id, sight: row.sight, hash }
     }
 
     /// The peer holds this state from now on.
     pub(crate) fn acked(&mut self, tick: Tick, row: SentRow) {
-        let Some(Some(known)) = self.slots.get_mut(usize::from(row.id.slot)) else { return };
+        let Ok(place) = self.place_of(row.id.slot) else { return };
+        let known = &mut self.known[place];
         let is_foreign = known.id != row.id || known.sight != row.sight;
         if is_foreign || known.since.is_newer_than(tick) || known.states.ticks().any(|state| state == tick) {
             return;
@@ -251,7 +266,8 @@ impl Knowledge {
     /// The peer is told that the tenant of this slot left at `tick`. Whether it hears that or not, nothing that it
     /// held before counts on: should the tenant come back, it is sent whole.
     pub(crate) fn leave_sent(&mut self, tick: Tick, leave: Leave) {
-        if let Some(Some(known)) = self.slots.get_mut(usize::from(leave.slot)) {
+        if let Ok(place) = self.place_of(leave.slot) {
+            let known = &mut self.known[place];
             self.digest = self.digest.wrapping_sub(known.hash);
             (known.states, known.hash, known.since) = (References::NONE, 0, tick + 1);
         }
@@ -259,12 +275,16 @@ impl Knowledge {
 
     /// The peer knows that the tenant of this slot left at `tick`.
     pub(crate) fn leave_acked(&mut self, tick: Tick, leave: Leave) {
-        let Some(place) = self.slots.get_mut(usize::from(leave.slot)) else { return };
+        let Ok(place) = self.place_of(leave.slot) else { return };
         // Not if it has come back since: `seen` is then newer.
-        if let Some(gone) = place.take_if(|known| !known.seen.is_newer_than(tick)) {
-            self.digest = self.digest.wrapping_sub(gone.hash);
-            self.left.resize(self.slots.len(), None);
-            self.left[usize::from(leave.slot)] = Some(gone.id);
+        if self.known[place].seen.is_newer_than(tick) {
+            return;
+        }
+        let gone = self.known.remove(place);
+        self.digest = self.digest.wrapping_sub(gone.hash);
+        match self.left.binary_search_by_key(&leave.slot, |left| left.slot) {
+            Ok(place) => self.left[place] = gone.id,
+            Err(place) => self.left.insert(place, gone.id),
         }
     }
 }
@@ -304,21 +324,12 @@ fn name_ticks_of_section(plan: &mut SectionPlan) {
     }
 }
 
-/// The teams of the viewer's own entities.
-fn own_teams(history: &History, newest: &Published, viewer: Viewer) -> u32 {
-    if !history.schema().kinds().iter().any(Kind::has_team_fields) {
-        return 0;
-    }
-    let heads = newest.tables(Sight::Public).iter().flat_map(|(_, table)| table.heads());
-    heads.filter(|head| viewer.owns(head)).fold(0, |teams, head| teams | head.teams)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use tickwire_protocol::schema::{Field, FieldId, FieldType, Schema};
+    use tickwire_protocol::schema::{Field, FieldId, FieldType, KindId, Schema};
     use tickwire_protocol::{RowMut, Tables, TickRate};
 
     const K: KindId = KindId(0);
@@ -350,8 +361,9 @@ mod tests {
     /// A plan of everyone's view, which is then all known.
     fn tell(knowledge: &mut Knowledge, history: &History, against: &[u32]) -> SectionPlan {
         let (viewer, mut plan) = (Viewer { player: None, delta: true }, SectionPlan::default());
-        knowledge.plan(history, viewer, ticks(against), &mut plan);
         let newest = history.newest().unwrap();
+        let shown = (0..newest.tables(Sight::Public).table(K).len() as u32).map(|row| Place { kind: K, row });
+        knowledge.plan(history, viewer, 0, shown, ticks(against), &mut plan);
         plan.leaves.iter().for_each(|leave| knowledge.leave_acked(newest.tick(), *leave));
         for row in &plan.rows {
             let sent = knowledge.sent(history, newest, row);

@@ -3,16 +3,20 @@
 mod admission;
 mod cue_log;
 mod directory;
+mod grid;
 mod input_queue;
+mod interest;
 mod knowledge;
 mod peer;
 mod recording;
 mod replicator;
 mod room;
+mod scene;
 mod schedule;
 
 pub use admission::admit;
 pub use directory::{Directory, DirectoryConfig, Placement};
 pub use input_queue::InputCounters;
+pub use interest::{Interest, InterestRule, Looker};
 pub use room::{Join, Room, RoomConfig, RoomEvent, RoomIdentity, StepReport};
 pub use schedule::{CATCH_UP_STEPS_MAX, Due, Schedule};

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use glam::Vec3;
 use tickwire_protocol::ack::{Ack, Sequence};
 use tickwire_protocol::frame::{FrameType, write_frame_with};
 use tickwire_protocol::handshake::StreamKind;
@@ -17,7 +18,9 @@ use tickwire_protocol::snapshot::{
 use tickwire_protocol::{EntityId, Misbehavior, Tick};
 
 use super::cue_log::CueLog;
+use super::interest::{Interest, Looker, Selection};
 use super::knowledge::{Knowledge, SentRow, Viewer};
+use super::scene::{Scene, find, position_of, row_at};
 
 /// Bytes of own rows in a datagram: half, so that others come through as well.
 const OWN_DATAGRAM_BYTES_MAX: usize = DATAGRAM_BYTES_MAX / 2;
@@ -39,6 +42,8 @@ pub(crate) struct Source<'a> {
     pub(crate) codec: &'a Codec,
     pub(crate) history: &'a History,
     pub(crate) cues: &'a CueLog,
+    pub(crate) scene: &'a Scene,
+    pub(crate) interest: &'a Interest,
     pub(crate) payload_of: &'a dyn Fn(EntityId) -> Option<Bytes>,
 }
 
@@ -62,8 +67,16 @@ pub(crate) struct Replicator {
     last_sent: Option<Tick>,
     /// On an ordered stream: ticks of the last snapshots, as far back as each told all that was news; newest first.
     whole: References,
+    /// Where the peer was last seen to look from, and from where it was told to look.
+    focus: Option<Vec3>,
+    focus_set: Option<Vec3>,
+    selection: Selection,
+    own_teams: u32,
     view_plan: BodyPlan,
     own_plan: SectionPlan,
+    /// The number of each cue in the plan, and the one after them all.
+    cue_numbers: Vec<u64>,
+    cues_end: u64,
     /// How many rows the datagrams of one snapshot last had room for, if not for all.
     rows_max: usize,
     /// Body and frame of the datagram that is being written.
@@ -98,12 +111,23 @@ impl Replicator {
             next_cue,
             last_sent: None,
             whole: References::NONE,
+            focus: None,
+            focus_set: None,
+            selection: Selection::default(),
+            own_teams: 0,
             view_plan: BodyPlan::default(),
             own_plan: SectionPlan::default(),
+            cue_numbers: Vec::new(),
+            cues_end: next_cue,
             rows_max: usize::MAX,
             body: EncodedBody::default(),
             frame: Vec::new(),
         }
+    }
+
+    /// From where the peer looks, whatever its entities are; nothing for where they are.
+    pub(crate) fn set_focus(&mut self, focus: Option<Vec3>) {
+        self.focus_set = focus;
     }
 
     /// Frames sent after the newest that was acked.
@@ -170,12 +194,13 @@ impl Replicator {
         let Some(newest) = source.history.newest() else { return };
         let header = self.header(newest.tick(), feedback);
         let against = self.nameable(newest.tick());
-        self.plan(source, against);
+        self.plan(source, newest, against);
         let Shared { bodies, rows } = shared;
         let planned = self.view_plan.section.rows.len();
         let body = self.encode_view(source, newest, bodies, rows);
         self.sent += 1;
-        self.next_cue = self.next_cue.max(source.cues.first_index()) + body.cues as u64;
+        let cues = body.cues;
+        self.next_cue = self.cue_after(cues);
         let Self { view, own, view_plan, own_plan, .. } = self;
         know(view, source.history, &view_plan.section, body.written);
         let is_whole = body.written.rows == planned && body.written.leaves == view_plan.section.leaves.len();
@@ -225,7 +250,8 @@ impl Replicator {
         let is_cut = body.written.rows < section.rows.len();
         if is_cut && !section.against.is_empty() {
             // Against ticks all is told or nothing. By slot rows name what the peer was sent.
-            self.view.plan(source.history, self.viewer, References::NONE, section);
+            let shown = self.selection.places.iter().copied();
+            self.view.plan(source.history, self.viewer, self.own_teams, shown, References::NONE, section);
             place = bodies.encode(source, &self.view_plan, rows);
         }
         let written = bodies.body(place).written.rows;
@@ -250,7 +276,7 @@ impl Replicator {
         mut send: impl FnMut(&[u8]),
     ) {
         let Some(newest) = source.history.newest() else { return };
-        self.plan(source, References::NONE);
+        self.plan(source, newest, References::NONE);
         let rows = &mut self.view_plan.section.rows;
         if rows.len() > self.rows_max {
             // Not all fitted lately. What has waited longest goes now, in the order of the wire.
@@ -301,8 +327,7 @@ impl Replicator {
                 out,
             );
         });
-        let written = body.written;
-        sent.cues.1 += body.cues as u64;
+        let (written, cues) = (body.written, body.cues);
         view_plan.cues.clear();
         note(
             &mut self.view,
@@ -313,16 +338,65 @@ impl Replicator {
             &mut sent.view_leaves,
         );
         note(&mut self.own, source.history, own_plan, own_written, &mut sent.own, &mut sent.own_leaves);
+        sent.cues.1 = self.cue_after(cues);
+        // They go with the first datagram, or not at all.
+        self.cue_numbers.clear();
+        self.cues_end = sent.cues.0;
         self.in_flight.push_back(sent);
         self.sent += 1;
         written != Written::default() || own_written != Written::default()
     }
 
-    fn plan(&mut self, source: &Source<'_>, against: References) {
-        self.view.plan(source.history, self.viewer, against, &mut self.view_plan.section);
-        self.own.plan(source.history, self.viewer, References::NONE, &mut self.own_plan);
-        self.view_plan.cues.clear();
-        self.view_plan.cues.extend(source.cues.since(self.next_cue));
+    fn plan(&mut self, source: &Source<'_>, newest: &Published, against: References) {
+        let Source { history, scene, interest, .. } = *source;
+        let looker = self.look(scene, newest);
+        let Self { view, own, selection, viewer, .. } = self;
+        if interest.is_everything() {
+            selection.places.clear();
+            selection.places.extend_from_slice(scene.all());
+        } else {
+            interest.select(scene, newest, &looker, |id| view.knows(id), selection);
+        }
+        let shown = selection.places.iter().copied();
+        view.plan(history, *viewer, looker.teams, shown, against, &mut self.view_plan.section);
+        let owned = scene.owned_by(viewer.player);
+        own.plan(history, *viewer, looker.teams, owned, References::NONE, &mut self.own_plan);
+        self.own_teams = looker.teams;
+        self.plan_cues(source, newest);
+    }
+
+    /// Whose eyes look, and from where.
+    fn look(&mut self, scene: &Scene, newest: &Published) -> Looker {
+        let player = self.viewer.player;
+        let teams = scene.owned_by(player).fold(0, |teams, place| teams | row_at(newest, place).0.teams);
+        let body = scene.owned_by(player).find_map(|place| position_of(row_at(newest, place).1));
+        self.focus = body.or(self.focus);
+        Looker { player, teams, focus: self.focus_set.or(self.focus) }
+    }
+
+    /// The cues that the peer may not have, of those whose source it is shown.
+    fn plan_cues(&mut self, source: &Source<'_>, newest: &Published) {
+        let Self { view, selection, view_plan, cue_numbers, .. } = self;
+        let everything = source.interest.is_everything();
+        let is_shown = |id: EntityId| {
+            // One that has just ended is in no row any more, but still known.
+            let is_in_view = |place| selection.places.binary_search(&place).is_ok();
+            view.knows(id) || find(newest, id).is_some_and(is_in_view)
+        };
+        view_plan.cues.clear();
+        cue_numbers.clear();
+        for (number, cue) in source.cues.since(self.next_cue) {
+            if everything || cue.source.is_none_or(is_shown) {
+                view_plan.cues.push(cue);
+                cue_numbers.push(number);
+            }
+        }
+        self.cues_end = source.cues.next_index();
+    }
+
+    /// The number of the first cue that is not among the first `written` of the plan, nor passed over before that.
+    fn cue_after(&self, written: usize) -> u64 {
+        self.cue_numbers.get(written).copied().unwrap_or(self.cues_end)
     }
 
     fn header(&mut self, tick: Tick, feedback: Option<Feedback>) -> SnapshotHeader {
@@ -414,6 +488,9 @@ pub(crate) struct Shared {
     rows: RowCache,
 }
 
+/// Bodies that are kept to be shared.
+const BODIES_MAX: usize = 32;
+
 /// Bodies encoded for one tick, by plan: peers that need the same get the same bytes.
 #[derive(Debug, Default)]
 struct BodyCache {
@@ -432,7 +509,10 @@ impl BodyCache {
         }
         let found = self.entries[..self.used].iter().position(|(cached, _)| cached == plan);
         found.unwrap_or_else(|| {
-            if self.used == self.entries.len() {
+            if self.used == BODIES_MAX {
+                // Where every peer needs another body, none is needed twice: the last place does for all of them.
+                self.used -= 1;
+            } else if self.used == self.entries.len() {
                 self.entries.push(Default::default());
             }
             let (cached, body) = &mut self.entries[self.used];

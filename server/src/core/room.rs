@@ -15,6 +15,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use glam::Vec3;
 use tickwire_protocol::handshake::{
     ClientLimits, Features, PackedSchema, RejectReason, Role, StreamKind, Timing, Welcome,
 };
@@ -33,10 +34,12 @@ use tickwire_sim::{PlayerInputs, Simulation, World, WorldConfig};
 
 use super::cue_log::CueLog;
 use super::input_queue::{InputCounters, InputQueue};
+use super::interest::Interest;
 use super::knowledge::Viewer;
 use super::peer::{Inbox, Peer, Player};
 use super::recording::{RoomRecording, Stepped, is_turn};
 use super::replicator::{Replicator, Shared, Source};
+use super::scene::Scene;
 use super::schedule::{Due, Schedule};
 
 /// How a room runs. Every client is told what concerns it in its welcome.
@@ -54,6 +57,8 @@ pub struct RoomConfig {
     pub coder: Coder,
     /// What the coder guesses with. Clients that lack it are sent it.
     pub prior: Arc<Prior>,
+    /// Which entities each peer is shown.
+    pub interest: Interest,
     /// Whether fields with a send rate or a threshold are held back. Not in a room that replays: there they were.
     pub hold_back: bool,
     /// How far behind the newest state clients show others to begin with.
@@ -82,6 +87,7 @@ impl RoomConfig {
             delta: true,
             coder: Coder::default(),
             prior: Prior::default_prior(),
+            interest: Interest::everything(),
             hold_back: true,
             interpolation_delay: Micros(2_500_000 / u64::from(snapshot_hz)),
             ping_interval: Micros::from_secs(1),
@@ -166,6 +172,7 @@ pub struct Room {
     packed_schema: Option<PackedSchema>,
     world: World,
     history: History,
+    scene: Scene,
     codec: Codec,
     cues: CueLog,
     schedule: Schedule,
@@ -201,6 +208,7 @@ impl Room {
             history: if config.hold_back { history } else { history.without_holding_back() },
             codec: Codec::with(schema.clone(), tick_rate, config.coder, config.prior.clone()),
             cues: CueLog::new(tick_rate),
+            scene: Scene::default(),
             schedule: Schedule::new(tick_rate, now),
             inputs: PlayerInputs::new(schema.clone()),
             schema,
@@ -297,6 +305,14 @@ impl Room {
         }
     }
 
+    /// From where a peer looks, for the room's [`Interest`]: for spectators, and for players whose eyes are not where their
+    /// body is. With `None`, from its body again. A peer that is not here is passed over.
+    pub fn set_focus(&mut self, peer: PeerId, focus: Option<Vec3>) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.replicator.set_focus(focus);
+        }
+    }
+
     /// Takes in one transport message of a peer, stamped with its arrival. After an error the peer has left; its
     /// connection is to be closed with the fault's code and reason.
     pub fn handle_message(&mut self, now: Micros, id: PeerId, message: Bytes) -> Result<(), PeerFault> {
@@ -354,8 +370,16 @@ impl Room {
         peer.write_control(now, self.world.tick(), self.schedule.last_due(), &mut self.message);
         let world = &self.world;
         let payload_of = |entity: EntityId| world.payload(entity).cloned();
-        let source =
-            Source { codec: &self.codec, history: &self.history, cues: &self.cues, payload_of: &payload_of };
+        let (scene, interest) = (&mut self.scene, &self.config.interest);
+        scene.refresh(&self.history, interest);
+        let source = Source {
+            codec: &self.codec,
+            history: &self.history,
+            cues: &self.cues,
+            scene,
+            interest,
+            payload_of: &payload_of,
+        };
         let feedback = peer.feedback();
         let is_due = !is_alone && peer.take_due(in_flight_max);
         match peer.stream {
