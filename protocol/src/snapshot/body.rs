@@ -39,6 +39,12 @@ impl EncodedBody {
     pub fn byte_len(&self) -> usize {
         self.bytes.len() + if self.decoded_len.is_some() { DECODED_LEN_BYTES } else { 0 }
     }
+
+    /// Makes room for a body of so many bytes, in place of what is in it.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bytes.clear();
+        self.bytes.reserve(bytes);
+    }
 }
 
 impl Codec {

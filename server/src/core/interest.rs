@@ -77,12 +77,28 @@ pub struct Looker {
     pub focus: Option<Vec3>,
 }
 
-/// What a peer is shown at one tick; keeps its memory.
+/// What a peer is shown at one tick: worked out for one after another, in the same memory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selection {
     /// In the order of the wire.
     pub(crate) places: Vec<Place>,
     near: Vec<(f32, Place)>,
+    /// The numbers of the cues that are shown, and the one after all that there are.
+    pub(crate) cue_numbers: Vec<u64>,
+    pub(crate) cues_end: u64,
+}
+
+impl Selection {
+    /// The number of the first cue that is neither among the first `written` nor passed over before these.
+    pub(crate) fn cue_after(&self, written: usize) -> u64 {
+        self.cue_numbers.get(written).copied().unwrap_or(self.cues_end)
+    }
+
+    /// No cues but those from `number` on, which are none.
+    pub(crate) fn take_cues_from(&mut self, number: u64) {
+        self.cue_numbers.clear();
+        self.cues_end = number;
+    }
 }
 
 impl Interest {
@@ -162,7 +178,7 @@ impl Interest {
         knows: impl Fn(EntityId) -> bool,
         selection: &mut Selection,
     ) {
-        let Selection { places, near } = selection;
+        let Selection { places, near, .. } = selection;
         places.clear();
         places.extend_from_slice(scene.everywhere());
         if self.teammates {

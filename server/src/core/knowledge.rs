@@ -24,6 +24,9 @@ const HELD_ROWS_PER_NEWS: usize = 16;
 /// So few rows are always told against ticks: their flags are some bytes, and states that rows at rest name are newer.
 const HELD_ROWS_FREE: usize = 64;
 
+/// Room for so many entities is made with the first: what a player sees of a small world, or of a large one.
+const KNOWN_AT_FIRST: usize = 32;
+
 /// What a peer knows of the tenant of one slot.
 #[derive(Clone, Copy, Debug)]
 struct Known {
@@ -221,7 +224,12 @@ impl Knowledge {
         let nothing =
             Known { id, sight: row.sight, states: References::NONE, hash: 0, seen: tick, since: tick };
         match self.place_of(id.slot) {
-            Err(place) => self.known.insert(place, nothing),
+            Err(place) => {
+                if self.known.is_empty() {
+                    self.known.reserve(KNOWN_AT_FIRST);
+                }
+                self.known.insert(place, nothing);
+            }
             Ok(place) if (self.known[place].id, self.known[place].sight) == (id, row.sight) => {
                 self.known[place].seen = tick;
             }

@@ -13,6 +13,7 @@ mod replicator;
 mod room;
 mod scene;
 mod schedule;
+mod shared;
 
 pub use admission::admit;
 pub use directory::{Directory, DirectoryConfig, Placement};

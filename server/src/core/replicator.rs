@@ -9,7 +9,7 @@ use tickwire_protocol::frame::{FrameType, write_frame_with};
 use tickwire_protocol::handshake::StreamKind;
 use tickwire_protocol::history::{History, Published};
 use tickwire_protocol::limits::{
-    ACK_WORDS_MAX, BODY_BYTES_MAX, DATAGRAM_BYTES_MAX, DATAGRAMS_IN_FLIGHT_MAX, HISTORY_TICKS, OWN_BYTES_MAX,
+    ACK_WORDS_MAX, DATAGRAM_BYTES_MAX, DATAGRAMS_IN_FLIGHT_MAX, HISTORY_TICKS, OWN_BYTES_MAX,
 };
 use tickwire_protocol::snapshot::{
     BodyPlan, Codec, EncodedBody, Feedback, Leave, NEAR_TICKS_MAX, References, RowCache, SectionPlan,
@@ -18,9 +18,10 @@ use tickwire_protocol::snapshot::{
 use tickwire_protocol::{EntityId, Misbehavior, Tick};
 
 use super::cue_log::CueLog;
-use super::interest::{Interest, Looker, Selection};
+use super::interest::{Interest, Looker};
 use super::knowledge::{Knowledge, SentRow, Viewer};
 use super::scene::{Scene, find, position_of, row_at};
+use super::shared::{BodyCache, Plans, Shared};
 
 /// Bytes of own rows in a datagram: half, so that others come through as well.
 const OWN_DATAGRAM_BYTES_MAX: usize = DATAGRAM_BYTES_MAX / 2;
@@ -70,18 +71,9 @@ pub(crate) struct Replicator {
     /// Where the peer was last seen to look from, and from where it was told to look.
     focus: Option<Vec3>,
     focus_set: Option<Vec3>,
-    selection: Selection,
     own_teams: u32,
-    view_plan: BodyPlan,
-    own_plan: SectionPlan,
-    /// The number of each cue in the plan, and the one after them all.
-    cue_numbers: Vec<u64>,
-    cues_end: u64,
     /// How many rows the datagrams of one snapshot last had room for, if not for all.
     rows_max: usize,
-    /// Body and frame of the datagram that is being written.
-    body: EncodedBody,
-    frame: Vec<u8>,
 }
 
 /// What a datagram carried.
@@ -113,15 +105,8 @@ impl Replicator {
             whole: References::NONE,
             focus: None,
             focus_set: None,
-            selection: Selection::default(),
             own_teams: 0,
-            view_plan: BodyPlan::default(),
-            own_plan: SectionPlan::default(),
-            cue_numbers: Vec::new(),
-            cues_end: next_cue,
             rows_max: usize::MAX,
-            body: EncodedBody::default(),
-            frame: Vec::new(),
         }
     }
 
@@ -194,16 +179,16 @@ impl Replicator {
         let Some(newest) = source.history.newest() else { return };
         let header = self.header(newest.tick(), feedback);
         let against = self.nameable(newest.tick());
-        self.plan(source, newest, against);
-        let Shared { bodies, rows } = shared;
-        let planned = self.view_plan.section.rows.len();
-        let body = self.encode_view(source, newest, bodies, rows);
+        let Shared { bodies, rows, plans, .. } = shared;
+        self.plan(source, newest, against, plans);
+        let planned = plans.view.section.rows.len();
+        let body = self.encode_view(source, newest, bodies, rows, plans);
         self.sent += 1;
-        let cues = body.cues;
-        self.next_cue = self.cue_after(cues);
-        let Self { view, own, view_plan, own_plan, .. } = self;
-        know(view, source.history, &view_plan.section, body.written);
-        let is_whole = body.written.rows == planned && body.written.leaves == view_plan.section.leaves.len();
+        self.next_cue = plans.selection.cue_after(body.cues);
+        let Plans { view: BodyPlan { section, .. }, own: own_plan, .. } = plans;
+        let Self { view, own, .. } = self;
+        know(view, source.history, section, body.written);
+        let is_whole = body.written.rows == planned && body.written.leaves == section.leaves.len();
         note_whole(&mut self.whole, newest.tick(), is_whole, view.take_broken());
         write_frame_with(out, FrameType::Snapshot, |out| {
             let mut digest = |own_written| {
@@ -243,25 +228,26 @@ impl Replicator {
         newest: &Published,
         bodies: &'a mut BodyCache,
         rows: &mut RowCache,
+        plans: &mut Plans,
     ) -> &'a EncodedBody {
-        let mut place = bodies.encode(source, &self.view_plan, rows);
-        let section = &mut self.view_plan.section;
+        let mut place = bodies.encode(source, &plans.view, rows);
         let body = bodies.body(place);
+        let section = &mut plans.view.section;
         let is_cut = body.written.rows < section.rows.len();
         if is_cut && !section.against.is_empty() {
             // Against ticks all is told or nothing. By slot rows name what the peer was sent.
-            let shown = self.selection.places.iter().copied();
+            let shown = plans.selection.places.iter().copied();
             self.view.plan(source.history, self.viewer, self.own_teams, shown, References::NONE, section);
-            place = bodies.encode(source, &self.view_plan, rows);
+            place = bodies.encode(source, &plans.view, rows);
         }
         let written = bodies.body(place).written.rows;
-        let news = &mut self.view_plan.section.rows;
+        let news = &mut plans.view.section.rows;
         if written < news.len() {
             // In the order of the wire.
             self.view.sort_by_age(newest, news);
             news.truncate(written.max(1));
             news.sort_unstable_by_key(|row| (row.kind, row.row));
-            place = bodies.encode(source, &self.view_plan, rows);
+            place = bodies.encode(source, &plans.view, rows);
         }
         bodies.body(place)
     }
@@ -276,8 +262,8 @@ impl Replicator {
         mut send: impl FnMut(&[u8]),
     ) {
         let Some(newest) = source.history.newest() else { return };
-        self.plan(source, newest, References::NONE);
-        let rows = &mut self.view_plan.section.rows;
+        self.plan(source, newest, References::NONE, &mut shared.plans);
+        let rows = &mut shared.plans.view.section.rows;
         if rows.len() > self.rows_max {
             // Not all fitted lately. What has waited longest goes now, in the order of the wire.
             self.view.sort_by_age(newest, rows);
@@ -286,16 +272,16 @@ impl Replicator {
         }
         let planned = rows.len();
         for part in 0..DATAGRAMS_PER_SNAPSHOT_MAX {
-            if part > 0 && self.own_plan.is_empty() && self.view_plan.section.is_empty() {
+            if part > 0 && shared.plans.own.is_empty() && shared.plans.view.section.is_empty() {
                 break;
             }
-            let is_progress = self.write_datagram(source, newest, &mut shared.rows, feedback);
-            send(&self.frame);
+            let is_progress = self.write_datagram(source, newest, shared, feedback);
+            send(&shared.frame);
             if !is_progress {
                 break;
             }
         }
-        let left = self.view_plan.section.rows.len();
+        let left = shared.plans.view.section.rows.len();
         self.rows_max = if left > 0 { (planned - left).max(1) } else { usize::MAX };
     }
 
@@ -304,15 +290,15 @@ impl Replicator {
         &mut self,
         source: &Source<'_>,
         newest: &Published,
-        shared: &mut RowCache,
+        Shared { rows, plans, body, frame, .. }: &mut Shared,
         feedback: Option<Feedback>,
     ) -> bool {
         let mut sent = self.start_flight(newest.tick(), source.cues.first_index());
         let header = self.header(newest.tick(), feedback);
-        let own_bytes = if self.own_plan.is_empty() { 0 } else { OWN_DATAGRAM_BYTES_MAX };
+        let own_bytes = if plans.own.is_empty() { 0 } else { OWN_DATAGRAM_BYTES_MAX };
         let body_bytes = DATAGRAM_BYTES_MAX - DATAGRAM_HEADER_BYTES_MAX - own_bytes;
-        let Self { body, frame, view_plan, own_plan, .. } = self;
-        source.codec.write_body(source.history, view_plan, source.payload_of, body_bytes, shared, body);
+        let Plans { selection, view: view_plan, own: own_plan } = plans;
+        source.codec.write_body(source.history, view_plan, source.payload_of, body_bytes, rows, body);
         frame.clear();
         let mut own_written = Written::default();
         write_frame_with(frame, FrameType::Snapshot, |out| {
@@ -323,7 +309,7 @@ impl Replicator {
                 own_bytes,
                 None,
                 body,
-                shared,
+                rows,
                 out,
             );
         });
@@ -338,19 +324,19 @@ impl Replicator {
             &mut sent.view_leaves,
         );
         note(&mut self.own, source.history, own_plan, own_written, &mut sent.own, &mut sent.own_leaves);
-        sent.cues.1 = self.cue_after(cues);
+        sent.cues.1 = selection.cue_after(cues);
         // They go with the first datagram, or not at all.
-        self.cue_numbers.clear();
-        self.cues_end = sent.cues.0;
+        selection.take_cues_from(sent.cues.0);
         self.in_flight.push_back(sent);
         self.sent += 1;
         written != Written::default() || own_written != Written::default()
     }
 
-    fn plan(&mut self, source: &Source<'_>, newest: &Published, against: References) {
+    fn plan(&mut self, source: &Source<'_>, newest: &Published, against: References, plans: &mut Plans) {
         let Source { history, scene, interest, .. } = *source;
         let looker = self.look(scene, newest);
-        let Self { view, own, selection, viewer, .. } = self;
+        let Plans { selection, view: view_plan, own: own_plan } = plans;
+        let Self { view, own, viewer, .. } = self;
         if interest.is_everything() {
             selection.places.clear();
             selection.places.extend_from_slice(scene.all());
@@ -358,11 +344,11 @@ impl Replicator {
             interest.select(scene, newest, &looker, |id| view.knows(id), selection);
         }
         let shown = selection.places.iter().copied();
-        view.plan(history, *viewer, looker.teams, shown, against, &mut self.view_plan.section);
+        view.plan(history, *viewer, looker.teams, shown, against, &mut view_plan.section);
         let owned = scene.owned_by(viewer.player);
-        own.plan(history, *viewer, looker.teams, owned, References::NONE, &mut self.own_plan);
+        own.plan(history, *viewer, looker.teams, owned, References::NONE, own_plan);
         self.own_teams = looker.teams;
-        self.plan_cues(source, newest);
+        self.plan_cues(source, newest, plans);
     }
 
     /// Whose eyes look, and from where.
@@ -375,28 +361,25 @@ impl Replicator {
     }
 
     /// The cues that the peer may not have, of those whose source it is shown.
-    fn plan_cues(&mut self, source: &Source<'_>, newest: &Published) {
-        let Self { view, selection, view_plan, cue_numbers, .. } = self;
+    fn plan_cues(&self, source: &Source<'_>, newest: &Published, plans: &mut Plans) {
+        let Plans { selection, view: view_plan, .. } = plans;
+        let view = &self.view;
+        let places = &selection.places;
         let everything = source.interest.is_everything();
         let is_shown = |id: EntityId| {
             // One that has just ended is in no row any more, but still known.
-            let is_in_view = |place| selection.places.binary_search(&place).is_ok();
+            let is_in_view = |place| places.binary_search(&place).is_ok();
             view.knows(id) || find(newest, id).is_some_and(is_in_view)
         };
         view_plan.cues.clear();
-        cue_numbers.clear();
+        selection.cue_numbers.clear();
         for (number, cue) in source.cues.since(self.next_cue) {
             if everything || cue.source.is_none_or(is_shown) {
                 view_plan.cues.push(cue);
-                cue_numbers.push(number);
+                selection.cue_numbers.push(number);
             }
         }
-        self.cues_end = source.cues.next_index();
-    }
-
-    /// The number of the first cue that is not among the first `written` of the plan, nor passed over before that.
-    fn cue_after(&self, written: usize) -> u64 {
-        self.cue_numbers.get(written).copied().unwrap_or(self.cues_end)
+        selection.cues_end = source.cues.next_index();
     }
 
     fn header(&mut self, tick: Tick, feedback: Option<Feedback>) -> SnapshotHeader {
@@ -479,56 +462,4 @@ fn note(
     }
     rows.extend(plan.rows[..written.rows].iter().map(|row| knowledge.sent(history, newest, row)));
     plan.drain(written);
-}
-
-/// Work that is done once for all peers of a tick.
-#[derive(Debug, Default)]
-pub(crate) struct Shared {
-    bodies: BodyCache,
-    rows: RowCache,
-}
-
-/// Bodies that are kept to be shared.
-const BODIES_MAX: usize = 32;
-
-/// Bodies encoded for one tick, by plan: peers that need the same get the same bytes.
-#[derive(Debug, Default)]
-struct BodyCache {
-    tick: Option<Tick>,
-    entries: Vec<(BodyPlan, EncodedBody)>,
-    used: usize,
-}
-
-impl BodyCache {
-    /// Where the body of this plan at the newest tick is, encoded unless an equal one was before.
-    fn encode(&mut self, source: &Source<'_>, plan: &BodyPlan, rows: &mut RowCache) -> usize {
-        let tick = source.history.newest().map(Published::tick);
-        if self.tick != tick {
-            // A peer that is polled late gets a later tick than others: an equal plan is then another body.
-            (self.tick, self.used) = (tick, 0);
-        }
-        let found = self.entries[..self.used].iter().position(|(cached, _)| cached == plan);
-        found.unwrap_or_else(|| {
-            if self.used == BODIES_MAX {
-                // Where every peer needs another body, none is needed twice: the last place does for all of them.
-                self.used -= 1;
-            } else if self.used == self.entries.len() {
-                self.entries.push(Default::default());
-            }
-            let (cached, body) = &mut self.entries[self.used];
-            // Field by field: the derived `clone_from` would allocate anew.
-            cached.cues.clone_from(&plan.cues);
-            cached.section.leaves.clone_from(&plan.section.leaves);
-            cached.section.rows.clone_from(&plan.section.rows);
-            cached.section.held.clone_from(&plan.section.held);
-            cached.section.against = plan.section.against;
-            source.codec.write_body(source.history, plan, source.payload_of, BODY_BYTES_MAX, rows, body);
-            self.used += 1;
-            self.used - 1
-        })
-    }
-
-    fn body(&self, place: usize) -> &EncodedBody {
-        &self.entries[place].1
-    }
 }

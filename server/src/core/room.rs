@@ -38,9 +38,10 @@ use super::interest::Interest;
 use super::knowledge::Viewer;
 use super::peer::{Inbox, Peer, Player};
 use super::recording::{RoomRecording, Stepped, is_turn};
-use super::replicator::{Replicator, Shared, Source};
+use super::replicator::{Replicator, Source};
 use super::scene::Scene;
 use super::schedule::{Due, Schedule};
+use super::shared::Shared;
 
 /// How a room runs. Every client is told what concerns it in its welcome.
 #[derive(Clone, Debug)]

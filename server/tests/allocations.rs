@@ -1,0 +1,128 @@
+//! Once warm, a room allocates nothing: from the inbox over the step to the bytes for each peer.
+
+use bytes::Bytes;
+use tickwire_client::{Client, ClientConfig};
+use tickwire_protocol::handshake::StreamKind;
+use tickwire_protocol::{Micros, PeerId, RoomId, SessionId, TickRate};
+use tickwire_server::core::{Interest, Join, Room, RoomConfig, RoomIdentity, admit};
+use tickwire_sim::arena::{self, Arena, Level};
+use tickwire_sim::bots::{BotBody, BotView, Brain};
+
+const PLAYERS: u64 = 16;
+const WARM: Micros = Micros::from_secs(200);
+const END: Micros = Micros::from_secs(220);
+
+struct Seat {
+    peer: PeerId,
+    client: Client,
+    brain: Brain,
+}
+
+/// A full room, and what it allocated once warm.
+struct Play {
+    room: Room,
+    seats: Vec<Seat>,
+    now: Micros,
+    allocations: u64,
+    bytes: usize,
+}
+
+impl Play {
+    fn new(stream: StreamKind, interest: Interest) -> Self {
+        let config = RoomConfig { interest, ..RoomConfig::new(TickRate::new(60).unwrap(), 20) };
+        let identity = RoomIdentity { id: RoomId(1), name: "warm".to_owned(), seed: 7 };
+        let arena = Arena::new(Level::for_players(PLAYERS as usize));
+        let mut room = Room::new(identity, config, Box::new(arena), Micros::ZERO);
+        let mut seat = |number| {
+            let mut config = ClientConfig::new("test");
+            config.stream = stream;
+            let mut client = Client::new(config, arena::schema().clone(), Micros::ZERO);
+            let mut hello = Vec::new();
+            assert!(client.poll_transmit(Micros::ZERO, &mut hello));
+            let payload =
+                tickwire_protocol::frame::frames(Bytes::from(hello)).next().unwrap().unwrap().payload;
+            let hello = admit(&payload, arena::schema(), stream).unwrap().unwrap();
+            let join = Join {
+                session: SessionId(number),
+                role: hello.role,
+                stream,
+                wants_schema: false,
+                wants_prior: false,
+            };
+            Seat { peer: room.join(Micros::ZERO, join).unwrap(), client, brain: Brain::new(number) }
+        };
+        let seats = (0..PLAYERS).map(&mut seat).collect();
+        Self { room, seats, now: Micros::ZERO, allocations: 0, bytes: 0 }
+    }
+
+    /// What the room allocates in `work`, if it counts.
+    fn measured<T>(&mut self, work: impl FnOnce(&mut Room) -> T) -> T {
+        let mut result = None;
+        let counted = allocation_counter::measure(|| result = Some(work(&mut self.room)));
+        if self.now >= WARM {
+            self.allocations += counted.count_total;
+        }
+        result.unwrap()
+    }
+
+    fn turn(&mut self) {
+        self.now = self.room.poll_timeout();
+        let now = self.now;
+        self.measured(|room| room.advance(now));
+        for index in 0..self.seats.len() {
+            let peer = self.seats[index].peer;
+            let mut sent = [[0; 1536]; 8];
+            let mut sizes = [0; 8];
+            let mut count = 0;
+            self.measured(|room| {
+                room.poll_transmit(now, peer, |message| {
+                    sent[count][..message.len()].copy_from_slice(message);
+                    sizes[count] = message.len();
+                    count += 1;
+                });
+            });
+            for (message, size) in sent.iter().zip(sizes).take(count) {
+                self.bytes += size;
+                self.seats[index]
+                    .client
+                    .handle_message(now, Bytes::copy_from_slice(&message[..size]))
+                    .unwrap();
+            }
+            let message = self.answer(index);
+            if !message.is_empty() {
+                let message = Bytes::from(message);
+                // The first clone of bytes makes them shared: that is the transport's to do, or not.
+                let _shared = message.clone();
+                self.measured(|room| room.handle_message(now, peer, message)).unwrap();
+            }
+        }
+    }
+
+    /// What a client does with a tick's time.
+    fn answer(&mut self, index: usize) -> Vec<u8> {
+        let Seat { client, brain, .. } = &mut self.seats[index];
+        let now = self.now;
+        while let Some(tick) = client.due_input_tick(now) {
+            let own = client.own_row(arena::PLAYER).map(BotBody::read);
+            client.push_input(tick, |row| brain.think(1.0 / 60.0, &BotView { own, others: &[] }, row));
+        }
+        while client.poll_event(now).is_some() {}
+        let mut message = Vec::new();
+        while client.poll_transmit(now, &mut message) {}
+        message
+    }
+}
+
+#[test]
+fn a_warm_room_allocates_nothing() {
+    for stream in [StreamKind::Ordered, StreamKind::Datagram] {
+        for interest in [Interest::everything(), Interest::within(15.0).nearest(6)] {
+            let mut play = Play::new(stream, interest.clone());
+            while play.now < END {
+                play.turn();
+            }
+            assert!(play.bytes > 500_000, "{} bytes were sent", play.bytes);
+            assert_eq!(play.allocations, 0, "{stream:?}, {interest:?}");
+        }
+    }
+}
