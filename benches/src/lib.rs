@@ -9,6 +9,7 @@
 //! | `small_frames` | one message full of what clients send: inputs, acks, pings | `frames` |
 //! | `input` | frames of 3 ticks of input each, from brains that wander, with an ack | `frames` |
 //! | `arena_16`, `arena_64` | a match of N bots, 60 steps and 20 snapshots a second, inputs 20 times a second | `room` |
+//! | `view/16`, `view/100`, `view/1000` | bodies that all move, drawn by a client 120 times a second | `view` |
 //! | `arena_64`, `half_moving_100`, `all_moving_1000` | recorded states, told against the last three snapshots | `coders`, `instructions.sh` |
 //!
 //! A body is the engine's standard state: a position by 1 cm, a velocity by 1 cm/s, a rotation of 11 bits a component.
@@ -21,6 +22,7 @@
 //! | [`recorded`] | recorded states, and the moments at which a snapshot of them is due |
 //! | [`client`] | what clients send |
 //! | [`arena`] | a match in a room: who thinks, who is timed |
+//! | [`watcher`] | a client that draws bodies |
 //!
 //! `cargo bench` runs everything, `cargo bench -p tickwire-benches -- encode/all_moving` a part.
 //!
@@ -31,6 +33,7 @@ pub mod client;
 pub mod recorded;
 pub mod scene;
 pub mod stream;
+pub mod watcher;
 
 use tickwire_protocol::TickRate;
 

@@ -141,6 +141,11 @@ impl Scene {
         self.tables.finish();
     }
 
+    /// The name of the body in this slot.
+    pub fn id(slot: u16) -> EntityId {
+        EntityId { slot, generation: 1 }
+    }
+
     /// The last step that was made.
     pub fn tick(&self) -> Tick {
         self.tick
@@ -160,7 +165,7 @@ impl Body {
         let position = Vec3::new(place(), 0.0, place());
         let rotation = Quat::from_scaled_axis(direction(&mut random) * random.range_f32(0.0..3.0));
         Self {
-            id: EntityId { slot, generation: 1 },
+            id: Scene::id(slot),
             moves: load.moves(usize::from(slot)),
             random,
             position,
