@@ -245,6 +245,7 @@ impl Room {
                 inputs_per_frame_max: 32,
                 input_ahead_ticks_max: 64,
             },
+            missing_input: MissingInput::Hold,
             coder: self.codec.coder().wire(),
             prior_hash: self.codec.prior().hash(),
             prior: self.prior_if_unknown(),
@@ -347,7 +348,12 @@ impl Room {
             tick,
             tick_width: if parameter & 8 != 0 { TickWidth::Full } else { TickWidth::Usual },
             sequence: is_datagram.then_some(self.sequence),
-            feedback: (parameter & 16 != 0).then_some(Feedback { newest_input: tick, margin_ticks: 1 }),
+            feedback: (parameter & 16 != 0).then_some(Feedback {
+                newest_input: tick,
+                margin_ticks: 1,
+                substituted: u32::from(parameter & 7),
+            }),
+            own_is_whole: true,
         };
         self.sequence = self.sequence.next();
         let mut tell = |_: Written| digest;

@@ -165,6 +165,7 @@ impl FakeServer {
                 inputs_per_frame_max: 32,
                 input_ahead_ticks_max: 64,
             },
+            missing_input: MissingInput::Hold,
             coder: self.codec.coder().wire(),
             prior_hash: self.codec.prior().hash(),
             prior: None,
@@ -293,6 +294,7 @@ impl FakeServer {
             tick_width: if self.snapshots == 0 { TickWidth::Full } else { TickWidth::Usual },
             sequence: is_datagram.then_some(self.sequence),
             feedback: self.feedback,
+            own_is_whole: true,
         };
         let sum = self.digest();
         let mut digest = |_: Written| sum;

@@ -498,6 +498,7 @@ impl Room {
                 inputs_per_frame_max: INPUTS_PER_FRAME_MAX as u32,
                 input_ahead_ticks_max: INPUT_AHEAD_TICKS_MAX,
             },
+            missing_input: config.missing_input,
             coder: self.codec.coder().wire(),
             prior_hash: self.codec.prior().hash(),
             prior: join.wants_prior.then(|| self.codec.prior().encoded().to_vec()),
