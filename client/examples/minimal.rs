@@ -33,7 +33,7 @@ async fn play() -> Result<(), Box<dyn Error>> {
     let mut next_print = connection.now();
     while let Some(wake) = connection.next().await {
         match wake {
-            Wake::Input(tick) => connection.client_mut().push_input(tick, |row| {
+            Wake::Input(tick) => connection.push_input(tick, |row| {
                 // Straight ahead, turning all the time.
                 row.set_vec2(input::MOVE, glam::Vec2::Y).set_angle(input::YAW, tick.0 as f32 * 0.02);
             }),

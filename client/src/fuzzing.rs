@@ -12,6 +12,7 @@ use tickwire_protocol::ack::Sequence;
 use tickwire_protocol::frame::{FrameType, frames, write_frame, write_frame_with};
 use tickwire_protocol::handshake::{ClientLimits, Features, StreamKind, Timing, Welcome};
 use tickwire_protocol::history::History;
+use tickwire_protocol::input::MissingInput;
 use tickwire_protocol::limits::{BODY_BYTES_MAX, COLUMNS_PER_CUE_MAX, DATAGRAM_BYTES_MAX, FRAME_BYTES_MAX};
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, KindId, Sight};
@@ -189,7 +190,7 @@ impl Scene {
         let now = *now;
         let mut inputs = 0;
         while let Some(tick) = client.due_input_tick(now) {
-            client.push_input(tick, |row| {
+            client.push_input(now, tick, |row| {
                 row.set_integer(FieldId(0), tick.0 as i32 & 7);
             });
             inputs += 1;

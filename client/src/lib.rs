@@ -14,7 +14,7 @@
 //!
 //! fn frame(client: &mut Client, now: Micros, stick: glam::Vec2, send: &mut dyn FnMut(&[u8])) {
 //!     while let Some(tick) = client.due_input_tick(now) {
-//!         client.push_input(tick, |row| {
+//!         client.push_input(now, tick, |row| {
 //!             row.set_vec2(STICK, stick);
 //!         });
 //!     }

@@ -212,7 +212,7 @@ impl Bot {
             let brain = &mut self.brain;
             connection
                 .client_mut()
-                .push_input(tick, |row| brain.think(dt, &BotView { own, others: &others }, row));
+                .push_input(now, tick, |row| brain.think(dt, &BotView { own, others: &others }, row));
             due = connection.client().due_input_tick(now);
         }
         if phase == Phase::Measuring {

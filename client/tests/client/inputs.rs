@@ -14,7 +14,7 @@ fn play(pair: &mut Pair) -> Vec<u32> {
     let mut given = Vec::new();
     while let Some(tick) = pair.client.due_input_tick(pair.now) {
         given.push(tick.0);
-        pair.client.push_input(tick, |row| {
+        pair.client.push_input(pair.now, tick, |row| {
             row.set_integer(MOVE, (tick.0 % 100) as i32);
         });
     }
@@ -105,7 +105,7 @@ fn a_spectator_gives_no_inputs_and_acks_by_itself() {
     welcome.player = None;
     let mut pair = Pair::with(server, ClientConfig::new("t"), &welcome);
     assert_eq!((play(&mut pair), pair.client.input_timeout()), (vec![], None));
-    pair.client.push_input(Tick(1_002), |_| panic!("nobody asked"));
+    pair.client.push_input(pair.now, Tick(1_002), |_| panic!("nobody asked"));
     for count in 0..3 {
         pair.send();
         assert_eq!(sent(&mut pair), Vec::<Vec<u32>>::new());

@@ -9,7 +9,7 @@ use tickwire_protocol::ack::{Ack, Sequence};
 use tickwire_protocol::frame::{FrameType, frames, write_frame_with};
 use tickwire_protocol::handshake::{ClientLimits, Features, Hello, StreamKind, Timing, Welcome};
 use tickwire_protocol::history::History;
-use tickwire_protocol::input::InputFrame;
+use tickwire_protocol::input::{InputFrame, MissingInput};
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, KindId, Schema, Sight};
 use tickwire_protocol::snapshot::replica::table_row_hash;

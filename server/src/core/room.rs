@@ -19,7 +19,7 @@ use tickwire_protocol::handshake::{
     ClientLimits, Features, PackedSchema, RejectReason, Role, StreamKind, Timing, Welcome,
 };
 use tickwire_protocol::history::History;
-use tickwire_protocol::input::InputFrame;
+use tickwire_protocol::input::{InputFrame, MissingInput};
 use tickwire_protocol::limits::{
     CLIENT_MESSAGE_BYTES_MAX, DIGEST_INTERVAL_MICROS_MAX, INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX,
     INTERPOLATION_DELAY_MICROS_MAX, PING_INTERVAL_MICROS_MIN, SILENCE_TIMEOUT_MICROS_MAX,
@@ -56,6 +56,8 @@ pub struct RoomConfig {
     pub prior: Arc<Prior>,
     /// Whether fields with a send rate or a threshold are held back. Not in a room that replays: there they were.
     pub hold_back: bool,
+    /// What a player is stepped with whose input has not come.
+    pub missing_input: MissingInput,
     /// How far behind the newest state clients show others to begin with.
     pub interpolation_delay: Micros,
     /// How often clients ping.
@@ -83,6 +85,7 @@ impl RoomConfig {
             coder: Coder::default(),
             prior: Prior::default_prior(),
             hold_back: true,
+            missing_input: MissingInput::Hold,
             interpolation_delay: Micros(2_500_000 / u64::from(snapshot_hz)),
             ping_interval: Micros::from_secs(1),
             silence_timeout: Micros::from_secs(5),
@@ -276,7 +279,11 @@ impl Room {
         self.next_id = self.next_id.wrapping_add(1);
         let player = is_player.then(|| {
             self.players += 1;
-            Player { id: PlayerId(id), inputs: InputQueue::new(self.schema.input()), is_announced: false }
+            Player {
+                id: PlayerId(id),
+                inputs: InputQueue::new(self.schema.input(), self.config.missing_input),
+                is_announced: false,
+            }
         });
         let viewer = Viewer { player: player.as_ref().map(|player| player.id), delta: self.config.delta };
         let replicator = Replicator::new(join.stream, viewer, self.cues.next_index());
@@ -356,8 +363,8 @@ impl Room {
         let payload_of = |entity: EntityId| world.payload(entity).cloned();
         let source =
             Source { codec: &self.codec, history: &self.history, cues: &self.cues, payload_of: &payload_of };
-        let feedback = peer.feedback();
         let is_due = !is_alone && peer.take_due(in_flight_max);
+        let feedback = if is_due { peer.take_feedback() } else { None };
         match peer.stream {
             StreamKind::Ordered if is_due => {
                 let with_digest =
@@ -428,7 +435,7 @@ impl Room {
         for player in self.peers.values_mut().filter_map(|peer| peer.player.as_mut()) {
             let is_new = !core::mem::replace(&mut player.is_announced, true);
             let mut row = if is_new { self.inputs.join(player.id) } else { self.inputs.insert(player.id) };
-            row.copy_from(player.inputs.take(tick));
+            row.copy_from(player.inputs.take(self.schema.input(), tick));
         }
         self.world.step(&self.inputs);
         self.history.publish(tick, self.world.tables());
