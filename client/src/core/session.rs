@@ -389,9 +389,9 @@ impl Session {
         let input_time = self.input_time(now);
         let is_newest = self.replica.newest_tick() == Some(header.tick);
         let Some(prediction) = &mut self.prediction else { return };
-        if let Some(feedback) = header.feedback {
-            prediction.handle_substituted(header.tick, feedback.substituted);
-        }
+        // Without feedback no input has arrived yet.
+        let substituted = header.feedback.map_or(u32::MAX, |feedback| feedback.substituted);
+        prediction.handle_substituted(header.tick, substituted);
         // Of an older tick newer states are held already, and its own would have to be looked for among them.
         if header.own_is_whole && is_newest {
             let told = Told { tick: header.tick, replica: &self.replica, now, input_time };

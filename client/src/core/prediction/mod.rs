@@ -223,6 +223,7 @@ impl Prediction {
         if self.has_other_others || difference.is_none_or(Difference::is_any) {
             stats.replayed_ticks += self.make_good(told, before);
         }
+        self.take_payloads(told.replica);
     }
 
     /// Takes down the rows that the server says, as a world begins with them. Nothing at all without own rows; false if there
@@ -281,14 +282,20 @@ impl Prediction {
 
     fn restore(&mut self, told: Told<'_>) {
         self.world.restore(told.tick, &self.authority);
-        for track in told.replica.own().chain(self.others.iter().filter_map(|id| told.replica.find(*id))) {
-            if let Some(payload) = track.payload() {
-                self.world.set_payload(track.id(), payload.clone());
-            }
-        }
         self.has_other_others = false;
         self.log.enter_rows(told.tick, self.world.tables());
         self.log.last_used(self.schema.input(), told.tick, &mut self.input);
+    }
+
+    /// What an entity was spawned with is told in the view of all, perhaps later than its own row.
+    fn take_payloads(&mut self, replica: &Replica) {
+        for head in self.authority.iter().flat_map(|(_, table)| table.heads()) {
+            if self.world.payload(head.id).is_none()
+                && let Some(payload) = replica.find(head.id).and_then(Track::payload)
+            {
+                self.world.set_payload(head.id, payload.clone());
+            }
+        }
     }
 
     /// Who was spawned ahead has its real id from now on.
