@@ -4,6 +4,8 @@
 //! Chance alone hardly ever makes a snapshot. So the script can also have an honest room publish and send, and then
 //! damage what is sent; as long as nothing was damaged, every digest must be right.
 
+mod game;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,6 +28,7 @@ use tickwire_protocol::{
     TickRate,
 };
 
+use self::game::Game;
 use crate::core::{Client, ClientConfig, ClientStats};
 
 const PLAYER: PlayerId = PlayerId(1);
@@ -106,7 +109,10 @@ fn run(script: &[u8]) -> ClientStats {
         sequence: Sequence(0),
     };
     let now = Micros::from_secs(1);
-    let client = Client::new(config, schema, now);
+    let mut client = Client::new(config, schema.clone(), now);
+    if first & 8 == 0 {
+        client.predict(Box::new(Game::new(schema)));
+    }
     let mut scene = Scene { client, room, now, pings: Vec::new(), is_honest: true };
     scene.play();
     for _ in 0..STEPS_MAX {
@@ -191,7 +197,7 @@ impl Scene {
         let mut inputs = 0;
         while let Some(tick) = client.due_input_tick(now) {
             client.push_input(now, tick, |row| {
-                row.set_integer(FieldId(0), tick.0 as i32 & 7);
+                row.set_integer(FieldId(0), tick.0 as i32 & 15);
             });
             inputs += 1;
             assert!(inputs <= 64, "inputs without end");
@@ -209,11 +215,14 @@ impl Scene {
         while client.poll_event(now).is_some() {}
         assert!(!client.poll_transmit(now, &mut out), "a poll changed what is to be sent");
         client.view(now).check();
-        for entity in client.view(now).entities(BODY) {
-            assert!(entity.vec3(POSITION).is_finite() && entity.angle(YAW).is_finite());
-            assert!(entity.rotation(ROTATION).is_normalized());
-            assert!(client.view(now).find(entity.id()).is_some());
+        for view in [client.view(now), client.predicted(now)] {
+            for entity in view.entities(BODY) {
+                assert!(entity.vec3(POSITION).is_finite() && entity.angle(YAW).is_finite());
+                assert!(entity.rotation(ROTATION).is_normalized());
+                assert!(view.find(entity.id()).is_some());
+            }
         }
+        client.predict_others(client.view(now).entities(BODY).map(|entity| entity.id()).collect::<Vec<_>>());
         let _ =
             (client.own().count(), client.poll_timeout(), client.input_timeout(), client.snapshot_age(now));
         let stats = client.stats(now);
@@ -432,6 +441,8 @@ mod tests {
                 script.extend([(value % 16) << 3 | 2, value, snapshot, wait, pong]);
             }
             let stats = run(&script);
+            // What the honest room does is not what the game predicts.
+            assert!(stats.corrections > 10 && stats.replayed_ticks > 50, "{stats:?}");
             assert_eq!((stats.snapshots, stats.decode_errors, stats.digest_mismatches), (40, 0, 0));
             assert!(stats.pongs > 10 && stats.inputs > 30 && stats.cues > 30, "{stats:?}");
             assert_eq!(stats.digests_checked, if stream & 1 == 0 { 40 } else { 0 });

@@ -59,12 +59,12 @@ impl Own {
         let has_begun =
             |tick: Tick| (time.tick + 1).since(tick) > 0 || time.tick + 1 == tick && time.fraction > 0.0;
         let is_whole = |tick: Tick| time.tick.since(tick) >= 0;
-        while let Some((_, given)) = self.unseen.pop_front_if(|(tick, _)| has_begun(*tick)) {
+        while let Some((_, given)) = pop_if(&mut self.unseen, |(tick, _)| has_begun(*tick)) {
             if is_sampled {
                 out.own_latency_ms.add((now - given) as f64 / 1e3);
             }
         }
-        while let Some((_, given)) = self.unfinished.pop_front_if(|(tick, _)| is_whole(*tick)) {
+        while let Some((_, given)) = pop_if(&mut self.unfinished, |(tick, _)| is_whole(*tick)) {
             if is_sampled {
                 out.own_latency_whole_ms.add((now - given) as f64 / 1e3);
             }
@@ -97,7 +97,7 @@ impl Own {
 
     /// The room has stepped: judges what was predicted for the ticks up to its newest.
     pub(crate) fn settle(&mut self, newest: Tick, truth: &Truth, is_sampled: bool, out: &mut Figures) {
-        while let Some((tick, id, place)) = self.predicted.pop_front_if(|(tick, ..)| newest.since(*tick) >= 0)
+        while let Some((tick, id, place)) = pop_if(&mut self.predicted, |(tick, ..)| newest.since(*tick) >= 0)
         {
             let so = truth.at(tick, id);
             if let Some(so) = so.filter(|_| is_sampled) {
@@ -111,6 +111,11 @@ impl Own {
         self.unseen.clear();
         self.unfinished.clear();
     }
+}
+
+/// The front of a queue, if it is due.
+fn pop_if<T>(queue: &mut VecDeque<T>, is_due: impl Fn(&T) -> bool) -> Option<T> {
+    queue.front().is_some_and(is_due).then(|| queue.pop_front()).flatten()
 }
 
 /// Whether the room has done something in the ticks behind the last agreement that no client can know.

@@ -59,7 +59,7 @@ struct Bolt {
 }
 
 /// Runners on a line who push each other and throw bolts.
-struct Runners {
+struct Track {
     schema: Arc<Schema>,
     gust: Gust,
     runners: Vec<Runner>,
@@ -89,8 +89,8 @@ fn schema() -> Arc<Schema> {
         .unwrap()
 }
 
-impl Runners {
-    fn new(gust: Gust) -> Box<dyn Simulation> {
+impl Track {
+    fn game(gust: Gust) -> Box<dyn Simulation> {
         Box::new(Self { schema: schema(), gust, runners: Vec::new(), bolts: Vec::new() })
     }
 
@@ -126,7 +126,7 @@ impl Runners {
     }
 }
 
-impl Simulation for Runners {
+impl Simulation for Track {
     fn schema(&self) -> &Arc<Schema> {
         &self.schema
     }
@@ -214,14 +214,14 @@ impl Match {
         let rate = TickRate::new(HZ).unwrap();
         let identity = RoomIdentity { id: RoomId(1), name: "field".into(), seed: 1 };
         let now = 1_000_000;
-        let mut room = Room::new(identity, RoomConfig::new(rate, 20), Runners::new(gust), Micros(now));
+        let mut room = Room::new(identity, RoomConfig::new(rate, 20), Track::game(gust), Micros(now));
         let seats = wishes.iter().enumerate().map(|(number, &wish)| {
             let session = SessionId(number as u64);
             let join = Join { session, role: Role::Player, stream, wants_schema: false, wants_prior: false };
             let peer = room.join(Micros(now), join).unwrap();
             let config = ClientConfig { stream, ..ClientConfig::new("test") };
             let mut client = Client::new(config, schema(), Micros(now));
-            client.predict(Runners::new(Gust::default()));
+            client.predict(Track::game(Gust::default()));
             assert!(client.poll_transmit(Micros(now), &mut Vec::new()), "a hello, which the join answers");
             let (up, down, events) = (VecDeque::new(), VecDeque::new(), Vec::new());
             Seat { client, peer, wish, up, down, lost: 0..0, events, corrections: Vec::new() }
@@ -236,7 +236,7 @@ impl Match {
         let Self { room, now, way, .. } = self;
         let (now, way) = (*now, *way);
         for seat in &mut self.seats {
-            while let Some((_, message)) = seat.up.pop_front_if(|(at, _)| *at <= now) {
+            while let Some((_, message)) = arrived(&mut seat.up, now) {
                 room.handle_message(Micros(now), seat.peer, message).unwrap();
             }
         }
@@ -271,10 +271,15 @@ impl Match {
     }
 }
 
+/// The next message that is there by now.
+fn arrived(link: &mut VecDeque<(u64, Bytes)>, now: u64) -> Option<(u64, Bytes)> {
+    link.front().is_some_and(|(at, _)| *at <= now).then(|| link.pop_front()).flatten()
+}
+
 impl Seat {
     fn picture(&mut self, now: u64, way: u64) {
         let local = Micros(now);
-        while let Some((_, message)) = self.down.pop_front_if(|(at, _)| *at <= now) {
+        while let Some((_, message)) = arrived(&mut self.down, now) {
             let before = self.client.stats(local).corrections;
             self.client.handle_message(local, message).unwrap();
             let after = self.client.stats(local);
@@ -307,7 +312,7 @@ impl Seat {
 const STREAMS: [StreamKind; 2] = [StreamKind::Ordered, StreamKind::Datagram];
 
 fn to_and_fro(tick: u32) -> (f32, bool) {
-    (if tick / 40 % 2 == 0 { 1.0 } else { -0.5 }, false)
+    (if (tick / 40).is_multiple_of(2) { 1.0 } else { -0.5 }, false)
 }
 
 fn throwing(tick: u32) -> (f32, bool) {

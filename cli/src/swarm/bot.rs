@@ -1,13 +1,13 @@
 //! One bot: a client with a brain that plays the arena, and notes all that it sees.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tickwire_client::net::{self, ConnectError, Connection, Wake};
 use tickwire_client::{ClientConfig, ClientFault, ClientStats, DisconnectReason, Event};
 use tickwire_protocol::{Micros, Tick, TickRate};
-use tickwire_sim::arena::{self, PLAYER};
+use tickwire_sim::arena::{self, Arena, LEVEL_EXTENSION, Level, PLAYER};
 use tickwire_sim::bots::{BotBody, BotView, Brain};
 use tokio::sync::{Semaphore, watch};
 
@@ -40,8 +40,17 @@ pub(super) struct Hive {
     pub(super) seed: u64,
     pub(super) gauges: Arc<Gauges>,
     pub(super) phase: watch::Receiver<Phase>,
+    /// The level that the server plays on: one for all bots, as soon as one was told.
+    pub(super) level: OnceLock<Option<Arc<Level>>>,
     /// How many may be connecting at once: the server's accept queue is short.
     pub(super) gates: Arc<Semaphore>,
+}
+
+impl Hive {
+    /// The level that a server has told of.
+    fn level(&self, told: &[u8]) -> Option<Arc<Level>> {
+        self.level.get_or_init(|| Level::told(told).map(Arc::new)).clone()
+    }
 }
 
 struct Bot {
@@ -140,6 +149,7 @@ impl Bot {
                 return None;
             }
         };
+        self.predict(&mut connection);
         let connected = started.elapsed();
         self.outcome.connect_micros.get_or_insert(connected.as_micros() as u64);
         // In is who has state.
@@ -158,6 +168,16 @@ impl Bot {
             self.hive.gauges.joined.fetch_add(1, Ordering::Relaxed);
         }
         Some(connection)
+    }
+
+    /// Predicts the own player, if the server says on which level it plays.
+    fn predict(&self, connection: &mut Connection) {
+        let told = connection.client().welcome().into_iter().flat_map(|welcome| &welcome.extensions);
+        let mut level = told.filter(|extension| extension.id == LEVEL_EXTENSION);
+        let Some(level) = level.next().and_then(|extension| self.hive.level(&extension.value)) else {
+            return;
+        };
+        connection.client_mut().predict(Box::new(Arena::new(level)));
     }
 
     fn fail(&mut self, error: &ConnectError) {
@@ -208,7 +228,9 @@ impl Bot {
                     velocity: entity.vec3(arena::player::VELOCITY),
                 }));
             }
-            let own = connection.client().own_row(PLAYER).map(BotBody::read);
+            let client = connection.client();
+            let own = client.predicted(now).entities(PLAYER).next().map(|own| own.latest());
+            let own = own.or_else(|| client.own_row(PLAYER)).map(BotBody::read);
             let brain = &mut self.brain;
             connection
                 .client_mut()
@@ -219,6 +241,8 @@ impl Bot {
             let view = connection.client().view(now);
             self.outcome.measured.frames += 1;
             self.outcome.measured.starved_frames += u64::from(view.is_starved());
+            let is_predicted = connection.client().predicted_tick().is_some();
+            self.outcome.measured.predicted_frames += u64::from(is_predicted);
         }
     }
 
@@ -268,6 +292,9 @@ impl Bot {
         measured.raw_bytes += snapshots * rows_in_view * self.raw_row_bytes;
         measured.down_bytes += down;
         measured.up_bytes += up;
+        measured.corrections += now.stats.corrections - then.stats.corrections;
+        measured.corrections_substituted +=
+            now.stats.corrections_substituted - then.stats.corrections_substituted;
     }
 }
 

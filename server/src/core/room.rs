@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tickwire_protocol::handshake::{
-    ClientLimits, Features, PackedSchema, RejectReason, Role, StreamKind, Timing, Welcome,
+    ClientLimits, Extension, Features, PackedSchema, RejectReason, Role, StreamKind, Timing, Welcome,
 };
 use tickwire_protocol::history::History;
 use tickwire_protocol::input::{InputFrame, MissingInput};
@@ -70,6 +70,8 @@ pub struct RoomConfig {
     pub digest_interval: Micros,
     /// The number of the first step.
     pub first_tick: Tick,
+    /// What the game tells every client in its welcome, as the level that it plays on; ids from 32,768 on, ascending.
+    pub extensions: Vec<Extension>,
 }
 
 impl RoomConfig {
@@ -92,6 +94,7 @@ impl RoomConfig {
             stall_timeout: Micros::from_secs(10),
             digest_interval: Micros::from_secs(1),
             first_tick: Tick(1),
+            extensions: Vec::new(),
         }
         .within_limits()
     }
@@ -512,7 +515,7 @@ impl Room {
             features: Features::NONE,
             server_build: env!("CARGO_PKG_VERSION").to_owned(),
             schema,
-            extensions: Vec::new(),
+            extensions: config.extensions.clone(),
         }
     }
 }

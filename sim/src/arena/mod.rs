@@ -27,7 +27,7 @@ use self::state::Player;
 use crate::context::StepContext;
 use crate::simulation::Simulation;
 
-pub use level::{Block, HALF_SIDE_MAX, Level};
+pub use level::{Block, HALF_SIDE_MAX, LEVEL_EXTENSION, Level};
 pub use movement::{
     AIR_ACCELERATION, FRICTION, GRAVITY, GROUND_ACCELERATION, JUMP_SPEED, SPEED_MAX, STAMINA_MAX, directions,
 };
