@@ -74,6 +74,11 @@ impl Inputs {
         self.recent.newest()
     }
 
+    /// The newest inputs, oldest first.
+    pub(crate) fn recent(&self) -> impl Iterator<Item = (Tick, &[i32])> {
+        self.recent.rows()
+    }
+
     /// The newest tick of the next frame, if inputs go on as they should.
     pub(crate) fn next_frame(&self) -> Option<Tick> {
         match (self.sent, self.recent.newest()) {

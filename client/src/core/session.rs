@@ -191,6 +191,11 @@ impl Session {
     /// From now on the player's own entities are predicted.
     pub(crate) fn predict(&mut self, simulation: Box<dyn Simulation>) {
         self.prediction = Prediction::new(simulation, &self.welcome);
+        for (tick, values) in self.inputs.recent() {
+            if let Some(prediction) = &mut self.prediction {
+                prediction.handle_input(tick, values);
+            }
+        }
     }
 
     pub(crate) fn prediction(&self) -> Option<&Prediction> {

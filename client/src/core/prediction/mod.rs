@@ -78,6 +78,7 @@ pub(crate) struct Prediction {
     /// The server's rows at the tick that is compared.
     authority: Tables,
     others: Vec<EntityId>,
+    former_others: Vec<EntityId>,
     /// Whether the game has asked for others since those rows were taken over.
     has_other_others: bool,
     comparison: Comparison,
@@ -116,6 +117,7 @@ impl Prediction {
             agreed: None,
             authority: Tables::new(schema.clone()),
             others: Vec::new(),
+            former_others: Vec::new(),
             has_other_others: false,
             comparison: Comparison::default(),
             cues: OwnCues::default(),
@@ -127,11 +129,12 @@ impl Prediction {
 
     /// From the next state on these are part of the player's world, too.
     pub(crate) fn set_others(&mut self, ids: impl IntoIterator<Item = EntityId>) {
-        let before = core::mem::take(&mut self.others);
+        core::mem::swap(&mut self.others, &mut self.former_others);
+        self.others.clear();
         self.others.extend(ids.into_iter().take(OTHERS_MAX));
         self.others.sort_unstable();
         self.others.dedup();
-        self.has_other_others |= self.others != before;
+        self.has_other_others |= self.others != self.former_others;
     }
 
     /// The newest tick that is predicted.
@@ -147,8 +150,9 @@ impl Prediction {
         let Some(newest) = self.newest else { return };
         let ahead = tick.since(newest);
         if ahead.abs() > GAP_TICKS_MAX {
-            // A long pause, or the server's time was set back.
+            // A long pause, or the server's time was set back: what was given before belongs to another time.
             self.stop();
+            self.log.clear();
             self.log.enter_input(tick, values);
         } else if ahead > 0 {
             self.step_to(tick);
@@ -156,11 +160,10 @@ impl Prediction {
         }
     }
 
-    /// Forgets what was predicted. It begins anew with the next state of the server's.
+    /// Forgets what was predicted, but not the inputs that were given. It begins anew with the next state of the server's.
     fn stop(&mut self) {
         self.newest = None;
         self.agreed = None;
-        self.log.clear();
         self.shown.clear();
     }
 
