@@ -15,9 +15,10 @@ use crate::{SEED, SNAPSHOT_HZ, TICK_RATE};
 /// Ticks that each snapshot makes the client step again.
 pub const REPLAYED_TICKS: u64 = 30;
 
-/// How long a message is on its way, ticks: with it a state is so old, and inputs are given so early and two ticks earlier, that
-/// [`REPLAYED_TICKS`] lie between.
-const WAY_TICKS: u64 = 14;
+/// How long messages are on their way to the room and from it, ticks, and a little longer, so that none arrives just at a step.
+/// A state is 15 ticks old when it is there, and inputs are given 15 ahead: between are [`REPLAYED_TICKS`].
+const WAYS_TICKS: [u64; 2] = [13, 14];
+const LONGER: Micros = Micros::from_millis(4);
 /// Snapshots until the clock is known and the ring is full.
 const WARM_SNAPSHOTS: usize = 100;
 
@@ -63,7 +64,7 @@ impl Mispredicted {
     /// Plays on until a snapshot is there, and gives it to be taken in.
     pub fn next_snapshot(&mut self) -> (Micros, Bytes) {
         loop {
-            if let Some(message) = arrived(&mut self.down, self.now) {
+            if let Some((_, message)) = arrived(&mut self.down, self.now) {
                 let mut parts = frames(message.clone());
                 if parts.any(|frame| frame.is_ok_and(|frame| frame.ty == FrameType::Snapshot)) {
                     return (self.now, message);
@@ -88,16 +89,18 @@ impl Mispredicted {
     }
 
     fn step(&mut self) {
-        let way = TICK_RATE.due(WAY_TICKS);
+        let [up_way, down_way] = WAYS_TICKS.map(|ticks| TICK_RATE.due(ticks) + LONGER);
         self.now = self.room.poll_timeout();
         let Self { room, peer, client, now, up, down, message } = self;
-        while let Some(heard) = arrived(up, *now) {
-            if let Err(fault) = room.handle_message(*now, *peer, heard) {
+        while let Some((at, heard)) = arrived(up, *now) {
+            if let Err(fault) = room.handle_message(at, *peer, heard) {
                 panic!("a message was refused: {fault}");
             }
         }
         room.advance(*now);
-        room.poll_transmit(*now, *peer, |sent| down.push_back((*now + way, Bytes::copy_from_slice(sent))));
+        room.poll_transmit(*now, *peer, |sent| {
+            down.push_back((*now + down_way, Bytes::copy_from_slice(sent)))
+        });
         while let Some(tick) = client.due_input_tick(*now) {
             client.push_input(*now, tick, |row| {
                 row.set_vec2(input::MOVE, glam::Vec2::Y).set_angle(input::YAW, tick.0 as f32 * 0.05);
@@ -105,7 +108,10 @@ impl Mispredicted {
         }
         message.clear();
         if client.poll_transmit(*now, message) {
-            up.push_back((*now + way, without_inputs(message)));
+            let heard = without_inputs(message);
+            if !heard.is_empty() {
+                up.push_back((*now + up_way, heard));
+            }
         }
     }
 }
@@ -127,10 +133,10 @@ fn without_inputs(message: &[u8]) -> Bytes {
     heard.into()
 }
 
-/// The next message that has arrived.
-fn arrived(link: &mut VecDeque<(Micros, Bytes)>, now: Micros) -> Option<Bytes> {
+/// The next message that has arrived, and when it did.
+fn arrived(link: &mut VecDeque<(Micros, Bytes)>, now: Micros) -> Option<(Micros, Bytes)> {
     let is_due = link.front().is_some_and(|(at, _)| *at <= now);
-    if is_due { link.pop_front().map(|(_, message)| message) } else { None }
+    if is_due { link.pop_front() } else { None }
 }
 
 #[cfg(test)]

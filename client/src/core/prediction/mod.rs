@@ -30,6 +30,7 @@ mod smoothing;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tickwire_protocol::handshake::Welcome;
 use tickwire_protocol::input::MissingInput;
 use tickwire_protocol::schema::KindId;
@@ -82,6 +83,8 @@ pub(crate) struct Prediction {
     /// Whether the game has asked for others since those rows were taken over.
     has_other_others: bool,
     comparison: Comparison,
+    /// What entities that were spawned ahead were spawned with, for the real ones.
+    payloads: Vec<(EntityId, Bytes)>,
     cues: OwnCues,
     /// Entities that were spawned ahead, and their real ids.
     renamed: VecDeque<(EntityId, EntityId)>,
@@ -120,6 +123,7 @@ impl Prediction {
             former_others: Vec::new(),
             has_other_others: false,
             comparison: Comparison::default(),
+            payloads: Vec::new(),
             cues: OwnCues::default(),
             renamed: VecDeque::new(),
             shown: Shown::default(),
@@ -284,7 +288,13 @@ impl Prediction {
     }
 
     fn restore(&mut self, told: Told<'_>) {
+        let payload_of = |&(guess, id): &_| Some((id, self.world.payload(guess)?.clone()));
+        self.payloads.extend(self.comparison.renamed().iter().filter_map(payload_of));
         self.world.restore(told.tick, &self.authority);
+        for (id, payload) in self.payloads.drain(..) {
+            self.world.set_payload(id, payload);
+        }
+        self.take_payloads(told.replica);
         self.has_other_others = false;
         self.log.enter_rows(told.tick, self.world.tables());
         self.log.last_used(self.schema.input(), told.tick, &mut self.input);
