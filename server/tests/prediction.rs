@@ -325,6 +325,9 @@ fn what_the_server_does_is_predicted_without_an_error() {
         let mut game = Match::new(stream, Gust::default(), 60, &[to_and_fro]);
         game.run_to(400);
         assert!(game.corrections(0).is_empty(), "{stream:?}");
+        // Until the link is known, inputs come too late, or before the room knows of any.
+        let first = &game.seats[0].corrections;
+        assert!(first.iter().all(|correction| correction.is_substituted), "{first:?}");
         // As far ahead as inputs are.
         let (client, now) = (&game.seats[0].client, Micros(game.now));
         let ahead = client.predicted_tick().unwrap().since(game.room.tick());
@@ -460,12 +463,14 @@ fn others_are_predicted_on_request() {
     // The second stands in the way of the first.
     let ahead: Wish = |tick| (if tick < 100 { 0.0 } else { 1.0 }, false);
     let stands: Wish = |_| (0.0, false);
-    let corrections = [false, true].map(|asks| {
+    let corrections = [None, Some(400), Some(150)].map(|asks_until| {
         let mut game = Match::new(StreamKind::Ordered, Gust::default(), 60, &[ahead, stands]);
         game.run_to(100);
-        if asks {
+        if let Some(until) = asks_until {
             let other = game.runner(1).0;
             game.seats[0].client.predict_others([other]);
+            game.run_to(until);
+            game.seats[0].client.predict_others([]);
         }
         game.run_to(400);
         let (x, other) = (game.runner(0).1, game.runner(1).1);
@@ -476,6 +481,7 @@ fn others_are_predicted_on_request() {
     });
     assert!(corrections[0] > 0, "who is not there stops nobody");
     assert_eq!(corrections[1], 0);
+    assert_eq!(corrections[2], corrections[0], "nobody is any more");
 }
 
 #[test]

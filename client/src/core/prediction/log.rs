@@ -117,7 +117,7 @@ impl Log {
 
     /// Turns the input of the tick before into what the server will use for this one: its own, or what stands for it.
     pub(super) fn advance_input(&self, kind: &Kind, policy: MissingInput, tick: Tick, input: &mut [i32]) {
-        match self.at(tick).filter(|record| !record.is_substituted).and_then(|record| record.input.as_ref()) {
+        match self.at(tick).and_then(|record| record.input.as_ref()) {
             Some(own) => input.copy_from_slice(own),
             None => policy.substitute(kind, input),
         }
