@@ -10,6 +10,7 @@
 //! | `input` | frames of 3 ticks of input each, from brains that wander, with an ack | `frames` |
 //! | `arena_16`, `arena_64` | a match of N bots, 60 steps and 20 snapshots a second, inputs 20 times a second | `room` |
 //! | `view/16`, `view/100`, `view/1000` | bodies that all move, drawn by a client 120 times a second | `view` |
+//! | `mispredicted` | a client of an arena for one, whose every snapshot makes it step 30 ticks again | `prediction` |
 //! | `arena_64`, `half_moving_100`, `all_moving_1000` | recorded states, told against the last three snapshots | `coders`, `instructions.sh` |
 //!
 //! A body is the engine's standard state: a position by 1 cm, a velocity by 1 cm/s, a rotation of 11 bits a component.
@@ -21,6 +22,7 @@
 //! | [`stream`] | from a scene to snapshot frames and back, every value compared |
 //! | [`recorded`] | recorded states, and the moments at which a snapshot of them is due |
 //! | [`client`] | what clients send |
+//! | [`predicted`] | a client that is always wrong |
 //! | [`arena`] | a match in a room: who thinks, who is timed |
 //! | [`watcher`] | a client that draws bodies |
 //!
@@ -30,6 +32,7 @@
 
 pub mod arena;
 pub mod client;
+pub mod predicted;
 pub mod recorded;
 pub mod scene;
 pub mod stream;

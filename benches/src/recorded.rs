@@ -164,7 +164,13 @@ impl Moment {
             }
         }
         let tick_width = if against.is_empty() { TickWidth::Full } else { TickWidth::Near };
-        let header = SnapshotHeader { tick: newest.tick(), tick_width, sequence: None, feedback: None };
+        let header = SnapshotHeader {
+            tick: newest.tick(),
+            tick_width,
+            sequence: None,
+            feedback: None,
+            own_is_whole: false,
+        };
         let plan = BodyPlan { cues: Vec::new(), section };
         Self { history: history.clone(), plan, replica: replica.clone(), header }
     }

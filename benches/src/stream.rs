@@ -118,7 +118,8 @@ impl Sender {
             tick: newest.tick(),
             tick_width: if load == Load::Keyframe { TickWidth::Full } else { TickWidth::Near },
             sequence: None,
-            feedback: Some(Feedback { newest_input: newest.tick() + 2, margin_ticks: 2 }),
+            feedback: Some(Feedback { newest_input: newest.tick() + 2, margin_ticks: 2, substituted: 0 }),
+            own_is_whole: true,
         };
         write_frame_with(out, FrameType::Snapshot, |out| {
             codec.write_snapshot(&header, &moment.history, own, 0, None, body, rows, out);

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use hdrhistogram::Histogram;
+use tickwire_protocol::handshake::Extension;
 use tickwire_server::net::{Game, Server, ServerConfig, ServerStats};
-use tickwire_sim::arena::{self, Arena, Level};
+use tickwire_sim::arena::{self, Arena, LEVEL_EXTENSION, Level};
 
 use crate::config::ServeArgs;
 use crate::signals::Interrupt;
@@ -55,8 +56,10 @@ fn report(stats: &ServerStats) {
 }
 
 /// Binds a server for the arena.
-pub(crate) async fn bind(config: ServerConfig) -> anyhow::Result<Server> {
+pub(crate) async fn bind(mut config: ServerConfig) -> anyhow::Result<Server> {
     let players = config.room.players_max;
+    let value = players.to_le_bytes().to_vec();
+    config.room.extensions.push(Extension { id: LEVEL_EXTENSION, value });
     let game = Game::new(arena::schema().clone(), move |_| {
         Box::new(Arena::new(Level::for_players(players as usize)))
     });

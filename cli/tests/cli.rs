@@ -77,6 +77,7 @@ fn a_server_and_a_swarm_agree() {
         "errors",
         "digests_checked",
         "starved_ratio",
+        "corrections_per_bot_per_min",
     ] {
         assert!(!report[key].is_null(), "{key} is missing");
     }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use tickwire_client::net::{self, Connection, Wake};
 use tickwire_client::protocol::Micros;
 use tickwire_client::{ClientConfig, Event};
-use tickwire_sim::arena::{PLAYER, input, player, schema};
+use tickwire_sim::arena::{Arena, LEVEL_EXTENSION, Level, PLAYER, input, player, schema};
 
 /// How often to print.
 const PRINT_INTERVAL: Micros = Micros::from_millis(250);
@@ -30,10 +30,11 @@ async fn main() -> ExitCode {
 async fn play() -> Result<(), Box<dyn Error>> {
     let (url, seconds) = arguments()?;
     let mut connection = net::connect(&url, ClientConfig::new("minimal 1.0"), schema().clone()).await?;
+    predict(&mut connection);
     let mut next_print = connection.now();
     while let Some(wake) = connection.next().await {
         match wake {
-            Wake::Input(tick) => connection.client_mut().push_input(tick, |row| {
+            Wake::Input(tick) => connection.push_input(tick, |row| {
                 // Straight ahead, turning all the time.
                 row.set_vec2(input::MOVE, glam::Vec2::Y).set_angle(input::YAW, tick.0 as f32 * 0.02);
             }),
@@ -54,10 +55,20 @@ async fn play() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Me, as the server last told; the others as they are to be drawn now.
+/// Predicts the own player with the game itself, on the level that the server says it plays on.
+fn predict(connection: &mut Connection) {
+    let welcome = connection.client().welcome();
+    let mut told = welcome.into_iter().flat_map(|welcome| &welcome.extensions);
+    let level = told.find(|extension| extension.id == LEVEL_EXTENSION);
+    if let Some(level) = level.and_then(|extension| Level::told(&extension.value)) {
+        connection.client_mut().predict(Box::new(Arena::new(level)));
+    }
+}
+
+/// Me, ahead of the server; the others as they are to be drawn now.
 fn print(connection: &Connection, now: Micros) {
     let client = connection.client();
-    if let Some(me) = client.own_row(PLAYER) {
+    for me in client.predicted(now).entities(PLAYER) {
         println!("me         {:6.2}  stamina {:.0}", me.vec3(player::POSITION), me.scalar(player::STAMINA));
     }
     let view = client.view(now);

@@ -4,6 +4,8 @@
 //! Chance alone hardly ever makes a snapshot. So the script can also have an honest room publish and send, and then
 //! damage what is sent; as long as nothing was damaged, every digest must be right.
 
+mod game;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +14,7 @@ use tickwire_protocol::ack::Sequence;
 use tickwire_protocol::frame::{FrameType, frames, write_frame, write_frame_with};
 use tickwire_protocol::handshake::{ClientLimits, Features, StreamKind, Timing, Welcome};
 use tickwire_protocol::history::History;
+use tickwire_protocol::input::MissingInput;
 use tickwire_protocol::limits::{BODY_BYTES_MAX, COLUMNS_PER_CUE_MAX, DATAGRAM_BYTES_MAX, FRAME_BYTES_MAX};
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, KindId, Sight};
@@ -25,6 +28,7 @@ use tickwire_protocol::{
     TickRate,
 };
 
+use self::game::Game;
 use crate::core::{Client, ClientConfig, ClientStats};
 
 const PLAYER: PlayerId = PlayerId(1);
@@ -105,7 +109,10 @@ fn run(script: &[u8]) -> ClientStats {
         sequence: Sequence(0),
     };
     let now = Micros::from_secs(1);
-    let client = Client::new(config, schema, now);
+    let mut client = Client::new(config, schema.clone(), now);
+    if first & 8 == 0 {
+        client.predict(Box::new(Game::new(schema)));
+    }
     let mut scene = Scene { client, room, now, pings: Vec::new(), is_honest: true };
     scene.play();
     for _ in 0..STEPS_MAX {
@@ -189,8 +196,8 @@ impl Scene {
         let now = *now;
         let mut inputs = 0;
         while let Some(tick) = client.due_input_tick(now) {
-            client.push_input(tick, |row| {
-                row.set_integer(FieldId(0), tick.0 as i32 & 7);
+            client.push_input(now, tick, |row| {
+                row.set_integer(FieldId(0), tick.0 as i32 & 15);
             });
             inputs += 1;
             assert!(inputs <= 64, "inputs without end");
@@ -208,11 +215,14 @@ impl Scene {
         while client.poll_event(now).is_some() {}
         assert!(!client.poll_transmit(now, &mut out), "a poll changed what is to be sent");
         client.view(now).check();
-        for entity in client.view(now).entities(BODY) {
-            assert!(entity.vec3(POSITION).is_finite() && entity.angle(YAW).is_finite());
-            assert!(entity.rotation(ROTATION).is_normalized());
-            assert!(client.view(now).find(entity.id()).is_some());
+        for view in [client.view(now), client.predicted(now)] {
+            for entity in view.entities(BODY) {
+                assert!(entity.vec3(POSITION).is_finite() && entity.angle(YAW).is_finite());
+                assert!(entity.rotation(ROTATION).is_normalized());
+                assert!(view.find(entity.id()).is_some());
+            }
         }
+        client.predict_others(client.view(now).entities(BODY).map(|entity| entity.id()).collect::<Vec<_>>());
         let _ =
             (client.own().count(), client.poll_timeout(), client.input_timeout(), client.snapshot_age(now));
         let stats = client.stats(now);
@@ -245,6 +255,7 @@ impl Room {
                 inputs_per_frame_max: 32,
                 input_ahead_ticks_max: 64,
             },
+            missing_input: MissingInput::Hold,
             coder: self.codec.coder().wire(),
             prior_hash: self.codec.prior().hash(),
             prior: self.prior_if_unknown(),
@@ -347,7 +358,12 @@ impl Room {
             tick,
             tick_width: if parameter & 8 != 0 { TickWidth::Full } else { TickWidth::Usual },
             sequence: is_datagram.then_some(self.sequence),
-            feedback: (parameter & 16 != 0).then_some(Feedback { newest_input: tick, margin_ticks: 1 }),
+            feedback: (parameter & 16 != 0).then_some(Feedback {
+                newest_input: tick,
+                margin_ticks: 1,
+                substituted: u32::from(parameter & 7),
+            }),
+            own_is_whole: true,
         };
         self.sequence = self.sequence.next();
         let mut tell = |_: Written| digest;
@@ -425,6 +441,8 @@ mod tests {
                 script.extend([(value % 16) << 3 | 2, value, snapshot, wait, pong]);
             }
             let stats = run(&script);
+            // What the honest room does is not what the game predicts.
+            assert!(stats.corrections > 10 && stats.replayed_ticks > 50, "{stats:?}");
             assert_eq!((stats.snapshots, stats.decode_errors, stats.digest_mismatches), (40, 0, 0));
             assert!(stats.pongs > 10 && stats.inputs > 30 && stats.cues > 30, "{stats:?}");
             assert_eq!(stats.digests_checked, if stream & 1 == 0 { 40 } else { 0 });

@@ -14,7 +14,7 @@
 //!
 //! fn frame(client: &mut Client, now: Micros, stick: glam::Vec2, send: &mut dyn FnMut(&[u8])) {
 //!     while let Some(tick) = client.due_input_tick(now) {
-//!         client.push_input(tick, |row| {
+//!         client.push_input(now, tick, |row| {
 //!             row.set_vec2(STICK, stick);
 //!         });
 //!     }
@@ -34,7 +34,7 @@
 //!     for tank in view.entities(TANK).filter(|tank| !tank.is_own()) {
 //!         println!("{} at {} looks to {}", tank.id(), tank.vec3(POSITION), tank.angle(TURRET));
 //!     }
-//!     if let Some(own) = client.own_row(TANK) {
+//!     for own in client.predicted(now).entities(TANK) {
 //!         println!("I am at {}", own.vec3(POSITION));
 //!     }
 //! }
@@ -60,9 +60,16 @@
 //! | `inputs`, `receipts` | which inputs and acks are still to be sent |
 //! | `stage`, `timeline` | the states that a view may need, per entity |
 //! | `view`, `pose`, `interpolation` | what is shown between two states, and beyond the newest |
+//! | `prediction` | the own player ahead of the server: steps, comparison, replay, cues told at once, smoothing |
 //! | `agenda` | what is told when the view gets there: cues, entering, leaving |
 //!
-//! Not here yet: the own player is shown as the server last told it.
+//! The own player is predicted once the client has the game's [`Simulation`](tickwire_sim::Simulation): [`Client::predict`]. Without,
+//! [`Client::own_row`] has it as the server last told.
+
+/// The code of the guide is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/prediction.md")]
+struct Guide;
 
 pub mod core;
 #[doc(hidden)]

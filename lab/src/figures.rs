@@ -108,6 +108,18 @@ pub struct Figures {
     /// Estimated server time minus the tick time of the newest applied snapshot, per sampled picture: what a fixed delay must
     /// exceed not to starve in it.
     pub newest_behind: Classes,
+    /// From `push_input` to the first picture that shows its effect on the own player, milliseconds.
+    pub own_latency_ms: Distribution,
+    /// The same to the first picture that shows all of it.
+    pub own_latency_whole_ms: Distribution,
+    /// The first prediction for each tick against where the room had the player then, centimetres.
+    pub prediction_error_cm: Distribution,
+    /// Reconciliations in which any integer of an own row differed.
+    pub corrections: u64,
+    /// Those behind a tick that the room stepped without the player's input.
+    pub corrections_substituted: u64,
+    /// Those behind neither that nor a contact, a hit, a teleport or a respawn.
+    pub corrections_unexplained: u64,
     /// From an input's giving to its arrival: what a constant lead must exceed for it to be in time.
     pub input_transit: Classes,
 }
@@ -125,6 +137,9 @@ impl Figures {
             (&mut self.snapshot_age_ms, &other.snapshot_age_ms),
             (&mut self.join_ms, &other.join_ms),
             (&mut self.clock_recovery_ms, &other.clock_recovery_ms),
+            (&mut self.own_latency_ms, &other.own_latency_ms),
+            (&mut self.own_latency_whole_ms, &other.own_latency_whole_ms),
+            (&mut self.prediction_error_cm, &other.prediction_error_cm),
         ];
         for (mine, theirs) in pairs {
             mine.merge(theirs);
@@ -140,6 +155,9 @@ impl Figures {
             (&mut self.down_bytes, other.down_bytes),
             (&mut self.up_bytes, other.up_bytes),
             (&mut self.disconnects, other.disconnects),
+            (&mut self.corrections, other.corrections),
+            (&mut self.corrections_substituted, other.corrections_substituted),
+            (&mut self.corrections_unexplained, other.corrections_unexplained),
         ];
         for (mine, theirs) in counts {
             *mine += theirs;
@@ -197,6 +215,13 @@ impl Figures {
             remote_error_fresh_cm: self.remote_error_fresh_cm.summary(),
             jumps_per_min: self.jumps as f64 / minutes,
             freezes_per_min: self.freezes as f64 / minutes,
+            own_latency_ms: self.own_latency_ms.summary(),
+            own_latency_whole_ms: self.own_latency_whole_ms.summary(),
+            prediction_error_cm: self.prediction_error_cm.summary(),
+            corrections_per_min: self.corrections as f64 / minutes,
+            corrections_substituted: self.corrections_substituted,
+            corrections_unexplained: self.corrections_unexplained,
+            corrections: self.corrections,
             clock_error_ms: self.clock_error_ms.summary(),
             input_late_ratio: self.input_late_ratio(),
             input_wait_ms: self.input_wait_ms.summary(),
@@ -226,6 +251,14 @@ pub struct FigureReport {
     pub jumps_per_min: f64,
     /// A client's minute, over all whom it sees.
     pub freezes_per_min: f64,
+    pub own_latency_ms: Summary,
+    pub own_latency_whole_ms: Summary,
+    pub prediction_error_cm: Summary,
+    /// A client's minute.
+    pub corrections_per_min: f64,
+    pub corrections: u64,
+    pub corrections_substituted: u64,
+    pub corrections_unexplained: u64,
     pub clock_error_ms: Summary,
     pub input_late_ratio: f64,
     pub input_wait_ms: Summary,
@@ -268,6 +301,9 @@ impl fmt::Display for FigureReport {
             ("view_delay_ms", self.view_delay_ms),
             ("remote_error_cm", self.remote_error_cm),
             ("remote_error_fresh_cm", self.remote_error_fresh_cm),
+            ("own_latency_ms", self.own_latency_ms),
+            ("own_latency_whole_ms", self.own_latency_whole_ms),
+            ("prediction_error_cm", self.prediction_error_cm),
             ("clock_error_ms", self.clock_error_ms),
             ("input_wait_ms", self.input_wait_ms),
             ("snapshot_age_ms", self.snapshot_age_ms),
@@ -292,6 +328,15 @@ impl fmt::Display for FigureReport {
         writeln!(f, "{:24}{:.2}", "input_wait_hindsight_ms", self.input_wait_hindsight_ms)?;
         writeln!(f, "{:24}{:.3}", "jumps_per_min", self.jumps_per_min)?;
         writeln!(f, "{:24}{:.3}", "freezes_per_min", self.freezes_per_min)?;
+        writeln!(
+            f,
+            "{:24}{:.2} a minute, {} in all, {} substituted, {} unexplained",
+            "corrections",
+            self.corrections_per_min,
+            self.corrections,
+            self.corrections_substituted,
+            self.corrections_unexplained
+        )?;
         let bytes = self.bytes;
         writeln!(
             f,

@@ -38,6 +38,7 @@ mod link;
 mod local_clock;
 mod mirror;
 mod motion;
+mod own;
 mod player;
 mod report;
 mod run;

@@ -1,13 +1,14 @@
 //! One client of a run: its machine, its game loop at 120 pictures a second, its bot, and what is noted.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tickwire_client::{Client, ClientConfig};
 use tickwire_netsim::Direction;
 use tickwire_protocol::{Micros, StreamKind, Tick};
 use tickwire_sim::Random;
-use tickwire_sim::arena::{self, PLAYER};
+use tickwire_sim::arena::{self, Arena, Level, PLAYER};
 use tickwire_sim::bots::{BotBody, BotView, Brain};
 
 use crate::config::{FIXED_DELAY_MS_MAX, FRAME_HZ, LabConfig, Policy, SNAPSHOT_HZ, TICK_HZ};
@@ -16,6 +17,7 @@ use crate::link::Link;
 use crate::local_clock::LocalClock;
 use crate::mirror::Mirror;
 use crate::motion::{Motion, Picture};
+use crate::own::Own;
 use crate::truth::Truth;
 
 /// After a join and after a clock's jump nothing is sampled for so long, microseconds.
@@ -33,6 +35,7 @@ pub(crate) struct Player {
     brain: Brain,
     mirror: Option<Mirror>,
     motion: Motion,
+    own: Own,
     /// When it says hello, true microseconds.
     pub(crate) begin: u64,
     frames: u64,
@@ -54,7 +57,7 @@ pub(crate) struct Player {
 }
 
 impl Player {
-    pub(crate) fn new(config: &LabConfig, seed: u64, number: u32, opens: u64) -> Self {
+    pub(crate) fn new(config: &LabConfig, level: &Arc<Level>, seed: u64, number: u32, opens: u64) -> Self {
         let mut random = Random::from_seed(seed.wrapping_mul(0x9e37_79b9) ^ (u64::from(number) << 40));
         let begin = opens + u64::from(random.below(BEGIN_WITHIN));
         let clock = LocalClock::new(&mut random, config.seconds);
@@ -70,13 +73,16 @@ impl Player {
             ..ClientConfig::new(concat!("lab ", env!("CARGO_PKG_VERSION")))
         };
         let now = Micros(clock.local(begin));
+        let mut client = Client::new(client_config, arena::schema().clone(), now);
+        client.predict(Box::new(Arena::new(level.clone())));
         Self {
-            client: Client::new(client_config, arena::schema().clone(), now),
+            client,
             link: Link::new(config.stream, config.profile, seed, u64::from(number)),
             brain: Brain::new(random.next_u64()),
             mirror: (config.policy == Policy::Mirror).then(|| Mirror::new(SNAPSHOT_HZ)),
             clock,
             motion: Motion::default(),
+            own: Own::default(),
             begin,
             frames: 0,
             joined: None,
@@ -134,6 +140,8 @@ impl Player {
         let newest = self.client.stats(local).newest_tick;
         if let Some(tick) = newest.filter(|_| newest != self.newest) {
             self.newest = newest;
+            let is_sampled = self.is_sampled(now);
+            self.own.note_corrections(&self.client, local, truth, is_sampled, &mut self.figures);
             if let Some(mirror) = &mut self.mirror {
                 mirror.handle_snapshot(local, Micros(truth.time_of(tick)));
             }
@@ -156,6 +164,8 @@ impl Player {
         let local = self.local(now);
         self.give_inputs(now, local, truth);
         while self.client.poll_event(local).is_some() {}
+        let is_sampled = self.is_sampled(now);
+        self.own.look(now, local, &self.client, is_sampled, &mut self.figures);
         let Some(newest) = self.newest else { return };
         self.joined.get_or_insert(now);
         let shown = self.mirror.as_mut().and_then(|mirror| mirror.advance(local));
@@ -215,10 +225,22 @@ impl Player {
                 let strangers = view.entities(PLAYER).filter(|entity| !entity.is_own());
                 others.extend(strangers.map(|entity| BotBody::read(entity.latest())));
             }
-            let own = self.client.own_row(PLAYER).map(BotBody::read);
+            let own = self.client.predicted(local).entities(PLAYER).next().map(|own| own.latest());
+            let own = own.or_else(|| self.client.own_row(PLAYER)).map(BotBody::read);
             let brain = &mut self.brain;
-            self.client.push_input(tick, |row| brain.think(dt, &BotView { own, others: &others }, row));
+            self.client
+                .push_input(local, tick, |row| brain.think(dt, &BotView { own, others: &others }, row));
             self.given.push_back((tick, now));
+            self.own.note_input(now, local, tick, &self.client);
+        }
+    }
+
+    /// The room has stepped.
+    pub(crate) fn settle(&mut self, now: u64, newest: Tick, truth: &Truth) {
+        let is_sampled = self.is_sampled(now);
+        self.own.settle(newest, truth, is_sampled, &mut self.figures);
+        if !is_sampled {
+            self.own.forget();
         }
     }
 

@@ -66,6 +66,10 @@ pub struct Worst {
     pub input_late_ratio: f64,
     pub jumps_per_min: f64,
     pub freezes_per_min: f64,
+    pub own_latency_ms_p99: f64,
+    pub prediction_error_cm_rms: f64,
+    pub corrections_per_min: f64,
+    pub corrections_unexplained: u64,
 }
 
 impl Worst {
@@ -79,6 +83,10 @@ impl Worst {
             input_late_ratio: worst.input_late_ratio.max(figures.input_late_ratio),
             jumps_per_min: worst.jumps_per_min.max(figures.jumps_per_min),
             freezes_per_min: worst.freezes_per_min.max(figures.freezes_per_min),
+            own_latency_ms_p99: worst.own_latency_ms_p99.max(figures.own_latency_ms.p99),
+            prediction_error_cm_rms: worst.prediction_error_cm_rms.max(figures.prediction_error_cm.rms),
+            corrections_per_min: worst.corrections_per_min.max(figures.corrections_per_min),
+            corrections_unexplained: worst.corrections_unexplained.max(figures.corrections_unexplained),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! One run: a room, its clients and their links, event by event in virtual time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tickwire_netsim::Direction;
 use tickwire_protocol::frame::{FrameType, frames};
@@ -53,13 +54,14 @@ impl Run {
         let room_config = RoomConfig { players_max: config.players, ..RoomConfig::new(rate, SNAPSHOT_HZ) };
         let players = config.players as usize;
         let level = if config.is_peaceful { Level::cells(players) } else { Level::for_players(players) };
+        let level = Arc::new(level);
         let identity = RoomIdentity { id: RoomId(1), name: "lab".to_owned(), seed };
         let first = room_config.first_tick;
-        let room = Room::new(identity, room_config, Box::new(Arena::new(level)), Micros(OPENS));
+        let room = Room::new(identity, room_config, Box::new(Arena::new(level.clone())), Micros(OPENS));
         let mut truth = Truth::new(rate, first, OPENS);
         truth.push(room.tables());
         let players: Vec<_> =
-            (0..config.players).map(|number| Player::new(config, seed, number, OPENS)).collect();
+            (0..config.players).map(|number| Player::new(config, &level, seed, number, OPENS)).collect();
         let seats = players.iter().map(|_| Seat::default()).collect();
         Self { room, truth, players, seats, input_frame: InputFrame::new() }
     }
@@ -85,6 +87,8 @@ impl Run {
         if self.room.tick() != before {
             self.truth.push(self.room.tables());
             self.settle_inputs(now);
+            let newest = self.room.tick();
+            self.players.iter_mut().for_each(|player| player.settle(now, newest, &self.truth));
         }
         while let Some(RoomEvent::PeerDropped { peer, .. }) = self.room.poll_event() {
             self.drop_peer(peer);

@@ -1,8 +1,8 @@
 //! What really happened: where everyone was at every tick, as the room simulated it.
 
-use glam::Vec3;
+use glam::{Vec3, Vec3Swizzles};
 use tickwire_protocol::{EntityId, Tables, Tick, TickRate};
-use tickwire_sim::arena::{PLAYER, player};
+use tickwire_sim::arena::{HEIGHT, PLAYER, RADIUS, player};
 
 /// The whole run, tick by tick.
 #[derive(Clone, Debug)]
@@ -21,7 +21,15 @@ struct Place {
     position: Vec3,
     /// Ticks since it last came to a place not on its own way: it was moved, or came into being.
     ticks_on_way: u32,
+    health: i32,
+    score: i32,
+    /// Whether it ended the tick in touch with somebody.
+    is_touched: bool,
 }
+
+/// Two players closer than this along the floor have met in the tick, metres: their bodies were pushed apart to twice the radius, and
+/// rounding adds a little.
+const TOUCH: f32 = 2.0 * RADIUS + 0.03;
 
 impl Truth {
     pub(crate) fn new(rate: TickRate, first: Tick, begin: u64) -> Self {
@@ -31,10 +39,23 @@ impl Truth {
     /// Records the next tick.
     pub(crate) fn push(&mut self, tables: &Tables) {
         let before = self.ticks.last();
+        let bodies = || tables.rows(PLAYER).map(|(head, row)| (head.id, row.vec3(player::POSITION)));
         let places = tables.rows(PLAYER).map(|(head, row)| {
+            let position = row.vec3(player::POSITION);
+            let touches = |(id, other): (EntityId, Vec3)| {
+                let is_level = (other.y - position.y).abs() < HEIGHT;
+                id != head.id && is_level && other.xz().distance(position.xz()) < TOUCH
+            };
             let before = before.and_then(|before| place_of(before, head.id)).filter(|_| !head.teleported);
             let ticks_on_way = before.map_or(0, |before| before.ticks_on_way + 1);
-            Place { id: head.id, position: row.vec3(player::POSITION), ticks_on_way }
+            Place {
+                id: head.id,
+                position,
+                ticks_on_way,
+                health: row.integer(player::HEALTH),
+                score: row.integer(player::SCORE),
+                is_touched: bodies().any(touches),
+            }
         });
         let places = places.collect();
         self.ticks.push(places);
@@ -61,6 +82,23 @@ impl Truth {
         let Some((index, fraction)) = self.index(time) else { return true };
         let place = self.ticks.get(index + usize::from(fraction > 0.0)).and_then(|tick| place_of(tick, id));
         place.is_none_or(|place| place.ticks_on_way <= interval)
+    }
+
+    /// Where an entity was at a tick, if that is known yet.
+    pub(crate) fn at(&self, tick: Tick, id: EntityId) -> Option<Vec3> {
+        Some(place_of(self.ticks.get(usize::try_from(tick.since(self.first)).ok()?)?, id)?.position)
+    }
+
+    /// Whether something befell an entity in a tick that its player could not foresee: somebody ran into it or was run into,
+    /// it was hit or hit somebody, it was moved or came into being.
+    pub(crate) fn was_disturbed(&self, tick: Tick, id: EntityId) -> bool {
+        let Ok(index) = usize::try_from(tick.since(self.first)) else { return true };
+        let place = |index: usize| place_of(self.ticks.get(index)?, id);
+        let (Some(now), Some(before)) = (place(index), index.checked_sub(1).and_then(place)) else {
+            return true;
+        };
+        let was_hit = now.health != before.health || now.score != before.score;
+        now.is_touched || was_hit || now.ticks_on_way == 0
     }
 
     /// The tick at or before a time, and how far it has gone to the next.

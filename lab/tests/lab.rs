@@ -59,3 +59,33 @@ fn in_cells_nobody_meets_anybody_and_all_are_seen() {
     assert_eq!(figures.join_ms.count(), 3);
     assert!(figures.remote_error_cm.count() > 3 * 2 * 120);
 }
+
+#[test]
+fn every_correction_has_a_reason() {
+    for profile in [&Profile::PERFECT, &Profile::WIFI, &Profile::LOSSY] {
+        for stream in [StreamKind::Ordered, StreamKind::Datagram] {
+            let figures = run(&LabConfig { players: 8, ..config(profile, stream, Policy::Adaptive) }, 4);
+            let name = profile.name;
+            assert_eq!(figures.corrections_unexplained, 0, "{name}, {stream:?}");
+            assert!(figures.prediction_error_cm.count() > 8 * 60 * 5, "{name}, {stream:?}");
+            let report = figures.report();
+            // A tick and a rendered frame, for the whole effect of an input.
+            assert!(report.own_latency_ms.p99 <= report.own_latency_whole_ms.p99);
+            assert!(report.own_latency_whole_ms.p99 <= 25.1, "{name}: {:?}", report.own_latency_whole_ms);
+        }
+    }
+}
+
+#[test]
+fn who_meets_nobody_is_corrected_for_late_inputs_alone() {
+    for stream in [StreamKind::Ordered, StreamKind::Datagram] {
+        let config = LabConfig { is_peaceful: true, ..config(&Profile::LOSSY, stream, Policy::Adaptive) };
+        let figures = run(&config, 1);
+        assert_eq!(figures.corrections, figures.corrections_substituted, "{stream:?}");
+        assert!(
+            figures.prediction_error_cm.quantile(0.9) < 1e-9,
+            "{:?}",
+            figures.report().prediction_error_cm
+        );
+    }
+}

@@ -13,13 +13,48 @@
 //! marked as changed does change); once warm nothing is allocated. Whether the ticks make sense, and whether the
 //! view is believed, is decided by the room.
 
+use serde::{Deserialize, Serialize};
+
 use crate::ack::Ack;
 use crate::bits::{BitReader, BitWriter};
 use crate::fault::DecodeError;
 use crate::frame::{FrameType, write_frame_with};
 use crate::limits::INPUTS_PER_FRAME_MAX;
-use crate::schema::{Column, Kind};
+use crate::schema::{Column, Field, Kind};
 use crate::time::{Tick, TickTime};
+
+/// What a room steps a player with when the input for a tick has not come. The client that predicts does the same.
+///
+/// Every choice is wrong now and then. To hold is wrong least: who ran a tick ago mostly runs still, but who pressed once
+/// has mostly let go.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub enum MissingInput {
+    /// The last input that was used, as it was.
+    Repeat,
+    /// The same with all [momentary](crate::schema::Field::momentary) fields released.
+    #[default]
+    Hold,
+    /// Nothing is pressed.
+    Neutral,
+}
+
+impl MissingInput {
+    /// Turns the columns of the last input that was used into those that stand for a missing one.
+    pub fn substitute(self, kind: &Kind, row: &mut [i32]) {
+        let is_released = |field: &Field| match self {
+            Self::Repeat => false,
+            Self::Hold => field.is_momentary,
+            Self::Neutral => true,
+        };
+        for field in kind.fields().iter().filter(|field| is_released(field)) {
+            for index in field.columns() {
+                if let (Some(value), Some(column)) = (row.get_mut(index), kind.columns().get(index)) {
+                    *value = reset(column);
+                }
+            }
+        }
+    }
+}
 
 /// Stands for the input in [`DecodeError::OutOfBounds`], where others have the number of a kind.
 pub const INPUT_KIND: u8 = 255;
@@ -308,6 +343,24 @@ mod tests {
         let mut out = Vec::new();
         frame.encode(kind, &mut out);
         assert_eq!(out, [0_u8; 0]);
+    }
+
+    #[test]
+    fn what_stands_for_a_missing_input() {
+        let fields = [
+            Field::new(FieldId(0), "walk", FieldType::integer(-9..=9)),
+            Field::new(FieldId(1), "weapon", FieldType::integer(5..=9)).momentary(),
+            Field::new(FieldId(2), "fire", FieldType::boolean()).momentary(),
+        ];
+        let schema = Schema::builder("t").input(fields).build().unwrap();
+        let substituted = |policy: MissingInput| {
+            let mut row = vec![-3, 8, 1];
+            policy.substitute(schema.input(), &mut row);
+            row
+        };
+        assert_eq!(substituted(MissingInput::Repeat), [-3, 8, 1]);
+        assert_eq!(substituted(MissingInput::Hold), [-3, 5, 0]);
+        assert_eq!(substituted(MissingInput::Neutral), [0, 5, 0]);
     }
 
     #[test]

@@ -142,10 +142,12 @@ impl World {
             tick,
             tick_width: if tick.0.is_multiple_of(7) { TickWidth::Full } else { TickWidth::Usual },
             sequence: is_datagram.then_some(Sequence(tick.0 as u16)),
-            feedback: tick
-                .0
-                .is_multiple_of(2)
-                .then_some(Feedback { newest_input: tick + 3, margin_ticks: -5 }),
+            feedback: tick.0.is_multiple_of(2).then_some(Feedback {
+                newest_input: tick + 3,
+                margin_ticks: -5,
+                substituted: tick.0 % 3,
+            }),
+            own_is_whole: tick.0.is_multiple_of(3),
         }
     }
 
@@ -208,6 +210,8 @@ fn send_frame(
     assert!(!is_datagram || payload.len() + 4 <= DATAGRAM_BYTES_MAX, "{}", payload.len());
     assert!(body.written != Written::default() || own_written != Written::default(), "no progress");
     check_damage(codec, &payload, world.tick, replica);
+    let all_own = Written { leaves: own.leaves.len(), rows: own.rows.len() };
+    let header = SnapshotHeader { own_is_whole: header.own_is_whole && own_written == all_own, ..header };
     assert_eq!(codec.read_snapshot(&payload, world.tick - 3, replica, &mut decoded), Ok(header));
     assert_eq!(decoded.digest, (!is_datagram).then_some(42));
     assert_eq!(decoded.cues, plan.cues[..body.cues]);
@@ -360,7 +364,13 @@ impl Spectator {
             ..=NEAR_TICKS_MAX => TickWidth::Near,
             _ => TickWidth::Usual,
         };
-        let header = SnapshotHeader { tick: world.tick, tick_width, sequence: None, feedback: None };
+        let header = SnapshotHeader {
+            tick: world.tick,
+            tick_width,
+            sequence: None,
+            feedback: None,
+            own_is_whole: false,
+        };
         codec.write_snapshot(&header, &world.history, &none, 0, None, &body, &mut rows, &mut payload);
         check_damage(codec, &payload, near, &self.replica);
         let read = codec.read_snapshot(&payload, near, &self.replica, &mut decoded).unwrap();
@@ -451,7 +461,13 @@ impl OneDoor {
         let (mut rows, none) = (RowCache::default(), SectionPlan::default());
         self.codec.write_body(&self.history, &plan, &|_| None, BODY_BYTES_MAX, &mut rows, &mut body);
         let tick_width = TickWidth::Full;
-        let header = SnapshotHeader { tick: self.tick, tick_width, sequence: None, feedback: None };
+        let header = SnapshotHeader {
+            tick: self.tick,
+            tick_width,
+            sequence: None,
+            feedback: None,
+            own_is_whole: false,
+        };
         self.codec.write_snapshot(&header, &self.history, &none, 0, None, &body, &mut rows, &mut payload);
         payload
     }

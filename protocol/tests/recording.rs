@@ -473,7 +473,13 @@ fn what_is_no_recording_is_refused_in_words() {
 
 /// A snapshot that tells nothing.
 fn nothing_new(codec: &Codec, history: &History, tick: Tick) -> Vec<u8> {
-    let header = SnapshotHeader { tick, tick_width: TickWidth::Usual, sequence: None, feedback: None };
+    let header = SnapshotHeader {
+        tick,
+        tick_width: TickWidth::Usual,
+        sequence: None,
+        feedback: None,
+        own_is_whole: false,
+    };
     let (mut body, mut payload) = (EncodedBody::default(), Vec::new());
     let (mut rows, none) = (RowCache::default(), SectionPlan::default());
     codec.write_body(history, &BodyPlan::default(), &|_| None, 1_000, &mut rows, &mut body);

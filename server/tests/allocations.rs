@@ -104,7 +104,7 @@ impl Play {
         let now = self.now;
         while let Some(tick) = client.due_input_tick(now) {
             let own = client.own_row(arena::PLAYER).map(BotBody::read);
-            client.push_input(tick, |row| brain.think(1.0 / 60.0, &BotView { own, others: &[] }, row));
+            client.push_input(now, tick, |row| brain.think(1.0 / 60.0, &BotView { own, others: &[] }, row));
         }
         while client.poll_event(now).is_some() {}
         let mut message = Vec::new();

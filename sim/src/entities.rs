@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use tickwire_protocol::limits::{ENTITIES_MAX, SLOT_REST_TICKS, SPAWN_PAYLOAD_BYTES_MAX};
-use tickwire_protocol::{EntityId, KindId, Tables};
+use tickwire_protocol::{EntityId, KindId, Tables, Tick};
 
 /// Slots that 16 bits can name.
 const SLOTS: usize = 1 << 16;
@@ -12,6 +12,11 @@ const SLOTS: usize = 1 << 16;
 /// Kept for what a client spawns ahead of the server, which never gives it out: so the two cannot be taken for one
 /// another.
 const PROVISIONAL_GENERATION: u16 = u16::MAX;
+
+/// Provisional entities of so many ticks, and so many of each, have slots of their own, as long as the server's own do not
+/// stand there: about what is on its way to the server and back.
+const PROVISIONAL_TICKS: usize = 128;
+const PROVISIONAL_PER_TICK: usize = 8;
 
 /// Whether the id was given by a client's predicted step, and means nothing to the server.
 pub fn is_provisional(id: EntityId) -> bool {
@@ -31,6 +36,10 @@ pub(crate) struct Entities {
     live: usize,
     /// Steps so far. Ticks wrap; this does not.
     steps: u64,
+    /// The tick of the step.
+    tick: Tick,
+    /// Entities spawned in it.
+    spawned: usize,
 }
 
 /// Who decides about ids.
@@ -67,7 +76,15 @@ struct Resting {
 
 impl Entities {
     pub(crate) fn new(authority: Authority) -> Self {
-        Self { authority, slots: Vec::new(), resting: VecDeque::new(), live: 0, steps: 0 }
+        Self {
+            authority,
+            slots: Vec::new(),
+            resting: VecDeque::new(),
+            live: 0,
+            steps: 0,
+            tick: Tick(0),
+            spawned: 0,
+        }
     }
 
     pub(crate) fn authority(&self) -> Authority {
@@ -75,8 +92,10 @@ impl Entities {
     }
 
     /// A step begins.
-    pub(crate) fn begin_step(&mut self) {
+    pub(crate) fn begin_step(&mut self, tick: Tick) {
         self.steps += 1;
+        self.tick = tick;
+        self.spawned = 0;
     }
 
     /// Gives an id to a new entity.
@@ -90,7 +109,11 @@ impl Entities {
             payload.len()
         );
         assert!(self.live < ENTITIES_MAX, "{ENTITIES_MAX} entities live, no more fit into a world");
-        let index = self.vacant_slot();
+        let index = match self.authority {
+            Authority::Here => self.vacant_slot(),
+            Authority::Elsewhere => self.provisional_slot(),
+        };
+        self.spawned += 1;
         let slot = &mut self.slots[index];
         slot.generation = match self.authority {
             Authority::Here => next_generation(slot.generation),
@@ -120,12 +143,21 @@ impl Entities {
         self.slots[slot] = Slot { generation: id.generation, tenant };
     }
 
-    fn vacant_slot(&mut self) -> usize {
-        if self.authority == Authority::Elsewhere
-            && let Some(index) = self.slots.iter().position(|slot| slot.tenant.is_none())
-        {
-            return index;
+    /// A slot that follows from the tick and the order in it: what is spawned again when a client steps a tick anew has the
+    /// same id as before.
+    fn provisional_slot(&mut self) -> usize {
+        let of_tick = self.tick.0 as usize % PROVISIONAL_TICKS * PROVISIONAL_PER_TICK;
+        let first = of_tick + self.spawned % PROVISIONAL_PER_TICK;
+        let is_vacant = |slot: &usize| self.slots.get(*slot).is_none_or(|slot| slot.tenant.is_none());
+        // There is one: fewer live than there are slots.
+        let slot = (0..SLOTS).map(|ahead| (first + ahead) % SLOTS).find(is_vacant).unwrap_or(first);
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, Slot::default);
         }
+        slot
+    }
+
+    fn vacant_slot(&mut self) -> usize {
         if let Some(longest) = self.resting.front().copied()
             && longest.until <= self.steps
         {
@@ -276,21 +308,21 @@ mod tests {
     #[test]
     fn slots_rest_and_come_back_in_the_order_in_which_they_were_freed() {
         let mut entities = Entities::new(Authority::Here);
-        entities.begin_step();
+        entities.begin_step(Tick(0));
         let [a, b, c] = [(); 3].map(|()| spawn(&mut entities));
         assert_eq!([a, b, c].map(|id| (id.slot, id.generation)), [(0, 1), (1, 1), (2, 1)]);
         entities.retain_saved(&tables(&[a, c]));
-        entities.begin_step();
+        entities.begin_step(Tick(0));
         entities.retain_saved(&tables(&[c]));
         // Slot 1 was freed in step 1, slot 0 in step 2.
         while entities.steps < u64::from(SLOT_REST_TICKS) {
-            entities.begin_step();
+            entities.begin_step(Tick(0));
         }
         assert_eq!(spawn(&mut entities).slot, 3, "nothing has rested enough");
-        entities.begin_step();
+        entities.begin_step(Tick(0));
         assert_eq!(spawn(&mut entities), EntityId { slot: 1, generation: 2 });
         assert_eq!(spawn(&mut entities).slot, 4);
-        entities.begin_step();
+        entities.begin_step(Tick(0));
         assert_eq!(spawn(&mut entities), EntityId { slot: 0, generation: 2 });
         assert_eq!(entities.kind(a), None, "the former tenant is not the new one");
         assert_eq!(entities.kind(c), Some(K));
@@ -302,14 +334,21 @@ mod tests {
         let [a, b] = [1, 3].map(|slot| EntityId { slot, generation: 9 });
         entities.adopt(&tables(&[a, b]));
         assert!(entities.set_payload(b, Bytes::from_static(b"b")));
+        entities.begin_step(Tick(0));
         let guess = spawn(&mut entities);
         assert!(is_provisional(guess) && guess.slot == 0, "{guess}");
-        assert_eq!([spawn(&mut entities).slot, spawn(&mut entities).slot], [2, 4]);
+        assert_eq!([spawn(&mut entities).slot, spawn(&mut entities).slot], [2, 4], "1 and 3 are taken");
         entities.adopt(&tables(&[b]));
         assert_eq!((entities.kind(a), entities.kind(guess), entities.kind(b)), (None, None, Some(K)));
         assert_eq!(entities.payload(b).unwrap(), "b");
         assert!(!entities.set_payload(a, Bytes::new()));
-        assert_eq!(spawn(&mut entities), guess, "nothing rests: the server's ids are the truth");
+        entities.begin_step(Tick(1));
+        let next = spawn(&mut entities);
+        entities.adopt(&tables(&[b]));
+        entities.begin_step(Tick(0));
+        assert_eq!(spawn(&mut entities), guess, "the same tick, the same order, the same id");
+        entities.begin_step(Tick(1));
+        assert_eq!(spawn(&mut entities), next);
     }
 
     #[test]

@@ -73,6 +73,23 @@ impl PlayerInputs {
         insert_sorted(&mut self.left, player);
     }
 
+    /// Makes `self` equal to `other`, which is of the same schema; keeps the memory.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.players.clone_from(&other.players);
+        self.values.clone_from(&other.values);
+        self.joined.clone_from(&other.joined);
+        self.left.clone_from(&other.left);
+    }
+
+    /// Hands every input to `change`.
+    pub(crate) fn for_each_row(&mut self, mut change: impl FnMut(&mut RowMut<'_>)) {
+        let kind = self.schema.input();
+        let width = kind.column_count();
+        for index in 0..self.players.len() {
+            change(&mut RowMut::new(kind, &mut self.values[index * width..][..width]));
+        }
+    }
+
     /// How many players are present.
     pub fn len(&self) -> usize {
         self.players.len()

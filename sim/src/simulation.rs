@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tickwire_protocol::{Schema, Tables};
+use tickwire_protocol::{RowMut, Schema, Tables};
 
 use crate::context::StepContext;
 
@@ -68,6 +68,16 @@ pub trait Simulation: Send {
     /// Never called on a client: its world comes from [`load`](Simulation::load).
     fn start(&mut self, ctx: &mut StepContext<'_>) {
         let _ = ctx;
+    }
+
+    /// Brings an input to what an honest player can want, where the bounds of its fields alone cannot: a wish that is
+    /// longer than 1, two directions at once.
+    ///
+    /// Called for the input of every player before each step, on the server as on a client that predicts: so a modified
+    /// client gains nothing by what it sends, and an honest one predicts what will be made of its input. It sees the row
+    /// alone, not the state.
+    fn sanitize(&self, input: &mut RowMut<'_>) {
+        let _ = input;
     }
 
     /// Advances the state by one tick.

@@ -43,6 +43,8 @@ pub struct World {
     is_started: bool,
     entities: Entities,
     cues: Cues,
+    /// The inputs of the last step, as the game wants them.
+    inputs: PlayerInputs,
     tables: Tables,
     /// Where the next step is saved; empty in between.
     next: Tables,
@@ -68,12 +70,13 @@ impl World {
             is_started: false,
             entities: Entities::new(authority),
             cues: Cues::new(),
+            inputs: PlayerInputs::new(tables.schema().clone()),
             next: tables.clone(),
             tables,
         }
     }
 
-    /// Advances by exactly one tick.
+    /// Advances by exactly one tick. Inputs are [sanitized](Simulation::sanitize) first.
     ///
     /// # Panics
     /// If the simulation breaks its contract: it saves an entity twice, one that does not live, or one as another
@@ -81,14 +84,16 @@ impl World {
     pub fn step(&mut self, inputs: &PlayerInputs) {
         self.tick = self.tick + 1;
         self.cues.clear();
-        self.entities.begin_step();
+        self.entities.begin_step(self.tick);
+        self.inputs.copy_from(inputs);
+        self.inputs.for_each_row(|row| self.simulation.sanitize(row));
         let schema = self.tables.schema();
         let mut ctx = StepContext {
             tick: self.tick,
             tick_rate: self.config.tick_rate,
             seed: self.config.seed,
             schema,
-            inputs,
+            inputs: &self.inputs,
             entities: &mut self.entities,
             cues: &mut self.cues,
         };
@@ -146,6 +151,7 @@ impl World {
             is_started: self.is_started,
             entities: self.entities.clone(),
             cues: self.cues.clone(),
+            inputs: self.inputs.clone(),
             tables: self.tables.clone(),
             next: Tables::new(self.tables.schema().clone()),
         }

@@ -1,14 +1,14 @@
 //! One bot: a client with a brain that plays the arena, and notes all that it sees.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tickwire_client::net::{self, ConnectError, Wake};
 use tickwire_client::{ClientConfig, ClientFault, ClientStats, DisconnectReason, Event};
 use tickwire_netsim::Profile;
 use tickwire_protocol::{Micros, Tick, TickRate};
-use tickwire_sim::arena::{self, PLAYER};
+use tickwire_sim::arena::{self, Arena, LEVEL_EXTENSION, Level, PLAYER};
 use tickwire_sim::bots::{BotBody, BotView, Brain};
 use tokio::sync::{Semaphore, watch};
 
@@ -44,11 +44,20 @@ pub(super) struct Hive {
     pub(super) weather: Option<(&'static Profile, tokio::time::Instant)>,
     pub(super) gauges: Arc<Gauges>,
     pub(super) phase: watch::Receiver<Phase>,
+    /// The level that the server plays on: one for all bots, as soon as one was told.
+    pub(super) level: OnceLock<Option<Arc<Level>>>,
     /// How many may be connecting at once: the server's accept queue is short.
     pub(super) gates: Arc<Semaphore>,
 }
 
 type Connection = net::Connection<Link>;
+
+impl Hive {
+    /// The level that a server has told of.
+    fn level(&self, told: &[u8]) -> Option<Arc<Level>> {
+        self.level.get_or_init(|| Level::told(told).map(Arc::new)).clone()
+    }
+}
 
 struct Bot {
     index: usize,
@@ -150,6 +159,7 @@ impl Bot {
                 return None;
             }
         };
+        self.predict(&mut connection);
         let connected = started.elapsed();
         self.outcome.connect_micros.get_or_insert(connected.as_micros() as u64);
         // In is who has state.
@@ -181,6 +191,16 @@ impl Bot {
             }
         };
         net::connect_over(link, url, config, arena::schema().clone()).await
+    }
+
+    /// Predicts the own player, if the server says on which level it plays.
+    fn predict(&self, connection: &mut Connection) {
+        let told = connection.client().welcome().into_iter().flat_map(|welcome| &welcome.extensions);
+        let mut level = told.filter(|extension| extension.id == LEVEL_EXTENSION);
+        let Some(level) = level.next().and_then(|extension| self.hive.level(&extension.value)) else {
+            return;
+        };
+        connection.client_mut().predict(Box::new(Arena::new(level)));
     }
 
     fn fail(&mut self, error: &ConnectError) {
@@ -231,11 +251,13 @@ impl Bot {
                     velocity: entity.vec3(arena::player::VELOCITY),
                 }));
             }
-            let own = connection.client().own_row(PLAYER).map(BotBody::read);
+            let client = connection.client();
+            let own = client.predicted(now).entities(PLAYER).next().map(|own| own.latest());
+            let own = own.or_else(|| client.own_row(PLAYER)).map(BotBody::read);
             let brain = &mut self.brain;
             connection
                 .client_mut()
-                .push_input(tick, |row| brain.think(dt, &BotView { own, others: &others }, row));
+                .push_input(now, tick, |row| brain.think(dt, &BotView { own, others: &others }, row));
             due = connection.client().due_input_tick(now);
         }
         self.draw(now, connection, phase);
@@ -251,6 +273,7 @@ impl Bot {
         }
         self.outcome.measured.frames += 1;
         self.outcome.measured.starved_frames += u64::from(view.is_starved());
+        self.outcome.measured.predicted_frames += u64::from(client.predicted_tick().is_some());
         if let Some(clock) = client.clock() {
             let delay = clock.server_time(now).saturating_since(view.server_time());
             self.outcome.view_delay_micros.saturating_record(delay.0.max(1));
@@ -309,6 +332,9 @@ impl Bot {
         measured.raw_bytes += snapshots * rows_in_view * self.raw_row_bytes;
         measured.down_bytes += down;
         measured.up_bytes += up;
+        measured.corrections += now.stats.corrections - then.stats.corrections;
+        measured.corrections_substituted +=
+            now.stats.corrections_substituted - then.stats.corrections_substituted;
     }
 }
 

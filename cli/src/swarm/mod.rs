@@ -6,7 +6,7 @@ mod link;
 mod report;
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -137,6 +137,7 @@ impl Swarm {
     pub(crate) async fn run(self, gauges: Arc<Gauges>, interrupt: impl Future<Output = ()>) -> Report {
         let (phase, phases) = watch::channel(Phase::Gathering);
         let hive = Arc::new(Hive {
+            level: OnceLock::new(),
             url: self.url,
             seed: self.seed,
             weather: self.profile.map(|profile| (profile, tokio::time::Instant::now())),

@@ -42,6 +42,11 @@ pub(crate) struct Measured {
     pub(crate) raw_bytes: u64,
     pub(crate) frames: u64,
     pub(crate) starved_frames: u64,
+    /// Frames in which the own player was predicted.
+    pub(crate) predicted_frames: u64,
+    /// Times that a prediction turned out to be wrong; those of them behind an input that came too late.
+    pub(crate) corrections: u64,
+    pub(crate) corrections_substituted: u64,
 }
 
 /// How often a bot's state was compared with the server's.
@@ -131,6 +136,10 @@ pub(crate) struct Report {
     pub(crate) digest_mismatches: u64,
     pub(crate) unchecked_bots: usize,
     pub(crate) starved_ratio: f64,
+    /// Share of frames in which the own player was predicted.
+    pub(crate) predicted_ratio: f64,
+    pub(crate) corrections_per_bot_per_min: f64,
+    pub(crate) corrections_substituted: u64,
     pub(crate) findings: Vec<String>,
     pub(crate) is_clean: bool,
 }
@@ -151,6 +160,8 @@ impl Report {
             quantiles(outcomes.iter().filter_map(time).map(|micros| micros as f64 / 1e3).collect())
         };
         let frames = sum(|outcome| outcome.measured.frames);
+        let of_frames = |count: fn(&BotOutcome) -> u64| sum(count) as f64 / (frames as f64).max(1.0);
+        let bot_minutes = (connected.len() as f64 * seconds / 60.0).max(f64::MIN_POSITIVE);
         let mut report = Self {
             bots: outcomes.len(),
             connected: connected.len(),
@@ -177,7 +188,10 @@ impl Report {
                 .iter()
                 .filter(|outcome| (outcome.digests.checked as f64) < seconds.floor() / 2.0)
                 .count(),
-            starved_ratio: sum(|outcome| outcome.measured.starved_frames) as f64 / (frames as f64).max(1.0),
+            starved_ratio: of_frames(|outcome| outcome.measured.starved_frames),
+            predicted_ratio: of_frames(|outcome| outcome.measured.predicted_frames),
+            corrections_per_bot_per_min: sum(|outcome| outcome.measured.corrections) as f64 / bot_minutes,
+            corrections_substituted: sum(|outcome| outcome.measured.corrections_substituted),
             findings: Vec::new(),
             is_clean: true,
         };
@@ -272,6 +286,13 @@ impl fmt::Display for Report {
             f,
             "digests     {} checked over {} rows, {} differ",
             self.digests_checked, self.digest_rows, self.digest_mismatches
+        )?;
+        writeln!(
+            f,
+            "prediction  {:.2} corrections a minute and bot, {} behind late inputs; in {:.1} % of frames",
+            self.corrections_per_bot_per_min,
+            self.corrections_substituted,
+            self.predicted_ratio * 100.0
         )?;
         writeln!(
             f,

@@ -366,7 +366,7 @@ impl<'a> Sender<'a> {
             Some(gap) if gap <= FULL_TICK_GAP => TickWidth::Usual,
             _ => TickWidth::Full,
         };
-        let header = SnapshotHeader { tick, tick_width, sequence: None, feedback: None };
+        let header = SnapshotHeader { tick, tick_width, sequence: None, feedback: None, own_is_whole: false };
         let mut bytes = Vec::new();
         let codec = &self.run.codec;
         let (history, own) = (&self.history, SectionPlan::default());

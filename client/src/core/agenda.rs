@@ -86,8 +86,8 @@ impl Agenda {
         self.edges.clear();
     }
 
-    /// Enters a cue unless it came before. `newest` is the newest tick that was heard of. Returns whether it is new.
-    pub(crate) fn push_cue(&mut self, cue: &Cue, newest: Tick) -> bool {
+    /// Remembers that a cue has come; whether it is for the first time. `newest` is the newest tick that was heard of.
+    pub(crate) fn is_news(&mut self, cue: &Cue, newest: Tick) -> bool {
         let is_old = |tick: Tick| newest.since(tick) > REMEMBERED_TICKS;
         while self.remembered.front().is_some_and(|&(tick, ..)| is_old(tick)) {
             self.remembered.pop_front();
@@ -99,7 +99,6 @@ impl Agenda {
             self.remembered.pop_front();
         }
         self.remembered.push_back(cue.name());
-        self.push(cue.tick, Item::Cue(*cue));
         true
     }
 
@@ -135,6 +134,16 @@ mod tests {
 
     fn cue(tick: u32, nth: u8) -> Cue {
         Cue { tick: Tick(tick), id: CueId(0), source: Some(ID), nth, values: [0; COLUMNS_PER_CUE_MAX] }
+    }
+
+    impl Agenda {
+        fn push_cue(&mut self, cue: &Cue, newest: Tick) -> bool {
+            let is_news = self.is_news(cue, newest);
+            if is_news {
+                self.push(cue.tick, Item::Cue(*cue));
+            }
+            is_news
+        }
     }
 
     fn due(agenda: &mut Agenda, tick: u32) -> Vec<Item> {

@@ -1,5 +1,6 @@
 //! The client: one connection to one room, from hello to goodbye.
 
+use core::fmt;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -7,14 +8,15 @@ use bytes::Bytes;
 use tickwire_protocol::frame::{Frame, FrameType, frames};
 use tickwire_protocol::handshake::{RejectReason, Welcome};
 use tickwire_protocol::snapshot::Prior;
-use tickwire_protocol::{KindId, Micros, RowMut, RowRef, Schema, Tick};
+use tickwire_protocol::{EntityId, KindId, Micros, RowMut, RowRef, Schema, Tick};
+use tickwire_sim::Simulation;
 
 use super::clock::Clock;
 use super::config::ClientConfig;
 use super::event::{ClientFault, DisconnectReason, Event};
 use super::session::{OwnEntity, Session};
 use super::stats::ClientStats;
-use super::view::{Moment, View};
+use super::view::{Moment, View, Whose};
 
 /// One connection to one room. Does no I/O and reads no clock: bytes and time are handed in and taken out.
 ///
@@ -25,17 +27,18 @@ use super::view::{Moment, View};
 ///
 /// Every `now` is on one clock of the caller's, which does not go back. Polls only take out what is ready: at the same
 /// `now`, extra polls or another order of them change nothing.
-#[derive(Clone, Debug)]
 pub struct Client {
     config: ClientConfig,
     schema: Arc<Schema>,
     state: State,
     /// What is to be told whatever the view shows.
     events: VecDeque<Event>,
+    /// What the session is to predict with, until there is one.
+    simulation: Option<Box<dyn Simulation>>,
     stats: ClientStats,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum State {
     /// The hello is to be sent, or was and waits for its answer.
     Hello { since: Micros, asked: Option<Micros> },
@@ -53,7 +56,43 @@ impl Client {
             schema,
             state: State::Hello { since: now, asked: None },
             events: VecDeque::new(),
+            simulation: None,
             stats: ClientStats::default(),
+        }
+    }
+
+    /// Predicts the player's own entities with this instance of the game, so that an input shows its effect in the next picture
+    /// instead of a round trip later: see [`Client::predicted`]. Before the welcome or after it; nothing happens where there is no
+    /// player.
+    ///
+    /// The simulation steps a [partial world](tickwire_sim::World::partial), and what a server says goes into it within the bounds
+    /// of the schema: it must keep the [contract](Simulation), for a panic of its step is a panic of
+    /// [`Client::push_input`] and [`Client::handle_message`].
+    ///
+    /// # Panics
+    /// If it is of another schema than the client.
+    pub fn predict(&mut self, simulation: Box<dyn Simulation>) {
+        assert!(
+            simulation.schema().hash() == self.schema.hash(),
+            "a client of `{}` cannot predict `{}`",
+            self.schema.name(),
+            simulation.schema().name()
+        );
+        match &mut self.state {
+            State::Playing(session) => session.predict(simulation),
+            State::Hello { .. } => self.simulation = Some(simulation),
+            State::Closed { .. } => {}
+        }
+    }
+
+    /// From the next snapshot on these entities of others, at most 64, are part of the world that is predicted: who runs into one of
+    /// them sees it at once. They go on as the game moves those without an input, and are set right with each snapshot that says
+    /// otherwise, which costs a replay. Replaces those of the last call.
+    ///
+    /// Ask for those that the player may touch before the server's answer comes.
+    pub fn predict_others(&mut self, ids: impl IntoIterator<Item = EntityId>) {
+        if let State::Playing(session) = &mut self.state {
+            session.predict_others(ids);
         }
     }
 
@@ -101,7 +140,10 @@ impl Client {
             FrameType::Welcome => {
                 let welcome = Welcome::decode(&frame.payload)?;
                 let (session, player, room) = (welcome.session, welcome.player, welcome.room);
-                let begun = Session::new(&self.config, &self.schema, welcome, asked, now)?;
+                let mut begun = Session::new(&self.config, &self.schema, welcome, asked, now)?;
+                if let Some(simulation) = self.simulation.take() {
+                    begun.predict(simulation);
+                }
                 self.state = State::Playing(Box::new(begun));
                 self.events.push_back(Event::Connected { session, player, room });
             }
@@ -142,7 +184,8 @@ impl Client {
     }
 
     /// Gives the player's input for a tick, usually the one that [`Client::due_input_tick`] names. `fill` gets a row of
-    /// the schema's input with all fields at zero, or the bound nearest to it.
+    /// the schema's input with all fields at zero, or the bound nearest to it. What the view shows at `now` is told to the
+    /// server, which judges shots by it. If the client [predicts](Client::predict), the tick is stepped.
     ///
     /// Decide first, then write: `fill` cannot look at the client, which is borrowed while it runs.
     ///
@@ -155,7 +198,7 @@ impl Client {
     /// // One decision for all ticks that are due: nothing newer is known between them.
     /// let home = client.own_row(BODY).map_or(glam::Vec2::ZERO, |own| -own.vec2(POSITION));
     /// while let Some(tick) = client.due_input_tick(now) {
-    ///     client.push_input(tick, |row| {
+    ///     client.push_input(now, tick, |row| {
     ///         row.set_vec2(MOVE, home);
     ///     });
     /// }
@@ -163,9 +206,9 @@ impl Client {
     /// ```
     ///
     /// Does nothing where there is no player, or if the tick has its input already.
-    pub fn push_input(&mut self, tick: Tick, fill: impl FnOnce(&mut RowMut<'_>)) {
+    pub fn push_input(&mut self, now: Micros, tick: Tick, fill: impl FnOnce(&mut RowMut<'_>)) {
         if let State::Playing(session) = &mut self.state {
-            session.push_input(tick, fill, &mut self.stats);
+            session.push_input(now, tick, fill, &mut self.stats);
         }
     }
 
@@ -243,7 +286,28 @@ impl Client {
     /// welcome.
     pub fn view(&self, now: Micros) -> View<'_> {
         let session = self.session();
-        View::new(session, session.map_or_else(Moment::default, |session| session.moment(now)))
+        View::new(session, Whose::All, session.map_or_else(Moment::default, |session| session.moment(now)))
+    }
+
+    /// The player's own entities as they are predicted, to be drawn at `now` beside the others of [`Client::view`]: between the
+    /// last two ticks that were given inputs, with all their fields. An input that was given just now is seen in this very
+    /// picture. [`latest`](EntityView::latest) has the newest predicted row, exact.
+    ///
+    /// Where the server finds otherwise, the state is set right at once, and what is seen within a tenth of a second or so.
+    /// What the game spawns for the player is here before the server has spawned it, under an id that is
+    /// [provisional](tickwire_sim::is_provisional) until [`Event::Confirmed`].
+    ///
+    /// Empty where nothing is predicted: without [`Client::predict`], before the first own entity is told of, for a player with more than
+    /// 256 entities. Then there is [`Client::own`].
+    pub fn predicted(&self, now: Micros) -> View<'_> {
+        let session = self.session().filter(|_| self.is_playing());
+        let moment = session.and_then(|session| session.predicted_moment(now));
+        View::new(session.filter(|_| moment.is_some()), Whose::Predicted, moment.unwrap_or_default())
+    }
+
+    /// The newest tick that is predicted; nothing if none is.
+    pub fn predicted_tick(&self) -> Option<Tick> {
+        self.session()?.prediction()?.newest()
     }
 
     /// The world at a moment that the caller chooses, on the server's clock: for a replay of the last second, or a
@@ -251,7 +315,8 @@ impl Client {
     /// as it was first known. Events keep to the time of [`Client::view`].
     pub fn view_at(&self, server_time: Micros) -> View<'_> {
         let session = self.session();
-        View::new(session, session.map_or_else(Moment::default, |session| session.moment_at(server_time)))
+        let moment = session.map_or_else(Moment::default, |session| session.moment_at(server_time));
+        View::new(session, Whose::All, moment)
     }
 
     /// The entities of this client's player as the server last told them: newer than any view, with all their fields,
@@ -337,5 +402,14 @@ impl Client {
             State::Playing(session) => Some(session),
             State::Closed { session, .. } => session.as_deref(),
         }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("state", &self.state)
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
     }
 }

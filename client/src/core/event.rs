@@ -42,9 +42,19 @@ pub enum Event {
         /// Whether it is gone from the world, not just from what this client is told.
         despawned: bool,
     },
-    /// Something happened at the moment that the view now shows. Each cue comes once. Its source need not be in view:
-    /// it may have ended with this very cue.
+    /// Something happened at the moment that the view now shows; or, where the client predicts, something of the player's own
+    /// entities in the tick that was just predicted. Each cue comes once. Its source need not be in view: it may have ended with
+    /// this very cue.
     Cue(Cue),
+    /// An own entity that was spawned ahead of the server ([`is_provisional`](tickwire_sim::is_provisional)) is the server's
+    /// entity `id`: from now on [`Client::predicted`](crate::Client::predicted) has it under this name. Where it is shown does not
+    /// change.
+    Confirmed {
+        /// What it was called before.
+        guess: EntityId,
+        /// What it is called.
+        id: EntityId,
+    },
     /// The connection is over.
     Disconnected(DisconnectReason),
 }

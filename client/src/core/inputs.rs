@@ -2,9 +2,9 @@
 
 use tickwire_protocol::handshake::StreamKind;
 use tickwire_protocol::input::InputFrame;
-use tickwire_protocol::limits::INPUT_AHEAD_TICKS_MAX;
+use tickwire_protocol::limits::{INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX};
 use tickwire_protocol::schema::Kind;
-use tickwire_protocol::{RowMut, Tick};
+use tickwire_protocol::{RowMut, Tick, TickTime};
 
 /// Bytes of a message that are not input rows: headers, a ping, an ack.
 const OVERHEAD_BYTES: usize = 96;
@@ -26,6 +26,8 @@ pub(crate) struct Inputs {
     interval: u32,
     /// Rows in one frame, at most.
     rows_max: usize,
+    /// Per tick, modulo their number: what the player was shown when it gave the input.
+    views: [TickTime; INPUTS_PER_FRAME_MAX],
     row: Vec<i32>,
     frame: InputFrame,
 }
@@ -51,6 +53,7 @@ impl Inputs {
             received: None,
             interval: interval.clamp(1, rows_max as u32),
             rows_max,
+            views: [TickTime::default(); INPUTS_PER_FRAME_MAX],
             row: Vec::new(),
             frame: InputFrame::new(),
         }
@@ -71,6 +74,11 @@ impl Inputs {
         self.recent.newest()
     }
 
+    /// The newest inputs, oldest first.
+    pub(crate) fn recent(&self) -> impl Iterator<Item = (Tick, &[i32])> {
+        self.recent.rows()
+    }
+
     /// The newest tick of the next frame, if inputs go on as they should.
     pub(crate) fn next_frame(&self) -> Option<Tick> {
         match (self.sent, self.recent.newest()) {
@@ -80,11 +88,18 @@ impl Inputs {
         }
     }
 
-    /// Adds the input for a tick, as `fill` writes it; false, and nothing happens, if the tick has one already.
-    pub(crate) fn push(&mut self, kind: &Kind, tick: Tick, fill: impl FnOnce(&mut RowMut<'_>)) -> bool {
+    /// Adds the input for a tick, as `fill` writes it for a player who is shown `view`; its columns. Nothing happens if the tick
+    /// has one already.
+    pub(crate) fn push(
+        &mut self,
+        kind: &Kind,
+        tick: Tick,
+        view: TickTime,
+        fill: impl FnOnce(&mut RowMut<'_>),
+    ) -> Option<&[i32]> {
         let newest = self.recent.newest();
         if newest.is_some_and(|newest| (0..SET_BACK_TICKS).contains(&newest.since(tick))) {
-            return false;
+            return None;
         }
         if newest.is_some_and(|newest| tick != newest + 1) {
             // A pause, or another time altogether: nothing before it is of use.
@@ -96,7 +111,8 @@ impl Inputs {
         row.reset();
         fill(&mut row);
         self.recent.push(kind, tick, &self.row);
-        true
+        self.views[place_of(tick)] = view;
+        Some(&self.row)
     }
 
     /// The server has inputs up to this tick.
@@ -126,8 +142,14 @@ impl Inputs {
             self.frame.push(kind, tick, row);
         }
         self.sent = self.frame.newest();
+        self.frame.view = self.views[place_of(self.sent.unwrap_or_default())];
         Some(&mut self.frame)
     }
+}
+
+/// Where the view of a tick is; as many as a frame has rows are kept.
+fn place_of(tick: Tick) -> usize {
+    tick.0 as usize % INPUTS_PER_FRAME_MAX
 }
 
 #[cfg(test)]
@@ -146,7 +168,8 @@ mod tests {
 
     fn push(inputs: &mut Inputs, ticks: impl IntoIterator<Item = u32>) {
         for tick in ticks {
-            inputs.push(schema().input(), Tick(tick), |row| {
+            let view = TickTime { tick: Tick(tick) - 8, fraction: 0.5 };
+            inputs.push(schema().input(), Tick(tick), view, |row| {
                 row.set_integer(VALUE, tick as i32 & 511);
             });
         }
@@ -155,6 +178,8 @@ mod tests {
     fn take(inputs: &mut Inputs) -> Vec<u32> {
         let frame = inputs.take_frame(schema().input());
         frame.map_or(Vec::new(), |frame| {
+            let newest = frame.newest().unwrap();
+            assert_eq!(frame.view, TickTime { tick: newest - 8, fraction: 0.5 }, "of the newest row");
             frame
                 .rows()
                 .map(|(tick, row)| {

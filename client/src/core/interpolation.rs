@@ -58,7 +58,7 @@ pub(crate) fn rotation(from: Quat, to: Quat, fraction: f32) -> Quat {
 }
 
 /// The same angle from -π to π.
-fn wrap(radians: f32) -> f32 {
+pub(crate) fn wrap(radians: f32) -> f32 {
     let turned = radians - (radians / TAU).round() * TAU;
     turned.clamp(-PI, PI)
 }

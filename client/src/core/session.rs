@@ -11,6 +11,8 @@ use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica, SnapshotHeader};
 use tickwire_protocol::{DecodeError, EntityId, KindId, Micros, RowMut, RowRef, Schema, Tick, TickTime};
 
+use tickwire_sim::Simulation;
+
 use super::agenda::{Agenda, Item};
 use super::clock::Clock;
 use super::config::ClientConfig;
@@ -18,10 +20,11 @@ use super::event::{ClientFault, Event};
 use super::inputs::{Inputs, SET_BACK_TICKS};
 use super::lead::{Lead, LinkState};
 use super::playout::Playout;
+use super::prediction::{Prediction, Told};
 use super::receipts::Receipts;
 use super::stage::{Horizon, Stage};
 use super::stats::ClientStats;
-use super::view::Moment;
+use super::view::{Moment, Shared};
 
 /// Pings that may wait for an answer; older ones are given up. Six seconds of the most frequent ones that a welcome
 /// may ask for: longer than any round trip that can be played with.
@@ -45,7 +48,7 @@ const KEPT_MIN: i64 = 300_000;
 const FIRST_UNEVEN_MAX: Micros = Micros::from_millis(100);
 
 /// Everything that a welcome begins.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Session {
     welcome: Welcome,
     schema: Arc<Schema>,
@@ -59,6 +62,8 @@ pub(crate) struct Session {
     agenda: Agenda,
     /// The entities of this client's player.
     own: Vec<EntityId>,
+    /// The player ahead of the server, if the game wants that.
+    prediction: Option<Prediction>,
     clock: Clock,
     inputs: Inputs,
     receipts: Receipts,
@@ -143,6 +148,7 @@ impl Session {
             stage: Stage::new(schema, hz.div_ceil(timing.snapshot_hz), timing.tick_rate),
             agenda: Agenda::default(),
             own: Vec::new(),
+            prediction: None,
             clock: Clock::new(timing.tick_rate, welcome.tick, welcome.tick_time, asked, now),
             inputs,
             receipts: Receipts::new(config.stream, welcome.player.is_some()),
@@ -182,8 +188,29 @@ impl Session {
         &self.stage
     }
 
-    pub(crate) fn owns(&self, id: EntityId) -> bool {
-        self.own.contains(&id)
+    /// From now on the player's own entities are predicted.
+    pub(crate) fn predict(&mut self, simulation: Box<dyn Simulation>) {
+        self.prediction = Prediction::new(simulation, &self.welcome);
+        for (tick, values) in self.inputs.recent() {
+            if let Some(prediction) = &mut self.prediction {
+                prediction.handle_input(tick, values);
+            }
+        }
+    }
+
+    pub(crate) fn prediction(&self) -> Option<&Prediction> {
+        self.prediction.as_ref()
+    }
+
+    pub(crate) fn predict_others(&mut self, ids: impl IntoIterator<Item = EntityId>) {
+        if let Some(prediction) = &mut self.prediction {
+            prediction.set_others(ids);
+        }
+    }
+
+    /// What the entities in view of all have in common.
+    pub(crate) fn shared(&self, time: TickTime) -> Shared<'_> {
+        Shared { time, dt: self.stage.dt(), interval: self.stage.interval(), own: Some(&self.own) }
     }
 
     pub(crate) fn own(&self) -> impl Iterator<Item = OwnEntity<'_>> {
@@ -323,13 +350,12 @@ impl Session {
         let oldest = self.oldest_wanted(now, newest);
         let horizon = Horizon { view: self.view_time(now), oldest };
         self.stage.apply(header.tick, &self.decoded.view, &self.replica, horizon, &mut self.agenda);
-        for cue in &self.decoded.cues {
-            stats.cues += u64::from(self.agenda.push_cue(cue, newest));
-        }
         if !self.decoded.own.rows.is_empty() || !self.decoded.own.leaves.is_empty() {
             self.own.clear();
             self.own.extend(self.replica.own().map(tickwire_protocol::snapshot::replica::Track::id));
         }
+        self.take_cues(newest, stats);
+        self.correct(now, header, stats);
         if let Some(feedback) = header.feedback {
             self.inputs.handle_received(feedback.newest_input);
             if before != Some(newest) {
@@ -342,6 +368,39 @@ impl Session {
         if stats.newest_tick != Some(newest) {
             stats.newest_tick = Some(newest);
             stats.newest_arrival = Some(now);
+        }
+    }
+
+    /// Cues of the player's own that were predicted were told then; those of others are told when the view gets there.
+    fn take_cues(&mut self, newest: Tick, stats: &mut ClientStats) {
+        for cue in &self.decoded.cues {
+            if !self.agenda.is_news(cue, newest) {
+                continue;
+            }
+            stats.cues += 1;
+            let is_own = cue.source.is_some_and(|source| self.own.contains(&source));
+            let cue = match &mut self.prediction {
+                Some(prediction) => prediction.sort_cue(*cue, is_own),
+                None => Some(*cue),
+            };
+            if let Some(cue) = cue {
+                self.agenda.push(cue.tick, Item::Cue(cue));
+            }
+        }
+    }
+
+    /// Makes good what was predicted otherwise than it is.
+    fn correct(&mut self, now: Micros, header: SnapshotHeader, stats: &mut ClientStats) {
+        let input_time = self.input_time(now);
+        let is_newest = self.replica.newest_tick() == Some(header.tick);
+        let Some(prediction) = &mut self.prediction else { return };
+        // Without feedback no input has arrived yet.
+        let substituted = header.feedback.map_or(u32::MAX, |feedback| feedback.substituted);
+        prediction.handle_substituted(header.tick, substituted);
+        // Of an older tick newer states are held already, and its own would have to be looked for among them.
+        if header.own_is_whole && is_newest {
+            let told = Told { tick: header.tick, replica: &self.replica, now, input_time };
+            prediction.handle_told(told, stats);
         }
     }
 
@@ -373,14 +432,22 @@ impl Session {
     /// What the view at `now` is of.
     pub(crate) fn moment(&self, now: Micros) -> Moment {
         let server_time = Micros((self.clock.at(now) - self.delay(now)).max(0) as u64);
-        Moment { server_time, time: self.view_time(now), is_starved: self.starving_for(now) > 0 }
+        Moment { now, server_time, time: self.view_time(now), is_starved: self.starving_for(now) > 0 }
+    }
+
+    /// What is shown of the predicted entities at `now`; nothing if there are none.
+    pub(crate) fn predicted_moment(&self, now: Micros) -> Option<Moment> {
+        let time = self.prediction.as_ref()?.shown_at(self.input_time(now))?;
+        let of_tick = f64::from(time.fraction) * 1e6 / f64::from(self.welcome.timing.tick_rate.hz());
+        let server_time = Micros((self.clock.due(time.tick) + of_tick as i64).max(0) as u64);
+        Some(Moment { now, server_time, time, is_starved: false })
     }
 
     /// What the view of a given server time is of.
     pub(crate) fn moment_at(&self, server_time: Micros) -> Moment {
         let newest = self.replica.newest_tick();
         let is_starved = newest.is_some_and(|newest| server_time > self.clock.time_of(newest));
-        Moment { server_time, time: self.clock.tick_at(server_time), is_starved }
+        Moment { now: Micros::ZERO, server_time, time: self.clock.tick_at(server_time), is_starved }
     }
 
     /// For how long the view has been later than all that is known, microseconds; below 0 if it is not.
@@ -404,6 +471,9 @@ impl Session {
 
     /// The next event that the view at `now` brings.
     pub(crate) fn poll_event(&mut self, now: Micros) -> Option<Event> {
+        if let Some(event) = self.prediction.as_mut().and_then(Prediction::poll_event) {
+            return Some(event);
+        }
         let view = self.view_time(now);
         while let Some(item) = self.agenda.pop_due(view.tick) {
             let event = match item {
@@ -432,6 +502,11 @@ impl Session {
     /// How far ahead of the server's time inputs are given at `now`, microseconds.
     fn lead(&self, now: Micros) -> i64 {
         self.lead.at(now, self.first_lead())
+    }
+
+    /// The tick that inputs are given for at `now`, and how far time has gone towards the next.
+    fn input_time(&self, now: Micros) -> TickTime {
+        self.clock.position(self.clock.at(now) + self.lead(now))
     }
 
     /// No input may be later than this: the server takes one too far ahead of it for an attack. The room is at least at the
@@ -466,7 +541,7 @@ impl Session {
         self.welcome.player?;
         let (latest, allowed) = (self.latest_input(), self.latest_input_at(now));
         let latest = if latest.is_newer_than(allowed) { allowed } else { latest };
-        let reached = self.clock.position(self.clock.at(now) + self.lead(now)).tick;
+        let reached = self.input_time(now).tick;
         let target = if reached.is_newer_than(latest) { latest } else { reached };
         let Some(newest) = self.inputs.newest() else { return Some(target) };
         let behind = target.since(newest);
@@ -493,12 +568,19 @@ impl Session {
 
     pub(crate) fn push_input(
         &mut self,
+        now: Micros,
         tick: Tick,
         fill: impl FnOnce(&mut RowMut<'_>),
         stats: &mut ClientStats,
     ) {
-        if self.welcome.player.is_some() && self.inputs.push(self.schema.input(), tick, fill) {
-            stats.inputs += 1;
+        if self.welcome.player.is_none() {
+            return;
+        }
+        let shown = self.told_view(now);
+        let Some(values) = self.inputs.push(self.schema.input(), tick, shown, fill) else { return };
+        stats.inputs += 1;
+        if let Some(prediction) = &mut self.prediction {
+            prediction.handle_input(tick, values);
         }
     }
 
@@ -517,10 +599,9 @@ impl Session {
             self.next_ping = now + if is_urgent { interval.min(URGENT_INTERVAL) } else { interval };
             self.urgent_pings = self.urgent_pings.saturating_sub(1);
         }
-        let (shown, lead) = (self.told_view(now), self.lead(now));
+        let lead = self.lead(now);
         if let Some(frame) = self.inputs.take_frame(self.schema.input()) {
             frame.ack = self.receipts.take_ack();
-            frame.view = shown;
             frame.encode(self.schema.input(), out);
             stats.input_frames += 1;
             if let Some(newest) = frame.newest() {

@@ -304,7 +304,13 @@ mod tests {
         fn tell_all(&mut self, tick: u32, ids: &[EntityId], empty: &[u16]) {
             let tick = Tick(tick);
             let mut snapshot = DecodedSnapshot::default();
-            let header = SnapshotHeader { tick, tick_width: TickWidth::Full, sequence: None, feedback: None };
+            let header = SnapshotHeader {
+                tick,
+                tick_width: TickWidth::Full,
+                sequence: None,
+                feedback: None,
+                own_is_whole: false,
+            };
             snapshot.header = Some(header);
             snapshot.view.values = vec![0; self.columns];
             snapshot.view.rows.extend(ids.iter().map(|&id| DecodedRow {

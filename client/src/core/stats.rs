@@ -2,8 +2,21 @@
 
 use tickwire_protocol::{Micros, Tick};
 
+/// The server's own rows were other than those predicted: what was predicted since was made anew.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Correction {
+    /// The newest tick before at which server and prediction agreed, or were made to.
+    pub agreed: Tick,
+    /// The tick at which they did not.
+    pub tick: Tick,
+    /// Whether the server has stepped any of the ticks between without its input: then it is nobody's fault but the link's.
+    pub is_substituted: bool,
+    /// How far apart predicted and true positions were at most, in the field's unit; 0 if other fields differed.
+    pub error: f32,
+}
+
 /// Counters since the client was made.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ClientStats {
     /// Bytes of the messages that came in, without what the transport adds.
     pub received_bytes: u64,
@@ -37,7 +50,7 @@ pub struct ClientStats {
     pub inputs: u64,
     /// Input frames sent.
     pub input_frames: u64,
-    /// How many ticks before its step the newest input arrived that the server told of; negative: too late.
+    /// How many ticks before its step the last of the inputs arrived that the server told of; negative: too late.
     pub input_margin_ticks: Option<i8>,
     /// The newest tick applied.
     pub newest_tick: Option<Tick>,
@@ -47,9 +60,26 @@ pub struct ClientStats {
     pub watched: Micros,
     /// How much of that the view was later than the newest state.
     pub starved: Micros,
+    /// Times that own rows of the server's were other than those predicted, by as little as one integer.
+    pub corrections: u64,
+    /// Those of them behind an input that came too late.
+    pub corrections_substituted: u64,
+    /// The last one.
+    pub last_correction: Option<Correction>,
+    /// The greatest [`Correction::error`].
+    pub correction_error_max: f32,
+    /// Ticks that were stepped again.
+    pub replayed_ticks: u64,
 }
 
 impl ClientStats {
+    pub(crate) fn note_correction(&mut self, correction: Correction) {
+        self.corrections += 1;
+        self.corrections_substituted += u64::from(correction.is_substituted);
+        self.correction_error_max = self.correction_error_max.max(correction.error);
+        self.last_correction = Some(correction);
+    }
+
     /// Share of the time in which the view was later than the newest state, 0 to 1.
     pub fn starved_ratio(&self) -> f64 {
         if self.watched == Micros::ZERO { 0.0 } else { self.starved.0 as f64 / self.watched.0 as f64 }

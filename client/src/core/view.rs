@@ -7,30 +7,44 @@ use tickwire_protocol::{EntityId, KindId, Micros, RowRef, Tick, TickTime};
 
 use super::interpolation;
 use super::pose::{self, Pose};
+use super::prediction::Offsets;
 use super::session::Session;
 use super::timeline::{Blend, Timeline};
 
-/// The world at one moment, as far as this client is told. Made by [`Client::view`](crate::Client::view).
+/// The world at one moment, as far as this client is told ([`Client::view`](crate::Client::view)), or the player's own entities as
+/// they are predicted ([`Client::predicted`](crate::Client::predicted)).
 ///
 /// Everything in it is of that one moment: each entity is shown between its own two states around it.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     moment: Moment,
+    whose: Whose,
     /// Nothing before the welcome.
     session: Option<&'a Session>,
+}
+
+/// Of whom a view is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Whose {
+    /// Of all who are told of.
+    All,
+    /// Of the player's own entities, ahead of the server.
+    Predicted,
 }
 
 /// The moment of a view.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Moment {
+    /// On the client's clock.
+    pub(crate) now: Micros,
     pub(crate) server_time: Micros,
     pub(crate) time: TickTime,
     pub(crate) is_starved: bool,
 }
 
 impl<'a> View<'a> {
-    pub(crate) fn new(session: Option<&'a Session>, moment: Moment) -> Self {
-        Self { moment, session }
+    pub(crate) fn new(session: Option<&'a Session>, whose: Whose, moment: Moment) -> Self {
+        Self { moment, whose, session }
     }
 
     /// The moment, on the server's clock.
@@ -50,11 +64,15 @@ impl<'a> View<'a> {
 
     /// The entities of a kind that are in view, in ascending id.
     pub fn entities(&self, kind: KindId) -> impl Iterator<Item = EntityView<'a>> + use<'a> {
-        let Self { moment, session } = *self;
-        session.into_iter().flat_map(move |session| {
+        let Self { moment, whose, session } = *self;
+        let told = session.filter(|_| whose == Whose::All).into_iter().flat_map(move |session| {
+            let (shape, shared) = (session.schema().kind(kind), session.shared(moment.time));
             let timelines = session.stage().timelines(kind);
-            timelines.filter_map(move |timeline| EntityView::new(session, kind, timeline, moment.time))
-        })
+            timelines.filter_map(move |timeline| EntityView::new(shape, kind, timeline, shared))
+        });
+        let predicted = session.filter(|_| whose == Whose::Predicted).and_then(Session::prediction);
+        let own = predicted.into_iter().flat_map(move |own| own.views(kind, moment.time, moment.now));
+        told.chain(own)
     }
 
     /// Panics if more is kept than may be.
@@ -71,9 +89,12 @@ impl<'a> View<'a> {
 
     /// The entity with this id, if it is in view.
     pub fn find(&self, id: EntityId) -> Option<EntityView<'a>> {
-        let session = self.session?;
+        let (session, Moment { time, now, .. }) = (self.session?, self.moment);
+        if self.whose == Whose::Predicted {
+            return session.prediction()?.find(id, time, now);
+        }
         let (kind, timeline) = session.stage().find(id)?;
-        EntityView::new(session, kind, timeline, self.moment.time)
+        EntityView::new(session.schema().kind(kind), kind, timeline, session.shared(time))
     }
 }
 
@@ -83,16 +104,30 @@ impl<'a> View<'a> {
 /// to the newer. The getters panic if the field does not exist or is of another type.
 ///
 /// A field that this client is not told reads 0, or the bound nearest to it; [`EntityView::is_told`] tells it from a
-/// real 0. **The fields of the owner alone are never told here**, not even of the player's own entities: those are in
-/// [`Client::own_row`](crate::Client::own_row) and [`Client::own`](crate::Client::own).
+/// real 0. **The fields of the owner alone are never told in the view of all**, not even of the player's own entities: those are in
+/// [`Client::predicted`](crate::Client::predicted), [`Client::own_row`](crate::Client::own_row) and
+/// [`Client::own`](crate::Client::own).
 #[derive(Clone, Copy, Debug)]
 pub struct EntityView<'a> {
-    session: &'a Session,
     kind: &'a Kind,
     kind_id: KindId,
     timeline: &'a Timeline,
     blend: Blend,
-    time: TickTime,
+    shared: Shared<'a>,
+    /// What is left of corrections at a time on the client's clock.
+    offsets: Option<(&'a Offsets, Micros)>,
+}
+
+/// What the entities of a view have in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shared<'a> {
+    pub(crate) time: TickTime,
+    /// Seconds a tick.
+    pub(crate) dt: f32,
+    /// Ticks between two states.
+    pub(crate) interval: u32,
+    /// The player's entities; nothing if all are.
+    pub(crate) own: Option<&'a [EntityId]>,
 }
 
 /// What there is to show of a field.
@@ -102,9 +137,19 @@ enum Sampled<'a> {
 }
 
 impl<'a> EntityView<'a> {
-    fn new(session: &'a Session, kind_id: KindId, timeline: &'a Timeline, time: TickTime) -> Option<Self> {
-        let blend = timeline.blend(time, session.stage().interval())?;
-        Some(Self { session, kind: session.schema().kind(kind_id), kind_id, timeline, blend, time })
+    pub(crate) fn new(
+        kind: &'a Kind,
+        kind_id: KindId,
+        timeline: &'a Timeline,
+        shared: Shared<'a>,
+    ) -> Option<Self> {
+        let blend = timeline.blend(shared.time, shared.interval)?;
+        Some(Self { kind, kind_id, timeline, blend, shared, offsets: None })
+    }
+
+    /// Shown with what is left of corrections.
+    pub(crate) fn with_offsets(self, offsets: &'a Offsets, now: Micros) -> Self {
+        Self { offsets: Some((offsets, now)), ..self }
     }
 
     /// Which.
@@ -124,7 +169,7 @@ impl<'a> EntityView<'a> {
 
     /// Whether it belongs to this client's player: [`Client::own`](crate::Client::own) has it newer and in full.
     pub fn is_own(&self) -> bool {
-        self.session.owns(self.id())
+        self.shared.own.is_none_or(|own| own.contains(&self.id()))
     }
 
     /// Whether this client is told the field of this entity, at this moment; if not, its getter gives 0, or the bound
@@ -152,7 +197,8 @@ impl<'a> EntityView<'a> {
     pub fn vec3(&self, id: FieldId) -> Vec3 {
         let field = self.kind.field(id);
         if pose::is_vector(field) && field.interpolation != Interpolation::Hold {
-            return self.pose().vector(field);
+            let offset = self.offsets.map_or(Vec3::ZERO, |(offsets, now)| offsets.vector(id, now));
+            return self.pose().vector(field) + offset;
         }
         match self.sample(id) {
             Sampled::At(row) => row.vec3(id),
@@ -167,8 +213,8 @@ impl<'a> EntityView<'a> {
     }
 
     fn pose(&self) -> Pose<'a> {
-        let Self { kind, timeline, blend, time, session, .. } = *self;
-        Pose { kind, timeline, blend, time, dt: session.stage().dt() }
+        let Self { kind, timeline, blend, shared: Shared { time, dt, .. }, .. } = *self;
+        Pose { kind, timeline, blend, time, dt }
     }
 
     /// The first two axes of a vector.
@@ -189,22 +235,24 @@ impl<'a> EntityView<'a> {
 
     /// An angle in radians, from -π to π.
     pub fn angle(&self, id: FieldId) -> f32 {
-        match self.sample(id) {
+        let known = match self.sample(id) {
             Sampled::At(row) => row.angle(id),
             Sampled::Between(from, to, fraction) => {
                 interpolation::angle(from.angle(id), to.angle(id), fraction)
             }
-        }
+        };
+        self.offsets.map_or(known, |(offsets, now)| offsets.angle(id, now, known))
     }
 
     /// A rotation of unit length.
     pub fn rotation(&self, id: FieldId) -> Quat {
-        match self.sample(id) {
+        let known = match self.sample(id) {
             Sampled::At(row) => row.rotation(id),
             Sampled::Between(from, to, fraction) => {
                 interpolation::rotation(from.rotation(id), to.rotation(id), fraction)
             }
-        }
+        };
+        self.offsets.map_or(known, |(offsets, now)| offsets.rotation(id, now, known))
     }
 
     /// An integer; always held. For what only the owner is told, as ammunition often is, read

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
-use tickwire_protocol::{CloseCode, Micros, Schema, Tick};
+use tickwire_protocol::{CloseCode, Micros, RowMut, Schema, Tick};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
@@ -67,7 +67,7 @@ pub enum Wake {
     Event(Event),
     /// Snapshots were applied, one or more: the world is newer than it was.
     Snapshot,
-    /// The input for this tick is due: give it with [`Client::push_input`] before the next call, or be asked again.
+    /// The input for this tick is due: give it with [`Connection::push_input`] before the next call, or be asked again.
     Input(Tick),
 }
 
@@ -96,6 +96,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// The client: to give inputs, and to poll events where [`Connection::next`] is not used.
     pub fn client_mut(&mut self) -> &mut Client {
         &mut self.client
+    }
+
+    /// Gives the player's input for a tick, now: [`Client::push_input`].
+    pub fn push_input(&mut self, tick: Tick, fill: impl FnOnce(&mut RowMut<'_>)) {
+        let now = self.now();
+        self.client.push_input(now, tick, fill);
     }
 
     /// The time on the client's clock: what its methods want as `now`.

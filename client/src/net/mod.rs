@@ -15,7 +15,7 @@
 //! let mut connection = net::connect("ws://127.0.0.1:7777", ClientConfig::new("mygame 1.0"), schema).await?;
 //! while let Some(wake) = connection.next().await {
 //!     match wake {
-//!         Wake::Input(tick) => connection.client_mut().push_input(tick, |row| {
+//!         Wake::Input(tick) => connection.push_input(tick, |row| {
 //!             // What the player wants: row.set_vec2(MOVE, stick);
 //!         }),
 //!         Wake::Event(Event::Disconnected(reason)) => println!("{reason}"),
@@ -40,7 +40,7 @@
 //!     let now = connection.now();
 //!     let client = connection.client_mut();
 //!     while let Some(tick) = client.due_input_tick(now) {
-//!         client.push_input(tick, |row| {
+//!         client.push_input(now, tick, |row| {
 //!             // What the player wants: row.set_vec2(MOVE, stick);
 //!         });
 //!     }

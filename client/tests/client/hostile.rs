@@ -50,9 +50,20 @@ fn playing(stream: StreamKind) -> (Pair, Vec<Bytes>) {
     (pair, vec![pong, snapshot, both])
 }
 
+/// A client that is about to say hello.
+fn silent() -> Client {
+    Client::new(tickwire_client::ClientConfig::new("t"), schema().clone(), Micros(1_000_000))
+}
+
+/// One that has.
+fn greeting() -> Client {
+    let mut client = silent();
+    client.poll_transmit(Micros(1_000_000), &mut Vec::new());
+    client
+}
+
 /// What a client does with a message that must be refused: it names the fault, ends, and shows what it showed.
-fn refuse(client: &Client, now: Micros, message: Bytes) -> ClientFault {
-    let mut client = client.clone();
+fn refuse(mut client: Client, now: Micros, message: Bytes) -> ClientFault {
     let before = seen(&client, now);
     let fault = client.handle_message(now, message).expect_err("it must be refused");
     assert_eq!(seen(&client, now), before);
@@ -67,19 +78,19 @@ fn refuse(client: &Client, now: Micros, message: Bytes) -> ClientFault {
 #[test]
 fn every_truncation_is_refused() {
     for stream in [StreamKind::Ordered, StreamKind::Datagram] {
-        let (pair, messages) = playing(stream);
+        let messages = playing(stream).1;
         let boundary = messages[1].len();
         for message in &messages {
             for cut in 0..message.len() {
+                let (mut pair, _) = playing(stream);
                 if message.len() > boundary && cut >= boundary {
                     // The first frame is whole: it counts, the second does not.
-                    let mut client = pair.client.clone();
-                    let result = client.handle_message(pair.now, message.slice(..cut));
+                    let result = pair.client.handle_message(pair.now, message.slice(..cut));
                     assert_eq!(result.is_ok(), cut == boundary);
-                    assert_eq!(client.stats(pair.now).snapshots, 9);
+                    assert_eq!(pair.client.stats(pair.now).snapshots, 9);
                     continue;
                 }
-                let fault = refuse(&pair.client, pair.now, message.slice(..cut));
+                let fault = refuse(pair.client, pair.now, message.slice(..cut));
                 assert!(matches!(fault, ClientFault::Malformed(_)), "{fault}");
             }
         }
@@ -92,14 +103,11 @@ fn every_truncation_of_the_answer_is_refused() {
     let (mut welcome, mut reject) = (Vec::new(), Vec::new());
     server.welcome_value().encode(&mut welcome);
     RejectReason::RoomFull { players: 3, max: 3 }.encode(&mut reject);
-    let mut client =
-        Client::new(tickwire_client::ClientConfig::new("t"), schema().clone(), Micros(1_000_000));
-    client.poll_transmit(Micros(1_000_000), &mut Vec::new());
     for message in [Bytes::from(welcome), Bytes::from(reject)] {
         for cut in 0..message.len() {
-            refuse(&client, Micros(1_000_000), message.slice(..cut));
+            refuse(greeting(), Micros(1_000_000), message.slice(..cut));
         }
-        assert!(client.clone().handle_message(Micros(1_000_000), message).is_ok());
+        assert!(greeting().handle_message(Micros(1_000_000), message).is_ok());
     }
 }
 
@@ -115,18 +123,16 @@ fn frames_out_of_place_are_refused() {
     for (message, ty) in
         [(welcome.clone(), FrameType::Welcome), (reject, FrameType::Reject), (ping, FrameType::Ping)]
     {
-        assert_eq!(refuse(&pair.client, pair.now, message.into()), ClientFault::Unexpected(ty));
+        let client = playing(StreamKind::Ordered).0.client;
+        assert_eq!(refuse(client, pair.now, message.into()), ClientFault::Unexpected(ty));
     }
     // Before the hello nobody may speak, and nothing but an answer may follow it.
-    let mut client =
-        Client::new(tickwire_client::ClientConfig::new("t"), schema().clone(), Micros(1_000_000));
     assert_eq!(
-        refuse(&client, Micros(1_000_000), welcome.into()),
+        refuse(silent(), Micros(1_000_000), welcome.into()),
         ClientFault::Unexpected(FrameType::Welcome)
     );
-    client.poll_transmit(Micros(1_000_000), &mut Vec::new());
     assert_eq!(
-        refuse(&client, Micros(1_000_000), messages[1].clone()),
+        refuse(greeting(), Micros(1_000_000), messages[1].clone()),
         ClientFault::Unexpected(FrameType::Snapshot)
     );
 }
@@ -140,7 +146,7 @@ fn snapshots_of_the_other_kind_of_stream_are_refused() {
         let mut server = FakeServer::new(theirs, 1_000);
         server.set_x(id(3), 1.0);
         server.step();
-        let fault = refuse(&pair.client, pair.now, server.snapshot());
+        let fault = refuse(pair.client, pair.now, server.snapshot());
         assert!(matches!(fault, ClientFault::Malformed(_)), "{fault}");
     }
 }
@@ -154,24 +160,24 @@ fn an_ordered_snapshot_that_names_what_was_never_told_is_refused() {
     pair.server.set_x(id(3), 2.0);
     pair.step();
     let snapshot = pair.server.snapshot();
-    let fault = refuse(&pair.client, pair.now, snapshot);
+    let fault = refuse(pair.client, pair.now, snapshot);
     let unknown = DecodeError::UnknownState { slot: 3, distance: 1 };
     assert_eq!(fault, ClientFault::Malformed(unknown));
 }
 
 #[test]
 fn extensions_are_skipped_and_unknown_frames_refused() {
-    let (pair, messages) = playing(StreamKind::Ordered);
+    let (mut pair, messages) = playing(StreamKind::Ordered);
     let mut message = vec![2, 200, 1, 2];
     message.extend_from_slice(&messages[1]);
-    let mut client = pair.client.clone();
-    assert_eq!(client.handle_message(pair.now, message.into()), Ok(()));
-    assert_eq!(client.stats(pair.now).snapshots, 9);
-    let fault = refuse(&pair.client, pair.now, Bytes::from_static(&[0, 55]));
+    assert_eq!(pair.client.handle_message(pair.now, message.into()), Ok(()));
+    assert_eq!(pair.client.stats(pair.now).snapshots, 9);
+    let client = || playing(StreamKind::Ordered).0.client;
+    let fault = refuse(client(), pair.now, Bytes::from_static(&[0, 55]));
     assert_eq!(fault, ClientFault::Malformed(DecodeError::UnknownFrame(55)));
     let mut garbage = Vec::new();
     write_frame(&mut garbage, FrameType::Snapshot, &[0xff; 300]);
-    refuse(&pair.client, pair.now, garbage.into());
+    refuse(client(), pair.now, garbage.into());
 }
 
 proptest! {
@@ -183,7 +189,7 @@ proptest! {
         is_datagram: bool, which in 0_usize..3, flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8), 1..6)
     ) {
         let (pair, messages) = playing(if is_datagram { StreamKind::Datagram } else { StreamKind::Ordered });
-        let mut client = pair.client.clone();
+        let mut client = pair.client;
         let mut message = messages[which].to_vec();
         for (place, bit) in flips {
             let place = place.index(message.len());
@@ -195,7 +201,7 @@ proptest! {
         let _ = seen(&client, later);
         while client.poll_event(later).is_some() {}
         while let Some(tick) = client.due_input_tick(later) {
-            client.push_input(tick, |_| ());
+            client.push_input(later, tick, |_| ());
         }
         let mut out = Vec::new();
         while client.poll_transmit(later, &mut out) {}

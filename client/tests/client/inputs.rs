@@ -14,7 +14,7 @@ fn play(pair: &mut Pair) -> Vec<u32> {
     let mut given = Vec::new();
     while let Some(tick) = pair.client.due_input_tick(pair.now) {
         given.push(tick.0);
-        pair.client.push_input(tick, |row| {
+        pair.client.push_input(pair.now, tick, |row| {
             row.set_integer(MOVE, (tick.0 % 100) as i32);
         });
     }
@@ -105,7 +105,7 @@ fn a_spectator_gives_no_inputs_and_acks_by_itself() {
     welcome.player = None;
     let mut pair = Pair::with(server, ClientConfig::new("t"), &welcome);
     assert_eq!((play(&mut pair), pair.client.input_timeout()), (vec![], None));
-    pair.client.push_input(Tick(1_002), |_| panic!("nobody asked"));
+    pair.client.push_input(pair.now, Tick(1_002), |_| panic!("nobody asked"));
     for count in 0..3 {
         pair.send();
         assert_eq!(sent(&mut pair), Vec::<Vec<u32>>::new());
@@ -164,13 +164,13 @@ fn datagrams_repeat_inputs_until_the_server_has_them() {
         last = sent(&mut pair).pop().unwrap();
     }
     assert_eq!(last, [u32::MAX, 0, 1, 2, 3]);
-    pair.server.feedback = Some(Feedback { newest_input: Tick(1), margin_ticks: 2 });
+    pair.server.feedback = Some(Feedback { newest_input: Tick(1), margin_ticks: 2, substituted: 0 });
     pair.send();
     play(&mut pair);
     assert_eq!(sent(&mut pair), [[2, 3, 4]]);
     assert_eq!(pair.client.stats(pair.now).input_margin_ticks, Some(2));
     // Feedback that was overtaken takes nothing back.
-    pair.server.feedback = Some(Feedback { newest_input: Tick(0), margin_ticks: 2 });
+    pair.server.feedback = Some(Feedback { newest_input: Tick(0), margin_ticks: 2, substituted: 0 });
     pair.send();
     play(&mut pair);
     assert_eq!(sent(&mut pair), [[2, 3, 4, 5]]);

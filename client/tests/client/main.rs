@@ -5,6 +5,7 @@ mod hostile;
 mod inputs;
 mod motion;
 mod polls;
+mod prediction;
 mod support;
 #[cfg(feature = "net")]
 mod websocket;

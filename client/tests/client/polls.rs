@@ -122,7 +122,7 @@ fn run(stream: StreamKind, steps: &[Step], with_extra: bool) -> Vec<(Output, Str
         }
         if step.gives_inputs {
             while let Some(tick) = pair.client.due_input_tick(pair.now) {
-                pair.client.push_input(tick, |row| {
+                pair.client.push_input(pair.now, tick, |row| {
                     row.set_integer(MOVE, number as i32);
                 });
             }

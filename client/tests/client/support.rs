@@ -9,7 +9,7 @@ use tickwire_protocol::ack::{Ack, Sequence};
 use tickwire_protocol::frame::{FrameType, frames, write_frame_with};
 use tickwire_protocol::handshake::{ClientLimits, Features, Hello, StreamKind, Timing, Welcome};
 use tickwire_protocol::history::History;
-use tickwire_protocol::input::InputFrame;
+use tickwire_protocol::input::{InputFrame, MissingInput};
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, KindId, Schema, Sight};
 use tickwire_protocol::snapshot::replica::table_row_hash;
@@ -114,6 +114,10 @@ pub(crate) struct FakeServer {
     pub(crate) digest_error: u64,
     /// Whether what is sent counts as known at once.
     pub(crate) is_acked: bool,
+    /// Whether snapshots tell of own rows; if not, they say so.
+    pub(crate) tells_own: bool,
+    /// Whether it says that these are all.
+    pub(crate) tells_all_own: bool,
 }
 
 impl FakeServer {
@@ -134,6 +138,8 @@ impl FakeServer {
             feedback: None,
             digest_error: 0,
             is_acked: true,
+            tells_own: true,
+            tells_all_own: true,
         }
     }
 
@@ -165,6 +171,7 @@ impl FakeServer {
                 inputs_per_frame_max: 32,
                 input_ahead_ticks_max: 64,
             },
+            missing_input: MissingInput::Hold,
             coder: self.codec.coder().wire(),
             prior_hash: self.codec.prior().hash(),
             prior: None,
@@ -281,7 +288,7 @@ impl FakeServer {
     pub(crate) fn snapshot(&mut self) -> Bytes {
         let mut view = self.plan(false);
         view.leaves.sort_by_key(|leave| leave.slot);
-        let own = self.plan(true);
+        let own = if self.tells_own { self.plan(true) } else { SectionPlan::default() };
         let is_datagram = self.stream == StreamKind::Datagram;
         let body_plan = BodyPlan { cues: self.cues.clone(), section: view };
         let mut body = EncodedBody::default();
@@ -293,6 +300,7 @@ impl FakeServer {
             tick_width: if self.snapshots == 0 { TickWidth::Full } else { TickWidth::Usual },
             sequence: is_datagram.then_some(self.sequence),
             feedback: self.feedback,
+            own_is_whole: self.tells_own && self.tells_all_own,
         };
         let sum = self.digest();
         let mut digest = |_: Written| sum;

@@ -74,7 +74,7 @@ async fn a_game_over_a_socket() {
         let (mut log, mut snapshots) = (Vec::new(), 0);
         while let Some(wake) = connection.next().await {
             match wake {
-                Wake::Input(tick) => connection.client_mut().push_input(tick, |row| {
+                Wake::Input(tick) => connection.push_input(tick, |row| {
                     row.set_integer(MOVE, 7);
                 }),
                 Wake::Event(event) => log.push(event),
@@ -153,7 +153,7 @@ async fn faults_are_told_to_the_server_by_name() {
         let mut last = None;
         while let Some(wake) = connection.next().await {
             match wake {
-                Wake::Input(tick) => connection.client_mut().push_input(tick, |_| ()),
+                Wake::Input(tick) => connection.push_input(tick, |_| ()),
                 Wake::Event(event) => last = Some(event),
                 Wake::Snapshot => {}
             }

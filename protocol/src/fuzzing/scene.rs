@@ -221,6 +221,8 @@ impl Scene {
             return self.receive(&payload);
         }
         let read = self.codec.read_snapshot(&payload, self.tick - 5, &self.replica, &mut self.decoded);
+        let is_whole = own_written == Written { leaves: own.leaves.len(), rows: own.rows.len() };
+        let header = SnapshotHeader { own_is_whole: header.own_is_whole && is_whole, ..header };
         // A header that has more to say than a near tick says it with the usual one.
         let usual = SnapshotHeader { tick_width: TickWidth::Usual, ..header };
         assert!(read == Ok(header) || header.tick_width == TickWidth::Near && read == Ok(usual), "{read:?}");
@@ -231,12 +233,18 @@ impl Scene {
     }
 
     fn header(&self, script: &mut Script<'_>) -> SnapshotHeader {
-        let feedback = Feedback { newest_input: self.tick + 3, margin_ticks: script.byte() as i8 };
+        let byte = script.byte();
+        let feedback = Feedback {
+            newest_input: self.tick + 3,
+            margin_ticks: (byte as i8) >> 1,
+            substituted: u32::from(byte & 1) * u32::from(byte),
+        };
         SnapshotHeader {
             tick: self.tick,
             tick_width: [TickWidth::Full, TickWidth::Usual, TickWidth::Near][script.pick(3)],
             sequence: (script.pick(2) == 0).then_some(Sequence(script.word() as u16)),
             feedback: (script.pick(2) == 0).then_some(feedback),
+            own_is_whole: byte & 2 != 0,
         }
     }
 

@@ -8,6 +8,7 @@ use super::{Extension, Features, check_extensions, check_text, within};
 use crate::fault::DecodeError;
 use crate::frame::{FrameType, write_frame};
 use crate::ids::{PeerId, PlayerId, RoomId, SessionId};
+use crate::input::MissingInput;
 use crate::limits::{
     DIGEST_INTERVAL_MICROS_MAX, HELLO_TEXT_BYTES_MAX, INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX,
     INTERPOLATION_DELAY_MICROS_MAX, MESSAGE_BYTES_MAX, PING_INTERVAL_MICROS_MIN, PRIOR_BYTES_MAX,
@@ -42,6 +43,8 @@ pub struct Welcome {
     pub timing: Timing,
     /// What the client must keep to.
     pub limits: ClientLimits,
+    /// What the room puts in the place of inputs that have not come: prediction does the same.
+    pub missing_input: MissingInput,
     /// The coder of snapshot rows in this room: [`Coder::wire`](crate::snapshot::Coder::wire).
     pub coder: u8,
     /// Names the prior that the coder uses: [`Prior::hash`](crate::snapshot::Prior::hash).
@@ -238,6 +241,7 @@ pub(super) mod tests {
                 inputs_per_frame_max: 32,
                 input_ahead_ticks_max: 64,
             },
+            missing_input: MissingInput::Hold,
             coder: 0,
             prior_hash: 0,
             prior: None,

@@ -159,7 +159,13 @@ impl<W: Write> Recorder<W> {
     /// As many frames as the plans need.
     fn write_frames(&mut self, history: &History, tick: Tick) {
         let Self { codec, plan, own_plan, body, rows, frames, .. } = self;
-        let header = SnapshotHeader { tick, tick_width: TickWidth::Usual, sequence: None, feedback: None };
+        let header = SnapshotHeader {
+            tick,
+            tick_width: TickWidth::Usual,
+            sequence: None,
+            feedback: None,
+            own_is_whole: false,
+        };
         frames.clear();
         loop {
             codec.write_body(history, plan, &|_| None, BODY_BYTES_MAX, rows, body);

@@ -182,6 +182,9 @@ pub struct Field {
     pub threshold: f64,
     /// How it is shown between samples.
     pub interpolation: Interpolation,
+    /// Of an input: it is pressed for a tick, not held down. See
+    /// [`MissingInput::Hold`](crate::input::MissingInput::Hold).
+    pub is_momentary: bool,
     /// Its columns in the kind's; set when the schema is built.
     #[serde(skip)]
     pub(crate) columns: Range<usize>,
@@ -202,6 +205,7 @@ impl Field {
             rate_hz: None,
             threshold: 0.0,
             interpolation,
+            is_momentary: false,
             columns: 0..0,
         }
     }
@@ -233,6 +237,13 @@ impl Field {
     /// Shown unchanged until the next sample.
     pub fn hold(mut self) -> Self {
         self.interpolation = Interpolation::Hold;
+        self
+    }
+
+    /// Of an input: pressed for a tick (a jump, a shot, a choice), not held down. Where the input of a tick is missing
+    /// and the last one is held, this field is as if nothing was pressed.
+    pub fn momentary(mut self) -> Self {
+        self.is_momentary = true;
         self
     }
 

@@ -1,5 +1,7 @@
 //! The payload of a SNAPSHOT frame: a few bytes for this peer alone, then the body that many may share.
 
+use core::ops::RangeInclusive;
+
 use bytes::Bytes;
 
 use super::body::{DECODED_LEN_BYTES, EncodedBody, decompress};
@@ -20,9 +22,16 @@ use crate::time::Tick;
 pub struct Feedback {
     /// The newest tick for which an input has arrived.
     pub newest_input: Tick,
-    /// How many ticks before its step the newest input arrived, -128 to 127; negative: too late.
+    /// How many ticks before its step the input arrived that was closest to it, of those that have come since the last
+    /// feedback; of the last one, if none has. [`MARGIN_TICKS`]; negative: too late.
     pub margin_ticks: i8,
+    /// Bit `n` is set if `n` ticks before the snapshot's the room had no input of the player's for that step, and put
+    /// something in its place. It stays told for 32 ticks: a few lost snapshots hide nothing.
+    pub substituted: u32,
 }
+
+/// The margins that can be told; others are told as the nearest of these.
+pub const MARGIN_TICKS: RangeInclusive<i8> = -64..=63;
 
 /// How many of a tick's bits travel.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,6 +59,9 @@ pub struct SnapshotHeader {
     pub sequence: Option<Sequence>,
     /// About the peer's inputs, if it has a player.
     pub feedback: Option<Feedback>,
+    /// Whether the frame tells all that is news to the receiver of its own rows at this tick: those that it does not
+    /// tell are as the newest state that is held of them. To be written only if all of it also fits.
+    pub own_is_whole: bool,
 }
 
 /// A snapshot that was decoded, not yet applied. Reused from frame to frame.
@@ -83,7 +95,9 @@ impl Codec {
         rows: &mut RowCache,
         out: &mut Vec<u8>,
     ) -> Written {
-        let has_more = header.sequence.is_some() || header.feedback.is_some() || digest.is_some();
+        let has_more =
+            header.sequence.is_some() || header.feedback.is_some() || header.own_is_whole || digest.is_some();
+        let first = out.len();
         let mut w = BitWriter::new(out);
         let mut written = Written::default();
         if header.tick_width == TickWidth::Near && !has_more && own.is_empty() && body.decoded_len.is_none() {
@@ -100,14 +114,21 @@ impl Codec {
         w.flag(digest.is_some());
         w.flag(!own.is_empty());
         w.flag(body.decoded_len.is_some());
-        w.bits(0, 2);
+        w.flag(false);
+        // Until it is known whether all of it fits.
+        w.flag(false);
         w.bits(if is_full { header.tick.0 } else { header.tick.0 & 0xffff }, if is_full { 32 } else { 16 });
         if let Some(sequence) = header.sequence {
             w.bits(u32::from(sequence.0), 16);
         }
         if let Some(feedback) = header.feedback {
             w.bits(feedback.newest_input.0 & 0xffff, 16);
-            w.bits(u32::from(feedback.margin_ticks as u8), 8);
+            let margin = feedback.margin_ticks.clamp(*MARGIN_TICKS.start(), *MARGIN_TICKS.end());
+            w.bits(u32::from(margin as u8 & MARGIN_MASK), MARGIN_BITS);
+            w.flag(feedback.substituted != 0);
+            if feedback.substituted != 0 {
+                w.bits(feedback.substituted, 32);
+            }
         }
         w.finish();
         if !own.is_empty() {
@@ -122,6 +143,10 @@ impl Codec {
             w.finish();
             let length = (out.len() - start) as u16;
             out[length_at..start].copy_from_slice(&length.to_le_bytes());
+        }
+        let all = Written { leaves: own.leaves.len(), rows: own.rows.len() };
+        if header.own_is_whole && written == all {
+            out[first] |= OWN_IS_WHOLE;
         }
         if let Some(digest) = digest {
             out.extend_from_slice(&digest(written).to_le_bytes());
@@ -149,7 +174,13 @@ impl Codec {
         if payload.first().is_some_and(|first| first >> NEAR_BITS == SHORT_SNAPSHOT >> NEAR_BITS) {
             let tick = near.nearest_with_low_bits(r.bits(NEAR_BITS, WHAT)?, NEAR_BITS);
             self.read_body(&payload[1..], tick, states, &mut out.cues, &mut out.view)?;
-            let header = SnapshotHeader { tick, tick_width: TickWidth::Near, sequence: None, feedback: None };
+            let header = SnapshotHeader {
+                tick,
+                tick_width: TickWidth::Near,
+                sequence: None,
+                feedback: None,
+                own_is_whole: false,
+            };
             out.header = Some(header);
             return Ok(header);
         }
@@ -159,10 +190,10 @@ impl Codec {
         let has_digest = r.flag(WHAT)?;
         let has_own = r.flag(WHAT)?;
         let is_compressed = r.flag(WHAT)?;
-        let reserved = r.bits(2, WHAT)?;
-        if reserved != 0 {
-            return Err(DecodeError::Invalid { what: WHAT, value: u64::from(reserved) });
+        if r.flag(WHAT)? {
+            return Err(DecodeError::Invalid { what: WHAT, value: 1 });
         }
+        let own_is_whole = r.flag(WHAT)?;
         let tick =
             if is_full { Tick(r.bits(32, WHAT)?) } else { near.nearest_with_low_bits(r.bits(16, WHAT)?, 16) };
         let sequence = if has_sequence { Some(Sequence(r.bits(16, WHAT)? as u16)) } else { None };
@@ -194,7 +225,7 @@ impl Codec {
         };
         self.read_body(body, tick, states, &mut out.cues, &mut out.view)?;
         let tick_width = if is_full { TickWidth::Full } else { TickWidth::Usual };
-        let header = SnapshotHeader { tick, tick_width, sequence, feedback };
+        let header = SnapshotHeader { tick, tick_width, sequence, feedback, own_is_whole };
         out.header = Some(header);
         Ok(header)
     }
@@ -216,10 +247,17 @@ const WHAT: &str = "snapshot";
 const NEAR_BITS: u32 = 6;
 const NEAR_MASK: u32 = (1 << NEAR_BITS) - 1;
 
+const MARGIN_BITS: u32 = 7;
+const MARGIN_MASK: u8 = (1 << MARGIN_BITS) - 1;
+/// In the first byte. The bit before it is 0, so that no such byte is that of a short snapshot.
+const OWN_IS_WHOLE: u8 = 1 << 7;
+
 fn read_feedback(r: &mut BitReader<'_>, tick: Tick) -> Result<Feedback, DecodeError> {
     let newest_input = tick.nearest_with_low_bits(r.bits(16, "feedback")?, 16);
-    let margin_ticks = r.bits(8, "feedback")? as u8 as i8;
-    Ok(Feedback { newest_input, margin_ticks })
+    // The sign is the highest of its bits.
+    let margin_ticks = ((r.bits(MARGIN_BITS, "feedback")? as u8) << 1) as i8 >> 1;
+    let substituted = if r.flag("feedback")? { r.bits(32, "feedback")? } else { 0 };
+    Ok(Feedback { newest_input, margin_ticks, substituted })
 }
 
 fn read_compressed(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {

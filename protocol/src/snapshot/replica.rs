@@ -221,6 +221,11 @@ impl Track {
         RowRef::new(kind, self.values_at(index))
     }
 
+    /// The columns of the `index`-th state held, side by side.
+    pub fn values(&self, index: usize) -> &[i32] {
+        self.values_at(index)
+    }
+
     fn held(&self, index: usize) -> HeldState<'_> {
         let Sample { sight, is_at_rest, .. } = self.samples[index];
         HeldState { id: self.id, kind: self.kind, sight, is_at_rest, values: self.values_at(index) }

@@ -139,7 +139,8 @@ impl Session {
     fn header(&mut self) -> SnapshotHeader {
         let tick = self.newest().tick();
         let is_datagram = self.link == Link::Lossy;
-        let feedback = Feedback { newest_input: tick + 3, margin_ticks: (self.steps % 7) as i8 - 3 };
+        let feedback =
+            Feedback { newest_input: tick + 3, margin_ticks: (self.steps % 7) as i8 - 3, substituted: 0 };
         SnapshotHeader {
             tick,
             tick_width: match self.link {
@@ -149,6 +150,7 @@ impl Session {
             },
             sequence: is_datagram.then_some(Sequence(self.steps as u16)),
             feedback: self.steps.is_multiple_of(4).then_some(feedback),
+            own_is_whole: is_datagram,
         }
     }
 

@@ -10,7 +10,7 @@ use tickwire_protocol::handshake::{
     ClientLimits, Extension, Features, Hello, PackedSchema, RejectReason, Role, RoomWish, StreamKind, Timing,
     Welcome,
 };
-use tickwire_protocol::input::InputFrame;
+use tickwire_protocol::input::{InputFrame, MissingInput};
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::schema::{CueId, Field, FieldId, FieldType, Kind, KindId};
 use tickwire_protocol::{Micros, PeerId, PlayerId, RoomId, Schema, SessionId, Tick, TickRate, TickTime};
@@ -121,6 +121,12 @@ fn welcome(fields: &mut Fields) -> Welcome {
             message_bytes_max: fields.number("message limit"),
             inputs_per_frame_max: fields.number("input limit"),
             input_ahead_ticks_max: fields.number("input ahead limit"),
+        },
+        missing_input: match fields.take("missing input").as_str() {
+            "repeat" => MissingInput::Repeat,
+            "hold" => MissingInput::Hold,
+            "neutral" => MissingInput::Neutral,
+            other => panic!("nothing is called {other}"),
         },
         coder: fields.number("coder"),
         prior_hash: hash(&fields.take("prior")),
@@ -265,7 +271,7 @@ pub(crate) fn example() -> Arc<Schema> {
             field(1, "aim", FieldType::angle(10)),
             field(2, "weapon", FieldType::integer(3..=9)),
             field(3, "spare", FieldType::integer(7..=7)),
-            field(4, "fire", FieldType::boolean()),
+            field(4, "fire", FieldType::boolean()).momentary(),
         ])
         .build()
         .unwrap()

@@ -124,7 +124,13 @@ impl World {
                 named.map(|row| PlannedRow { references: References::NONE, ..row.planned(&self.history) });
             SectionPlan { rows: rows.collect(), ..SectionPlan::default() }
         };
-        let header = SnapshotHeader { tick, tick_width: TickWidth::Full, sequence: None, feedback: None };
+        let header = SnapshotHeader {
+            tick,
+            tick_width: TickWidth::Full,
+            sequence: None,
+            feedback: None,
+            own_is_whole: false,
+        };
         let mut section = planned(&told.view.rows);
         if told.view.against.ticks().any(|named| named == tick) {
             section.rows = all_rows(&self.history, |_| References::NONE);
@@ -209,17 +215,19 @@ impl Told {
         let tick = fields.take("tick");
         let sequence = one(fields, "sequence").map(|number| Sequence(parse(&number)));
         let feedback = one(fields, "feedback").map(|text| {
-            let (newest, margin) =
-                text.strip_prefix("newest input ").unwrap().split_once(", margin ").unwrap();
-            Feedback { newest_input: Tick(parse(newest)), margin_ticks: parse(margin) }
+            let (newest, rest) = text.strip_prefix("newest input ").unwrap().split_once(", margin ").unwrap();
+            let (margin, substituted) = rest.split_once(", substituted ").unwrap_or((rest, "0"));
+            let substituted = u32::from_str_radix(substituted, 2).unwrap();
+            Feedback { newest_input: Tick(parse(newest)), margin_ticks: parse(margin), substituted }
         });
+        let own_is_whole = one(fields, "own rows").is_some();
         let digest = one(fields, "digest").map(|word| u64::from_str_radix(&word, 16).unwrap());
         let (tick, tick_width, near) = match (tick.split_once(" near "), tick.split_once(" soon after ")) {
             (Some((tick, near)), _) => (tick, TickWidth::Usual, near),
             (_, Some((tick, near))) => (tick, TickWidth::Near, near),
             _ => (tick.trim_end_matches(" in full"), TickWidth::Full, "0"),
         };
-        let header = SnapshotHeader { tick: Tick(parse(tick)), tick_width, sequence, feedback };
+        let header = SnapshotHeader { tick: Tick(parse(tick)), tick_width, sequence, feedback, own_is_whole };
         let own = ToldSection::take(fields, "own ", &mut lines);
         let cue_lines = fields.take_all("cue");
         lines.extend(cue_lines.iter().map(|line| format!("cue: {line}")));
@@ -242,9 +250,12 @@ impl Told {
         let header = self.codec.read_snapshot(payload, self.near, replica, &mut decoded)?;
         let mut lines = Vec::new();
         lines.extend(header.sequence.map(|sequence| format!("sequence: {sequence}")));
-        lines.extend(header.feedback.map(|Feedback { newest_input, margin_ticks }| {
-            format!("feedback: newest input {newest_input}, margin {margin_ticks}")
+        lines.extend(header.feedback.map(|Feedback { newest_input, margin_ticks, substituted }| {
+            let told =
+                if substituted == 0 { String::new() } else { format!(", substituted {substituted:b}") };
+            format!("feedback: newest input {newest_input}, margin {margin_ticks}{told}")
         }));
+        lines.extend(header.own_is_whole.then(|| "own rows: all that is news".to_owned()));
         lines.extend(decoded.digest.map(|digest| format!("digest: {digest:016x}")));
         lines.extend(section_lines("own ", &decoded.own));
         lines.extend(decoded.cues.iter().map(|cue| format!("cue: {}", cue_text(cue))));

@@ -77,7 +77,7 @@ async fn play(url: String) -> Result<DisconnectReason, ConnectError> {
     while let Some(wake) = connection.next().await {
         if let Wake::Input(tick) = wake {
             let orders = Orders::scripted(connection.client(), connection.now());
-            connection.client_mut().push_input(tick, |row| orders.write(row));
+            connection.push_input(tick, |row| orders.write(row));
         }
     }
     Ok(connection.client().disconnect_reason().cloned().unwrap_or(DisconnectReason::Lost))
@@ -93,7 +93,7 @@ async fn watch(url: &str, seconds: u64) -> Result<(), ConnectError> {
         let client = connection.client_mut();
         let orders = Orders::scripted(client, now);
         while let Some(tick) = client.due_input_tick(now) {
-            client.push_input(tick, |row| orders.write(row));
+            client.push_input(now, tick, |row| orders.write(row));
         }
         screen.tell(client, now);
         if picture % PICTURE_HZ == 0 {

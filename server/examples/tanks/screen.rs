@@ -29,7 +29,7 @@ impl Screen {
                 }
                 Event::Cue(cue) => self.tell_cue(&cue, client.schema()),
                 Event::Disconnected(reason) => println!("        {reason}"),
-                Event::Connected { .. } | Event::Rejected(_) => {}
+                Event::Connected { .. } | Event::Rejected(_) | Event::Confirmed { .. } => {}
             }
         }
     }

@@ -183,7 +183,7 @@ impl Match {
             });
             let orders = Orders::scripted(client, now);
             while let Some(tick) = client.due_input_tick(now) {
-                client.push_input(tick, |row| orders.write(row));
+                client.push_input(now, tick, |row| orders.write(row));
             }
             let mut message = Vec::new();
             if client.poll_transmit(now, &mut message) {
@@ -370,7 +370,7 @@ async fn a_match_over_real_sockets_ends_cleanly() {
             match connection.next().await.expect("the server is there") {
                 Wake::Input(tick) => {
                     let orders = Orders::scripted(connection.client(), connection.now());
-                    connection.client_mut().push_input(tick, |row| orders.write(row));
+                    connection.push_input(tick, |row| orders.write(row));
                 }
                 Wake::Event(Event::Cue(cue)) => hits += i32::from(cue.id == HIT),
                 _ => {}

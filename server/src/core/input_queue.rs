@@ -1,22 +1,31 @@
 //! The inputs of one player, by tick, until their step comes.
 
+use tickwire_protocol::input::MissingInput;
 use tickwire_protocol::limits::INPUT_AHEAD_TICKS_MAX;
 use tickwire_protocol::schema::Kind;
+use tickwire_protocol::snapshot::{Feedback, MARGIN_TICKS};
 use tickwire_protocol::{Misbehavior, RowMut, Tick};
 
 /// Ticks that the queue has room for: any input that is not refused as too far ahead.
 const CAPACITY: usize = INPUT_AHEAD_TICKS_MAX.next_power_of_two() as usize * 2;
 
-/// Inputs that have arrived and wait for their tick. A missing one is replaced by the last one used.
+/// Inputs that have arrived and wait for their tick, and what stands for those that have not.
 #[derive(Clone, Debug)]
 pub(crate) struct InputQueue {
     columns: usize,
+    policy: MissingInput,
     /// Per place (tick modulo capacity): the tick that it holds an input for.
     ticks: Vec<Option<Tick>>,
     values: Vec<i32>,
+    /// What the last step was made with: its own input, or what stood for it.
     last_used: Vec<i32>,
     newest: Option<Tick>,
+    /// How many ticks before its step the newest input came.
     margin_ticks: i8,
+    /// The least of those that have come since the last feedback.
+    least_margin: Option<i8>,
+    /// Bit `n`: the step `n` before the last one was made without its own input.
+    substituted: u32,
     pub(crate) counters: InputCounters,
 }
 
@@ -29,22 +38,25 @@ pub struct InputCounters {
     pub late: u64,
     /// Arrived again; thrown away.
     pub repeated: u64,
-    /// Steps that had to repeat the last input because their own was not there.
+    /// Steps made without their own input because it was not there; those before the first one do not count.
     pub substituted: u64,
 }
 
 impl InputQueue {
-    pub(crate) fn new(kind: &Kind) -> Self {
+    pub(crate) fn new(kind: &Kind, policy: MissingInput) -> Self {
         let columns = kind.column_count();
         let mut last_used = vec![0; columns];
         RowMut::new(kind, &mut last_used).reset();
         Self {
             columns,
+            policy,
             ticks: vec![None; CAPACITY],
             values: vec![0; columns * CAPACITY],
             last_used,
             newest: None,
             margin_ticks: 0,
+            least_margin: None,
+            substituted: 0,
             counters: InputCounters::default(),
         }
     }
@@ -57,7 +69,9 @@ impl InputQueue {
         }
         if self.newest.is_none_or(|newest| tick.is_newer_than(newest)) {
             self.newest = Some(tick);
-            self.margin_ticks = ahead.clamp(i32::from(i8::MIN), i32::from(i8::MAX)) as i8;
+            let margin = ahead.clamp((*MARGIN_TICKS.start()).into(), (*MARGIN_TICKS.end()).into()) as i8;
+            self.margin_ticks = margin;
+            self.least_margin = Some(self.least_margin.map_or(margin, |least| least.min(margin)));
         }
         let place = tick.0 as usize % CAPACITY;
         if ahead < 0 {
@@ -71,71 +85,124 @@ impl InputQueue {
         Ok(())
     }
 
-    /// The input for the step of `tick`: its own, or the last one used.
-    pub(crate) fn take(&mut self, tick: Tick) -> &[i32] {
+    /// The input for the step of `tick`: its own, or what stands for it.
+    pub(crate) fn take(&mut self, kind: &Kind, tick: Tick) -> &[i32] {
         let place = tick.0 as usize % CAPACITY;
-        if self.ticks[place].take_if(|held| *held == tick).is_some() {
+        let is_there = self.ticks[place].take_if(|held| *held == tick).is_some();
+        self.substituted = self.substituted << 1 | u32::from(!is_there);
+        if is_there {
             self.last_used.copy_from_slice(&self.values[place * self.columns..][..self.columns]);
             self.counters.on_time += 1;
-        } else if self.newest.is_some() {
-            self.counters.substituted += 1;
+        } else {
+            self.policy.substitute(kind, &mut self.last_used);
+            self.counters.substituted += u64::from(self.newest.is_some());
         }
         &self.last_used
     }
 
-    /// The newest tick for which an input has come, and how many ticks before its step it did.
-    pub(crate) fn newest(&self) -> Option<(Tick, i8)> {
-        self.newest.map(|tick| (tick, self.margin_ticks))
+    /// What the player is told with the tick that was stepped last, once an input has come.
+    pub(crate) fn take_feedback(&mut self) -> Option<Feedback> {
+        let newest_input = self.newest?;
+        let margin_ticks = self.least_margin.take().unwrap_or(self.margin_ticks);
+        Some(Feedback { newest_input, margin_ticks, substituted: self.substituted })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use tickwire_protocol::Schema;
     use tickwire_protocol::schema::{Field, FieldId, FieldType};
 
-    fn queue() -> InputQueue {
-        let field = Field::new(FieldId(0), "n", FieldType::integer(0..=100));
-        InputQueue::new(Schema::builder("i").input([field]).build().unwrap().input())
+    fn schema() -> Arc<Schema> {
+        let fields = [
+            Field::new(FieldId(0), "n", FieldType::integer(0..=100)),
+            Field::new(FieldId(1), "jump", FieldType::boolean()).momentary(),
+        ];
+        Schema::builder("i").input(fields).build().unwrap()
+    }
+
+    struct Queue {
+        queue: InputQueue,
+        schema: Arc<Schema>,
+    }
+
+    impl Queue {
+        fn new(policy: MissingInput) -> Self {
+            let schema = schema();
+            Self { queue: InputQueue::new(schema.input(), policy), schema }
+        }
+
+        fn push(&mut self, next: Tick, tick: Tick, n: i32) -> Result<(), Misbehavior> {
+            self.queue.push(next, tick, &[n, 1])
+        }
+
+        fn take(&mut self, tick: Tick) -> Vec<i32> {
+            self.queue.take(self.schema.input(), tick).to_vec()
+        }
     }
 
     #[test]
     fn inputs_wait_for_their_tick_across_the_wrap() {
-        let mut queue = queue();
+        let mut queue = Queue::new(MissingInput::Hold);
         let first = Tick(u32::MAX);
         for step in (0..10).rev() {
-            queue.push(first, first + step, &[step as i32 + 1]).unwrap();
+            queue.push(first, first + step, step as i32 + 1).unwrap();
         }
         for step in 0..10 {
-            assert_eq!(queue.take(first + step), [step as i32 + 1]);
+            assert_eq!(queue.take(first + step), [step as i32 + 1, 1]);
         }
-        assert_eq!(queue.counters, InputCounters { on_time: 10, ..Default::default() });
-        assert_eq!(queue.newest(), Some((first + 9, 9)));
+        assert_eq!(queue.queue.counters, InputCounters { on_time: 10, ..Default::default() });
+        let told = queue.queue.take_feedback();
+        assert_eq!(told, Some(Feedback { newest_input: first + 9, margin_ticks: 9, substituted: 0 }));
     }
 
     #[test]
-    fn a_missing_input_is_replaced_by_the_last() {
-        let mut queue = queue();
-        assert_eq!(queue.take(Tick(1)), [0], "before the first, nothing is pressed");
-        queue.push(Tick(2), Tick(2), &[7]).unwrap();
-        assert_eq!(queue.take(Tick(2)), [7]);
-        assert_eq!(queue.take(Tick(3)), [7]);
-        queue.push(Tick(4), Tick(3), &[9]).unwrap();
-        assert_eq!(queue.take(Tick(4)), [7], "late is late");
-        assert_eq!(queue.counters, InputCounters { on_time: 1, late: 1, repeated: 0, substituted: 2 });
+    fn a_missing_input_is_replaced_as_the_room_wants() {
+        for (policy, stands) in
+            [(MissingInput::Repeat, [7, 1]), (MissingInput::Hold, [7, 0]), (MissingInput::Neutral, [0, 0])]
+        {
+            let mut queue = Queue::new(policy);
+            assert_eq!(queue.take(Tick(1)), [0, 0], "before the first, nothing is pressed");
+            queue.push(Tick(2), Tick(2), 7).unwrap();
+            assert_eq!(queue.take(Tick(2)), [7, 1]);
+            assert_eq!(queue.take(Tick(3)), stands);
+            queue.push(Tick(4), Tick(3), 9).unwrap();
+            assert_eq!(queue.take(Tick(4)), stands, "late is late");
+            queue.push(Tick(5), Tick(5), 3).unwrap();
+            assert_eq!(queue.take(Tick(5)), [3, 1]);
+            let counters = InputCounters { on_time: 2, late: 1, repeated: 0, substituted: 2 };
+            assert_eq!(queue.queue.counters, counters);
+            assert_eq!(queue.queue.take_feedback().map(|told| told.substituted), Some(0b10110));
+        }
+    }
+
+    #[test]
+    fn the_margin_told_is_the_least_since_it_was_told_last() {
+        let mut queue = Queue::new(MissingInput::Hold);
+        assert_eq!(queue.queue.take_feedback(), None);
+        for (tick, next) in [(10, 6), (11, 10), (12, 7)] {
+            queue.push(Tick(next), Tick(tick), 1).unwrap();
+        }
+        let margin = |queue: &mut Queue| queue.queue.take_feedback().map(|told| told.margin_ticks);
+        assert_eq!(margin(&mut queue), Some(1));
+        assert_eq!(margin(&mut queue), Some(5), "of the newest, as none has come since");
+        queue.push(Tick(500), Tick(13), 1).unwrap();
+        assert_eq!(margin(&mut queue), Some(-64), "too late by more than can be told");
     }
 
     #[test]
     fn time_travel_is_refused_and_leaves_no_trace() {
-        let mut queue = queue();
+        let mut queue = Queue::new(MissingInput::Hold);
         let limit = INPUT_AHEAD_TICKS_MAX;
-        queue.push(Tick(10), Tick(10) + limit, &[1]).unwrap();
+        queue.push(Tick(10), Tick(10) + limit, 1).unwrap();
         let far = limit as i32 + 1;
-        assert_eq!(queue.push(Tick(10), Tick(11) + limit, &[2]), Err(Misbehavior::FutureInput(far)));
-        assert_eq!(queue.newest(), Some((Tick(10) + limit, limit as i8)));
-        queue.push(Tick(10), Tick(10) + limit, &[3]).unwrap();
-        assert_eq!(queue.take(Tick(10) + limit), [1], "the first copy counts");
-        assert_eq!(queue.counters.repeated, 1);
+        assert_eq!(queue.push(Tick(10), Tick(11) + limit, 2), Err(Misbehavior::FutureInput(far)));
+        assert_eq!(queue.queue.newest, Some(Tick(10) + limit));
+        queue.push(Tick(10), Tick(10) + limit, 3).unwrap();
+        assert_eq!(queue.take(Tick(10) + limit), [1, 1], "the first copy counts");
+        assert_eq!(queue.queue.counters.repeated, 1);
     }
 }

@@ -205,10 +205,9 @@ impl Peer {
         }
     }
 
-    /// What to tell the peer about its inputs.
-    pub(crate) fn feedback(&self) -> Option<Feedback> {
-        let (newest_input, margin_ticks) = self.player.as_ref()?.inputs.newest()?;
-        Some(Feedback { newest_input, margin_ticks })
+    /// What to tell the peer about its inputs with the snapshot that goes out now.
+    pub(crate) fn take_feedback(&mut self) -> Option<Feedback> {
+        self.player.as_mut()?.inputs.take_feedback()
     }
 
     pub(crate) fn input_counters(&self) -> InputCounters {

@@ -26,8 +26,8 @@ use super::shared::{BodyCache, Plans, Shared};
 /// Bytes of own rows in a datagram: half, so that others come through as well.
 const OWN_DATAGRAM_BYTES_MAX: usize = DATAGRAM_BYTES_MAX / 2;
 
-/// Bytes around a datagram's body that are not own rows: frame header, tick, sequence, feedback.
-const DATAGRAM_HEADER_BYTES_MAX: usize = 16;
+/// Bytes around a datagram's body that are not own rows: frame header, tick, sequence, feedback, length of own rows.
+const DATAGRAM_HEADER_BYTES_MAX: usize = 20;
 
 /// Ticks without a snapshot after which a short tick could be taken for another: it is then sent whole.
 const FULL_TICK_GAP: i32 = 1 << 14;
@@ -177,7 +177,7 @@ impl Replicator {
         out: &mut Vec<u8>,
     ) {
         let Some(newest) = source.history.newest() else { return };
-        let header = self.header(newest.tick(), feedback);
+        let header = self.header(newest.tick(), feedback, true);
         let against = self.nameable(newest.tick());
         let Shared { bodies, rows, plans, .. } = shared;
         self.plan(source, newest, against, plans);
@@ -275,7 +275,8 @@ impl Replicator {
             if part > 0 && shared.plans.own.is_empty() && shared.plans.view.section.is_empty() {
                 break;
             }
-            let is_progress = self.write_datagram(source, newest, shared, feedback);
+            let header = self.header(newest.tick(), feedback, part == 0);
+            let is_progress = self.write_datagram(source, newest, shared, &header);
             send(&shared.frame);
             if !is_progress {
                 break;
@@ -291,10 +292,9 @@ impl Replicator {
         source: &Source<'_>,
         newest: &Published,
         Shared { rows, plans, body, frame, .. }: &mut Shared,
-        feedback: Option<Feedback>,
+        header: &SnapshotHeader,
     ) -> bool {
         let mut sent = self.start_flight(newest.tick(), source.cues.first_index());
-        let header = self.header(newest.tick(), feedback);
         let own_bytes = if plans.own.is_empty() { 0 } else { OWN_DATAGRAM_BYTES_MAX };
         let body_bytes = DATAGRAM_BYTES_MAX - DATAGRAM_HEADER_BYTES_MAX - own_bytes;
         let Plans { selection, view: view_plan, own: own_plan } = plans;
@@ -303,7 +303,7 @@ impl Replicator {
         let mut own_written = Written::default();
         write_frame_with(frame, FrameType::Snapshot, |out| {
             own_written = source.codec.write_snapshot(
-                &header,
+                header,
                 source.history,
                 own_plan,
                 own_bytes,
@@ -382,7 +382,8 @@ impl Replicator {
         selection.cues_end = source.cues.next_index();
     }
 
-    fn header(&mut self, tick: Tick, feedback: Option<Feedback>) -> SnapshotHeader {
+    /// `tells_own` says that the plan has all that is news of the peer's own rows: then what is absent is said, too.
+    fn header(&mut self, tick: Tick, feedback: Option<Feedback>, tells_own: bool) -> SnapshotHeader {
         let gap = self.last_sent.map(|last| tick.since(last));
         self.last_sent = Some(tick);
         // Until something is acked, every datagram may be the first that arrives.
@@ -397,6 +398,7 @@ impl Replicator {
             },
             sequence: (self.stream == StreamKind::Datagram).then(|| self.sequence()),
             feedback,
+            own_is_whole: tells_own && self.viewer.player.is_some(),
         }
     }
 

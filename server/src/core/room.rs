@@ -17,10 +17,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use glam::Vec3;
 use tickwire_protocol::handshake::{
-    ClientLimits, Features, PackedSchema, RejectReason, Role, StreamKind, Timing, Welcome,
+    ClientLimits, Extension, Features, PackedSchema, RejectReason, Role, StreamKind, Timing, Welcome,
 };
 use tickwire_protocol::history::History;
-use tickwire_protocol::input::InputFrame;
+use tickwire_protocol::input::{InputFrame, MissingInput};
 use tickwire_protocol::limits::{
     CLIENT_MESSAGE_BYTES_MAX, DIGEST_INTERVAL_MICROS_MAX, INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX,
     INTERPOLATION_DELAY_MICROS_MAX, PING_INTERVAL_MICROS_MIN, SILENCE_TIMEOUT_MICROS_MAX,
@@ -62,6 +62,8 @@ pub struct RoomConfig {
     pub interest: Interest,
     /// Whether fields with a send rate or a threshold are held back. Not in a room that replays: there they were.
     pub hold_back: bool,
+    /// What a player is stepped with whose input has not come.
+    pub missing_input: MissingInput,
     /// How far behind the newest state clients show others to begin with.
     pub interpolation_delay: Micros,
     /// How often clients ping.
@@ -74,6 +76,8 @@ pub struct RoomConfig {
     pub digest_interval: Micros,
     /// The number of the first step.
     pub first_tick: Tick,
+    /// What the game tells every client in its welcome, as the level that it plays on; ids from 32,768 on, ascending.
+    pub extensions: Vec<Extension>,
 }
 
 impl RoomConfig {
@@ -90,12 +94,14 @@ impl RoomConfig {
             prior: Prior::default_prior(),
             interest: Interest::everything(),
             hold_back: true,
+            missing_input: MissingInput::Hold,
             interpolation_delay: Micros(2_500_000 / u64::from(snapshot_hz)),
             ping_interval: Micros::from_secs(1),
             silence_timeout: Micros::from_secs(5),
             stall_timeout: Micros::from_secs(10),
             digest_interval: Micros::from_secs(1),
             first_tick: Tick(1),
+            extensions: Vec::new(),
         }
         .within_limits()
     }
@@ -285,7 +291,11 @@ impl Room {
         self.next_id = self.next_id.wrapping_add(1);
         let player = is_player.then(|| {
             self.players += 1;
-            Player { id: PlayerId(id), inputs: InputQueue::new(self.schema.input()), is_announced: false }
+            Player {
+                id: PlayerId(id),
+                inputs: InputQueue::new(self.schema.input(), self.config.missing_input),
+                is_announced: false,
+            }
         });
         let viewer = Viewer { player: player.as_ref().map(|player| player.id), delta: self.config.delta };
         let replicator = Replicator::new(join.stream, viewer, self.cues.next_index());
@@ -381,8 +391,8 @@ impl Room {
             interest,
             payload_of: &payload_of,
         };
-        let feedback = peer.feedback();
         let is_due = !is_alone && peer.take_due(in_flight_max);
+        let feedback = if is_due { peer.take_feedback() } else { None };
         match peer.stream {
             StreamKind::Ordered if is_due => {
                 let with_digest =
@@ -453,7 +463,7 @@ impl Room {
         for player in self.peers.values_mut().filter_map(|peer| peer.player.as_mut()) {
             let is_new = !core::mem::replace(&mut player.is_announced, true);
             let mut row = if is_new { self.inputs.join(player.id) } else { self.inputs.insert(player.id) };
-            row.copy_from(player.inputs.take(tick));
+            row.copy_from(player.inputs.take(self.schema.input(), tick));
         }
         self.world.step(&self.inputs);
         self.history.publish(tick, self.world.tables());
@@ -523,13 +533,14 @@ impl Room {
                 inputs_per_frame_max: INPUTS_PER_FRAME_MAX as u32,
                 input_ahead_ticks_max: INPUT_AHEAD_TICKS_MAX,
             },
+            missing_input: config.missing_input,
             coder: self.codec.coder().wire(),
             prior_hash: self.codec.prior().hash(),
             prior: join.wants_prior.then(|| self.codec.prior().encoded().to_vec()),
             features: Features::NONE,
             server_build: env!("CARGO_PKG_VERSION").to_owned(),
             schema,
-            extensions: Vec::new(),
+            extensions: config.extensions.clone(),
         }
     }
 }

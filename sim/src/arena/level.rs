@@ -9,6 +9,10 @@ use super::RADIUS;
 /// Half the side of the largest level, metres: what 16 bits of position can say.
 pub const HALF_SIDE_MAX: u16 = 320;
 
+/// The id of the extension of a welcome in which a server says what its level is: for how many players it was made
+/// ([`Level::for_players`]), a little-endian `u32`. Who predicts needs it.
+pub const LEVEL_EXTENSION: u16 = 0x8000;
+
 /// Floor for each player, m^2: 16 players in 40 x 40 m.
 const FLOOR_PER_PLAYER: f32 = 100.0;
 /// Side of the cells in which blocks are looked up, metres.
@@ -86,6 +90,12 @@ impl Level {
     pub fn for_players(players: usize) -> Self {
         let side = (players as f32 * FLOOR_PER_PLAYER).sqrt() as u16;
         Self::square(side.next_multiple_of(10).clamp(40, 2 * HALF_SIDE_MAX))
+    }
+
+    /// The level that the value of [`LEVEL_EXTENSION`] names.
+    pub fn told(value: &[u8]) -> Option<Self> {
+        let players = u32::from_le_bytes(value.try_into().ok()?);
+        Some(Self::for_players(players as usize))
     }
 
     /// A walled cell of 10 x 10 m for each player, who comes in in its middle: nobody ever touches anybody.

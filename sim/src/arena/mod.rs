@@ -20,14 +20,14 @@ mod state;
 use std::sync::Arc;
 
 use glam::{Vec3, Vec3Swizzles};
-use tickwire_protocol::{PlayerId, Schema, Tables};
+use tickwire_protocol::{PlayerId, RowMut, Schema, Tables};
 
 use self::contact::{Contacts, Impact};
 use self::state::Player;
 use crate::context::StepContext;
 use crate::simulation::Simulation;
 
-pub use level::{Block, HALF_SIDE_MAX, Level};
+pub use level::{Block, HALF_SIDE_MAX, LEVEL_EXTENSION, Level};
 pub use movement::{
     AIR_ACCELERATION, FRICTION, GRAVITY, GROUND_ACCELERATION, JUMP_SPEED, SPEED_MAX, STAMINA_MAX, directions,
 };
@@ -181,6 +181,12 @@ impl Default for Arena {
 impl Simulation for Arena {
     fn schema(&self) -> &Arc<Schema> {
         schema()
+    }
+
+    /// A wish is at most 1 long.
+    fn sanitize(&self, input: &mut RowMut<'_>) {
+        let wished = input.as_ref().vec2(input::MOVE);
+        input.set_vec2(input::MOVE, wished.clamp_length_max(1.0));
     }
 
     fn step(&mut self, ctx: &mut StepContext<'_>) {

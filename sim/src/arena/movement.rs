@@ -42,7 +42,7 @@ pub(super) struct Moved {
 /// What a player wants, in the terms of the world.
 #[derive(Clone, Copy, Debug)]
 struct Wish {
-    /// Along the floor, at most 1 long.
+    /// Along the floor, at most 1 long but for what rounding adds.
     direction: Vec2,
     is_jumping: bool,
     is_sprinting: bool,
@@ -97,7 +97,7 @@ impl Wish {
         let [right, ahead] = directions(row.angle(input::YAW));
         let wished = row.vec2(input::MOVE);
         Self {
-            direction: (right * wished.x + ahead * wished.y).clamp_length_max(1.0),
+            direction: right * wished.x + ahead * wished.y,
             is_jumping: row.boolean(input::JUMP),
             is_sprinting: row.boolean(input::SPRINT),
         }

@@ -124,7 +124,7 @@ fn declare() -> Result<Arc<Schema>, tickwire_protocol::schema::SchemaError> {
             Field::new(input::MOVE, "move", FieldType::position([-1.0..=1.0, -1.0..=1.0], 1.0 / 127.0)),
             Field::new(input::YAW, "yaw", FieldType::angle(YAW_BITS)),
             Field::new(input::PITCH, "pitch", pitch),
-            Field::new(input::JUMP, "jump", FieldType::boolean()),
+            Field::new(input::JUMP, "jump", FieldType::boolean()).momentary(),
             Field::new(input::SPRINT, "sprint", FieldType::boolean()),
         ])
         .build()
