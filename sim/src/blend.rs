@@ -1,4 +1,4 @@
-//! From one value to another, and a little beyond.
+//! Between two states of a row, and a little beyond the newer one: what clients show, and what a room rewinds to.
 //!
 //! A position whose velocity is told goes along the cubic through both positions with both velocities (Hermite): exact for an even
 //! acceleration. Beyond the newest state it goes on with the last velocity, ever slower, and stops after [`GUESS_SECONDS`]: players
@@ -7,30 +7,102 @@
 use core::f32::consts::{PI, TAU};
 
 use glam::{Quat, Vec3};
+use tickwire_protocol::schema::{ColumnMask, Field, FieldType, Interpolation};
+use tickwire_protocol::{RowMut, RowRef};
 
 /// How long a position goes on beyond the newest state, seconds.
-pub(crate) const GUESS_SECONDS: f32 = 0.5;
+pub const GUESS_SECONDS: f32 = 0.5;
 
 /// States that are further apart than this are joined by a straight line, seconds: a cubic over so long a time swings out.
-pub(crate) const CUBIC_SECONDS_MAX: f32 = 0.35;
+pub const CUBIC_SECONDS_MAX: f32 = 0.35;
 
 /// A position and its change a second.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Moving {
-    pub(crate) position: Vec3,
-    pub(crate) velocity: Vec3,
+pub struct Moving {
+    /// Units.
+    pub position: Vec3,
+    /// Units a second.
+    pub velocity: Vec3,
 }
 
 impl Moving {
     /// Where it is `seconds` later, if nothing else is known.
-    pub(crate) fn guess(&self, seconds: f32) -> Vec3 {
+    pub fn guess(&self, seconds: f32) -> Vec3 {
         let seconds = seconds.clamp(0.0, GUESS_SECONDS);
         self.position + self.velocity * (seconds - seconds * seconds / (2.0 * GUESS_SECONDS))
     }
 }
 
+/// A moment between two states of a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Between {
+    /// How far from the older to the newer, 0 to 1.
+    pub fraction: f32,
+    /// How long the way from one to the other takes, seconds.
+    pub seconds: f32,
+    /// Whether the older one lasted for a while and then began to move: its velocity is then no part of the way.
+    pub is_from_rest: bool,
+}
+
+/// Every field of a row between two states, as the schema says: held, or on the way from the older to the newer. Of what is
+/// not in `told` nothing is written.
+pub fn row(from: RowRef<'_>, to: RowRef<'_>, between: Between, told: ColumnMask, out: &mut RowMut<'_>) {
+    let fraction = between.fraction;
+    let is_told = |field: &&Field| told.contains(field.columns().start);
+    for field in from.kind().fields().iter().filter(is_told) {
+        let id = field.id;
+        match field.ty {
+            _ if field.interpolation == Interpolation::Hold => hold(from, to, between, field, out),
+            FieldType::Position { .. } => {
+                let velocity = from.kind().velocity_of(id).filter(is_told);
+                out.set_vec3(id, position(from, to, between, field, velocity));
+            }
+            FieldType::Velocity { .. } => {
+                out.set_vec3(id, from.vec3(id).lerp(to.vec3(id), fraction));
+            }
+            FieldType::Scalar { .. } => {
+                out.set_scalar(id, scalar(from.scalar(id), to.scalar(id), fraction));
+            }
+            FieldType::Angle { .. } => {
+                out.set_angle(id, angle(from.angle(id), to.angle(id), fraction));
+            }
+            FieldType::Rotation { .. } => {
+                out.set_rotation(id, rotation(from.rotation(id), to.rotation(id), fraction));
+            }
+            FieldType::Integer { .. } | FieldType::Entity => hold(from, to, between, field, out),
+        }
+    }
+}
+
+/// The older state's value until the newer one's time has come.
+fn hold(from: RowRef<'_>, to: RowRef<'_>, between: Between, field: &Field, out: &mut RowMut<'_>) {
+    let held = if between.fraction < 1.0 { from } else { to };
+    for column in field.columns() {
+        out.set_column(column, held.column(column));
+    }
+}
+
+/// A position between two states: along the cubic if its velocity is told, otherwise along the line.
+fn position(
+    from: RowRef<'_>,
+    to: RowRef<'_>,
+    between: Between,
+    field: &Field,
+    velocity: Option<&Field>,
+) -> Vec3 {
+    let Between { fraction, seconds, is_from_rest } = between;
+    let (begin, end) = (from.vec3(field.id), to.vec3(field.id));
+    let Some(velocity) = velocity.filter(|_| seconds <= CUBIC_SECONDS_MAX) else {
+        return begin.lerp(end, fraction);
+    };
+    let leaving = if is_from_rest { Vec3::ZERO } else { from.vec3(velocity.id) };
+    let begin = Moving { position: begin, velocity: leaving };
+    let end = Moving { position: end, velocity: to.vec3(velocity.id) };
+    hermite(begin, end, seconds, fraction)
+}
+
 /// Along the cubic from one to the other, which takes `seconds`.
-pub(crate) fn hermite(from: Moving, to: Moving, seconds: f32, fraction: f32) -> Vec3 {
+pub fn hermite(from: Moving, to: Moving, seconds: f32, fraction: f32) -> Vec3 {
     let (t, rest) = (fraction, 1.0 - fraction);
     let (start, end) = (rest * rest * (1.0 + 2.0 * t), t * t * (3.0 - 2.0 * t));
     let (leaving, arriving) = (t * rest * rest * seconds, -t * t * rest * seconds);
@@ -38,22 +110,22 @@ pub(crate) fn hermite(from: Moving, to: Moving, seconds: f32, fraction: f32) -> 
 }
 
 /// What is left of a difference that fades evenly, after this share of its time: from 1 to 0.
-pub(crate) fn faded(share: f32) -> f32 {
+pub fn faded(share: f32) -> f32 {
     1.0 - share.clamp(0.0, 1.0)
 }
 
 /// Evenly from `from` to `to`.
-pub(crate) fn scalar(from: f32, to: f32, fraction: f32) -> f32 {
+pub fn scalar(from: f32, to: f32, fraction: f32) -> f32 {
     from + (to - from) * fraction
 }
 
 /// The shorter way around the circle, radians; the result is from -π to π.
-pub(crate) fn angle(from: f32, to: f32, fraction: f32) -> f32 {
+pub fn angle(from: f32, to: f32, fraction: f32) -> f32 {
     wrap(from + wrap(to - from) * fraction)
 }
 
 /// The shorter way along the great circle.
-pub(crate) fn rotation(from: Quat, to: Quat, fraction: f32) -> Quat {
+pub fn rotation(from: Quat, to: Quat, fraction: f32) -> Quat {
     from.slerp(to, fraction).normalize()
 }
 
