@@ -34,6 +34,7 @@
 mod config;
 mod distribution;
 mod figures;
+mod foresight;
 mod link;
 mod local_clock;
 mod mirror;
@@ -41,6 +42,7 @@ mod motion;
 mod player;
 mod report;
 mod run;
+mod shots;
 mod truth;
 
 pub use config::{FIXED_DELAY_MS_MAX, FRAME_HZ, LabConfig, Policy, SNAPSHOT_HZ, TICK_HZ, stream_name};

@@ -1,21 +1,24 @@
 //! One client of a run: its machine, its game loop at 120 pictures a second, its bot, and what is noted.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tickwire_client::{Client, ClientConfig};
 use tickwire_netsim::Direction;
-use tickwire_protocol::{Micros, StreamKind, Tick};
+use tickwire_protocol::{Micros, RowMut, StreamKind, Tick, TickRate};
 use tickwire_sim::Random;
-use tickwire_sim::arena::{self, PLAYER};
+use tickwire_sim::arena::{self, Level, PLAYER, player};
 use tickwire_sim::bots::{BotBody, BotView, Brain};
 
 use crate::config::{FIXED_DELAY_MS_MAX, FRAME_HZ, LabConfig, Policy, SNAPSHOT_HZ, TICK_HZ};
 use crate::figures::Figures;
+use crate::foresight::Foresight;
 use crate::link::Link;
 use crate::local_clock::LocalClock;
 use crate::mirror::Mirror;
 use crate::motion::{Motion, Picture};
+use crate::shots::Shots;
 use crate::truth::Truth;
 
 /// After a join and after a clock's jump nothing is sampled for so long, microseconds.
@@ -31,6 +34,9 @@ pub(crate) struct Player {
     pub(crate) link: Link,
     pub(crate) clock: LocalClock,
     brain: Brain,
+    level: Arc<Level>,
+    foresight: Foresight,
+    pub(crate) shots: Shots,
     mirror: Option<Mirror>,
     motion: Motion,
     /// When it says hello, true microseconds.
@@ -54,7 +60,14 @@ pub(crate) struct Player {
 }
 
 impl Player {
-    pub(crate) fn new(config: &LabConfig, seed: u64, number: u32, opens: u64) -> Self {
+    pub(crate) fn new(
+        config: &LabConfig,
+        seed: u64,
+        number: u32,
+        opens: u64,
+        rate: TickRate,
+        level: &Arc<Level>,
+    ) -> Self {
         let mut random = Random::from_seed(seed.wrapping_mul(0x9e37_79b9) ^ (u64::from(number) << 40));
         let begin = opens + u64::from(random.below(BEGIN_WITHIN));
         let clock = LocalClock::new(&mut random, config.seconds);
@@ -74,6 +87,9 @@ impl Player {
             client: Client::new(client_config, arena::schema().clone(), now),
             link: Link::new(config.stream, config.profile, seed, u64::from(number)),
             brain: Brain::new(random.next_u64()),
+            level: level.clone(),
+            foresight: Foresight::new(level, rate),
+            shots: Shots::default(),
             mirror: (config.policy == Policy::Mirror).then(|| Mirror::new(SNAPSHOT_HZ)),
             clock,
             motion: Motion::default(),
@@ -154,11 +170,11 @@ impl Player {
     /// One turn of the game's loop.
     fn draw(&mut self, now: u64, truth: &Truth) {
         let local = self.local(now);
-        self.give_inputs(now, local, truth);
+        let shown = self.mirror.as_mut().and_then(|mirror| mirror.advance(local));
+        self.give_inputs(now, local, shown, truth);
         while self.client.poll_event(local).is_some() {}
         let Some(newest) = self.newest else { return };
         self.joined.get_or_insert(now);
-        let shown = self.mirror.as_mut().and_then(|mirror| mirror.advance(local));
         let view = shown.map_or_else(|| self.client.view(local), |shown| self.client.view_at(shown));
         let server_time = view.server_time().0;
         let newest_time = truth.time_of(newest);
@@ -204,20 +220,39 @@ impl Player {
         }
     }
 
-    fn give_inputs(&mut self, now: u64, local: Micros, truth: &Truth) {
+    /// The player decides, with the picture before its eyes.
+    fn give_inputs(&mut self, now: u64, local: Micros, shown: Option<Micros>, truth: &Truth) {
         let dt = 1.0 / TICK_HZ as f32;
+        let is_sampled = self.is_sampled(now);
         while let Some(tick) = self.client.due_input_tick(local) {
             let mut others = Vec::new();
             if self.brain.decides_within(dt) {
-                // What is newest, not what is shown: so that bots do the same whatever the policy is.
+                // What is newest, not what is shown: so that bots go the same ways whatever the policy is.
                 let newest = self.newest.map_or(0, |newest| truth.time_of(newest));
                 let view = self.client.view_at(Micros(newest));
                 let strangers = view.entities(PLAYER).filter(|entity| !entity.is_own());
                 others.extend(strangers.map(|entity| BotBody::read(entity.latest())));
             }
-            let own = self.client.own_row(PLAYER).map(BotBody::read);
-            let brain = &mut self.brain;
-            self.client.push_input(tick, |row| brain.think(dt, &BotView { own, others: &others }, row));
+            let (mut own, mut targets) = (self.client.own_row(PLAYER).map(BotBody::read), Vec::new());
+            let view = shown.map_or_else(|| self.client.view(local), |shown| self.client.view_at(shown));
+            if self.brain.aims_within(dt) && !self.level.is_peaceful() {
+                own = self.newest.and_then(|newest| self.foresight.body(&self.client, newest, tick));
+                let strangers = view.entities(PLAYER).filter(|entity| !entity.is_own());
+                targets.extend(strangers.map(|entity| BotBody {
+                    position: entity.vec3(player::POSITION),
+                    velocity: entity.vec3(player::VELOCITY),
+                }));
+            }
+            let seen = BotView { own, others: &others, targets: &targets, level: Some(&self.level) };
+            let kind = arena::schema().input();
+            let mut values = vec![0; kind.column_count()];
+            let mut row = RowMut::new(kind, &mut values);
+            self.brain.think(dt, &seen, &mut row);
+            self.foresight.note(tick, row.as_ref());
+            self.shots.note(tick, row.as_ref(), &view, is_sampled);
+            self.client.push_input(tick, |row| {
+                row.copy_from(&values);
+            });
             self.given.push_back((tick, now));
         }
     }

@@ -1,17 +1,19 @@
 //! One run: a room, its clients and their links, event by event in virtual time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tickwire_netsim::Direction;
 use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::input::InputFrame;
-use tickwire_protocol::{Micros, PeerId, RoomId, SessionId, Tick, TickRate};
+use tickwire_protocol::{Micros, PeerId, PlayerId, RoomId, SessionId, Tick, TickRate};
 use tickwire_server::core::{InputCounters, Join, Room, RoomConfig, RoomEvent, RoomIdentity, admit};
 use tickwire_sim::arena::{self, Arena, Level};
 
 use crate::config::{LabConfig, SNAPSHOT_HZ, TICK_HZ};
 use crate::figures::Figures;
 use crate::player::Player;
+use crate::shots::Verdicts;
 use crate::truth::Truth;
 
 /// True time at which the room opens, microseconds: views of its first ticks lie before it, and times have no sign.
@@ -32,6 +34,7 @@ pub fn run(config: &LabConfig, seed: u64) -> Figures {
 struct Run {
     room: Room,
     truth: Truth,
+    level: Arc<Level>,
     players: Vec<Player>,
     seats: Vec<Seat>,
     input_frame: InputFrame,
@@ -53,15 +56,17 @@ impl Run {
         let room_config = RoomConfig { players_max: config.players, ..RoomConfig::new(rate, SNAPSHOT_HZ) };
         let players = config.players as usize;
         let level = if config.is_peaceful { Level::cells(players) } else { Level::for_players(players) };
+        let level = Arc::new(level);
         let identity = RoomIdentity { id: RoomId(1), name: "lab".to_owned(), seed };
         let first = room_config.first_tick;
-        let room = Room::new(identity, room_config, Box::new(Arena::new(level)), Micros(OPENS));
+        let room = Room::new(identity, room_config, Box::new(Arena::new(level.clone())), Micros(OPENS));
         let mut truth = Truth::new(rate, first, OPENS);
         truth.push(room.tables());
-        let players: Vec<_> =
-            (0..config.players).map(|number| Player::new(config, seed, number, OPENS)).collect();
+        let players: Vec<_> = (0..config.players)
+            .map(|number| Player::new(config, seed, number, OPENS, rate, &level))
+            .collect();
         let seats = players.iter().map(|_| Seat::default()).collect();
-        Self { room, truth, players, seats, input_frame: InputFrame::new() }
+        Self { room, truth, level, players, seats, input_frame: InputFrame::new() }
     }
 
     /// When something happens next.
@@ -85,6 +90,7 @@ impl Run {
         if self.room.tick() != before {
             self.truth.push(self.room.tables());
             self.settle_inputs(now);
+            self.settle_shots();
         }
         while let Some(RoomEvent::PeerDropped { peer, .. }) = self.room.poll_event() {
             self.drop_peer(peer);
@@ -157,6 +163,23 @@ impl Run {
                 player.figures.input_late += 1;
             } else if let Some(arrival) = arrival {
                 player.figures.input_wait_ms.add((now - arrival) as f64 / 1e3);
+            }
+        }
+    }
+
+    /// A step was made: were the shots in it judged as they were seen?
+    fn settle_shots(&mut self) {
+        let Self { room, level, .. } = self;
+        let verdicts = Verdicts {
+            tick: room.tick(),
+            tables: room.tables(),
+            cues: room.cues(),
+            level,
+            rewind_max: room.config().rewind_max.as_secs_f64() as f32 * TICK_HZ as f32,
+        };
+        for (seat, player) in self.seats.iter().zip(&mut self.players) {
+            if let Some(peer) = seat.peer {
+                player.shots.settle(PlayerId(peer.0), &verdicts, &mut player.figures);
             }
         }
     }

@@ -128,8 +128,7 @@ impl Brain {
     /// Turns to somebody in sight to shoot; or waits a little.
     fn aim(&mut self, view: &BotView<'_>) -> bool {
         let target = view.own.and_then(|own| self.choose_target(own.position + Vec3::Y * EYE_HEIGHT, view));
-        self.fires_in +=
-            self.random.range_f32(if target.is_some() { FIRE_SECONDS } else { WAIT_SECONDS });
+        self.fires_in += self.random.range_f32(if target.is_some() { FIRE_SECONDS } else { WAIT_SECONDS });
         let Some(way) = target else { return false };
         self.yaw = yaw_towards(way.xz());
         self.pitch = Vec2::new(way.xz().length(), way.y).to_angle().clamp(-PITCH_MAX, PITCH_MAX);
@@ -314,7 +313,10 @@ mod tests {
         for axis in 0..2 {
             let mean = misses.iter().map(|miss| miss[axis]).sum::<f32>() / count;
             let deviation = (misses.iter().map(|miss| miss[axis] * miss[axis]).sum::<f32>() / count).sqrt();
-            assert!(mean.abs() < 0.03 && (0.18..0.22).contains(&deviation), "axis {axis}: {mean} {deviation}");
+            assert!(
+                mean.abs() < 0.03 && (0.18..0.22).contains(&deviation),
+                "axis {axis}: {mean} {deviation}"
+            );
         }
     }
 }

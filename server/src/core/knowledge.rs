@@ -64,13 +64,13 @@ pub(crate) struct Viewer {
 }
 
 impl Viewer {
-    fn owns(self, head: &RowHead) -> bool {
+    pub(crate) fn owns(self, head: &RowHead) -> bool {
         self.player.is_some() && head.owner == self.player
     }
 
     /// What the peer sees of a row in everyone's view. A viewer without an entity has no team; the owner counts as
     /// of its entity's team.
-    fn sight(self, kind: &Kind, head: &RowHead, own_teams: u32) -> Sight {
+    pub(crate) fn sight(self, kind: &Kind, head: &RowHead, own_teams: u32) -> Sight {
         if kind.has_team_fields() && (self.owns(head) || head.teams & own_teams != 0) {
             Sight::Team
         } else {
@@ -305,7 +305,7 @@ fn name_ticks_of_section(plan: &mut SectionPlan) {
 }
 
 /// The teams of the viewer's own entities.
-fn own_teams(history: &History, newest: &Published, viewer: Viewer) -> u32 {
+pub(crate) fn own_teams(history: &History, newest: &Published, viewer: Viewer) -> u32 {
     if !history.schema().kinds().iter().any(Kind::has_team_fields) {
         return 0;
     }

@@ -1,6 +1,7 @@
 //! The pure server: rooms, peers, and what each peer is sent. No socket, no clock, no thread.
 
 mod admission;
+mod belief;
 mod cue_log;
 mod directory;
 mod input_queue;
@@ -8,10 +9,13 @@ mod knowledge;
 mod peer;
 mod recording;
 mod replicator;
+mod rewind;
 mod room;
 mod schedule;
+mod tick_set;
 
 pub use admission::admit;
+pub use belief::ViewCounters;
 pub use directory::{Directory, DirectoryConfig, Placement};
 pub use input_queue::InputCounters;
 pub use room::{Join, Room, RoomConfig, RoomEvent, RoomIdentity, StepReport};

@@ -63,7 +63,10 @@ mod tests {
     const FEET: Vec3 = Vec3::new(0.0, 0.0, -10.0);
 
     fn meet(origin: [f32; 3], direction: [f32; 3]) -> Option<f32> {
-        meet_capsule(&Ray { origin: origin.into(), direction: Vec3::from(direction).normalize_or_zero() }, FEET)
+        meet_capsule(
+            &Ray { origin: origin.into(), direction: Vec3::from(direction).normalize_or_zero() },
+            FEET,
+        )
     }
 
     fn near(distance: Option<f32>, expected: f32) -> bool {
@@ -132,7 +135,10 @@ mod tests {
                 Some(at) => {
                     met += 1;
                     assert!(deepest > -0.005, "{ray:?}: {at}, but {deepest} m off");
-                    assert!(at == 0.0 || inside(ray.at(at)).abs() < 0.005, "{ray:?}: not its surface at {at}");
+                    assert!(
+                        at == 0.0 || inside(ray.at(at)).abs() < 0.005,
+                        "{ray:?}: not its surface at {at}"
+                    );
                 }
                 None => assert!(deepest < 0.005, "{ray:?}: {deepest} m deep"),
             }

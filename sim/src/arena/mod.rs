@@ -182,9 +182,11 @@ impl Arena {
             let (id, eye) = (player.id, player.position + Vec3::Y * EYE_HEIGHT);
             let ray = Ray::of_look(eye, player.yaw, player.pitch);
             let Trace { target, end } = match ctx.seen_by(owner, PLAYER) {
-                Some(seen) => {
-                    trace_shot(&self.level, &ray, seen.map(|(head, row)| (head.id, row.vec3(player::POSITION))))
-                }
+                Some(seen) => trace_shot(
+                    &self.level,
+                    &ray,
+                    seen.map(|(head, row)| (head.id, row.vec3(player::POSITION))),
+                ),
                 None => {
                     let others = self.players.iter().filter(|other| other.id != id);
                     trace_shot(&self.level, &ray, others.map(|other| (other.id, other.position)))

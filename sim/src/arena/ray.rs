@@ -62,9 +62,8 @@ mod tests {
 
     #[test]
     fn looks_point_where_players_look() {
-        let near = |yaw, pitch, way: Vec3| {
-            Ray::of_look(Vec3::ZERO, yaw, pitch).direction.distance(way) < 1e-6
-        };
+        let near =
+            |yaw, pitch, way: Vec3| Ray::of_look(Vec3::ZERO, yaw, pitch).direction.distance(way) < 1e-6;
         let quarter = core::f32::consts::FRAC_PI_2;
         assert!(near(0.0, 0.0, Vec3::NEG_Z) && near(quarter, 0.0, Vec3::NEG_X));
         assert!(near(0.3, quarter, Vec3::Y), "straight up whatever the yaw");

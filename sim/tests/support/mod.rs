@@ -47,7 +47,11 @@ impl Bots {
             };
             others.clear();
             others.extend(bodies.iter().filter(|(owner, _)| *owner != Some(player)).map(|(_, body)| *body));
-            brain.think(dt, &BotView { own, others: &others, targets: &others, level: Some(&self.level) }, &mut row);
+            brain.think(
+                dt,
+                &BotView { own, others: &others, targets: &others, level: Some(&self.level) },
+                &mut row,
+            );
         }
     }
 }

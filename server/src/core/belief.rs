@@ -1,0 +1,191 @@
+//! How far in the past a player saw the others when it gave an input: what its client says, as far as that is believed.
+//!
+//! ```text
+//!   rewind = tick of the input - view told with it           a client's delay, and how early it gives inputs
+//!
+//!   claims     . . . .  .  .  .   '  '  .  .                 a client that tells the truth
+//!   believed  [band that moves by 5 % of the time]           what is in it counts at once
+//! ```
+//!
+//! A client chooses how late it shows the others, so nobody else knows; but it cannot choose anew for each shot. An honest
+//! view goes at 0.95 to 1.03 of true time, so what it is behind changes slowly; only when a link gets worse does it stand
+//! still or give inputs earlier, and the rewind grows at once. So:
+//!
+//! - a claim **later than the newest snapshot** that the client acked is not believed: nobody saw that;
+//! - claims may come and go within a band of [`BAND_SECONDS`]: games sample inputs when they draw;
+//! - the band follows the claims by at most [`SHARE`] of the time that passes, and upwards, now and then, by up to
+//!   [`SAVED_SECONDS_MAX`] at once, saved up in steady times at [`SAVED_SHARE`] of that share's time;
+//! - a claim out of the band moves it as far as is allowed, and the edge of the band counts instead: the **estimate**;
+//! - what a starved client tells is the newest state that it has, not what it goes on to guess: such claims change nothing.
+//!
+//! So whoever lies is judged by a moment close to the one that it really saw, whatever it says at the shot, and acks that are held
+//! back change nothing either. Who shows the others late all the time is believed, up to the room's cap: that is no advantage
+//! but to the patient.
+
+use tickwire_protocol::input::InputFrame;
+use tickwire_protocol::limits::{HISTORY_TICKS, INPUT_AHEAD_TICKS_MAX};
+use tickwire_protocol::{Micros, Tick, TickRate, TickTime};
+
+use super::tick_set::TickSet;
+
+/// The share of the time that passes by which a believed rewind may change.
+const SHARE: f32 = 0.05;
+/// Width of the band in which claims are believed as they come, seconds: a picture at 120 Hz.
+const BAND_SECONDS: f32 = 1.0 / 120.0;
+/// By how much a rewind may grow at once after steady times, seconds: a little more than a view stands still for at most.
+const SAVED_SECONDS_MAX: f32 = 0.05;
+/// The share of steady time that is saved up for that: at most once in 10 s all of it. Were it all of [`SHARE`], a liar could
+/// use it for every shot.
+const SAVED_SHARE: f32 = 0.005;
+/// Ticks that there is room for: any input that is not refused as too far ahead.
+const CAPACITY: usize = INPUT_AHEAD_TICKS_MAX.next_power_of_two() as usize * 2;
+
+/// What became of the views that a player's client told with its inputs.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ViewCounters {
+    /// Believed as they were told.
+    pub believed: u64,
+    /// Not believed, or not there because the input was not: the server's estimate was used.
+    pub estimated: u64,
+    /// Of both: further back than the room rewinds, so that the oldest allowed moment was used.
+    pub capped: u64,
+}
+
+/// What is believed of one player's view.
+#[derive(Clone, Debug)]
+pub(crate) struct ViewBelief {
+    hz: f32,
+    /// Ticks that are rewound at most.
+    cap: f32,
+    /// Per place (tick modulo capacity): what was told with the first copy of the input for a tick.
+    claims: Vec<Option<(Tick, Claim)>>,
+    band: Option<Band>,
+    pub(crate) counters: ViewCounters,
+}
+
+/// What a client says that it shows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Claim {
+    View(TickTime),
+    /// The newest state that it has: it shows that, or guesses.
+    Starved(TickTime),
+    /// What it cannot have seen.
+    Future,
+}
+
+/// Rewinds that are believed, ticks.
+#[derive(Clone, Copy, Debug)]
+struct Band {
+    least: f32,
+    /// The last one that counted.
+    rewind: f32,
+    /// By how much it may grow at once.
+    saved: f32,
+    /// When it last followed a claim.
+    followed: Tick,
+}
+
+impl ViewBelief {
+    pub(crate) fn new(rate: TickRate, rewind_max: Micros) -> Self {
+        let hz = rate.hz() as f32;
+        Self {
+            hz,
+            cap: rewind_max.as_secs_f64() as f32 * hz,
+            claims: vec![None; CAPACITY],
+            band: None,
+            counters: ViewCounters::default(),
+        }
+    }
+
+    /// Takes in what a frame tells, where `next` is the tick that will be stepped next and `held` what the client has acked. The
+    /// view belongs to the newest input; those before it were given as much earlier as their ticks are.
+    pub(crate) fn handle_frame(&mut self, frame: &InputFrame, next: Tick, held: &TickSet) {
+        let Some(newest) = frame.newest() else { return };
+        for (tick, _) in frame.rows() {
+            let place = &mut self.claims[tick.0 as usize % CAPACITY];
+            let is_due = (0..=INPUT_AHEAD_TICKS_MAX as i32).contains(&tick.since(next));
+            if is_due && place.is_none_or(|(held, _)| held != tick) {
+                *place = Some((tick, Claim::of(frame.view, newest.since(tick) as u32, held)));
+            }
+        }
+    }
+
+    /// The moment that the others are to be shown at for the input of `tick`; nothing while nothing was believed. To be asked
+    /// once for each step.
+    pub(crate) fn take(&mut self, tick: Tick) -> Option<TickTime> {
+        let place = &mut self.claims[tick.0 as usize % CAPACITY];
+        let claim = place.take_if(|(held, _)| *held == tick).map(|(_, claim)| claim);
+        let hz = self.hz;
+        match claim {
+            Some(Claim::View(view)) => {
+                let claimed = rewind_of(tick, view);
+                let band = self.band.get_or_insert_with(|| Band::new(claimed, tick, hz));
+                band.follow(claimed, tick, hz);
+                // Bit for bit: in the band it is taken over as it is.
+                let is_believed = band.rewind.to_bits() == claimed.to_bits();
+                self.counters.believed += u64::from(is_believed);
+                self.counters.estimated += u64::from(!is_believed);
+            }
+            Some(Claim::Starved(view)) => {
+                let claimed = rewind_of(tick, view);
+                if let Some(band) = self.band.as_mut().filter(|band| claimed < band.least) {
+                    // What it has is later than this band allows: so is what it shows.
+                    band.follow(claimed, tick, hz);
+                }
+                self.counters.estimated += u64::from(self.band.is_some());
+            }
+            Some(Claim::Future) | None => self.counters.estimated += u64::from(self.band.is_some()),
+        }
+        let rewind = self.band?.rewind;
+        self.counters.capped += u64::from(rewind > self.cap);
+        Some(before(tick, rewind.min(self.cap)))
+    }
+}
+
+impl Claim {
+    fn of(view: TickTime, ticks_before: u32, held: &TickSet) -> Self {
+        let Some(newest) = held.newest() else { return Self::Future };
+        let earlier = TickTime { tick: view.tick - ticks_before, ..view };
+        let ahead = view.tick.since(newest) as f32 + view.fraction;
+        if ahead > 0.0 {
+            Self::Future
+        } else if ahead < 0.0 {
+            Self::View(earlier)
+        } else {
+            Self::Starved(earlier)
+        }
+    }
+}
+
+impl Band {
+    fn new(claimed: f32, tick: Tick, hz: f32) -> Self {
+        let least = (claimed - BAND_SECONDS * hz / 2.0).max(0.0);
+        Self { least, rewind: claimed, saved: SAVED_SECONDS_MAX * hz, followed: tick }
+    }
+
+    fn follow(&mut self, claimed: f32, tick: Tick, hz: f32) {
+        let width = BAND_SECONDS * hz;
+        let passed = tick.since(self.followed).max(0) as f32;
+        let share = SHARE * passed;
+        let growth = (claimed - (self.least + width)).max(0.0);
+        let shrinkage = (self.least - claimed).max(0.0).min(share);
+        let at_once = (growth - share).clamp(0.0, self.saved);
+        let used = growth.min(share).max(shrinkage);
+        self.least += growth.min(share) + at_once - shrinkage;
+        self.saved =
+            (self.saved - at_once + (SAVED_SHARE * passed).min(share - used)).min(SAVED_SECONDS_MAX * hz);
+        self.rewind = claimed.clamp(self.least, self.least + width);
+        self.followed = tick;
+    }
+}
+
+/// Ticks from a view to the step of its input. No more than there is history, whatever is told.
+fn rewind_of(tick: Tick, view: TickTime) -> f32 {
+    (tick.since(view.tick) as f32 - view.fraction).clamp(0.0, HISTORY_TICKS as f32)
+}
+
+/// The moment so many ticks before a tick.
+fn before(tick: Tick, ticks: f32) -> TickTime {
+    let whole = ticks.ceil();
+    TickTime { tick: tick - whole as u32, fraction: (whole - ticks).min(1.0 - f32::EPSILON) }
+}
