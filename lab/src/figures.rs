@@ -216,7 +216,8 @@ impl Figures {
             input_late_ratio: self.input_late_ratio(),
             input_wait_ms: self.input_wait_ms.summary(),
             input_wait_hindsight_ms: self.input_wait_hindsight_ms(),
-            shots_agreed_ratio: share(self.shots_agreed, self.shots_within_cap),
+            shots_agreed_ratio: (self.shots_within_cap > 0)
+                .then(|| share(self.shots_agreed, self.shots_within_cap)),
             shots_within_cap_ratio: share(self.shots_within_cap, self.shots),
             shots_lost_ratio: share(self.shots_lost, self.shots),
             shots_hit_ratio: share(self.shots_hit, self.shots),
@@ -255,8 +256,8 @@ pub struct FigureReport {
     pub input_wait_ms: Summary,
     /// The median with the best constant lead.
     pub input_wait_hindsight_ms: f64,
-    /// Of the shots whose rewind is within the cap.
-    pub shots_agreed_ratio: f64,
+    /// Of the shots whose rewind is within the cap; nothing if there is none.
+    pub shots_agreed_ratio: Option<f64>,
     /// Of all shots.
     pub shots_within_cap_ratio: f64,
     /// Of all shots.
@@ -324,11 +325,12 @@ impl fmt::Display for FigureReport {
         writeln!(f, "{:24}{:.4} %", "starved_ratio", self.starved_ratio * 100.0)?;
         writeln!(f, "{:24}{:.4} %", "input_late_ratio", self.input_late_ratio * 100.0)?;
         writeln!(f, "{:24}{:.2}", "input_wait_hindsight_ms", self.input_wait_hindsight_ms)?;
+        let agreed =
+            self.shots_agreed_ratio.map_or("-".to_owned(), |ratio| format!("{:.3} %", ratio * 100.0));
         writeln!(
             f,
-            "{:24}{:.3} %   within the cap {:.2} %   lost {:.3} %   hit {:.1} %   {:.1} a minute",
+            "{:24}{agreed}   within the cap {:.2} %   lost {:.3} %   hit {:.1} %   {:.1} a minute",
             "shots_agreed_ratio",
-            self.shots_agreed_ratio * 100.0,
             self.shots_within_cap_ratio * 100.0,
             self.shots_lost_ratio * 100.0,
             self.shots_hit_ratio * 100.0,

@@ -16,6 +16,7 @@
 //! - the band follows the claims by at most [`SHARE`] of the time that passes, and upwards, now and then, by up to
 //!   [`SAVED_SECONDS_MAX`] at once, saved up in steady times at [`SAVED_SHARE`] of that share's time;
 //! - a claim out of the band moves it as far as is allowed, and the edge of the band counts instead: the **estimate**;
+//! - in the first second of a connection the band is wherever the claims are: the client still gets to know the clock;
 //! - what a starved client tells is the newest state that it has, not what it goes on to guess: such claims change nothing.
 //!
 //! So whoever lies is judged by a moment close to the one that it really saw, whatever it says at the shot, and acks that are held
@@ -37,6 +38,8 @@ const SAVED_SECONDS_MAX: f32 = 0.05;
 /// The share of steady time that is saved up for that: at most once in 10 s all of it. Were it all of [`SHARE`], a liar could
 /// use it for every shot.
 const SAVED_SHARE: f32 = 0.005;
+/// For how long after its first claim a client is believed whatever it tells, seconds: it gets to know the server's time.
+const ACQUAINTANCE_SECONDS: f32 = 1.0;
 /// Ticks that there is room for: any input that is not refused as too far ahead.
 const CAPACITY: usize = INPUT_AHEAD_TICKS_MAX.next_power_of_two() as usize * 2;
 
@@ -81,6 +84,8 @@ struct Band {
     rewind: f32,
     /// By how much it may grow at once.
     saved: f32,
+    /// The tick of the first claim.
+    first: Tick,
     /// When it last followed a claim.
     followed: Tick,
 }
@@ -160,10 +165,15 @@ impl Claim {
 impl Band {
     fn new(claimed: f32, tick: Tick, hz: f32) -> Self {
         let least = (claimed - BAND_SECONDS * hz / 2.0).max(0.0);
-        Self { least, rewind: claimed, saved: SAVED_SECONDS_MAX * hz, followed: tick }
+        Self { least, rewind: claimed, saved: SAVED_SECONDS_MAX * hz, first: tick, followed: tick }
     }
 
+    /// Moves it towards a claim, as far as that is believed.
     fn follow(&mut self, claimed: f32, tick: Tick, hz: f32) {
+        if (tick.since(self.first) as f32) < ACQUAINTANCE_SECONDS * hz {
+            *self = Self { first: self.first, ..Self::new(claimed, tick, hz) };
+            return;
+        }
         let width = BAND_SECONDS * hz;
         let passed = tick.since(self.followed).max(0) as f32;
         let share = SHARE * passed;
