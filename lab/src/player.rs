@@ -4,16 +4,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use glam::Vec3;
 use tickwire_client::{Client, ClientConfig};
 use tickwire_netsim::Direction;
 use tickwire_protocol::{Micros, RowMut, StreamKind, Tick, TickRate};
 use tickwire_sim::Random;
-use tickwire_sim::arena::{self, Level, PLAYER, player};
+use tickwire_sim::arena::{self, EYE_HEIGHT, Level, PLAYER, Ray, input, player};
 use tickwire_sim::bots::{BotBody, BotView, Brain};
 
 use crate::config::{FIXED_DELAY_MS_MAX, FRAME_HZ, LabConfig, Policy, SNAPSHOT_HZ, TICK_HZ};
 use crate::figures::Figures;
 use crate::foresight::Foresight;
+use crate::liar::Liar;
 use crate::link::Link;
 use crate::local_clock::LocalClock;
 use crate::mirror::Mirror;
@@ -37,6 +39,7 @@ pub(crate) struct Player {
     level: Arc<Level>,
     foresight: Foresight,
     pub(crate) shots: Shots,
+    pub(crate) liar: Option<Liar>,
     mirror: Option<Mirror>,
     motion: Motion,
     /// When it says hello, true microseconds.
@@ -90,6 +93,7 @@ impl Player {
             level: level.clone(),
             foresight: Foresight::new(level, rate),
             shots: Shots::default(),
+            liar: None,
             mirror: (config.policy == Policy::Mirror).then(|| Mirror::new(SNAPSHOT_HZ)),
             clock,
             motion: Motion::default(),
@@ -159,6 +163,9 @@ impl Player {
     fn transmit(&mut self, now: u64) {
         let local = self.local(now);
         while self.link.is_free(Direction::Up) && self.client.poll_transmit(local, &mut self.message) {
+            if let Some(liar) = &mut self.liar {
+                liar.tamper(&mut self.message);
+            }
             self.link.send(now, Direction::Up, &self.message);
             self.message.clear();
         }
@@ -250,6 +257,11 @@ impl Player {
             self.brain.think(dt, &seen, &mut row);
             self.foresight.note(tick, row.as_ref());
             self.shots.note(tick, row.as_ref(), &view, is_sampled);
+            if let (Some(liar), Some(own), true) = (&mut self.liar, own, row.as_ref().boolean(input::FIRE)) {
+                let (eye, row) = (own.position + Vec3::Y * EYE_HEIGHT, row.as_ref());
+                let ray = Ray::of_look(eye, row.angle(input::YAW), row.scalar(input::PITCH));
+                liar.handle_shot(tick, ray, &self.client, view.server_time(), &self.level);
+            }
             self.client.push_input(tick, |row| {
                 row.copy_from(&values);
             });

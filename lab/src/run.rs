@@ -12,6 +12,7 @@ use tickwire_sim::arena::{self, Arena, Level};
 
 use crate::config::{LabConfig, SNAPSHOT_HZ, TICK_HZ};
 use crate::figures::Figures;
+use crate::liar::{Duel, Liar, Lie};
 use crate::player::Player;
 use crate::shots::Verdicts;
 use crate::truth::Truth;
@@ -22,13 +23,23 @@ const OPENS: u64 = 1_000_000;
 /// Runs one seed. The same configuration and seed give the same figures.
 pub fn run(config: &LabConfig, seed: u64) -> Figures {
     let mut run = Run::new(config, seed);
-    let end = OPENS + u64::from(config.seconds) * 1_000_000;
-    let mut now = OPENS;
-    while now < end {
-        run.step(now);
-        now = run.next_event(now);
-    }
+    let end = run.play(config.seconds);
     run.finish(end)
+}
+
+/// Runs one seed with a liar among the players.
+pub fn run_with_liar(config: &LabConfig, seed: u64, lie: Lie) -> Duel {
+    let mut run = Run::new(config, seed);
+    if let Some(player) = run.players.first_mut() {
+        player.liar = Some(Liar::new(lie, seed));
+    }
+    run.play(config.seconds);
+    let mut duel = Duel::default();
+    for player in &run.players {
+        let side = if player.liar.is_some() { &mut duel.liar } else { &mut duel.honest };
+        side.add(&player.figures);
+    }
+    duel
 }
 
 struct Run {
@@ -67,6 +78,17 @@ impl Run {
             .collect();
         let seats = players.iter().map(|_| Seat::default()).collect();
         Self { room, truth, level, players, seats, input_frame: InputFrame::new() }
+    }
+
+    /// Lets so much time pass; when it is over, true microseconds.
+    fn play(&mut self, seconds: u32) -> u64 {
+        let end = OPENS + u64::from(seconds) * 1_000_000;
+        let mut now = OPENS;
+        while now < end {
+            self.step(now);
+            now = self.next_event(now);
+        }
+        end
     }
 
     /// When something happens next.
