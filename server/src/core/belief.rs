@@ -199,3 +199,180 @@ fn before(tick: Tick, ticks: f32) -> TickTime {
     let whole = ticks.ceil();
     TickTime { tick: tick - whole as u32, fraction: (whole - ticks).min(1.0 - f32::EPSILON) }
 }
+
+#[cfg(test)]
+mod tests {
+    use tickwire_protocol::Schema;
+
+    use super::*;
+
+    const HZ: u32 = 60;
+
+    /// A belief, and a client that tells it a view with every input.
+    struct Talk {
+        belief: ViewBelief,
+        tick: Tick,
+    }
+
+    impl Talk {
+        fn new() -> Self {
+            Self {
+                belief: ViewBelief::new(TickRate::new(HZ).unwrap(), Micros::from_millis(250)),
+                tick: Tick(u32::MAX - 100),
+            }
+        }
+
+        /// For so many ticks it tells that its view is this far behind, ticks; how far each was believed to be.
+        fn tell(&mut self, ticks: u32, rewind: f32) -> Vec<f32> {
+            self.tell_with(ticks, rewind, 1.0)
+        }
+
+        /// The newest snapshot that it has acked is `age` ticks older than the step.
+        fn tell_with(&mut self, ticks: u32, rewind: f32, age: f32) -> Vec<f32> {
+            let step = |_| {
+                self.tick = self.tick + 1;
+                let mut held = TickSet::default();
+                held.insert(self.tick - age as u32);
+                let frame = frame(self.tick, before(self.tick, rewind), 1);
+                self.belief.handle_frame(&frame, self.tick, &held);
+                let moment = self.belief.take(self.tick);
+                moment.map_or(f32::NAN, |moment| rewind_of(self.tick, moment))
+            };
+            (0..ticks).map(step).collect()
+        }
+
+        /// A client that has been honest for a minute.
+        fn settled(rewind: f32) -> Self {
+            let mut talk = Self::new();
+            talk.tell(60 * HZ, rewind);
+            talk
+        }
+    }
+
+    fn frame(newest: Tick, view: TickTime, rows: u32) -> InputFrame {
+        let schema = Schema::builder("s").build().unwrap();
+        let mut frame = InputFrame::new();
+        (0..rows).rev().for_each(|row| frame.push(schema.input(), newest - row, &[]));
+        frame.view = view;
+        frame
+    }
+
+    fn near(a: f32, b: f32) -> bool {
+        (a - b).abs() < 0.01
+    }
+
+    #[test]
+    fn a_steady_view_is_believed_to_the_bit() {
+        let mut talk = Talk::new();
+        assert!(talk.tell(600, 7.25).iter().all(|&rewind| rewind == 7.25));
+        assert_eq!(talk.belief.counters, ViewCounters { believed: 600, estimated: 0, capped: 0 });
+        // 0.95 and 1.03 of true time: as fast as views go.
+        for rate in [0.05_f32, -0.03] {
+            let mut talk = Talk::settled(10.0);
+            let told = (1..100_u8).map(|step| 10.0 + rate * f32::from(step));
+            assert!(told.map(|rewind| (talk.tell(1, rewind)[0], rewind)).all(|(a, b)| near(a, b)), "{rate}");
+        }
+    }
+
+    #[test]
+    fn pictures_that_do_not_fit_the_ticks_are_believed() {
+        let mut talk = Talk::settled(10.0);
+        let before = talk.belief.counters;
+        for step in 0..600_u16 {
+            talk.tell(1, 9.8 + f32::from(step % 5) * 0.1);
+        }
+        assert_eq!(talk.belief.counters.estimated, before.estimated);
+    }
+
+    #[test]
+    fn a_view_that_stood_still_is_believed_at_once_but_not_twice() {
+        let mut talk = Talk::settled(10.0);
+        assert!(near(talk.tell(1, 13.0)[0], 13.0), "50 ms");
+        talk.tell(300, 13.0);
+        let jumped = talk.tell(1, 16.0)[0];
+        assert!(jumped < 15.0, "5 s later not half of it is saved up: {jumped}");
+    }
+
+    #[test]
+    fn no_jump_at_a_shot_is_followed_by_more_than_its_share() {
+        // There and back for one shot a second, for a minute.
+        let mut talk = Talk::settled(10.0);
+        let (mut older, mut newer) = (0.0, 0.0);
+        for second in 0..60 {
+            let lie = if second % 2 == 0 { 24.0 } else { -9.0 };
+            let shot = talk.tell(1, 10.0 + lie)[0] - 10.0;
+            older += shot.max(0.0);
+            newer += (-shot).max(0.0);
+            talk.tell(HZ - 1, 10.0);
+        }
+        // 400 ms are 24 ticks.
+        assert!(older / 30.0 < 1.5, "{} ticks older on average", older / 30.0);
+        assert!(newer / 30.0 < 0.4, "{} ticks newer on average", newer / 30.0);
+    }
+
+    #[test]
+    fn over_any_stretch_a_believed_rewind_changes_by_five_percent_and_what_was_saved_up() {
+        let mut talk = Talk::settled(10.0);
+        let mut random = tickwire_sim::Random::from_seed(4);
+        let rewinds: Vec<f32> = (0..3_600).map(|_| talk.tell(1, random.range_f32(0.0..34.0))[0]).collect();
+        for length in [1, 10, 60, 600] {
+            let most =
+                rewinds.windows(length + 1).map(|pair| (pair[length] - pair[0]).abs()).fold(0.0, f32::max);
+            let (share, band) = (SHARE * length as f32, BAND_SECONDS * 60.0);
+            assert!(most <= share + band + SAVED_SECONDS_MAX * 60.0 + 0.01, "{most} ticks in {length}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_can_have_seen_is_not_believed() {
+        let mut talk = Talk::settled(10.0);
+        let before = talk.belief.counters.believed;
+        assert!(talk.tell_with(100, 2.0, 6.0).iter().all(|&rewind| near(rewind, 10.0)));
+        assert_eq!(talk.belief.counters.believed, before);
+        let mut talk = Talk::new();
+        assert!(talk.tell_with(10, 2.0, 6.0).iter().all(|rewind| rewind.is_nan()), "and never was");
+    }
+
+    #[test]
+    fn acks_that_are_held_back_change_nothing() {
+        let mut talk = Talk::settled(10.0);
+        let frozen = (11..40_u8).map(|age| talk.tell_with(1, f32::from(age), f32::from(age))[0]);
+        assert!(frozen.collect::<Vec<_>>().iter().all(|&rewind| near(rewind, 10.0)), "it seems to starve");
+    }
+
+    #[test]
+    fn what_is_further_back_than_the_cap_is_cut_and_counted() {
+        let mut talk = Talk::new();
+        assert!(talk.tell(10, 40.0).iter().all(|&rewind| near(rewind, 15.0)), "250 ms");
+        assert_eq!(talk.belief.counters, ViewCounters { believed: 10, estimated: 0, capped: 10 });
+        assert_eq!(talk.belief.band.unwrap().rewind, 40.0, "it is known how late it really is");
+    }
+
+    #[test]
+    fn older_inputs_of_a_frame_saw_as_much_earlier_and_the_first_copy_counts() {
+        let mut belief = ViewBelief::new(TickRate::new(HZ).unwrap(), Micros::from_millis(250));
+        let mut held = TickSet::default();
+        held.insert(Tick(98));
+        let view = TickTime { tick: Tick(95), fraction: 0.5 };
+        belief.handle_frame(&frame(Tick(102), view, 3), Tick(100), &held);
+        let later = TickTime { tick: Tick(97), fraction: 0.0 };
+        belief.handle_frame(&frame(Tick(103), later, 4), Tick(100), &held);
+        let moments: Vec<_> = (100..104).map(|tick| belief.take(Tick(tick)).unwrap()).collect();
+        let at = |tick, fraction| TickTime { tick: Tick(tick), fraction };
+        assert_eq!(moments, [at(93, 0.5), at(94, 0.5), at(95, 0.5), at(97, 0.0)]);
+        assert_eq!(belief.take(Tick(104)), Some(at(98, 0.0)), "without an input: as before");
+    }
+
+    #[test]
+    fn ticks_out_of_all_order_do_no_harm() {
+        let mut talk = Talk::settled(10.0);
+        for view in [Tick(0), Tick(u32::MAX / 2), talk.tick + 1_000, talk.tick - 100_000] {
+            let frame = frame(talk.tick + 1, TickTime { tick: view, fraction: 0.99 }, 32);
+            let mut held = TickSet::default();
+            held.insert(talk.tick);
+            talk.belief.handle_frame(&frame, talk.tick + 1, &held);
+            let rewind = talk.tell(1, 10.0)[0];
+            assert!((9.0..14.0).contains(&rewind), "{rewind}");
+        }
+    }
+}

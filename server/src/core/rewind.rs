@@ -181,3 +181,157 @@ impl Scene<'_> {
         Between { fraction: (elapsed / span).min(1.0), seconds, is_from_rest }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tickwire_protocol::TickRate;
+    use tickwire_protocol::schema::{Field, FieldId, FieldType};
+
+    use super::*;
+
+    const BODY: KindId = KindId(0);
+    const PLACE: FieldId = FieldId(0);
+    const SPEED: FieldId = FieldId(1);
+    const LOOK: FieldId = FieldId(2);
+    const SECRET: FieldId = FieldId(3);
+    const SHOOTER: PlayerId = PlayerId(3);
+    const RATE: TickRate = TickRate::new(60).unwrap();
+
+    const fn id(slot: u16) -> EntityId {
+        EntityId { slot, generation: 1 }
+    }
+
+    /// One body at a tick: metres, m/s, whether it has jumped.
+    type At = Option<(f32, f32, bool)>;
+
+    /// A room's history, in which a body is where `at` says at every tick from 1 on, and the shooter stands.
+    fn history(ticks: u32, at: impl Fn(u32) -> At) -> (History, Rewind) {
+        let fields = [
+            Field::new(PLACE, "place", FieldType::position([-100.0..=100.0], 0.01)),
+            Field::new(SPEED, "speed", FieldType::velocity(PLACE, 30.0, 0.01)),
+            Field::new(LOOK, "look", FieldType::angle(12)),
+            Field::new(SECRET, "secret", FieldType::integer(5..=9)).owner_only(),
+        ];
+        let schema = Schema::builder("s").kind(Kind::new(BODY, "body", fields)).build().unwrap();
+        let (mut history, mut rewind) = (History::new(schema.clone(), RATE), Rewind::new(schema.clone()));
+        for tick in 1..=ticks {
+            let mut tables = Tables::new(schema.clone());
+            if let Some((place, speed, has_jumped)) = at(tick) {
+                let head = RowHead::new(id(1)).owned_by(PlayerId(1)).teleported(has_jumped);
+                tables
+                    .insert(BODY, head)
+                    .set_scalar(PLACE, place)
+                    .set_scalar(SPEED, speed)
+                    .set_integer(SECRET, 7);
+            }
+            tables.insert(BODY, RowHead::new(id(2)).owned_by(SHOOTER));
+            tables.finish();
+            history.publish(Tick(tick), &tables);
+            if tick % 3 == 0 {
+                rewind.handle_due(Tick(tick));
+            }
+        }
+        (history, rewind)
+    }
+
+    /// Where the body was shown at a moment, to one who has these snapshots.
+    fn seen(world: &mut (History, Rewind), held: &[u32], tick: u32, fraction: f32) -> Option<f32> {
+        let mut set = TickSet::default();
+        held.iter().for_each(|&tick| set.insert(Tick(tick)));
+        let (history, rewind) = world;
+        rewind.clear();
+        let moment = TickTime { tick: Tick(tick), fraction };
+        rewind.push(Look { player: SHOOTER, moment, held: set });
+        let kind = history.schema().kind(BODY).clone();
+        let mut eyes = RewoundEyes { rewind, history };
+        let table = eyes.seen_by(SHOOTER, BODY).unwrap();
+        assert!(table.find(id(2)).is_none(), "the shooter's own");
+        let row = table.row(&kind, table.find(id(1))?);
+        assert_eq!(row.integer(SECRET), 5, "what only the owner knows");
+        Some(row.scalar(PLACE))
+    }
+
+    fn near(place: Option<f32>, expected: f32) -> bool {
+        place.is_some_and(|place| (place - expected).abs() < 0.011)
+    }
+
+    #[test]
+    fn who_moves_is_seen_where_it_was_on_its_way() {
+        // 6 m/s: 0.1 m a tick.
+        let mut world = history(60, |tick| Some((tick as f32 * 0.1, 6.0, false)));
+        for (tick, fraction) in [(30, 0.0), (31, 0.5), (35, 0.9)] {
+            assert!(near(seen(&mut world, &[30, 33, 36], tick, fraction), (tick as f32 + fraction) * 0.1));
+        }
+    }
+
+    #[test]
+    fn between_its_states_it_is_where_the_client_drew_it_not_where_it_was() {
+        // It stands, but for one tick that was told of to nobody who lost snapshot 33.
+        let mut world = history(60, |tick| Some((if tick == 33 { 9.0 } else { 1.0 }, 0.0, false)));
+        assert!(near(seen(&mut world, &[30, 33, 36], 33, 0.0), 9.0));
+        assert!(near(seen(&mut world, &[30, 36], 33, 0.0), 1.0));
+    }
+
+    #[test]
+    fn silence_about_too_many_states_is_not_believed() {
+        // To and fro: whoever has only the ends would see it stand.
+        let mut world =
+            history(60, |tick| Some((if (20..40).contains(&tick) { 5.0 } else { 1.0 }, 0.0, false)));
+        assert!(near(seen(&mut world, &[12, 48], 30, 0.0), 5.0));
+        assert!(near(seen(&mut world, &[], 30, 0.0), 5.0), "nothing acked: what was due");
+    }
+
+    #[test]
+    fn what_is_later_than_all_that_it_has_is_where_it_was() {
+        let mut world = history(60, |tick| Some((tick as f32 * 0.1, 6.0, false)));
+        assert!(near(seen(&mut world, &[30], 47, 0.0), 4.7));
+        assert!(near(seen(&mut world, &[30], 60, 0.0), 6.0));
+        assert!(near(seen(&mut world, &[30], 90, 0.0), 6.0), "never later than the newest");
+    }
+
+    #[test]
+    fn a_jump_is_not_smeared() {
+        let mut world = history(60, |tick| Some((if tick < 32 { 1.0 } else { 50.0 }, 0.0, tick == 32)));
+        assert!(near(seen(&mut world, &[30, 33], 31, 0.9), 1.0));
+        assert!(near(seen(&mut world, &[30, 33], 32, 0.0), 50.0));
+    }
+
+    #[test]
+    fn who_rested_sets_out_when_it_did() {
+        let way = |tick: u32| tick.saturating_sub(41) as f32 * 0.1;
+        let mut world = history(60, |tick| Some((way(tick), if tick > 41 { 6.0 } else { 0.0 }, false)));
+        assert!(near(seen(&mut world, &[36, 45], 40, 0.0), 0.0));
+        let begun = seen(&mut world, &[36, 45], 43, 0.0).unwrap();
+        assert!(begun > 0.05 && begun < 0.2, "{begun}: not along the way since 36");
+    }
+
+    #[test]
+    fn who_was_not_there_yet_or_is_there_no_longer_is_not_seen() {
+        let mut world = history(60, |tick| (32..50).contains(&tick).then_some((1.0, 0.0, false)));
+        let held: Vec<_> = (1..=20).map(|turn| turn * 3).collect();
+        assert_eq!(seen(&mut world, &held, 31, 0.9), None, "not there");
+        assert_eq!(seen(&mut world, &held, 45, 0.0), None, "there then, gone now");
+        let mut world = history(60, |tick| (tick >= 32).then_some((1.0, 0.0, false)));
+        assert_eq!(seen(&mut world, &held, 32, 0.5), None, "there, but in no state that was told");
+        assert!(near(seen(&mut world, &held, 33, 0.0), 1.0));
+    }
+
+    #[test]
+    fn a_question_that_is_asked_again_has_the_same_answer_and_strangers_have_none() {
+        let (history, mut rewind) = history(60, |tick| Some((tick as f32 * 0.1, 6.0, false)));
+        let held = TickSet::default();
+        for (player, tick) in [(SHOOTER, 30), (PlayerId(5), 45)] {
+            rewind.push(Look { player, moment: TickTime { tick: Tick(tick), fraction: 0.0 }, held });
+        }
+        let kind = history.schema().kind(BODY).clone();
+        let mut eyes = RewoundEyes { rewind: &mut rewind, history: &history };
+        for (player, place) in [(3, 3.0), (3, 3.0), (5, 4.5), (3, 3.0)] {
+            let table = eyes.seen_by(PlayerId(player), BODY).unwrap();
+            assert!(
+                near(table.find(id(1)).map(|row| table.row(&kind, row).scalar(PLACE)), place),
+                "{player}"
+            );
+        }
+        assert!(eyes.seen_by(PlayerId(4), BODY).is_none(), "of whom nothing is known");
+    }
+}
