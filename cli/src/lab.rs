@@ -86,8 +86,8 @@ impl From<Stream> for StreamKind {
 enum LieName {
     /// With every input, any moment up to 400 ms away
     Random,
-    /// With every shot, any moment up to 400 ms away
-    RandomShots,
+    /// With every shot, any moment up to 400 ms earlier
+    Earlier,
     /// With a shot that would miss, the nearest moment up to 400 ms away at which it hits
     Rescue,
 }
@@ -96,7 +96,7 @@ impl From<LieName> for Lie {
     fn from(name: LieName) -> Self {
         match name {
             LieName::Random => Self::Random,
-            LieName::RandomShots => Self::RandomShots,
+            LieName::Earlier => Self::Earlier,
             LieName::Rescue => Self::Rescue,
         }
     }

@@ -24,8 +24,8 @@ const LIE_STEP: f32 = 0.25;
 pub enum Lie {
     /// With every input, any moment up to 400 ms away from the true one.
     Random,
-    /// With every shot, any moment up to 400 ms away; otherwise the truth, to be believed.
-    RandomShots,
+    /// With every shot, any moment up to 400 ms before the true one; otherwise the truth, to be believed.
+    Earlier,
     /// With a shot that would miss, the nearest moment within 400 ms at which it would have hit; otherwise the truth.
     Rescue,
 }
@@ -107,7 +107,7 @@ impl Liar {
     ) {
         let by = match self.lie {
             Lie::Random => return,
-            Lie::RandomShots => Some(self.any()),
+            Lie::Earlier => Some(-self.any().abs()),
             Lie::Rescue => nearest_hit(&ray, client, shown, level),
         };
         self.shot = by.map(|by| (tick, by));
@@ -177,7 +177,7 @@ mod tests {
         frame.view = TickTime { tick: Tick(60), fraction: 0.25 };
         let mut message = Vec::new();
         frame.encode(kind, &mut message);
-        let (honest, mut liar) = (message.clone(), Liar::new(Lie::RandomShots, 1));
+        let (honest, mut liar) = (message.clone(), Liar::new(Lie::Earlier, 1));
         liar.tamper(&mut message);
         assert_eq!(message, honest, "no shot, no lie");
         liar.shot = Some((Tick(70), -1.5));

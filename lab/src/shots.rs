@@ -64,7 +64,9 @@ impl Shots {
 
     /// Compares the shot of the tick that was stepped, if there was one.
     pub(crate) fn settle(&mut self, shooter: PlayerId, verdicts: &Verdicts<'_>, figures: &mut Figures) {
-        while let Some(shot) = self.waiting.pop_front_if(|shot| !shot.tick.is_newer_than(verdicts.tick)) {
+        let is_over = |shot: &Shot| !shot.tick.is_newer_than(verdicts.tick);
+        while self.waiting.front().is_some_and(is_over) {
+            let Some(shot) = self.waiting.pop_front() else { break };
             if shot.tick == verdicts.tick && shot.is_sampled {
                 shot.compare(shooter, verdicts, figures);
             }

@@ -52,7 +52,7 @@ impl Seat {
     }
 
     fn exchange(&mut self, now: u64, room: &mut Room, stream: StreamKind) {
-        while let Some((_, message)) = self.up.pop_front_if(|(due, _)| *due <= now) {
+        while let Some(message) = take_due(&mut self.up, now) {
             match self.peer {
                 Some(peer) => room.handle_message(Micros(now), peer, message).unwrap(),
                 None => self.peer = Some(join(now, room, message, stream)),
@@ -62,7 +62,7 @@ impl Seat {
             let send = |message: &[u8]| self.down.push_back((now + LATENCY, Bytes::copy_from_slice(message)));
             room.poll_transmit(Micros(now), peer, send);
         }
-        while let Some((_, message)) = self.down.pop_front_if(|(due, _)| *due <= now) {
+        while let Some(message) = take_due(&mut self.down, now) {
             self.client.handle_message(Micros(now), message).unwrap();
         }
         let mut message = Vec::new();
@@ -70,6 +70,10 @@ impl Seat {
             self.up.push_back((now + LATENCY, message.into()));
         }
     }
+}
+
+fn take_due(way: &mut VecDeque<(u64, Bytes)>, now: u64) -> Option<Bytes> {
+    way.front().is_some_and(|(due, _)| *due <= now).then(|| way.pop_front().unwrap().1)
 }
 
 fn join(now: u64, room: &mut Room, message: Bytes, stream: StreamKind) -> PeerId {
@@ -144,7 +148,8 @@ impl Match {
     /// Whom did the room hit?
     fn settle(&mut self) {
         let tick = self.room.tick();
-        while let Some(shot) = self.waiting.pop_front_if(|shot| !shot.tick.is_newer_than(tick)) {
+        while self.waiting.front().is_some_and(|shot| !shot.tick.is_newer_than(tick)) {
+            let shot = self.waiting.pop_front().unwrap();
             let told = self.room.cues().iter().find(|cue| cue.id == SHOT).expect("every shot is told");
             let hit = RowRef::new(schema().cue(SHOT), &told.values).entity(cue::OTHER);
             self.shots += 1;

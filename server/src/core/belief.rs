@@ -201,6 +201,7 @@ fn before(tick: Tick, ticks: f32) -> TickTime {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "exact values are expected")]
 mod tests {
     use tickwire_protocol::Schema;
 

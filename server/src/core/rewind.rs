@@ -237,7 +237,9 @@ mod tests {
     /// Where the body was shown at a moment, to one who has these snapshots.
     fn seen(world: &mut (History, Rewind), held: &[u32], tick: u32, fraction: f32) -> Option<f32> {
         let mut set = TickSet::default();
-        held.iter().for_each(|&tick| set.insert(Tick(tick)));
+        for &tick in held {
+            set.insert(Tick(tick));
+        }
         let (history, rewind) = world;
         rewind.clear();
         let moment = TickTime { tick: Tick(tick), fraction };

@@ -27,7 +27,7 @@ mod weapon;
 use std::sync::Arc;
 
 use glam::{Vec3, Vec3Swizzles};
-use tickwire_protocol::{PlayerId, Schema, Tables, TickRate};
+use tickwire_protocol::{EntityId, PlayerId, Schema, Tables, TickRate};
 
 use self::contact::{Contacts, Impact};
 use self::state::Player;
@@ -181,21 +181,21 @@ impl Arena {
             player.reload_ticks = reload_ticks;
             let (id, eye) = (player.id, player.position + Vec3::Y * EYE_HEIGHT);
             let ray = Ray::of_look(eye, player.yaw, player.pitch);
-            let Trace { target, end } = match ctx.seen_by(owner, PLAYER) {
-                Some(seen) => trace_shot(
-                    &self.level,
-                    &ray,
-                    seen.map(|(head, row)| (head.id, row.vec3(player::POSITION))),
-                ),
-                None => {
-                    let others = self.players.iter().filter(|other| other.id != id);
-                    trace_shot(&self.level, &ray, others.map(|other| (other.id, other.position)))
-                }
-            };
+            let Trace { target, end } = self.trace(ctx, owner, id, &ray);
             ctx.cue(SHOT, Some(id)).set_entity(cue::OTHER, target).set_vec3(cue::END, end);
             let target = target.and_then(|id| self.players.binary_search_by_key(&id, |other| other.id).ok());
             self.hits.extend(target.map(|target| Hit { shooter, target }));
         }
+    }
+
+    /// Among the others as the shooter was shown them; as they are, if nobody knows that.
+    fn trace(&self, ctx: &mut StepContext<'_>, owner: PlayerId, shooter: EntityId, ray: &Ray) -> Trace {
+        if let Some(seen) = ctx.seen_by(owner, PLAYER) {
+            let bodies = seen.map(|(head, row)| (head.id, row.vec3(player::POSITION)));
+            return trace_shot(&self.level, ray, bodies);
+        }
+        let others = self.players.iter().filter(|other| other.id != shooter);
+        trace_shot(&self.level, ray, others.map(|other| (other.id, other.position)))
     }
 
     /// Where all health is known, and nowhere else.

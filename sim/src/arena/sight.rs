@@ -34,6 +34,7 @@ impl Level {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "exact values are expected")]
 mod tests {
     use glam::Vec2;
 
