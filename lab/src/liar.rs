@@ -73,9 +73,14 @@ impl Hits {
 }
 
 impl Duel {
-    /// By how many standard errors the liar hits more often than the honest ones do.
+    /// By how many standard errors the liar hits more often than the honest ones do: of the difference of two shares that are
+    /// the same in truth.
     pub fn advantage(&self) -> f64 {
-        let error = self.liar.standard_error().hypot(self.honest.standard_error());
+        let mut all = self.liar;
+        all.merge(self.honest);
+        let variance = all.ratio() * (1.0 - all.ratio());
+        let [liar, honest] = [self.liar, self.honest].map(|hits| variance / hits.shots.max(1) as f64);
+        let error = (liar + honest).sqrt();
         (self.liar.ratio() - self.honest.ratio()) / error.max(f64::MIN_POSITIVE)
     }
 }

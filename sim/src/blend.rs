@@ -1,4 +1,4 @@
-//! Between two states of a row, and a little beyond the newer one: what clients show, and what a room rewinds to.
+//! From one value to another, and a little beyond: how clients show, and how a room rewinds.
 //!
 //! A position whose velocity is told goes along the cubic through both positions with both velocities (Hermite): exact for an even
 //! acceleration. Beyond the newest state it goes on with the last velocity, ever slower, and stops after [`GUESS_SECONDS`]: players
@@ -7,8 +7,6 @@
 use core::f32::consts::{PI, TAU};
 
 use glam::{Quat, Vec3};
-use tickwire_protocol::schema::{ColumnMask, Field, FieldType, Interpolation};
-use tickwire_protocol::{RowMut, RowRef};
 
 /// How long a position goes on beyond the newest state, seconds.
 pub const GUESS_SECONDS: f32 = 0.5;
@@ -31,74 +29,6 @@ impl Moving {
         let seconds = seconds.clamp(0.0, GUESS_SECONDS);
         self.position + self.velocity * (seconds - seconds * seconds / (2.0 * GUESS_SECONDS))
     }
-}
-
-/// A moment between two states of a row.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Between {
-    /// How far from the older to the newer, 0 to 1.
-    pub fraction: f32,
-    /// How long the way from one to the other takes, seconds.
-    pub seconds: f32,
-    /// Whether the older one lasted for a while and then began to move: its velocity is then no part of the way.
-    pub is_from_rest: bool,
-}
-
-/// Every field of a row between two states, as the schema says: held, or on the way from the older to the newer. Of what is
-/// not in `told` nothing is written.
-pub fn row(from: RowRef<'_>, to: RowRef<'_>, between: Between, told: ColumnMask, out: &mut RowMut<'_>) {
-    let fraction = between.fraction;
-    let is_told = |field: &&Field| told.contains(field.columns().start);
-    for field in from.kind().fields().iter().filter(is_told) {
-        let id = field.id;
-        match field.ty {
-            _ if field.interpolation == Interpolation::Hold => hold(from, to, between, field, out),
-            FieldType::Position { .. } => {
-                let velocity = from.kind().velocity_of(id).filter(is_told);
-                out.set_vec3(id, position(from, to, between, field, velocity));
-            }
-            FieldType::Velocity { .. } => {
-                out.set_vec3(id, from.vec3(id).lerp(to.vec3(id), fraction));
-            }
-            FieldType::Scalar { .. } => {
-                out.set_scalar(id, scalar(from.scalar(id), to.scalar(id), fraction));
-            }
-            FieldType::Angle { .. } => {
-                out.set_angle(id, angle(from.angle(id), to.angle(id), fraction));
-            }
-            FieldType::Rotation { .. } => {
-                out.set_rotation(id, rotation(from.rotation(id), to.rotation(id), fraction));
-            }
-            FieldType::Integer { .. } | FieldType::Entity => hold(from, to, between, field, out),
-        }
-    }
-}
-
-/// The older state's value until the newer one's time has come.
-fn hold(from: RowRef<'_>, to: RowRef<'_>, between: Between, field: &Field, out: &mut RowMut<'_>) {
-    let held = if between.fraction < 1.0 { from } else { to };
-    for column in field.columns() {
-        out.set_column(column, held.column(column));
-    }
-}
-
-/// A position between two states: along the cubic if its velocity is told, otherwise along the line.
-fn position(
-    from: RowRef<'_>,
-    to: RowRef<'_>,
-    between: Between,
-    field: &Field,
-    velocity: Option<&Field>,
-) -> Vec3 {
-    let Between { fraction, seconds, is_from_rest } = between;
-    let (begin, end) = (from.vec3(field.id), to.vec3(field.id));
-    let Some(velocity) = velocity.filter(|_| seconds <= CUBIC_SECONDS_MAX) else {
-        return begin.lerp(end, fraction);
-    };
-    let leaving = if is_from_rest { Vec3::ZERO } else { from.vec3(velocity.id) };
-    let begin = Moving { position: begin, velocity: leaving };
-    let end = Moving { position: end, velocity: to.vec3(velocity.id) };
-    hermite(begin, end, seconds, fraction)
 }
 
 /// Along the cubic from one to the other, which takes `seconds`.

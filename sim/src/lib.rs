@@ -66,12 +66,13 @@
 //! | [`simulation`] | what a game implements, and the contract of it |
 //! | [`context`], [`inputs`], [`random`] | what a step sees and can ask for |
 //! | [`world`] | the loop of a tick: step, save, quantize, load; ids, cues, digest |
-//! | [`eyes`], [`blend`] | what a player saw when it gave its input, and how rows look between two states |
+//! | [`eyes`], [`between`], [`blend`] | what a player saw when it gave its input; a row between two states; from one value to another |
 //! | [`replay`] | a recording as a simulation: what was published, tick by tick |
 //! | [`testing`] | checks that any game should pass |
 //! | [`arena`], [`bots`] | an example game, and who plays it when nobody does |
 
 pub mod arena;
+pub mod between;
 pub mod blend;
 pub mod bots;
 pub mod context;

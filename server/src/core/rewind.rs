@@ -20,7 +20,8 @@ use tickwire_protocol::schema::{Kind, Schema, Sight};
 use tickwire_protocol::table::Table;
 use tickwire_protocol::{EntityId, KindId, PlayerId, RowHead, Tables, Tick, TickTime};
 use tickwire_sim::Eyes;
-use tickwire_sim::blend::{self, Between, CUBIC_SECONDS_MAX};
+use tickwire_sim::between::{self, Between};
+use tickwire_sim::blend::CUBIC_SECONDS_MAX;
 
 use super::knowledge::{Viewer, own_teams};
 use super::tick_set::TickSet;
@@ -146,7 +147,7 @@ impl Scene<'_> {
             let told = kind.visible(viewer.sight(kind, head, own_teams));
             let (older, newer) = (from.row(kind, row), to.row(kind, row_then));
             let between = self.between(kind, head.id, row);
-            blend::row(older, newer, between, told, &mut out.insert(id, RowHead::new(head.id)));
+            between::row(older, newer, between, told, &mut out.insert(id, RowHead::new(head.id)));
         }
     }
 
