@@ -172,7 +172,11 @@ impl Match {
             for tick in 0..SNAPSHOT_TICKS {
                 let mut row = RowMut::new(kind, &mut values);
                 row.reset();
-                bot.brain.think(TICK_RATE.dt(), &BotView { own, others: &others }, &mut row);
+                bot.brain.think(
+                    TICK_RATE.dt(),
+                    &BotView { own, others: &others, targets: &others, level: None },
+                    &mut row,
+                );
                 bot.input.push(kind, next + tick, &values);
             }
             bot.input.view = TickTime { tick: self.room.tick(), fraction: 0.0 };

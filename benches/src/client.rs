@@ -65,7 +65,7 @@ fn write_input(player: u64, out: &mut Vec<u8>) {
     for tick in 0..SNAPSHOT_TICKS {
         let mut row = RowMut::new(kind, &mut values);
         row.reset();
-        brain.think(TICK_RATE.dt(), &BotView { own: None, others: &[] }, &mut row);
+        brain.think(TICK_RATE.dt(), &BotView { own: None, others: &[], targets: &[], level: None }, &mut row);
         frame.push(kind, TICK + tick, &values);
     }
     frame.encode(kind, out);

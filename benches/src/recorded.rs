@@ -124,7 +124,11 @@ fn think(world: &World, brains: &mut [Brain], inputs: &mut PlayerInputs) {
         others.clear();
         others.extend(bodies.iter().filter(|(owner, _)| !is_own(*owner)).map(|(_, body)| *body));
         let mut row = if own.is_some() { inputs.insert(player) } else { inputs.join(player) };
-        brain.think(TICK_RATE.dt(), &BotView { own, others: &others }, &mut row);
+        brain.think(
+            TICK_RATE.dt(),
+            &BotView { own, others: &others, targets: &others, level: None },
+            &mut row,
+        );
     }
 }
 

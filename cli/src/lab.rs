@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use tickwire_lab::{Figures, LabConfig, Policy, Profile, Report, run as run_lab};
+use tickwire_lab::{Duel, Figures, LabConfig, Lie, Policy, Profile, Report, run as run_lab, run_with_liar};
 use tickwire_protocol::{Micros, StreamKind};
 
 /// Run a whole server and its clients over simulated links in virtual time, and report how late, how wrong and how rough the
@@ -54,6 +54,10 @@ pub(crate) struct LabArgs {
     #[arg(long)]
     peaceful: bool,
 
+    /// One client tells the server that it saw another moment than it did; how often it hits, and the others
+    #[arg(long, value_enum, value_name = "LIE", conflicts_with_all = ["all", "compare", "peaceful", "json"])]
+    liar: Option<LieName>,
+
     /// The report as JSON: an object, or a list of them
     #[arg(long)]
     json: bool,
@@ -74,6 +78,26 @@ impl From<Stream> for StreamKind {
         match stream {
             Stream::Ordered => Self::Ordered,
             Stream::Datagram => Self::Datagram,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LieName {
+    /// With every input, any moment up to 400 ms away
+    Random,
+    /// With every shot, any moment up to 400 ms earlier
+    Earlier,
+    /// With a shot that would miss, the nearest moment up to 400 ms away at which it hits
+    Rescue,
+}
+
+impl From<LieName> for Lie {
+    fn from(name: LieName) -> Self {
+        match name {
+            LieName::Random => Self::Random,
+            LieName::Earlier => Self::Earlier,
+            LieName::Rescue => Self::Rescue,
         }
     }
 }
@@ -121,6 +145,10 @@ pub(crate) fn run(args: &LabArgs) -> anyhow::Result<ExitCode> {
             policy: args.interpolation,
             is_peaceful: args.peaceful,
         };
+        if let Some(lie) = args.liar {
+            print_duel(&lab.duel(&config, lie.into())?);
+            continue;
+        }
         let made = lab.reports(&config, &policies)?;
         if !args.json {
             print(&made, args.compare);
@@ -180,6 +208,22 @@ impl Lab {
 
     /// Runs every seed; `config` is asked for the place of each.
     fn runs(&self, config: impl Fn(usize) -> LabConfig + Sync) -> anyhow::Result<Vec<(u64, Figures)>> {
+        self.each(|index| run_lab(&config(index), self.seeds[index]))
+    }
+
+    /// A liar's hits over all seeds.
+    fn duel(&self, config: &LabConfig, lie: Lie) -> anyhow::Result<Duel> {
+        let duels = self.each(|index| run_with_liar(config, self.seeds[index], lie))?;
+        let mut pooled = Duel::default();
+        for (_, duel) in duels {
+            pooled.liar.merge(duel.liar);
+            pooled.honest.merge(duel.honest);
+        }
+        Ok(pooled)
+    }
+
+    /// Does something for the place of every seed, some at a time.
+    fn each<T: Send>(&self, run: impl Fn(usize) -> T + Sync) -> anyhow::Result<Vec<(u64, T)>> {
         let next = Mutex::new(0..self.seeds.len());
         let done = Mutex::new(Vec::new());
         let take = || next.lock().ok().and_then(|mut next| next.next());
@@ -187,9 +231,9 @@ impl Lab {
             for _ in 0..self.threads.min(self.seeds.len()) {
                 scope.spawn(|| {
                     while let Some(index) = take() {
-                        let figures = run_lab(&config(index), self.seeds[index]);
+                        let made = run(index);
                         if let Ok(mut done) = done.lock() {
-                            done.push((self.seeds[index], figures));
+                            done.push((self.seeds[index], made));
                         }
                     }
                 });
@@ -212,6 +256,19 @@ fn print(reports: &[Report], as_table: bool) {
     for report in reports {
         println!("{report}");
     }
+}
+
+fn print_duel(duel: &Duel) {
+    let Duel { liar, honest } = duel;
+    for (name, hits) in [("liar", liar), ("honest", honest)] {
+        println!(
+            "{name:8}{:.2} % of {} shots hit, standard error {:.2} %",
+            hits.ratio() * 100.0,
+            hits.shots,
+            hits.standard_error() * 100.0
+        );
+    }
+    println!("the liar's advantage is {:.2} standard errors", duel.advantage());
 }
 
 fn print_table(reports: &[Report]) {

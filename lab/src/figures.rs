@@ -91,6 +91,16 @@ pub struct Figures {
     pub input_late: u64,
     /// From an input's arrival to the start of its step, milliseconds.
     pub input_wait_ms: Distribution,
+    /// Shots that the bots fired.
+    pub shots: u64,
+    /// Those of them whose rewind is within the room's cap.
+    pub shots_within_cap: u64,
+    /// Those of these in which the server hit whom the client hit, or both nobody.
+    pub shots_agreed: u64,
+    /// Shots whose input was not there for its step.
+    pub shots_lost: u64,
+    /// Shots that hit somebody, as the server judged.
+    pub shots_hit: u64,
     /// True server time minus the tick time of the newest applied snapshot, milliseconds.
     pub snapshot_age_ms: Distribution,
     /// Towards the clients: frames, and WebSocket headers on an ordered stream.
@@ -152,6 +162,11 @@ impl Figures {
             (&mut self.freezes, other.freezes),
             (&mut self.input_ticks, other.input_ticks),
             (&mut self.input_late, other.input_late),
+            (&mut self.shots, other.shots),
+            (&mut self.shots_within_cap, other.shots_within_cap),
+            (&mut self.shots_agreed, other.shots_agreed),
+            (&mut self.shots_lost, other.shots_lost),
+            (&mut self.shots_hit, other.shots_hit),
             (&mut self.down_bytes, other.down_bytes),
             (&mut self.up_bytes, other.up_bytes),
             (&mut self.disconnects, other.disconnects),
@@ -226,6 +241,12 @@ impl Figures {
             input_late_ratio: self.input_late_ratio(),
             input_wait_ms: self.input_wait_ms.summary(),
             input_wait_hindsight_ms: self.input_wait_hindsight_ms(),
+            shots_agreed_ratio: (self.shots_within_cap > 0)
+                .then(|| share(self.shots_agreed, self.shots_within_cap)),
+            shots_within_cap_ratio: share(self.shots_within_cap, self.shots),
+            shots_lost_ratio: share(self.shots_lost, self.shots),
+            shots_hit_ratio: share(self.shots_hit, self.shots),
+            shots_per_min: self.shots as f64 / minutes,
             snapshot_age_ms: self.snapshot_age_ms.summary(),
             bytes: BytesReport {
                 down_per_second: self.down_bytes as f64 / seconds,
@@ -236,6 +257,10 @@ impl Figures {
             disconnects: self.disconnects,
         }
     }
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
 }
 
 /// Figures by the names that everyone uses for them.
@@ -264,6 +289,16 @@ pub struct FigureReport {
     pub input_wait_ms: Summary,
     /// The median with the best constant lead.
     pub input_wait_hindsight_ms: f64,
+    /// Of the shots whose rewind is within the cap; nothing if there is none.
+    pub shots_agreed_ratio: Option<f64>,
+    /// Of all shots.
+    pub shots_within_cap_ratio: f64,
+    /// Of all shots.
+    pub shots_lost_ratio: f64,
+    /// Of all shots.
+    pub shots_hit_ratio: f64,
+    /// A client's minute.
+    pub shots_per_min: f64,
     pub snapshot_age_ms: Summary,
     pub bytes: BytesReport,
     pub join_ms: Summary,
@@ -326,6 +361,17 @@ impl fmt::Display for FigureReport {
         writeln!(f, "{:24}{:.4} %", "starved_ratio", self.starved_ratio * 100.0)?;
         writeln!(f, "{:24}{:.4} %", "input_late_ratio", self.input_late_ratio * 100.0)?;
         writeln!(f, "{:24}{:.2}", "input_wait_hindsight_ms", self.input_wait_hindsight_ms)?;
+        let agreed =
+            self.shots_agreed_ratio.map_or("-".to_owned(), |ratio| format!("{:.3} %", ratio * 100.0));
+        writeln!(
+            f,
+            "{:24}{agreed}   within the cap {:.2} %   lost {:.3} %   hit {:.1} %   {:.1} a minute",
+            "shots_agreed_ratio",
+            self.shots_within_cap_ratio * 100.0,
+            self.shots_lost_ratio * 100.0,
+            self.shots_hit_ratio * 100.0,
+            self.shots_per_min
+        )?;
         writeln!(f, "{:24}{:.3}", "jumps_per_min", self.jumps_per_min)?;
         writeln!(f, "{:24}{:.3}", "freezes_per_min", self.freezes_per_min)?;
         writeln!(

@@ -34,6 +34,7 @@
 mod config;
 mod distribution;
 mod figures;
+mod liar;
 mod link;
 mod local_clock;
 mod mirror;
@@ -42,11 +43,13 @@ mod own;
 mod player;
 mod report;
 mod run;
+mod shots;
 mod truth;
 
 pub use config::{FIXED_DELAY_MS_MAX, FRAME_HZ, LabConfig, Policy, SNAPSHOT_HZ, TICK_HZ, stream_name};
 pub use distribution::{Distribution, Summary};
 pub use figures::{BytesReport, Classes, FigureReport, Figures, RateSummary};
+pub use liar::{Duel, Hits, Lie};
 pub use report::{Hindsight, Report, Worst};
-pub use run::run;
+pub use run::{run, run_with_liar};
 pub use tickwire_netsim::Profile;

@@ -4,20 +4,23 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use glam::Vec3;
 use tickwire_client::{Client, ClientConfig};
 use tickwire_netsim::Direction;
-use tickwire_protocol::{Micros, StreamKind, Tick};
+use tickwire_protocol::{Micros, RowMut, RowRef, StreamKind, Tick};
 use tickwire_sim::Random;
-use tickwire_sim::arena::{self, Arena, Level, PLAYER};
+use tickwire_sim::arena::{self, Arena, EYE_HEIGHT, Level, PLAYER, Ray, input, player};
 use tickwire_sim::bots::{BotBody, BotView, Brain};
 
 use crate::config::{FIXED_DELAY_MS_MAX, FRAME_HZ, LabConfig, Policy, SNAPSHOT_HZ, TICK_HZ};
 use crate::figures::Figures;
+use crate::liar::Liar;
 use crate::link::Link;
 use crate::local_clock::LocalClock;
 use crate::mirror::Mirror;
 use crate::motion::{Motion, Picture};
 use crate::own::Own;
+use crate::shots::Shots;
 use crate::truth::Truth;
 
 /// After a join and after a clock's jump nothing is sampled for so long, microseconds.
@@ -33,6 +36,9 @@ pub(crate) struct Player {
     pub(crate) link: Link,
     pub(crate) clock: LocalClock,
     brain: Brain,
+    level: Arc<Level>,
+    pub(crate) shots: Shots,
+    pub(crate) liar: Option<Liar>,
     mirror: Option<Mirror>,
     motion: Motion,
     own: Own,
@@ -79,6 +85,9 @@ impl Player {
             client,
             link: Link::new(config.stream, config.profile, seed, u64::from(number)),
             brain: Brain::new(random.next_u64()),
+            level: level.clone(),
+            shots: Shots::default(),
+            liar: None,
             mirror: (config.policy == Policy::Mirror).then(|| Mirror::new(SNAPSHOT_HZ)),
             clock,
             motion: Motion::default(),
@@ -151,6 +160,9 @@ impl Player {
     fn transmit(&mut self, now: u64) {
         let local = self.local(now);
         while self.link.is_free(Direction::Up) && self.client.poll_transmit(local, &mut self.message) {
+            if let Some(liar) = &mut self.liar {
+                liar.tamper(&mut self.message);
+            }
             self.link.send(now, Direction::Up, &self.message);
             self.message.clear();
         }
@@ -162,13 +174,13 @@ impl Player {
     /// One turn of the game's loop.
     fn draw(&mut self, now: u64, truth: &Truth) {
         let local = self.local(now);
-        self.give_inputs(now, local, truth);
+        let shown = self.mirror.as_mut().and_then(|mirror| mirror.advance(local));
+        self.give_inputs(now, local, shown, truth);
         while self.client.poll_event(local).is_some() {}
         let is_sampled = self.is_sampled(now);
         self.own.look(now, local, &self.client, is_sampled, &mut self.figures);
         let Some(newest) = self.newest else { return };
         self.joined.get_or_insert(now);
-        let shown = self.mirror.as_mut().and_then(|mirror| mirror.advance(local));
         let view = shown.map_or_else(|| self.client.view(local), |shown| self.client.view_at(shown));
         let server_time = view.server_time().0;
         let newest_time = truth.time_of(newest);
@@ -214,24 +226,64 @@ impl Player {
         }
     }
 
-    fn give_inputs(&mut self, now: u64, local: Micros, truth: &Truth) {
+    /// The player decides, with the picture before its eyes.
+    fn give_inputs(&mut self, now: u64, local: Micros, shown: Option<Micros>, truth: &Truth) {
         let dt = 1.0 / TICK_HZ as f32;
+        let is_sampled = self.is_sampled(now);
         while let Some(tick) = self.client.due_input_tick(local) {
             let mut others = Vec::new();
             if self.brain.decides_within(dt) {
-                // What is newest, not what is shown: so that bots do the same whatever the policy is.
+                // What is newest, not what is shown: so that bots go the same ways whatever the policy is.
                 let newest = self.newest.map_or(0, |newest| truth.time_of(newest));
                 let view = self.client.view_at(Micros(newest));
                 let strangers = view.entities(PLAYER).filter(|entity| !entity.is_own());
                 others.extend(strangers.map(|entity| BotBody::read(entity.latest())));
             }
             let own = self.client.predicted(local).entities(PLAYER).next().map(|own| own.latest());
-            let own = own.or_else(|| self.client.own_row(PLAYER)).map(BotBody::read);
-            let brain = &mut self.brain;
-            self.client
-                .push_input(local, tick, |row| brain.think(dt, &BotView { own, others: &others }, row));
+            let mut own = own.or_else(|| self.client.own_row(PLAYER)).map(BotBody::read);
+            let view = shown.map_or_else(|| self.client.view(local), |shown| self.client.view_at(shown));
+            let mut targets = Vec::new();
+            if self.brain.aims_within(dt) && !self.level.is_peaceful() {
+                // Where its eye will be at the end of this tick, if it goes on as it does.
+                own = own.map(|own| BotBody { position: own.position + own.velocity * dt, ..own });
+                let strangers = view.entities(PLAYER).filter(|entity| !entity.is_own());
+                targets.extend(strangers.map(|entity| BotBody {
+                    position: entity.vec3(player::POSITION),
+                    velocity: entity.vec3(player::VELOCITY),
+                }));
+            }
+            let seen = BotView { own, others: &others, targets: &targets, level: Some(&self.level) };
+            let kind = arena::schema().input();
+            let mut values = vec![0; kind.column_count()];
+            self.brain.think(dt, &seen, &mut RowMut::new(kind, &mut values));
+            self.client.push_input(local, tick, |row| {
+                row.copy_from(&values);
+            });
+            self.note_shot(tick, RowRef::new(kind, &values), local, shown, is_sampled);
             self.given.push_back((tick, now));
             self.own.note_input(now, local, tick, &self.client);
+        }
+    }
+
+    /// Notes what an input that was just given does, if it shoots.
+    fn note_shot(
+        &mut self,
+        tick: Tick,
+        row: RowRef<'_>,
+        local: Micros,
+        shown: Option<Micros>,
+        is_sampled: bool,
+    ) {
+        if !row.boolean(input::FIRE) || self.client.predicted_tick() != Some(tick) {
+            return;
+        }
+        let Some(own) = self.client.predicted(local).entities(PLAYER).next() else { return };
+        let eye = own.latest().vec3(player::POSITION) + Vec3::Y * EYE_HEIGHT;
+        let ray = Ray::of_look(eye, row.angle(input::YAW), row.scalar(input::PITCH));
+        let view = shown.map_or_else(|| self.client.view(local), |shown| self.client.view_at(shown));
+        self.shots.note(tick, &ray, &view, &self.level, is_sampled);
+        if let Some(liar) = &mut self.liar {
+            liar.handle_shot(tick, ray, &self.client, view.server_time(), &self.level);
         }
     }
 

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use tickwire_netsim::Direction;
 use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::input::InputFrame;
-use tickwire_protocol::{Micros, PeerId, RoomId, SessionId, Tick, TickRate};
+use tickwire_protocol::{Micros, PeerId, PlayerId, RoomId, SessionId, Tick, TickRate};
 use tickwire_server::core::{InputCounters, Join, Room, RoomConfig, RoomEvent, RoomIdentity, admit};
 use tickwire_sim::arena::{self, Arena, Level};
 
 use crate::config::{LabConfig, SNAPSHOT_HZ, TICK_HZ};
 use crate::figures::Figures;
+use crate::liar::{Duel, Liar, Lie};
 use crate::player::Player;
+use crate::shots::Verdicts;
 use crate::truth::Truth;
 
 /// True time at which the room opens, microseconds: views of its first ticks lie before it, and times have no sign.
@@ -21,13 +23,23 @@ const OPENS: u64 = 1_000_000;
 /// Runs one seed. The same configuration and seed give the same figures.
 pub fn run(config: &LabConfig, seed: u64) -> Figures {
     let mut run = Run::new(config, seed);
-    let end = OPENS + u64::from(config.seconds) * 1_000_000;
-    let mut now = OPENS;
-    while now < end {
-        run.step(now);
-        now = run.next_event(now);
-    }
+    let end = run.play(config.seconds);
     run.finish(end)
+}
+
+/// Runs one seed with a liar among the players.
+pub fn run_with_liar(config: &LabConfig, seed: u64, lie: Lie) -> Duel {
+    let mut run = Run::new(config, seed);
+    if let Some(player) = run.players.first_mut() {
+        player.liar = Some(Liar::new(lie, seed));
+    }
+    run.play(config.seconds);
+    let mut duel = Duel::default();
+    for player in &run.players {
+        let side = if player.liar.is_some() { &mut duel.liar } else { &mut duel.honest };
+        side.add(&player.figures);
+    }
+    duel
 }
 
 struct Run {
@@ -66,6 +78,17 @@ impl Run {
         Self { room, truth, players, seats, input_frame: InputFrame::new() }
     }
 
+    /// Lets so much time pass; when it is over, true microseconds.
+    fn play(&mut self, seconds: u32) -> u64 {
+        let end = OPENS + u64::from(seconds) * 1_000_000;
+        let mut now = OPENS;
+        while now < end {
+            self.step(now);
+            now = self.next_event(now);
+        }
+        end
+    }
+
     /// When something happens next.
     fn next_event(&self, now: u64) -> u64 {
         let players = self.players.iter().map(|player| {
@@ -89,6 +112,7 @@ impl Run {
             self.settle_inputs(now);
             let newest = self.room.tick();
             self.players.iter_mut().for_each(|player| player.settle(now, newest, &self.truth));
+            self.settle_shots();
         }
         while let Some(RoomEvent::PeerDropped { peer, .. }) = self.room.poll_event() {
             self.drop_peer(peer);
@@ -161,6 +185,22 @@ impl Run {
                 player.figures.input_late += 1;
             } else if let Some(arrival) = arrival {
                 player.figures.input_wait_ms.add((now - arrival) as f64 / 1e3);
+            }
+        }
+    }
+
+    /// A step was made: were the shots in it judged as they were seen?
+    fn settle_shots(&mut self) {
+        let room = &self.room;
+        let verdicts = Verdicts {
+            tick: room.tick(),
+            tables: room.tables(),
+            cues: room.cues(),
+            rewind_max: room.config().rewind_max.as_secs_f64() as f32 * TICK_HZ as f32,
+        };
+        for (seat, player) in self.seats.iter().zip(&mut self.players) {
+            if let Some(peer) = seat.peer {
+                player.shots.settle(PlayerId(peer.0), &verdicts, &mut player.figures);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The lab itself: whole runs are reproducible, and figures that can be known beforehand come out right.
 
-use tickwire_lab::{FigureReport, LabConfig, Policy, run};
+use tickwire_lab::{Duel, FigureReport, LabConfig, Lie, Policy, run, run_with_liar};
 use tickwire_netsim::Profile;
 use tickwire_protocol::{Micros, StreamKind};
 
@@ -20,7 +20,10 @@ fn the_same_seed_gives_the_same_figures_and_another_gives_others() {
 
 #[test]
 fn what_arrives_does_not_depend_on_the_policy() {
-    let figures = |policy| run(&config(&Profile::WIFI, StreamKind::Datagram, policy), 3).report();
+    // In peace: who shoots at what is shown turns otherwise where it is shown otherwise, and that is other bytes.
+    let config =
+        |policy| LabConfig { is_peaceful: true, ..config(&Profile::WIFI, StreamKind::Datagram, policy) };
+    let figures = |policy| run(&config(policy), 3).report();
     let fixed = Policy::Fixed(Micros::from_millis(100));
     let [ours, fixed, mirror] = [Policy::Adaptive, fixed, Policy::Mirror].map(figures);
     for other in [fixed, mirror] {
@@ -88,4 +91,46 @@ fn who_meets_nobody_is_corrected_for_late_inputs_alone() {
             figures.report().prediction_error_cm
         );
     }
+}
+
+#[test]
+fn shots_are_judged_as_they_are_seen() {
+    let config = LabConfig {
+        players: 8,
+        seconds: 40,
+        ..config(&Profile::CABLE, StreamKind::Datagram, Policy::Adaptive)
+    };
+    let pooled = run(&config, 1);
+    let figures = pooled.report();
+    assert!(pooled.shots > 100 && figures.shots_within_cap_ratio > 0.9, "{} shots", pooled.shots);
+    assert!(figures.shots_agreed_ratio.unwrap() > 0.98, "{:?}", figures.shots_agreed_ratio);
+    // Four in a hundred are off by more than two deviations; players run, and bots guess where they will be themselves.
+    assert!((0.8..0.99).contains(&figures.shots_hit_ratio), "{}", figures.shots_hit_ratio);
+}
+
+#[test]
+fn where_there_are_no_weapons_nobody_shoots() {
+    let config =
+        LabConfig { is_peaceful: true, ..config(&Profile::CABLE, StreamKind::Datagram, Policy::Adaptive) };
+    let figures = run(&config, 1).report();
+    assert_eq!((figures.shots_per_min, figures.shots_agreed_ratio), (0.0, None));
+}
+
+/// Whatever it says at a shot, it is judged by about what it saw. That it does not pay to lie more cleverly takes more shots to
+/// show: `tickwire lab --liar rescue --stream datagram --seeds 1..20`.
+#[test]
+fn who_lies_about_what_it_saw_is_judged_by_what_it_saw() {
+    let config = LabConfig {
+        players: 8,
+        seconds: 20,
+        ..config(&Profile::LAN, StreamKind::Datagram, Policy::Adaptive)
+    };
+    let mut pooled = Duel::default();
+    for seed in 1..=4 {
+        let duel = run_with_liar(&config, seed, Lie::Earlier);
+        pooled.liar.merge(duel.liar);
+        pooled.honest.merge(duel.honest);
+    }
+    assert!(pooled.liar.shots > 40, "{pooled:?}");
+    assert!(pooled.advantage() < 2.0 && pooled.liar.ratio() > 0.75, "{} {pooled:?}", pooled.liar.ratio());
 }

@@ -132,6 +132,9 @@ pub const REASON_BYTES_MAX: usize = 123;
 /// at 60 Hz are about what the ring holds.
 pub const INTERPOLATION_DELAY_MICROS_MAX: u64 = 2_000_000;
 
+/// How far back a room may judge shots, microseconds: what its history holds at the highest tick rate.
+pub const REWIND_MICROS_MAX: u64 = 400_000;
+
 /// How often a server may ask a client to ping, at most, microseconds: 20 a second measure any link.
 pub const PING_INTERVAL_MICROS_MIN: u64 = 50_000;
 

@@ -151,6 +151,13 @@ impl<'a> RowMut<'a> {
         self
     }
 
+    /// The quantized value of a column, clamped to its bounds.
+    pub fn set_column(&mut self, column: usize, value: i32) -> &mut Self {
+        let bounds = self.kind.columns()[column];
+        self.values[column * self.stride] = value.clamp(bounds.min, bounds.max);
+        self
+    }
+
     /// Every column from values that lie side by side, clamped to their bounds.
     pub fn copy_from(&mut self, values: &[i32]) -> &mut Self {
         for (index, (column, value)) in self.kind.columns().iter().zip(values).enumerate() {

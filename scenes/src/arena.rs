@@ -25,6 +25,7 @@ pub(crate) fn scene() -> Scene {
 
 /// A room's world without a room.
 struct Match {
+    level: Arc<Level>,
     world: World,
     inputs: PlayerInputs,
     brains: Vec<Brain>,
@@ -36,9 +37,10 @@ impl Match {
     fn new(seed: u64) -> Self {
         let level = Arc::new(Level::for_players(BOTS as usize));
         let config = WorldConfig { seed, tick_rate: RATE, first_tick: Tick(0) };
-        let world = World::new(Box::new(Arena::new(level)), config);
+        let world = World::new(Box::new(Arena::new(level.clone())), config);
         let brain = |player| Brain::new(seed << 32 | u64::from(player));
         Self {
+            level,
             world,
             inputs: PlayerInputs::new(schema().clone()),
             brains: (0..BOTS).map(brain).collect(),
@@ -50,19 +52,20 @@ impl Match {
 
 impl Stage for Match {
     fn step(&mut self) {
-        let Self { world, inputs, brains, bodies, others } = self;
+        let Self { level, world, inputs, brains, bodies, others } = self;
         bodies.clear();
         bodies.extend(world.tables().rows(PLAYER).map(|(head, row)| (head.owner, BotBody::read(row))));
         inputs.clear();
         for (player, brain) in (0..).map(PlayerId).zip(brains) {
             let own = bodies.iter().find(|(owner, _)| *owner == Some(player)).map(|(_, body)| *body);
             others.clear();
-            if brain.decides_within(RATE.dt()) {
+            if brain.decides_within(RATE.dt()) || brain.aims_within(RATE.dt()) {
                 others
                     .extend(bodies.iter().filter(|(owner, _)| *owner != Some(player)).map(|(_, body)| *body));
             }
             let mut input = if own.is_some() { inputs.insert(player) } else { inputs.join(player) };
-            brain.think(RATE.dt(), &BotView { own, others }, &mut input);
+            let view = BotView { own, others, targets: others, level: Some(level) };
+            brain.think(RATE.dt(), &view, &mut input);
         }
         world.step(inputs);
     }

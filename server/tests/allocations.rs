@@ -104,7 +104,11 @@ impl Play {
         let now = self.now;
         while let Some(tick) = client.due_input_tick(now) {
             let own = client.own_row(arena::PLAYER).map(BotBody::read);
-            client.push_input(now, tick, |row| brain.think(1.0 / 60.0, &BotView { own, others: &[] }, row));
+            let others: Vec<_> =
+                client.view(now).entities(arena::PLAYER).filter(|other| !other.is_own()).collect();
+            let others: Vec<_> = others.iter().map(|other| BotBody::read(other.latest())).collect();
+            let seen = BotView { own, others: &others, targets: &others, level: None };
+            client.push_input(now, tick, |row| brain.think(1.0 / 60.0, &seen, row));
         }
         while client.poll_event(now).is_some() {}
         let mut message = Vec::new();

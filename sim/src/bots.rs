@@ -1,14 +1,17 @@
 //! Brains that play the [arena](crate::arena): what they see and the time are handed in, an input comes out.
 //!
 //! A brain wants one thing for 0.3 to 1.5 s, then another: to wander, to chase or flee from the nearest player, to
-//! stand. It turns its head towards where it goes, sprints now and then, and jumps every 3 s on average.
+//! stand. It turns its head towards where it goes, sprints now and then, and jumps every 3 s on average. Every 0.5 to 1.5 s
+//! it shoots at somebody in sight, on the run: at the middle of the body that is shown, off by a normal error.
 
 use core::f32::consts::{PI, TAU};
 
 use glam::{Vec2, Vec3, Vec3Swizzles};
 use tickwire_protocol::{RowMut, RowRef};
 
-use crate::arena::{GRAVITY, JUMP_SPEED, PITCH_MAX, directions, input, player};
+use crate::arena::{
+    EYE_HEIGHT, GRAVITY, HEIGHT, JUMP_SPEED, Level, PITCH_MAX, RADIUS, directions, input, player,
+};
 use crate::random::Random;
 
 /// What a brain knows of a player.
@@ -25,8 +28,12 @@ pub struct BotBody {
 pub struct BotView<'a> {
     /// Its own player, once there is one.
     pub own: Option<BotBody>,
-    /// The other players. Looked at only where [`Brain::decides_within`] says so.
+    /// The other players, to go to or away from. Looked at only where [`Brain::decides_within`] says so.
     pub others: &'a [BotBody],
+    /// The other players as they are shown, to shoot at. Looked at only where [`Brain::aims_within`] says so.
+    pub targets: &'a [BotBody],
+    /// What hides them; nothing if that is not known.
+    pub level: Option<&'a Level>,
 }
 
 /// A player's mind.
@@ -43,14 +50,24 @@ pub struct Brain {
     pitch_wish: f32,
     /// Seconds until it decides anew.
     decides_in: f32,
+    /// Seconds until it shoots.
+    fires_in: f32,
 }
 
 /// How long a wish lasts, seconds.
 const WISH_SECONDS: core::ops::Range<f32> = 0.3..1.5;
 /// From jump to jump, on average, seconds.
 const JUMP_INTERVAL_SECONDS: f32 = 3.0;
-/// How fast a head turns, radians a second.
+/// How fast a head turns, radians a second; for a shot it does so at once.
 const TURN_SPEED: f32 = 8.0;
+/// From shot to shot, seconds.
+const FIRE_SECONDS: core::ops::Range<f32> = 0.5..1.5;
+/// How long it waits if nobody is in sight, seconds.
+const WAIT_SECONDS: core::ops::Range<f32> = 0.05..0.15;
+/// Of how many it looks whether they are in sight, before it waits.
+const AIM_TRIES: usize = 4;
+/// Standard deviation of the aim along each axis, metres: it hits most of the time.
+const AIM_ERROR: f32 = RADIUS / 2.0;
 
 impl BotBody {
     /// The body that a row of [`PLAYER`](crate::arena::PLAYER) tells of.
@@ -74,12 +91,18 @@ impl Brain {
             pitch: 0.0,
             pitch_wish: 0.0,
             decides_in: 0.0,
+            fires_in: FIRE_SECONDS.end,
         }
     }
 
     /// Whether a [`think`](Brain::think) with this `dt` looks at the others.
     pub fn decides_within(&self, dt: f32) -> bool {
         self.decides_in <= dt
+    }
+
+    /// Whether a [`think`](Brain::think) with this `dt` looks for somebody to shoot at.
+    pub fn aims_within(&self, dt: f32) -> bool {
+        self.fires_in <= dt
     }
 
     /// Thinks, `dt` seconds after the last time, and writes an input of the arena.
@@ -90,13 +113,39 @@ impl Brain {
         }
         self.decides_in -= dt;
         self.look(dt);
+        let fires = self.aims_within(dt) && self.aim(view);
+        self.fires_in -= dt;
         let jumps = self.wants_to_jump(dt, view);
         let [right, ahead] = directions(self.yaw);
         out.set_vec2(input::MOVE, Vec2::new(self.wish.dot(right), self.wish.dot(ahead)))
             .set_angle(input::YAW, self.yaw)
             .set_scalar(input::PITCH, self.pitch)
             .set_boolean(input::JUMP, jumps)
-            .set_boolean(input::SPRINT, self.is_sprinting);
+            .set_boolean(input::SPRINT, self.is_sprinting)
+            .set_boolean(input::FIRE, fires);
+    }
+
+    /// Turns to somebody in sight to shoot; or waits a little.
+    fn aim(&mut self, view: &BotView<'_>) -> bool {
+        let target = view.own.and_then(|own| self.choose_target(own.position + Vec3::Y * EYE_HEIGHT, view));
+        self.fires_in += self.random.range_f32(if target.is_some() { FIRE_SECONDS } else { WAIT_SECONDS });
+        let Some(way) = target else { return false };
+        self.yaw = yaw_towards(way.xz());
+        self.pitch = Vec2::new(way.xz().length(), way.y).to_angle().clamp(-PITCH_MAX, PITCH_MAX);
+        true
+    }
+
+    /// From the eye to where to shoot.
+    fn choose_target(&mut self, eye: Vec3, view: &BotView<'_>) -> Option<Vec3> {
+        for _ in 0..AIM_TRIES {
+            let target = view.targets.get(self.random.below(view.targets.len() as u32) as usize)?;
+            let middle = target.position + Vec3::Y * (HEIGHT / 2.0);
+            if view.level.is_none_or(|level| level.is_in_sight(eye, middle)) {
+                let mut error = || AIM_ERROR * normal(&mut self.random);
+                return Some(middle + Vec3::new(error(), error(), error()) - eye);
+            }
+        }
+        None
     }
 
     fn decide(&mut self, view: &BotView<'_>) {
@@ -130,7 +179,7 @@ impl Brain {
 
     fn look(&mut self, dt: f32) {
         if self.wish != Vec2::ZERO {
-            let wished = Vec2::new(-self.wish.y, -self.wish.x).to_angle();
+            let wished = yaw_towards(self.wish);
             let turn = within_half_a_turn(wished - self.yaw);
             self.yaw = within_half_a_turn(self.yaw + turn.clamp(-TURN_SPEED * dt, TURN_SPEED * dt));
         }
@@ -163,6 +212,17 @@ fn within_half_a_turn(radians: f32) -> f32 {
     (radians + PI).rem_euclid(TAU) - PI
 }
 
+/// The yaw of one who looks this way along the floor.
+fn yaw_towards(way: Vec2) -> f32 {
+    Vec2::new(-way.y, -way.x).to_angle()
+}
+
+/// Normal, with a standard deviation of 1 (as the sum of twelve even ones, so never beyond 6): the same on every target, as
+/// logarithms are not.
+fn normal(random: &mut Random) -> f32 {
+    (0..12).map(|_| random.unit_f32()).sum::<f32>() - 6.0
+}
+
 /// The way along the floor to the nearest of the others.
 fn to_nearest(position: Vec3, others: &[BotBody]) -> Option<Vec2> {
     let distance_squared = |other: &&BotBody| other.position.distance_squared(position);
@@ -173,14 +233,18 @@ fn to_nearest(position: Vec3, others: &[BotBody]) -> Option<Vec2> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arena::schema;
+    use crate::arena::{Block, Ray, schema};
 
     const DT: f32 = 1.0 / 60.0;
     const OWN: BotBody = BotBody { position: Vec3::ZERO, velocity: Vec3::ZERO };
 
+    fn view(others: &[BotBody]) -> BotView<'_> {
+        BotView { own: Some(OWN), others, targets: &[], level: None }
+    }
+
     /// What the brain wants in the world, and whether it jumps.
     fn think(brain: &mut Brain, view: &BotView<'_>) -> (Vec2, bool) {
-        let mut values = [0; 6];
+        let mut values = [0; 7];
         brain.think(DT, view, &mut RowMut::new(schema().input(), &mut values));
         let row = RowRef::new(schema().input(), &values);
         let (wished, [right, ahead]) = (row.vec2(input::MOVE), directions(row.angle(input::YAW)));
@@ -194,7 +258,7 @@ mod tests {
         let (mut last, mut changed_at) = (Vec2::ZERO, 0);
         let mut lengths = Vec::new();
         for tick in 0..36_000 {
-            let (wish, is_jumping) = think(&mut brain, &BotView { own: Some(OWN), others: &[] });
+            let (wish, is_jumping) = think(&mut brain, &view(&[]));
             jumps += i32::from(is_jumping);
             if wish.distance(last) > 0.05 {
                 lengths.push((tick - changed_at) as f32 * DT);
@@ -213,7 +277,7 @@ mod tests {
         let other = BotBody { position: Vec3::new(5.0, 0.0, 0.0), velocity: Vec3::ZERO };
         let (mut to, mut from, mut idle) = (0, 0, 0);
         for seed in 0..1000 {
-            let (wish, _) = think(&mut Brain::new(seed), &BotView { own: Some(OWN), others: &[other] });
+            let (wish, _) = think(&mut Brain::new(seed), &view(&[other]));
             to += i32::from(wish.distance(Vec2::X) < 0.02);
             from += i32::from(wish.distance(Vec2::NEG_X) < 0.02);
             idle += i32::from(wish == Vec2::ZERO);
@@ -222,5 +286,37 @@ mod tests {
             (140..260).contains(&to) && (60..140).contains(&from) && (60..140).contains(&idle),
             "{to} {from} {idle}"
         );
+    }
+
+    #[test]
+    fn shots_are_aimed_at_the_middle_of_somebody_in_sight_with_a_normal_error() {
+        let target = BotBody { position: Vec3::new(0.0, 0.0, -10.0), velocity: Vec3::ZERO };
+        let hidden = BotBody { position: Vec3::new(10.0, 0.0, 0.0), velocity: Vec3::ZERO };
+        let block = Block { min: Vec2::new(4.0, -5.0), max: Vec2::new(5.0, 5.0), height: 4.0 };
+        let level = Level::new(40, vec![block]);
+        let targets = [target, hidden];
+        let view = BotView { targets: &targets, level: Some(&level), ..view(&[]) };
+        let mut brain = Brain::new(5);
+        let mut misses = Vec::new();
+        let mut values = [0; 7];
+        for _ in 0..60 * 600 {
+            brain.think(DT, &view, &mut RowMut::new(schema().input(), &mut values));
+            let row = RowRef::new(schema().input(), &values);
+            if row.boolean(input::FIRE) {
+                let ray = Ray::of_look(Vec3::Y * EYE_HEIGHT, row.angle(input::YAW), row.scalar(input::PITCH));
+                let miss = ray.at(10.0) - (target.position + Vec3::Y * (HEIGHT / 2.0));
+                misses.push([miss.x, miss.y]);
+            }
+        }
+        let count = misses.len() as f32;
+        assert!((500.0..700.0).contains(&count), "{count} shots in 600 s");
+        for axis in 0..2 {
+            let mean = misses.iter().map(|miss| miss[axis]).sum::<f32>() / count;
+            let deviation = (misses.iter().map(|miss| miss[axis] * miss[axis]).sum::<f32>() / count).sqrt();
+            assert!(
+                mean.abs() < 0.03 && (0.18..0.22).contains(&deviation),
+                "axis {axis}: {mean} {deviation}"
+            );
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! What a step sees of the world around the game, and what it can ask of it.
 
 use bytes::Bytes;
-use tickwire_protocol::{CueId, EntityId, KindId, PlayerId, RowMut, RowRef, Schema, Tick, TickRate};
+use tickwire_protocol::{CueId, EntityId, KindId, PlayerId, RowHead, RowMut, RowRef, Schema, Tick, TickRate};
 
 use crate::cues::Cues;
 use crate::entities::{Authority, Entities};
+use crate::eyes::Eyes;
 use crate::inputs::PlayerInputs;
 use crate::random::Random;
 
@@ -18,6 +19,7 @@ pub struct StepContext<'a> {
     pub(crate) inputs: &'a PlayerInputs,
     pub(crate) entities: &'a mut Entities,
     pub(crate) cues: &'a mut Cues,
+    pub(crate) eyes: Option<&'a mut dyn Eyes>,
 }
 
 impl<'a> StepContext<'a> {
@@ -64,6 +66,27 @@ impl<'a> StepContext<'a> {
     /// who is in both has left and come back. Always empty on a client.
     pub fn left(&self) -> &'a [PlayerId] {
         self.inputs.left()
+    }
+
+    /// The rows of a kind as they were shown to a player when it gave its input for this step, in ascending id: what its shot
+    /// is to be judged by. Others are shown in the past, so who aims well misses where they are now.
+    ///
+    /// The rows are what [`Eyes::seen_by`] says: without the player's own entities, and without those that have ended since.
+    /// Who was moved away since is where it was seen; a game that wants nobody hurt for that keeps a timer.
+    ///
+    /// Nothing if nobody can tell, as for a player without a client, or in a world that is stepped
+    /// [without eyes](crate::World::step): then take the present.
+    ///
+    /// # Panics
+    /// If the schema has no such kind.
+    pub fn seen_by(
+        &mut self,
+        player: PlayerId,
+        kind: KindId,
+    ) -> Option<impl Iterator<Item = (RowHead, RowRef<'_>)>> {
+        let row_kind = self.schema.kind(kind);
+        let table = self.eyes.as_mut()?.seen_by(player, kind)?;
+        Some(table.heads().iter().enumerate().map(|(index, head)| (*head, table.row(row_kind, index))))
     }
 
     /// An id for a new entity. It lives as long as each tick's `save` writes it a row of this kind.

@@ -66,15 +66,19 @@
 //! | [`simulation`] | what a game implements, and the contract of it |
 //! | [`context`], [`inputs`], [`random`] | what a step sees and can ask for |
 //! | [`world`] | the loop of a tick: step, save, quantize, load; ids, cues, digest |
+//! | [`eyes`], [`between`], [`blend`] | what a player saw when it gave its input; a row between two states; from one value to another |
 //! | [`replay`] | a recording as a simulation: what was published, tick by tick |
 //! | [`testing`] | checks that any game should pass |
 //! | [`arena`], [`bots`] | an example game, and who plays it when nobody does |
 
 pub mod arena;
+pub mod between;
+pub mod blend;
 pub mod bots;
 pub mod context;
 mod cues;
 mod entities;
+pub mod eyes;
 pub mod inputs;
 pub mod prelude;
 pub mod random;
@@ -85,6 +89,7 @@ pub mod world;
 
 pub use context::StepContext;
 pub use entities::is_provisional;
+pub use eyes::Eyes;
 pub use inputs::PlayerInputs;
 pub use random::Random;
 pub use simulation::Simulation;

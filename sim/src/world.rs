@@ -9,6 +9,7 @@ use tickwire_protocol::{Cue, EntityId, KindId, PlayerId, Tables, Tick, TickRate}
 use crate::context::StepContext;
 use crate::cues::Cues;
 use crate::entities::{Authority, Entities};
+use crate::eyes::Eyes;
 use crate::inputs::PlayerInputs;
 use crate::simulation::Simulation;
 
@@ -76,12 +77,17 @@ impl World {
         }
     }
 
-    /// Advances by exactly one tick. Inputs are [sanitized](Simulation::sanitize) first.
+    /// Advances by exactly one tick, without knowing what players see. Inputs are [sanitized](Simulation::sanitize) first.
     ///
     /// # Panics
     /// If the simulation breaks its contract: it saves an entity twice, one that does not live, or one as another
     /// kind than it was spawned as; or where the simulation itself panics. The world is of no use afterwards.
     pub fn step(&mut self, inputs: &PlayerInputs) {
+        self.step_with(inputs, None);
+    }
+
+    /// As [`World::step`], with `eyes` to answer [`StepContext::seen_by`].
+    pub fn step_with(&mut self, inputs: &PlayerInputs, eyes: Option<&mut dyn Eyes>) {
         self.tick = self.tick + 1;
         self.cues.clear();
         self.entities.begin_step(self.tick);
@@ -96,6 +102,7 @@ impl World {
             inputs: &self.inputs,
             entities: &mut self.entities,
             cues: &mut self.cues,
+            eyes: eyes.map(|eyes| eyes as &mut dyn Eyes),
         };
         if !self.is_started && ctx.entities.authority() == Authority::Here {
             self.simulation.start(&mut ctx);

@@ -243,7 +243,7 @@ impl Bot {
         let mut due = Some(first);
         while let Some(tick) = due {
             let mut others = Vec::new();
-            if self.brain.decides_within(dt) {
+            if self.brain.decides_within(dt) || self.brain.aims_within(dt) {
                 let view = connection.client().view(now);
                 let strangers = view.entities(PLAYER).filter(|entity| !entity.is_own());
                 others.extend(strangers.map(|entity| BotBody {
@@ -255,9 +255,9 @@ impl Bot {
             let own = client.predicted(now).entities(PLAYER).next().map(|own| own.latest());
             let own = own.or_else(|| client.own_row(PLAYER)).map(BotBody::read);
             let brain = &mut self.brain;
-            connection
-                .client_mut()
-                .push_input(now, tick, |row| brain.think(dt, &BotView { own, others: &others }, row));
+            // The level is the server's: it decides what a shot at somebody hidden hits.
+            let seen = BotView { own, others: &others, targets: &others, level: None };
+            connection.client_mut().push_input(now, tick, |row| brain.think(dt, &seen, row));
             due = connection.client().due_input_tick(now);
         }
         self.draw(now, connection, phase);

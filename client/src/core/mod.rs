@@ -7,7 +7,6 @@ mod config;
 mod estimate;
 mod event;
 mod inputs;
-mod interpolation;
 mod lateness;
 mod lead;
 mod playout;

@@ -3,8 +3,8 @@
 use glam::Vec3;
 use tickwire_protocol::TickTime;
 use tickwire_protocol::schema::{Field, FieldId, FieldType, Interpolation, Kind};
+use tickwire_sim::blend::{self as interpolation, CUBIC_SECONDS_MAX, GUESS_SECONDS, Moving};
 
-use super::interpolation::{self, CUBIC_SECONDS_MAX, GUESS_SECONDS, Moving};
 use super::timeline::{Blend, FADING_FIELDS_MAX, Fading, Timeline};
 
 /// A difference fades in this time at least, seconds.

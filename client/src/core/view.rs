@@ -4,8 +4,8 @@ use bytes::Bytes;
 use glam::{Quat, Vec2, Vec3};
 use tickwire_protocol::schema::{FieldId, Interpolation, Kind, Sight};
 use tickwire_protocol::{EntityId, KindId, Micros, RowRef, Tick, TickTime};
+use tickwire_sim::blend as interpolation;
 
-use super::interpolation;
 use super::pose::{self, Pose};
 use super::prediction::Offsets;
 use super::session::Session;

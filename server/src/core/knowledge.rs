@@ -69,13 +69,13 @@ pub(crate) struct Viewer {
 }
 
 impl Viewer {
-    fn owns(self, head: &RowHead) -> bool {
+    pub(crate) fn owns(self, head: &RowHead) -> bool {
         self.player.is_some() && head.owner == self.player
     }
 
     /// What the peer sees of a row in everyone's view. A viewer without an entity has no team; the owner counts as
     /// of its entity's team.
-    fn sight(self, kind: &Kind, head: &RowHead, own_teams: u32) -> Sight {
+    pub(crate) fn sight(self, kind: &Kind, head: &RowHead, own_teams: u32) -> Sight {
         if kind.has_team_fields() && (self.owns(head) || head.teams & own_teams != 0) {
             Sight::Team
         } else {

@@ -1,6 +1,7 @@
 //! The pure server: rooms, peers, and what each peer is sent. No socket, no clock, no thread.
 
 mod admission;
+mod belief;
 mod cue_log;
 mod directory;
 mod grid;
@@ -10,12 +11,15 @@ mod knowledge;
 mod peer;
 mod recording;
 mod replicator;
+mod rewind;
 mod room;
 mod scene;
 mod schedule;
 mod shared;
+mod tick_set;
 
 pub use admission::admit;
+pub use belief::ViewCounters;
 pub use directory::{Directory, DirectoryConfig, Placement};
 pub use input_queue::InputCounters;
 pub use interest::{Interest, InterestRule, Looker};

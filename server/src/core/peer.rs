@@ -11,6 +11,7 @@ use tickwire_protocol::schema::Kind;
 use tickwire_protocol::snapshot::Feedback;
 use tickwire_protocol::{Micros, Misbehavior, PeerFault, PlayerId, Tick};
 
+use super::belief::{ViewBelief, ViewCounters};
 use super::input_queue::{InputCounters, InputQueue};
 use super::replicator::Replicator;
 use super::room::RoomConfig;
@@ -23,6 +24,7 @@ const PINGS_WAITING_MAX: usize = 4;
 pub(crate) struct Player {
     pub(crate) id: PlayerId,
     pub(crate) inputs: InputQueue,
+    pub(crate) view: ViewBelief,
     /// Whether a step has told the simulation of it.
     pub(crate) is_announced: bool,
 }
@@ -133,6 +135,7 @@ impl Peer {
         if self.inputs_since_step > INPUTS_PER_TICK_MAX {
             return Err(Misbehavior::Flood(INPUTS_PER_TICK_MAX));
         }
+        player.view.handle_frame(frame, next, self.replicator.held());
         for (tick, values) in frame.rows() {
             player.inputs.push(next, tick, values)?;
         }
@@ -212,5 +215,9 @@ impl Peer {
 
     pub(crate) fn input_counters(&self) -> InputCounters {
         self.player.as_ref().map_or_else(InputCounters::default, |player| player.inputs.counters)
+    }
+
+    pub(crate) fn view_counters(&self) -> ViewCounters {
+        self.player.as_ref().map_or_else(ViewCounters::default, |player| player.view.counters)
     }
 }

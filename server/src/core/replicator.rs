@@ -22,6 +22,7 @@ use super::interest::{Interest, Looker};
 use super::knowledge::{Knowledge, SentRow, Viewer};
 use super::scene::{Scene, find, position_of, row_at};
 use super::shared::{BodyCache, Plans, Shared};
+use super::tick_set::TickSet;
 
 /// Bytes of own rows in a datagram: half, so that others come through as well.
 const OWN_DATAGRAM_BYTES_MAX: usize = DATAGRAM_BYTES_MAX / 2;
@@ -59,6 +60,10 @@ pub(crate) struct Replicator {
     sent: u64,
     /// Frames known to be behind the client: one past the newest that it acked.
     acked: u64,
+    /// Ticks of snapshots that the client has applied, by its acks; on datagrams, at least a part of each.
+    held: TickSet,
+    /// On an ordered stream: ticks of the frames that are not acked yet, oldest first.
+    unacked: VecDeque<Tick>,
     /// Sent datagrams that may still be acked, oldest first.
     in_flight: VecDeque<InFlight>,
     /// Records of acked ones, for their memory.
@@ -98,6 +103,8 @@ impl Replicator {
             own: Knowledge::of_own_rows(),
             sent: 0,
             acked: 0,
+            held: TickSet::default(),
+            unacked: VecDeque::new(),
             in_flight: VecDeque::new(),
             spare: Vec::new(),
             next_cue,
@@ -120,6 +127,11 @@ impl Replicator {
         self.sent - self.acked
     }
 
+    /// Ticks of the snapshots that the client has applied.
+    pub(crate) fn held(&self) -> &TickSet {
+        &self.held
+    }
+
     /// The client has applied these frames.
     pub(crate) fn handle_ack(&mut self, ack: &Ack) -> Result<(), Misbehavior> {
         let behind = u64::from(self.sequence().0.wrapping_sub(ack.newest.0));
@@ -129,6 +141,8 @@ impl Replicator {
         }
         self.acked = self.acked.max(self.sent - behind + 1);
         if self.stream == StreamKind::Ordered {
+            let applied = self.unacked.len() - self.frames_in_flight() as usize;
+            self.unacked.drain(..applied).for_each(|tick| self.held.insert(tick));
             return Ok(());
         }
         for sequence in ack.acked() {
@@ -137,6 +151,7 @@ impl Replicator {
                 continue;
             };
             let Some(mut sent) = self.in_flight.remove(place) else { continue };
+            self.held.insert(sent.tick);
             sent.view.iter().for_each(|row| self.view.acked(sent.tick, *row));
             sent.own.iter().for_each(|row| self.own.acked(sent.tick, *row));
             sent.view_leaves.iter().for_each(|leave| self.view.leave_acked(sent.tick, *leave));
@@ -184,6 +199,7 @@ impl Replicator {
         let planned = plans.view.section.rows.len();
         let body = self.encode_view(source, newest, bodies, rows, plans);
         self.sent += 1;
+        self.unacked.push_back(newest.tick());
         self.next_cue = plans.selection.cue_after(body.cues);
         let Plans { view: BodyPlan { section, .. }, own: own_plan, .. } = plans;
         let Self { view, own, .. } = self;

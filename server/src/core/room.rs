@@ -23,15 +23,16 @@ use tickwire_protocol::history::History;
 use tickwire_protocol::input::{InputFrame, MissingInput};
 use tickwire_protocol::limits::{
     CLIENT_MESSAGE_BYTES_MAX, DIGEST_INTERVAL_MICROS_MAX, INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX,
-    INTERPOLATION_DELAY_MICROS_MAX, PING_INTERVAL_MICROS_MIN, SILENCE_TIMEOUT_MICROS_MAX,
+    INTERPOLATION_DELAY_MICROS_MAX, PING_INTERVAL_MICROS_MIN, REWIND_MICROS_MAX, SILENCE_TIMEOUT_MICROS_MAX,
 };
 use tickwire_protocol::recording::RecordingHeader;
 use tickwire_protocol::snapshot::{Codec, Coder, Prior};
 use tickwire_protocol::{
-    EntityId, Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tables, Tick, TickRate,
+    Cue, EntityId, Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tables, Tick, TickRate,
 };
 use tickwire_sim::{PlayerInputs, Simulation, World, WorldConfig};
 
+use super::belief::{ViewBelief, ViewCounters};
 use super::cue_log::CueLog;
 use super::input_queue::{InputCounters, InputQueue};
 use super::interest::Interest;
@@ -39,6 +40,7 @@ use super::knowledge::Viewer;
 use super::peer::{Inbox, Peer, Player};
 use super::recording::{RoomRecording, Stepped, is_turn};
 use super::replicator::{Replicator, Source};
+use super::rewind::{Look, Rewind, RewoundEyes};
 use super::scene::Scene;
 use super::schedule::{Due, Schedule};
 use super::shared::Shared;
@@ -64,6 +66,10 @@ pub struct RoomConfig {
     pub hold_back: bool,
     /// What a player is stepped with whose input has not come.
     pub missing_input: MissingInput,
+    /// How far back from the step of an input its player's view is rewound at most, up to
+    /// [`REWIND_MICROS_MAX`]. Who sees the others later than that has to lead its aim; who is shot at is
+    /// hit behind cover for so long.
+    pub rewind_max: Micros,
     /// How far behind the newest state clients show others to begin with.
     pub interpolation_delay: Micros,
     /// How often clients ping.
@@ -95,6 +101,7 @@ impl RoomConfig {
             interest: Interest::everything(),
             hold_back: true,
             missing_input: MissingInput::Hold,
+            rewind_max: Micros::from_millis(250),
             interpolation_delay: Micros(2_500_000 / u64::from(snapshot_hz)),
             ping_interval: Micros::from_secs(1),
             silence_timeout: Micros::from_secs(5),
@@ -110,6 +117,7 @@ impl RoomConfig {
     fn within_limits(mut self) -> Self {
         let longest = Micros(SILENCE_TIMEOUT_MICROS_MAX);
         self.snapshot_hz = self.snapshot_hz.clamp(1, self.tick_rate.hz());
+        self.rewind_max = self.rewind_max.min(Micros(REWIND_MICROS_MAX));
         self.interpolation_delay = self.interpolation_delay.min(Micros(INTERPOLATION_DELAY_MICROS_MAX));
         self.ping_interval = self.ping_interval.clamp(Micros(PING_INTERVAL_MICROS_MIN), longest);
         self.silence_timeout = self.silence_timeout.clamp(self.ping_interval, longest);
@@ -188,6 +196,7 @@ pub struct Room {
     players: u32,
     next_id: u32,
     inputs: PlayerInputs,
+    rewind: Rewind,
     /// Players whose peers went since the last step.
     left: Vec<PlayerId>,
     events: Vec<RoomEvent>,
@@ -218,6 +227,7 @@ impl Room {
             scene: Scene::default(),
             schedule: Schedule::new(tick_rate, now),
             inputs: PlayerInputs::new(schema.clone()),
+            rewind: Rewind::new(schema.clone()),
             schema,
             config,
             packed_schema: None,
@@ -276,6 +286,16 @@ impl Room {
         Some(self.peers.get(&peer)?.input_counters())
     }
 
+    /// What became of the views that a peer's client told.
+    pub fn view_counters(&self, peer: PeerId) -> Option<ViewCounters> {
+        Some(self.peers.get(&peer)?.view_counters())
+    }
+
+    /// What the newest step emitted.
+    pub fn cues(&self) -> &[Cue] {
+        self.world.cues()
+    }
+
     /// Snapshot frames that a peer was sent and has not acked.
     pub fn frames_in_flight(&self, peer: PeerId) -> Option<u64> {
         Some(self.peers.get(&peer)?.replicator.frames_in_flight())
@@ -294,6 +314,7 @@ impl Room {
             Player {
                 id: PlayerId(id),
                 inputs: InputQueue::new(self.schema.input(), self.config.missing_input),
+                view: ViewBelief::new(self.config.tick_rate, self.config.rewind_max),
                 is_announced: false,
             }
         });
@@ -460,16 +481,25 @@ impl Room {
         let tick = self.world.tick() + 1;
         self.inputs.clear();
         self.left.drain(..).for_each(|player| self.inputs.leave(player));
-        for player in self.peers.values_mut().filter_map(|peer| peer.player.as_mut()) {
+        self.rewind.clear();
+        for peer in self.peers.values_mut() {
+            let Some(player) = &mut peer.player else { continue };
+            if let Some(moment) = player.view.take(tick) {
+                self.rewind.push(Look { player: player.id, moment, held: *peer.replicator.held() });
+            }
             let is_new = !core::mem::replace(&mut player.is_announced, true);
             let mut row = if is_new { self.inputs.join(player.id) } else { self.inputs.insert(player.id) };
             row.copy_from(player.inputs.take(self.schema.input(), tick));
         }
-        self.world.step(&self.inputs);
+        let mut eyes = RewoundEyes { rewind: &mut self.rewind, history: &self.history };
+        self.world.step_with(&self.inputs, Some(&mut eyes));
         self.history.publish(tick, self.world.tables());
         self.cues.extend(tick, self.world.cues());
         self.peers.values_mut().for_each(Peer::handle_step);
         self.steps += 1;
+        if self.is_snapshot_step() {
+            self.rewind.handle_due(tick);
+        }
         if let Some(recording) = &mut self.recording {
             let world = &self.world;
             recording.step(&Stepped {

@@ -1,6 +1,6 @@
 //! What players do to each other by being in the same place.
 
-use glam::{Vec2, Vec3Swizzles};
+use glam::{Vec2, Vec3, Vec3Swizzles};
 
 use super::level::Level;
 use super::movement::SPEED_MAX;
@@ -33,14 +33,18 @@ pub(super) struct Contacts {
     /// Places of players that are close to each other.
     pairs: Vec<(u32, u32)>,
     impacts: Vec<Impact>,
+    /// Where players were, and how they moved, before.
+    before: Vec<(Vec3, Vec3)>,
 }
 
 impl Contacts {
     /// Takes players out of each other and gives impacts back to both, in an order that follows from the players'
-    /// places and ids alone.
+    /// places and ids alone. Whom that moves is marked as disturbed.
     pub(super) fn resolve(&mut self, players: &mut [Player], level: &Level) -> &[Impact] {
         self.find_pairs(players);
         self.impacts.clear();
+        self.before.clear();
+        self.before.extend(players.iter().map(|player| (player.position, player.velocity)));
         for &(a, b) in &self.pairs {
             self.impacts.extend(collide(players, a as usize, b as usize));
         }
@@ -54,6 +58,9 @@ impl Contacts {
                     level.collide(position.y, position, velocity);
                 }
             }
+        }
+        for (player, before) in players.iter_mut().zip(&self.before) {
+            player.is_disturbed |= (player.position, player.velocity) != *before;
         }
         &self.impacts
     }
@@ -118,7 +125,6 @@ fn collide(players: &mut [Player], a: usize, b: usize) -> Option<Impact> {
 
 #[cfg(test)]
 mod tests {
-    use glam::Vec3;
     use tickwire_protocol::{EntityId, PlayerId};
 
     use super::*;

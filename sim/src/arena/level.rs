@@ -40,6 +40,7 @@ pub struct Level {
     blocks: Vec<Block>,
     /// Where players come in; anywhere if there are none.
     spawns: Vec<Vec3>,
+    is_peaceful: bool,
     cells_per_side: usize,
     /// Per cell, from where on in `cell_blocks` its blocks are; and the end.
     cell_starts: Vec<u32>,
@@ -59,6 +60,7 @@ impl Level {
             half_side,
             blocks,
             spawns: Vec::new(),
+            is_peaceful: false,
             cells_per_side,
             cell_starts: vec![0],
             cell_blocks: Vec::new(),
@@ -98,7 +100,8 @@ impl Level {
         Some(Self::for_players(players as usize))
     }
 
-    /// A walled cell of 10 x 10 m for each player, who comes in in its middle: nobody ever touches anybody.
+    /// A walled cell of 10 x 10 m for each player, who comes in in its middle, and no weapons: nobody ever does anything to
+    /// anybody.
     pub fn cells(players: usize) -> Self {
         let count = (players as f32).sqrt().ceil().clamp(1.0, f32::from(HALF_SIDE_MAX) / 5.0) as i32;
         let side = 10 * count;
@@ -111,12 +114,18 @@ impl Level {
         let middle = |cell: i32| (10 * cell - 5 * count + 5) as f32;
         let cells = (0..count * count).map(|cell| Vec3::new(middle(cell % count), 0.0, middle(cell / count)));
         level.spawns = cells.collect();
+        level.is_peaceful = true;
         level
     }
 
     /// Half the side of the floor, metres: walls stand at plus and minus this.
     pub fn half_side(&self) -> f32 {
         self.half_side
+    }
+
+    /// Whether there are no weapons.
+    pub fn is_peaceful(&self) -> bool {
+        self.is_peaceful
     }
 
     /// What stands on the floor.

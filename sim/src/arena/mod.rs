@@ -1,7 +1,8 @@
-//! The example game: players in a walled square who run, sprint, jump and bump into each other.
+//! The example game: players in a walled square who run, sprint, jump, bump into each other and shoot.
 //!
-//! Its numbers are those under which the engine's figures are measured. Who is hit hard loses health to the one who
-//! ran more; who has none left is back, unhurt, in another place, and the runner scores.
+//! Its numbers are those under which the engine's figures are measured. Who is run into hard, or shot, loses health; who has
+//! none left is back, unhurt, in another place, and the other scores. Shots hit whom the shooter was shown, where it was
+//! shown ([`StepContext::seen_by`]); what they do to anybody is decided by the authority.
 //!
 //! | file | what it decides |
 //! |---|---|
@@ -9,30 +10,40 @@
 //! | `level` | floor, walls, blocks: static, and what they stop |
 //! | `movement` | one player's way through the level |
 //! | `contact` | what two players do to each other |
+//! | `weapon` | whom a shot hits, and its numbers |
+//! | `ray`, `capsule`, `sight` | where a ray meets boxes, players, the level |
 //! | `state` | a player, and its row |
 
+mod capsule;
 mod contact;
 mod level;
 mod movement;
+mod ray;
 mod schema;
+mod sight;
 mod state;
+mod weapon;
 
 use std::sync::Arc;
 
 use glam::{Vec3, Vec3Swizzles};
-use tickwire_protocol::{PlayerId, RowMut, Schema, Tables};
+use tickwire_protocol::{EntityId, PlayerId, RowMut, Schema, Tables, TickRate};
 
 use self::contact::{Contacts, Impact};
 use self::state::Player;
+use self::weapon::Hit;
 use crate::context::StepContext;
 use crate::simulation::Simulation;
 
+pub use capsule::meet_capsule;
 pub use level::{Block, HALF_SIDE_MAX, LEVEL_EXTENSION, Level};
 pub use movement::{
     AIR_ACCELERATION, FRICTION, GRAVITY, GROUND_ACCELERATION, JUMP_SPEED, SPEED_MAX, STAMINA_MAX, directions,
 };
-pub use schema::{BUMPED, JUMPED, LANDED, PITCH_MAX, PLAYER, cue, input, player, schema};
+pub use ray::Ray;
+pub use schema::{BUMPED, JUMPED, LANDED, PITCH_MAX, PLAYER, SHOT, cue, input, player, schema};
 pub use state::{Action, HEALTH_MAX};
+pub use weapon::{EYE_HEIGHT, RELOAD_SECONDS, SHIELD_SECONDS, SHOT_DAMAGE, Trace, trace_shot};
 
 /// Radius of a player's capsule, metres.
 pub const RADIUS: f32 = 0.4;
@@ -45,6 +56,9 @@ const CUE_SPEED_MIN: f32 = 3.0;
 const HURT_SPEED_MIN: f32 = 6.0;
 /// Health lost per m/s above that.
 const HURT_PER_SPEED: f32 = 8.0;
+/// For how long [`player::DISTURBED_TICKS`] names a disturbance, seconds: longer than states are usually apart that a client
+/// compares.
+const DISTURBED_SECONDS: f32 = 1.0;
 /// How long a hard bump stuns, seconds.
 const STUN_SECONDS: f32 = 0.5;
 /// Slower players are seen to stand, m/s.
@@ -61,12 +75,24 @@ pub struct Arena {
     /// In ascending id.
     players: Vec<Player>,
     contacts: Contacts,
+    /// Of this tick; kept for its memory.
+    hits: Vec<Hit>,
+}
+
+/// What [`player::DISTURBED_TICKS`] is set to, ticks.
+pub fn disturbed_ticks(rate: TickRate) -> u32 {
+    ticks(DISTURBED_SECONDS, rate)
+}
+
+/// So many seconds, at most 1, in ticks, rounded up.
+fn ticks(seconds: f32, rate: TickRate) -> u32 {
+    (seconds * rate.hz() as f32).ceil() as u32
 }
 
 impl Arena {
     /// An empty arena on this level.
     pub fn new(level: impl Into<Arc<Level>>) -> Self {
-        Self { level: level.into(), players: Vec::new(), contacts: Contacts::default() }
+        Self { level: level.into(), players: Vec::new(), contacts: Contacts::default(), hits: Vec::new() }
     }
 
     /// The level.
@@ -118,8 +144,8 @@ impl Arena {
     }
 
     fn bump_players(&mut self, ctx: &mut StepContext<'_>) {
-        let stun_ticks = (STUN_SECONDS * ctx.tick_rate().hz() as f32).ceil() as u32;
-        let Self { level, players, contacts } = self;
+        let stun_ticks = ticks(STUN_SECONDS, ctx.tick_rate());
+        let Self { level, players, contacts, .. } = self;
         for &Impact { runner, other, speed } in contacts.resolve(players, level) {
             let [source, target] = [runner, other].map(|place| players[place].id);
             if speed >= CUE_SPEED_MIN {
@@ -139,7 +165,61 @@ impl Arena {
         }
     }
 
+    /// Lets those shoot who want to and can. All shoot at once: nobody is quicker for having a lower id.
+    fn shoot(&mut self, ctx: &mut StepContext<'_>) {
+        self.hits.clear();
+        let reload_ticks = ticks(RELOAD_SECONDS, ctx.tick_rate());
+        for shooter in 0..self.players.len() {
+            let player = &mut self.players[shooter];
+            player.shield_ticks = player.shield_ticks.saturating_sub(1);
+            player.reload_ticks = player.reload_ticks.saturating_sub(1);
+            let Some(owner) = player.owner else { continue };
+            let fires = ctx.input(owner).is_some_and(|row| row.boolean(input::FIRE));
+            if !fires || player.reload_ticks > 0 || self.level.is_peaceful() {
+                continue;
+            }
+            player.reload_ticks = reload_ticks;
+            let (id, eye) = (player.id, player.position + Vec3::Y * EYE_HEIGHT);
+            let ray = Ray::of_look(eye, player.yaw, player.pitch);
+            let Trace { target, end } = self.trace(ctx, owner, id, &ray);
+            ctx.cue(SHOT, Some(id)).set_entity(cue::OTHER, target).set_vec3(cue::END, end);
+            let target = target.and_then(|id| self.players.binary_search_by_key(&id, |other| other.id).ok());
+            self.hits.extend(target.map(|target| Hit { shooter, target }));
+        }
+    }
+
+    /// Among the others as the shooter was shown them; as they are, if nobody knows that.
+    fn trace(&self, ctx: &mut StepContext<'_>, owner: PlayerId, shooter: EntityId, ray: &Ray) -> Trace {
+        if let Some(seen) = ctx.seen_by(owner, PLAYER) {
+            let bodies = seen.map(|(head, row)| (head.id, row.vec3(player::POSITION)));
+            return trace_shot(&self.level, ray, bodies);
+        }
+        let others = self.players.iter().filter(|other| other.id != shooter);
+        trace_shot(&self.level, ray, others.map(|other| (other.id, other.position)))
+    }
+
+    /// Where all health is known, and nowhere else.
+    fn hurt_players(&mut self, ctx: &StepContext<'_>) {
+        if !ctx.is_authority() {
+            return;
+        }
+        for &Hit { shooter, target } in &self.hits {
+            let victim = &mut self.players[target];
+            if victim.shield_ticks > 0 {
+                continue;
+            }
+            let was_standing = victim.health > 0;
+            victim.health -= SHOT_DAMAGE;
+            victim.is_disturbed = true;
+            if was_standing && victim.health <= 0 {
+                self.players[shooter].score += 1;
+                self.players[shooter].is_disturbed = true;
+            }
+        }
+    }
+
     fn revive_players(&mut self, ctx: &StepContext<'_>) {
+        let shield_ticks = ticks(SHIELD_SECONDS, ctx.tick_rate());
         for index in 0..self.players.len() {
             if self.players[index].health <= 0 {
                 let place = self.vacant_place(ctx.random(self.players[index].id));
@@ -149,13 +229,18 @@ impl Arena {
                 player.health = HEALTH_MAX;
                 player.stamina = STAMINA_MAX;
                 player.stunned_ticks = 0;
+                player.shield_ticks = shield_ticks;
+                player.is_disturbed = true;
                 player.has_teleported = true;
             }
         }
     }
 
-    fn act(&mut self) {
+    fn act(&mut self, ctx: &StepContext<'_>) {
+        let disturbed_ticks = disturbed_ticks(ctx.tick_rate());
         for player in &mut self.players {
+            player.disturbed_ticks =
+                if player.is_disturbed { disturbed_ticks } else { player.disturbed_ticks.saturating_sub(1) };
             player.action = if player.stunned_ticks > 0 {
                 Action::Stunned
             } else if player.velocity.y > 0.0 {
@@ -196,8 +281,10 @@ impl Simulation for Arena {
         }
         self.move_players(ctx);
         self.bump_players(ctx);
+        self.shoot(ctx);
+        self.hurt_players(ctx);
         self.revive_players(ctx);
-        self.act();
+        self.act(ctx);
     }
 
     fn save(&self, out: &mut Tables) {

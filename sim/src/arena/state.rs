@@ -48,6 +48,11 @@ pub(super) struct Player {
     pub(super) score: i32,
     pub(super) stamina: f32,
     pub(super) stunned_ticks: u32,
+    pub(super) reload_ticks: u32,
+    pub(super) shield_ticks: u32,
+    pub(super) disturbed_ticks: u32,
+    /// Whether others have changed anything of this player; a fact of this tick.
+    pub(super) is_disturbed: bool,
     /// A fact of this tick.
     pub(super) has_teleported: bool,
 }
@@ -66,6 +71,10 @@ impl Player {
             score: 0,
             stamina: STAMINA_MAX,
             stunned_ticks: 0,
+            reload_ticks: 0,
+            shield_ticks: 0,
+            disturbed_ticks: 0,
+            is_disturbed: false,
             has_teleported: false,
         }
     }
@@ -83,6 +92,10 @@ impl Player {
             score: row.integer(player::SCORE),
             stamina: row.scalar(player::STAMINA),
             stunned_ticks: row.integer(player::STUNNED_TICKS) as u32,
+            reload_ticks: row.integer(player::RELOAD_TICKS) as u32,
+            shield_ticks: row.integer(player::SHIELD_TICKS) as u32,
+            disturbed_ticks: row.integer(player::DISTURBED_TICKS) as u32,
+            is_disturbed: false,
             has_teleported: false,
         }
     }
@@ -99,6 +112,9 @@ impl Player {
             .set_integer(player::HEALTH, self.health)
             .set_integer(player::SCORE, self.score)
             .set_scalar(player::STAMINA, self.stamina)
-            .set_integer(player::STUNNED_TICKS, self.stunned_ticks as i32);
+            .set_integer(player::STUNNED_TICKS, self.stunned_ticks as i32)
+            .set_integer(player::RELOAD_TICKS, self.reload_ticks as i32)
+            .set_integer(player::SHIELD_TICKS, self.shield_ticks as i32)
+            .set_integer(player::DISTURBED_TICKS, self.disturbed_ticks as i32);
     }
 }

@@ -8,8 +8,8 @@ use glam::{Quat, Vec3};
 use tickwire_protocol::Micros;
 use tickwire_protocol::schema::{Field, FieldId, FieldType, Interpolation, Kind};
 
-use crate::core::interpolation;
 use crate::core::view::EntityView;
+use tickwire_sim::blend as interpolation;
 
 /// A difference fades in this time at least, seconds.
 const FADE_SECONDS_MIN: f32 = 0.1;

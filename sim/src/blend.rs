@@ -1,4 +1,4 @@
-//! From one value to another, and a little beyond.
+//! From one value to another, and a little beyond: how clients show, and how a room rewinds.
 //!
 //! A position whose velocity is told goes along the cubic through both positions with both velocities (Hermite): exact for an even
 //! acceleration. Beyond the newest state it goes on with the last velocity, ever slower, and stops after [`GUESS_SECONDS`]: players
@@ -9,28 +9,30 @@ use core::f32::consts::{PI, TAU};
 use glam::{Quat, Vec3};
 
 /// How long a position goes on beyond the newest state, seconds.
-pub(crate) const GUESS_SECONDS: f32 = 0.5;
+pub const GUESS_SECONDS: f32 = 0.5;
 
 /// States that are further apart than this are joined by a straight line, seconds: a cubic over so long a time swings out.
-pub(crate) const CUBIC_SECONDS_MAX: f32 = 0.35;
+pub const CUBIC_SECONDS_MAX: f32 = 0.35;
 
 /// A position and its change a second.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Moving {
-    pub(crate) position: Vec3,
-    pub(crate) velocity: Vec3,
+pub struct Moving {
+    /// Units.
+    pub position: Vec3,
+    /// Units a second.
+    pub velocity: Vec3,
 }
 
 impl Moving {
     /// Where it is `seconds` later, if nothing else is known.
-    pub(crate) fn guess(&self, seconds: f32) -> Vec3 {
+    pub fn guess(&self, seconds: f32) -> Vec3 {
         let seconds = seconds.clamp(0.0, GUESS_SECONDS);
         self.position + self.velocity * (seconds - seconds * seconds / (2.0 * GUESS_SECONDS))
     }
 }
 
 /// Along the cubic from one to the other, which takes `seconds`.
-pub(crate) fn hermite(from: Moving, to: Moving, seconds: f32, fraction: f32) -> Vec3 {
+pub fn hermite(from: Moving, to: Moving, seconds: f32, fraction: f32) -> Vec3 {
     let (t, rest) = (fraction, 1.0 - fraction);
     let (start, end) = (rest * rest * (1.0 + 2.0 * t), t * t * (3.0 - 2.0 * t));
     let (leaving, arriving) = (t * rest * rest * seconds, -t * t * rest * seconds);
@@ -38,27 +40,27 @@ pub(crate) fn hermite(from: Moving, to: Moving, seconds: f32, fraction: f32) -> 
 }
 
 /// What is left of a difference that fades evenly, after this share of its time: from 1 to 0.
-pub(crate) fn faded(share: f32) -> f32 {
+pub fn faded(share: f32) -> f32 {
     1.0 - share.clamp(0.0, 1.0)
 }
 
 /// Evenly from `from` to `to`.
-pub(crate) fn scalar(from: f32, to: f32, fraction: f32) -> f32 {
+pub fn scalar(from: f32, to: f32, fraction: f32) -> f32 {
     from + (to - from) * fraction
 }
 
 /// The shorter way around the circle, radians; the result is from -π to π.
-pub(crate) fn angle(from: f32, to: f32, fraction: f32) -> f32 {
+pub fn angle(from: f32, to: f32, fraction: f32) -> f32 {
     wrap(from + wrap(to - from) * fraction)
 }
 
 /// The shorter way along the great circle.
-pub(crate) fn rotation(from: Quat, to: Quat, fraction: f32) -> Quat {
+pub fn rotation(from: Quat, to: Quat, fraction: f32) -> Quat {
     from.slerp(to, fraction).normalize()
 }
 
 /// The same angle from -π to π.
-pub(crate) fn wrap(radians: f32) -> f32 {
+pub fn wrap(radians: f32) -> f32 {
     let turned = radians - (radians / TAU).round() * TAU;
     turned.clamp(-PI, PI)
 }

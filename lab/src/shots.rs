@@ -1,0 +1,82 @@
+//! Whether the server judged shots as the shooters saw them.
+//!
+//! With the picture in which it shoots a client makes the ray test itself: from where it is predicted to be, on the poses in
+//! that picture. When the room has stepped the tick of that input, this is compared with what the room's cue says.
+
+use std::collections::VecDeque;
+
+use tickwire_client::View;
+use tickwire_protocol::{Cue, EntityId, PlayerId, RowRef, Tables, Tick};
+use tickwire_sim::arena::{Level, PLAYER, Ray, SHOT, cue, player, schema, trace_shot};
+
+use crate::figures::Figures;
+
+/// The shots of one player that the room has not stepped yet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shots {
+    waiting: VecDeque<Shot>,
+}
+
+/// A shot as its shooter saw it.
+#[derive(Clone, Copy, Debug)]
+struct Shot {
+    tick: Tick,
+    /// Whom it hits in the picture.
+    target: Option<EntityId>,
+    /// From the moment of the picture to the step, ticks.
+    rewind: f32,
+    is_sampled: bool,
+}
+
+/// What the room knows after a step.
+pub(crate) struct Verdicts<'a> {
+    pub(crate) tick: Tick,
+    pub(crate) tables: &'a Tables,
+    pub(crate) cues: &'a [Cue],
+    /// How far views are rewound at most, ticks.
+    pub(crate) rewind_max: f32,
+}
+
+impl Shots {
+    /// Notes a shot along `ray` with the input of `tick`, while `view` is before the shooter's eyes.
+    pub(crate) fn note(&mut self, tick: Tick, ray: &Ray, view: &View<'_>, level: &Level, is_sampled: bool) {
+        let shown = view.tick_time();
+        let others = view.entities(PLAYER).filter(|entity| !entity.is_own());
+        let poses = others.map(|entity| (entity.id(), entity.vec3(player::POSITION)));
+        let target = trace_shot(level, ray, poses).target;
+        let rewind = tick.since(shown.tick) as f32 - shown.fraction;
+        self.waiting.push_back(Shot { tick, target, rewind, is_sampled });
+    }
+
+    /// Compares the shot of the tick that was stepped, if there was one.
+    pub(crate) fn settle(&mut self, shooter: PlayerId, verdicts: &Verdicts<'_>, figures: &mut Figures) {
+        let is_over = |shot: &Shot| !shot.tick.is_newer_than(verdicts.tick);
+        while self.waiting.front().is_some_and(is_over) {
+            let Some(shot) = self.waiting.pop_front() else { break };
+            if shot.tick == verdicts.tick && shot.is_sampled {
+                shot.compare(shooter, verdicts, figures);
+            }
+        }
+    }
+}
+
+impl Shot {
+    fn compare(&self, shooter: PlayerId, verdicts: &Verdicts<'_>, figures: &mut Figures) {
+        let rows = verdicts.tables.table(PLAYER).heads();
+        let Some(head) = rows.iter().find(|head| head.owner == Some(shooter)) else { return };
+        if head.teleported {
+            // It was knocked out in this very tick, perhaps before it could shoot.
+            return;
+        }
+        let told = verdicts.cues.iter().find(|told| told.id == SHOT && told.source == Some(head.id));
+        // Its input came too late, or not at all: nobody was hit.
+        let judged = told.and_then(|told| RowRef::new(schema().cue(SHOT), &told.values).entity(cue::OTHER));
+        figures.shots += 1;
+        figures.shots_lost += u64::from(told.is_none());
+        figures.shots_hit += u64::from(judged.is_some());
+        if self.rewind <= verdicts.rewind_max {
+            figures.shots_within_cap += 1;
+            figures.shots_agreed += u64::from(judged == self.target);
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Lag compensation: the world as a player was shown it, from what was published.
+//!
+//! ```text
+//!  published   . . S . . S . . S . . S . . S . T      S: states of which snapshots told; T: the step
+//!  the client has  S     S           S                by its acks
+//!  its view                    ^                      between the two around it, as it blends them
+//! ```
+//!
+//! A client shows others between the states that it has, not where they were in between: on a straight way where they took a
+//! turn, if a snapshot was lost. So the same is done here, with the states that it has acked, the moment that is
+//! [believed](super::belief), and the same arithmetic ([`tickwire_sim::blend`]).
+//!
+//! Modelled on Yahn Bernier, "Latency Compensating Methods in Client/Server In-game Protocol Design and Optimization" (2001).
+
+use std::sync::Arc;
+
+use tickwire_protocol::history::{History, Published};
+use tickwire_protocol::limits::{HISTORY_TICKS, REWIND_MICROS_MAX, TICK_HZ_MAX};
+use tickwire_protocol::schema::{Kind, Schema, Sight};
+use tickwire_protocol::table::Table;
+use tickwire_protocol::{EntityId, KindId, PlayerId, RowHead, Tables, Tick, TickTime};
+use tickwire_sim::Eyes;
+use tickwire_sim::between::{self, Between};
+use tickwire_sim::blend::CUBIC_SECONDS_MAX;
+
+use super::knowledge::Viewer;
+use super::tick_set::TickSet;
+
+// The state before the oldest moment is in the ring: 20 snapshots a second are at most 12 ticks apart.
+const _: () = assert!(
+    REWIND_MICROS_MAX * TICK_HZ_MAX as u64 / 1_000_000 + TICK_HZ_MAX as u64 / 20 < HISTORY_TICKS as u64
+);
+
+/// What every player was shown for its input of a step.
+#[derive(Debug)]
+pub(crate) struct Rewind {
+    /// Ticks of which snapshots were due.
+    due: TickSet,
+    /// Of this step, in ascending player.
+    looks: Vec<Look>,
+    /// What was asked for last.
+    seen: Tables,
+    seen_by: Option<PlayerId>,
+    /// The kinds that are in it, a bit each.
+    filled: u64,
+}
+
+/// What one player was shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    pub(crate) player: PlayerId,
+    pub(crate) moment: TickTime,
+    /// The states that its client has.
+    pub(crate) held: TickSet,
+}
+
+impl Rewind {
+    pub(crate) fn new(schema: Arc<Schema>) -> Self {
+        Self {
+            due: TickSet::default(),
+            looks: Vec::new(),
+            seen: Tables::new(schema),
+            seen_by: None,
+            filled: 0,
+        }
+    }
+
+    /// Snapshots tell of this tick.
+    pub(crate) fn handle_due(&mut self, tick: Tick) {
+        self.due.insert(tick);
+    }
+
+    /// A step begins; the looks of its players follow.
+    pub(crate) fn clear(&mut self) {
+        self.looks.clear();
+        self.seen_by = None;
+    }
+
+    /// What a player was shown; players come in ascending id.
+    pub(crate) fn push(&mut self, look: Look) {
+        debug_assert!(self.looks.last().is_none_or(|last| last.player < look.player));
+        self.looks.push(look);
+    }
+
+    /// The states to show a moment between: those that the client has, or, where it should have had some in between and is
+    /// silent about them for long, those that were due. Later than all of them, the newest there is.
+    fn states_around(&self, look: &Look, newest: Tick, gap_max: i32) -> (Tick, Tick) {
+        let tick = look.moment.tick;
+        let around = |set: &TickSet| set.at_or_before(tick).zip(set.after(tick));
+        around(&look.held)
+            .filter(|(from, to)| to.since(*from) <= gap_max)
+            .or_else(|| around(&self.due))
+            .unwrap_or_else(|| (self.due.at_or_before(tick).unwrap_or(newest), newest))
+    }
+}
+
+/// The eyes of a step: they see into the history.
+#[derive(Debug)]
+pub(crate) struct RewoundEyes<'a> {
+    pub(crate) rewind: &'a mut Rewind,
+    pub(crate) history: &'a History,
+}
+
+impl Eyes for RewoundEyes<'_> {
+    fn seen_by(&mut self, player: PlayerId, kind: KindId) -> Option<&Table> {
+        let Self { rewind, history } = self;
+        let place = rewind.looks.binary_search_by_key(&player, |look| look.player).ok()?;
+        if rewind.seen_by != Some(player) {
+            rewind.seen.clear();
+            (rewind.seen_by, rewind.filled) = (Some(player), 0);
+        }
+        if rewind.filled >> kind.0 & 1 == 0 {
+            let look = rewind.looks[place];
+            let newest = history.newest()?;
+            let gap_max = (CUBIC_SECONDS_MAX * history.rate().hz() as f32) as i32;
+            let (from, to) = rewind.states_around(&look, newest.tick(), gap_max);
+            let scene = Stretch { history, newest, from: history.at(from)?, to: history.at(to)?, look };
+            scene.fill(kind, &mut rewind.seen);
+            rewind.filled |= 1 << kind.0;
+        }
+        Some(rewind.seen.table(kind))
+    }
+}
+
+/// Two published states, and a moment between them.
+struct Stretch<'a> {
+    history: &'a History,
+    newest: &'a Published,
+    from: &'a Published,
+    to: &'a Published,
+    look: Look,
+}
+
+impl Stretch<'_> {
+    /// Whoever was there in both states and is there still.
+    fn fill(&self, id: KindId, out: &mut Tables) {
+        let viewer = Viewer { player: Some(self.look.player), delta: true };
+        let [from, to, newest] =
+            [self.from, self.to, self.newest].map(|state| state.tables(Sight::Public).table(id));
+        let kind = self.history.schema().kind(id);
+        let own_teams = own_teams(self.history, self.from, viewer);
+        for (row, head) in from.heads().iter().enumerate() {
+            if viewer.owns(head) || newest.find_near(head.id, row).is_none() {
+                continue;
+            }
+            let Some(row_then) = to.find_near(head.id, row) else { continue };
+            let told = kind.visible(viewer.sight(kind, head, own_teams));
+            let (older, newer) = (from.row(kind, row), to.row(kind, row_then));
+            let between = self.between(kind, head.id, row);
+            between::row(older, newer, between, told, &mut out.insert(id, RowHead::new(head.id)));
+        }
+    }
+
+    /// How far an entity was shown on its way from one state to the other. As a client does it: from where it last rested, if it
+    /// did on the way; and not at all, if it jumped.
+    fn between(&self, kind: &Kind, id: EntityId, row: usize) -> Between {
+        let (begin, end) = (self.from.tick(), self.to.tick());
+        let moment = self.look.moment;
+        let (mut start, mut is_from_rest) = (begin, false);
+        let mut jump = None;
+        for state in (0..=end.since(begin).max(0) as u32).filter_map(|step| self.history.at(begin + step)) {
+            let kind = KindId(kind.index());
+            let table = state.tables(Sight::Public).table(kind);
+            let Some(row) = table.find_near(id, row) else { continue };
+            if state.tick() != begin && table.heads()[row].teleported {
+                jump = Some(state.tick());
+            }
+            if state.tick() != end && state.is_at_rest(kind, row) {
+                (start, is_from_rest) = (state.tick(), true);
+            }
+        }
+        let hold = |fraction| Between { fraction, seconds: 0.0, is_from_rest: false };
+        if let Some(jump) = jump {
+            return hold(if jump.is_newer_than(moment.tick) { 0.0 } else { 1.0 });
+        }
+        let elapsed = moment.tick.since(start) as f32 + moment.fraction;
+        let span = end.since(start) as f32;
+        if elapsed <= 0.0 || span <= 0.0 {
+            return hold(0.0);
+        }
+        let seconds = span * self.history.rate().dt();
+        Between { fraction: (elapsed / span).min(1.0), seconds, is_from_rest }
+    }
+}
+
+/// The teams of the viewer's own entities.
+fn own_teams(history: &History, state: &Published, viewer: Viewer) -> u32 {
+    if !history.schema().kinds().iter().any(Kind::has_team_fields) {
+        return 0;
+    }
+    let heads = state.tables(Sight::Public).iter().flat_map(|(_, table)| table.heads());
+    heads.filter(|head| viewer.owns(head)).fold(0, |teams, head| teams | head.teams)
+}
+
+#[cfg(test)]
+mod tests {
+    use tickwire_protocol::TickRate;
+    use tickwire_protocol::schema::{Field, FieldId, FieldType};
+
+    use super::*;
+
+    const BODY: KindId = KindId(0);
+    const PLACE: FieldId = FieldId(0);
+    const SPEED: FieldId = FieldId(1);
+    const LOOK: FieldId = FieldId(2);
+    const SECRET: FieldId = FieldId(3);
+    const SHOOTER: PlayerId = PlayerId(3);
+    const RATE: TickRate = TickRate::new(60).unwrap();
+
+    const fn id(slot: u16) -> EntityId {
+        EntityId { slot, generation: 1 }
+    }
+
+    /// One body at a tick: metres, m/s, whether it has jumped.
+    type At = Option<(f32, f32, bool)>;
+
+    /// A room's history, in which a body is where `at` says at every tick from 1 on, and the shooter stands.
+    fn history(ticks: u32, at: impl Fn(u32) -> At) -> (History, Rewind) {
+        let fields = [
+            Field::new(PLACE, "place", FieldType::position([-100.0..=100.0], 0.01)),
+            Field::new(SPEED, "speed", FieldType::velocity(PLACE, 30.0, 0.01)),
+            Field::new(LOOK, "look", FieldType::angle(12)),
+            Field::new(SECRET, "secret", FieldType::integer(5..=9)).owner_only(),
+        ];
+        let schema = Schema::builder("s").kind(Kind::new(BODY, "body", fields)).build().unwrap();
+        let (mut history, mut rewind) = (History::new(schema.clone(), RATE), Rewind::new(schema.clone()));
+        for tick in 1..=ticks {
+            let mut tables = Tables::new(schema.clone());
+            if let Some((place, speed, has_jumped)) = at(tick) {
+                let head = RowHead::new(id(1)).owned_by(PlayerId(1)).teleported(has_jumped);
+                tables
+                    .insert(BODY, head)
+                    .set_scalar(PLACE, place)
+                    .set_scalar(SPEED, speed)
+                    .set_integer(SECRET, 7);
+            }
+            tables.insert(BODY, RowHead::new(id(2)).owned_by(SHOOTER));
+            tables.finish();
+            history.publish(Tick(tick), &tables);
+            if tick % 3 == 0 {
+                rewind.handle_due(Tick(tick));
+            }
+        }
+        (history, rewind)
+    }
+
+    /// Where the body was shown at a moment, to one who has these snapshots.
+    fn seen(world: &mut (History, Rewind), held: &[u32], tick: u32, fraction: f32) -> Option<f32> {
+        let mut set = TickSet::default();
+        for &tick in held {
+            set.insert(Tick(tick));
+        }
+        let (history, rewind) = world;
+        rewind.clear();
+        let moment = TickTime { tick: Tick(tick), fraction };
+        rewind.push(Look { player: SHOOTER, moment, held: set });
+        let kind = history.schema().kind(BODY).clone();
+        let mut eyes = RewoundEyes { rewind, history };
+        let table = eyes.seen_by(SHOOTER, BODY).unwrap();
+        assert!(table.find(id(2)).is_none(), "the shooter's own");
+        let row = table.row(&kind, table.find(id(1))?);
+        assert_eq!(row.integer(SECRET), 5, "what only the owner knows");
+        Some(row.scalar(PLACE))
+    }
+
+    fn near(place: Option<f32>, expected: f32) -> bool {
+        place.is_some_and(|place| (place - expected).abs() < 0.011)
+    }
+
+    #[test]
+    fn who_moves_is_seen_where_it_was_on_its_way() {
+        // 6 m/s: 0.1 m a tick.
+        let mut world = history(60, |tick| Some((tick as f32 * 0.1, 6.0, false)));
+        for (tick, fraction) in [(30, 0.0), (31, 0.5), (35, 0.9)] {
+            assert!(near(seen(&mut world, &[30, 33, 36], tick, fraction), (tick as f32 + fraction) * 0.1));
+        }
+    }
+
+    #[test]
+    fn between_its_states_it_is_where_the_client_drew_it_not_where_it_was() {
+        // It stands, but for one tick that was told of to nobody who lost snapshot 33.
+        let mut world = history(60, |tick| Some((if tick == 33 { 9.0 } else { 1.0 }, 0.0, false)));
+        assert!(near(seen(&mut world, &[30, 33, 36], 33, 0.0), 9.0));
+        assert!(near(seen(&mut world, &[30, 36], 33, 0.0), 1.0));
+    }
+
+    #[test]
+    fn silence_about_too_many_states_is_not_believed() {
+        // To and fro: whoever has only the ends would see it stand.
+        let mut world =
+            history(60, |tick| Some((if (20..40).contains(&tick) { 5.0 } else { 1.0 }, 0.0, false)));
+        assert!(near(seen(&mut world, &[12, 48], 30, 0.0), 5.0));
+        assert!(near(seen(&mut world, &[], 30, 0.0), 5.0), "nothing acked: what was due");
+    }
+
+    #[test]
+    fn what_is_later_than_all_that_it_has_is_where_it_was() {
+        let mut world = history(60, |tick| Some((tick as f32 * 0.1, 6.0, false)));
+        assert!(near(seen(&mut world, &[30], 47, 0.0), 4.7));
+        assert!(near(seen(&mut world, &[30], 60, 0.0), 6.0));
+        assert!(near(seen(&mut world, &[30], 90, 0.0), 6.0), "never later than the newest");
+    }
+
+    #[test]
+    fn a_jump_is_not_smeared() {
+        let mut world = history(60, |tick| Some((if tick < 32 { 1.0 } else { 50.0 }, 0.0, tick == 32)));
+        assert!(near(seen(&mut world, &[30, 33], 31, 0.9), 1.0));
+        assert!(near(seen(&mut world, &[30, 33], 32, 0.0), 50.0));
+    }
+
+    #[test]
+    fn who_rested_sets_out_when_it_did() {
+        let way = |tick: u32| tick.saturating_sub(41) as f32 * 0.1;
+        let mut world = history(60, |tick| Some((way(tick), if tick > 41 { 6.0 } else { 0.0 }, false)));
+        assert!(near(seen(&mut world, &[36, 45], 40, 0.0), 0.0));
+        let begun = seen(&mut world, &[36, 45], 43, 0.0).unwrap();
+        assert!(begun > 0.05 && begun < 0.2, "{begun}: not along the way since 36");
+    }
+
+    #[test]
+    fn who_was_not_there_yet_or_is_there_no_longer_is_not_seen() {
+        let mut world = history(60, |tick| (32..50).contains(&tick).then_some((1.0, 0.0, false)));
+        let held: Vec<_> = (1..=20).map(|turn| turn * 3).collect();
+        assert_eq!(seen(&mut world, &held, 31, 0.9), None, "not there");
+        assert_eq!(seen(&mut world, &held, 45, 0.0), None, "there then, gone now");
+        let mut world = history(60, |tick| (tick >= 32).then_some((1.0, 0.0, false)));
+        assert_eq!(seen(&mut world, &held, 32, 0.5), None, "there, but in no state that was told");
+        assert!(near(seen(&mut world, &held, 33, 0.0), 1.0));
+    }
+
+    #[test]
+    fn a_question_that_is_asked_again_has_the_same_answer_and_strangers_have_none() {
+        let (history, mut rewind) = history(60, |tick| Some((tick as f32 * 0.1, 6.0, false)));
+        let held = TickSet::default();
+        for (player, tick) in [(SHOOTER, 30), (PlayerId(5), 45)] {
+            rewind.push(Look { player, moment: TickTime { tick: Tick(tick), fraction: 0.0 }, held });
+        }
+        let kind = history.schema().kind(BODY).clone();
+        let mut eyes = RewoundEyes { rewind: &mut rewind, history: &history };
+        for (player, place) in [(3, 3.0), (3, 3.0), (5, 4.5), (3, 3.0)] {
+            let table = eyes.seen_by(PlayerId(player), BODY).unwrap();
+            assert!(
+                near(table.find(id(1)).map(|row| table.row(&kind, row).scalar(PLACE)), place),
+                "{player}"
+            );
+        }
+        assert!(eyes.seen_by(PlayerId(4), BODY).is_none(), "of whom nothing is known");
+    }
+}
