@@ -42,9 +42,9 @@ const FASTER: f64 = 0.03;
 /// No more than this together with the slew of the clock: with its drift and a rounding that is a twentieth.
 const RATE_MAX: f64 = 0.048;
 /// Share of the time in which the view may stand still for want of states: less than one picture in a thousand.
-const STILL_SHARE: f64 = 0.000_9;
+const STILL_SHARE: f64 = 0.000_8;
 /// For how long it may at once, microseconds, and what is to have gathered until it does: shorter than 50 ms is not seen as a
-/// freeze, and shorter than this does not pay.
+/// freeze, with the pictures beside it, and shorter than this does not pay.
 const STILL_MAX: i64 = 40_000;
 const STILL_MIN: i64 = 32_000;
 /// How much may gather, microseconds: stalls come in swarms.
@@ -144,7 +144,7 @@ impl Playout {
             dry_share: 1.0 / (DRY_SECONDS * hz as f32),
             newest: None,
             plan: None,
-            still: STILL_MAX,
+            still: STILL_MIN,
         }
     }
 

@@ -237,6 +237,7 @@ impl Session {
             self.handle_clock_jump(now);
         } else {
             self.playout.handle_clock_confirmed();
+            self.lead.handle_clock_confirmed();
         }
         if pong.tick.is_newer_than(self.room_tick) {
             (self.room_tick, self.room_told) = (pong.tick, now);
