@@ -262,7 +262,9 @@ mod tests {
         let before = pose(kind, &timeline, 108.0);
         let (place, places) = (before.vector(kind.field(POSITION)).x, places(&before));
         assert!(timeline.is_seen(Tick(105), before.time));
-        known.map(|(tick, position, velocity)| insert(&mut timeline, tick, position, velocity));
+        for (tick, position, velocity) in known {
+            insert(&mut timeline, tick, position, velocity);
+        }
         timeline.fading = differences(&places, &pose(kind, &timeline, 108.0), INTERVAL);
         (timeline, place)
     }
