@@ -7,6 +7,7 @@ use tickwire_client::View;
 use tickwire_protocol::EntityId;
 use tickwire_sim::arena::{PLAYER, SPEED_MAX, player};
 
+use crate::config::TICK_HZ;
 use crate::figures::Figures;
 use crate::truth::Truth;
 
@@ -28,6 +29,8 @@ pub(crate) struct Picture<'a> {
     pub(crate) view: View<'a>,
     /// `View::server_time`, microseconds.
     pub(crate) server_time: u64,
+    /// When the newest applied snapshot's tick was due, microseconds.
+    pub(crate) newest_time: u64,
     pub(crate) is_starved: bool,
     /// Whether it counts.
     pub(crate) is_sampled: bool,
@@ -39,6 +42,8 @@ pub(crate) struct Motion {
     shown: BTreeMap<EntityId, Shown>,
     /// True time and server time of the last picture.
     last: Option<(u64, u64)>,
+    /// How much later than the newest snapshot the last picture was, microseconds.
+    untold: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +69,9 @@ impl Motion {
         out: &mut Figures,
     ) -> bool {
         let last = self.last.replace((picture.now, picture.server_time));
+        let untold = picture.server_time.saturating_sub(picture.newest_time);
+        let untold = core::mem::replace(&mut self.untold, untold) * u64::from(TICK_HZ);
+        let untold_ticks = untold.div_ceil(1_000_000) as u32;
         let mut is_anyone = false;
         for entity in picture.view.entities(PLAYER).filter(|entity| !entity.is_own()) {
             is_anyone = true;
@@ -83,7 +91,9 @@ impl Motion {
                     }
                 }
                 if let (Some(before), Some(last)) = (before, last) {
-                    let step = Step { before, last, position };
+                    // A teleport that was not known when the last picture was drawn is shown, flagged, when it is.
+                    let is_teleport = untold > 0 && truth.is_new_way(id, time, interval + untold_ticks);
+                    let step = Step { before, last, position, is_teleport };
                     shown.frozen = step.judge(id, picture, truth, out);
                 }
             }
@@ -99,18 +109,20 @@ struct Step {
     /// True time and server time of the picture before.
     last: (u64, u64),
     position: Vec3,
+    /// Whether it may lead from before a teleport to behind it.
+    is_teleport: bool,
 }
 
 impl Step {
     /// Counts what is wrong with it; for how long the entity has been frozen.
     fn judge(&self, id: EntityId, picture: &Picture<'_>, truth: &Truth, out: &mut Figures) -> u64 {
-        let Self { before, last: (last_now, last_time), position } = *self;
+        let Self { before, last: (last_now, last_time), position, is_teleport } = *self;
         let passed = picture.now - last_now;
         let dt = passed as f32 / 1e6;
         let rate = (picture.server_time as f64 - last_time as f64) / passed as f64;
         let step = position.distance(before.position);
         let longest = STEP_FACTOR * SPEED_MAX * dt * (rate as f32).max(1.0) + STEP_SLACK;
-        if picture.is_sampled && step > longest {
+        if picture.is_sampled && step > longest && !is_teleport {
             out.jumps += 1;
         }
         // How the truth moved on from what was shown last, in the time that has passed.

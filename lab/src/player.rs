@@ -188,6 +188,7 @@ impl Player {
             now,
             view,
             server_time,
+            newest_time,
             is_starved: server_time > newest_time,
             is_sampled: self.is_sampled(now),
         };

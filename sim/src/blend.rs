@@ -2,14 +2,14 @@
 //!
 //! A position whose velocity is told goes along the cubic through both positions with both velocities (Hermite): exact for an even
 //! acceleration. Beyond the newest state it goes on with the last velocity, ever slower, and stops after [`GUESS_SECONDS`]: players
-//! change their mind several times a second, and what goes on for ever would run through walls.
+//! change their mind about once a second, and what goes on for ever would run through walls.
 
 use core::f32::consts::{PI, TAU};
 
 use glam::{Quat, Vec3};
 
-/// How long a position goes on beyond the newest state, seconds.
-pub const GUESS_SECONDS: f32 = 0.5;
+/// How long a position goes on beyond the newest state, seconds. The lab, 4g ordered: with 0.5 s the error is 6 % more, with 1.5 s 4 %.
+pub const GUESS_SECONDS: f32 = 1.0;
 
 /// States that are further apart than this are joined by a straight line, seconds: a cubic over so long a time swings out.
 pub const CUBIC_SECONDS_MAX: f32 = 0.35;
@@ -24,9 +24,13 @@ pub struct Moving {
 }
 
 impl Moving {
-    /// Where it is `seconds` later, if nothing else is known.
+    /// Where it is `seconds` later, or earlier if below 0, if nothing else is known. Nobody is slowed down by what is not known yet:
+    /// backwards it comes straight.
     pub fn guess(&self, seconds: f32) -> Vec3 {
-        let seconds = seconds.clamp(0.0, GUESS_SECONDS);
+        if seconds < 0.0 {
+            return self.position + self.velocity * seconds.max(-GUESS_SECONDS);
+        }
+        let seconds = seconds.min(GUESS_SECONDS);
         self.position + self.velocity * (seconds - seconds * seconds / (2.0 * GUESS_SECONDS))
     }
 }
@@ -95,6 +99,7 @@ mod tests {
         assert!((moving.guess(0.01) - Vec3::X).distance(Vec3::Z * 0.08) < 0.002);
         let last = moving.guess(GUESS_SECONDS);
         let way = Vec3::Z * (4.0 * GUESS_SECONDS);
+        assert!(moving.guess(-0.1).distance(Vec3::X - Vec3::Z * 0.8) < 1e-5);
         assert!(last.distance(Vec3::X + way) < 1e-5 && moving.guess(9.0) == last);
         let steps: Vec<_> = (0..60_u8).map(|step| moving.guess(f32::from(step) / 100.0).z).collect();
         assert!(steps.is_sorted());

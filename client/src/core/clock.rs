@@ -22,6 +22,9 @@ const CORRECTION_SECONDS: f64 = 1.0;
 /// How much faster or slower server time runs at least until it is right: small errors are made good soon.
 const SLEW_MIN: f64 = 0.005;
 
+/// And at most: a view that also gains or loses delay stays within a twentieth of true time.
+const SLEW_MAX: f64 = 0.02;
+
 /// How much shorter than half the shortest round trip a state's way may seem to be, microseconds, and by an eighth of that round
 /// trip. What came quicker came from a tick that the clock does not know to be over: the clock is wrong.
 const EARLY_MAX: i64 = 30_000;
@@ -114,7 +117,7 @@ impl Clock {
         self.course = if at_once || error.unsigned_abs() > STEP_MIN {
             Course { drift, ..Course::set(now, offset) }
         } else {
-            let slew = (error.unsigned_abs() as f64 / 1e6 / CORRECTION_SECONDS).max(SLEW_MIN);
+            let slew = (error.unsigned_abs() as f64 / 1e6 / CORRECTION_SECONDS).clamp(SLEW_MIN, SLEW_MAX);
             Course { from: signed(now), server: self.at(now), drift, error, slew }
         };
     }
@@ -169,6 +172,11 @@ impl Clock {
     /// Times that a clock has jumped.
     pub(crate) fn jumps(&self) -> u64 {
         self.jumps
+    }
+
+    /// How much faster than true time the server's time runs at `now` to make an error good, seconds a second; below 0 slower.
+    pub(crate) fn slew(&self, now: Micros) -> f64 {
+        self.course.slew_at(signed(now))
     }
 
     /// When a tick is due, microseconds of the server's time; before its beginning it is below 0.
@@ -226,7 +234,7 @@ struct Course {
     drift: f64,
     /// What is to be made good, microseconds.
     error: i64,
-    /// How fast, seconds a second; at most 0.1.
+    /// How fast, seconds a second; at most [`SLEW_MAX`].
     slew: f64,
 }
 
@@ -242,6 +250,11 @@ impl Course {
         }
         let made_good = ((passed as f64 * self.slew) as i64).min(self.error.abs());
         self.server + passed + (passed as f64 * self.drift) as i64 + made_good * self.error.signum()
+    }
+
+    fn slew_at(&self, now: i64) -> f64 {
+        let is_right = (now - self.from).max(0) as f64 * self.slew >= self.error.abs() as f64;
+        if is_right { 0.0 } else { self.slew * self.error.signum() as f64 }
     }
 }
 
@@ -406,7 +419,7 @@ mod tests {
             for step in 0..=100 {
                 let time = clock.at(now + Micros(step * MS));
                 let advance = if before == 0 { 1_000 } else { time - before };
-                assert!((895..=1_105).contains(&advance) || step == 0, "{advance}");
+                assert!((979..=1_021).contains(&advance) || step == 0, "{advance}");
                 assert!(advance >= 0);
                 before = time;
             }

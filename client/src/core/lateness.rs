@@ -32,6 +32,9 @@ const DEVIATION_MAX: i64 = 20_000;
 /// No guess is further above the level than this, microseconds.
 const GUESS_MAX: i64 = 130_000;
 
+/// Samples that may be taken back: two seconds at 60 Hz, in which there is an answer to a ping.
+const UNCONFIRMED_MAX: usize = 120;
+
 /// Samples are clamped to this, microseconds either way: sums do not overflow.
 const SAMPLE_MAX: i64 = 1 << 40;
 
@@ -54,6 +57,8 @@ pub(crate) struct Lateness {
     samples: i64,
     /// How far from the level samples usually are, microseconds.
     deviation: i64,
+    /// Samples that it is averaged over, up to [`DEVIATION_SAMPLES`].
+    deviation_samples: i64,
     guess: Guess,
     weights: Vec<f32>,
     /// Of the samples and the guess.
@@ -61,6 +66,9 @@ pub(crate) struct Lateness {
     half_life: Micros,
     /// Up to when the weights have faded.
     faded: Option<Micros>,
+    /// The classes of samples that may turn out to be mismeasured, and the deviation before them.
+    unconfirmed: Vec<u16>,
+    deviation_before: i64,
 }
 
 impl Lateness {
@@ -70,11 +78,14 @@ impl Lateness {
             level: None,
             samples: 0,
             deviation: 0,
+            deviation_samples: 0,
             guess,
             weights: vec![0.0; CLASSES],
             total: guess.weight,
             half_life,
             faded: None,
+            unconfirmed: Vec::with_capacity(UNCONFIRMED_MAX),
+            deviation_before: 0,
         }
     }
 
@@ -84,10 +95,14 @@ impl Lateness {
         self.fade(now);
         let level = *self.level.get_or_insert(sample);
         let above = sample - level;
-        self.weights[class_of(above)] += 1.0;
+        let class = class_of(above);
+        self.weights[class] += 1.0;
         self.total += 1.0;
-        let samples = (self.samples + 1).min(DEVIATION_SAMPLES);
-        self.deviation += (above.abs().min(DEVIATION_MAX) - self.deviation) / samples;
+        if self.unconfirmed.len() < UNCONFIRMED_MAX {
+            self.unconfirmed.push(class as u16);
+        }
+        self.deviation_samples = (self.deviation_samples + 1).min(DEVIATION_SAMPLES);
+        self.deviation += (above.abs().min(DEVIATION_MAX) - self.deviation) / self.deviation_samples;
         if self.samples < LEVEL_PART {
             self.samples += 1;
             self.level = Some(level + above / self.samples);
@@ -96,8 +111,22 @@ impl Lateness {
         }
     }
 
-    /// Begins anew at the next sample, with what is known of how far above the level samples are.
+    /// The clock that samples are measured with is right: so are all samples so far.
+    pub(crate) fn confirm(&mut self) {
+        self.unconfirmed.clear();
+        self.deviation_before = self.deviation;
+    }
+
+    /// That clock was wrong. Begins anew at the next sample, with what is known of how far above the level samples are; those that
+    /// were not confirmed are taken back.
     pub(crate) fn reset_level(&mut self) {
+        for class in self.unconfirmed.drain(..) {
+            let weight = &mut self.weights[usize::from(class)];
+            let counted = weight.min(1.0);
+            *weight -= counted;
+            self.total -= counted;
+        }
+        self.deviation = self.deviation_before;
         self.level = None;
         self.samples = 0;
     }
@@ -195,6 +224,20 @@ mod tests {
         assert!(lateness.above(0.001).unwrap() > 190_000);
         fill(&mut lateness, 30..60, |_| 0);
         assert!(lateness.above(0.001).unwrap() < 5_000);
+    }
+
+    #[test]
+    fn what_a_wrong_clock_measured_is_taken_back() {
+        let mut lateness = Lateness::new(HALF_LIFE, NO_GUESS);
+        fill(&mut lateness, 0..10, |number| number as i64 % 2 * 2_000);
+        lateness.confirm();
+        let known = (lateness.above(0.01), lateness.deviation());
+        fill(&mut lateness, 10..11, |_| 700_000);
+        assert!(lateness.above(0.01).unwrap() > 600_000 && lateness.deviation() > known.1);
+        lateness.reset_level();
+        lateness.add(Micros(11_000_000), 1_000);
+        assert_eq!(lateness.above(0.01).map(|above| above / 2_000), known.0.map(|above| above / 2_000));
+        assert!((lateness.deviation() - known.1).abs() < 50, "{} {}", lateness.deviation(), known.1);
     }
 
     #[test]

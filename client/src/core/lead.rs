@@ -16,8 +16,8 @@ use tickwire_protocol::{Micros, Tick, TickRate};
 
 use super::lateness::{Guess, Lateness};
 
-/// Share of steps that may do without their own input.
-const LATE_SHARE: f32 = 0.001;
+/// Share of steps that may do without their own input; in the first minute, while it is learned, it is twice as many.
+const LATE_SHARE: f32 = 0.000_9;
 /// In which time what was needed counts half: long, for what may happen to one step in a thousand is seldom seen.
 const HALF_LIFE: Micros = Micros(120_000_000);
 /// How much later than usual inputs are thought to come before it is known: as many usual deviations of the way down. Of the way up
@@ -116,9 +116,15 @@ impl Lead {
         self.ramp = Some(Ramp { since: now, from, to });
     }
 
-    /// A clock has jumped: what was sent before says nothing any more.
+    /// The estimate of the server's time was found to be right.
+    pub(crate) fn handle_clock_confirmed(&mut self) {
+        self.needed.confirm();
+    }
+
+    /// A clock has jumped: what was sent before says nothing any more, and what was needed meanwhile was that of a wrong clock.
     pub(crate) fn handle_clock_jump(&mut self) {
         self.sent.clear();
+        self.needed.reset_level();
     }
 }
 

@@ -39,12 +39,16 @@ const EXTRA_MAX: i64 = 150_000;
 /// How much slower the view runs to gain delay, and faster to lose it, seconds a second.
 const SLOWER: f64 = 0.045;
 const FASTER: f64 = 0.03;
+/// No more than this together with the slew of the clock: with its drift and a rounding that is a twentieth.
+const RATE_MAX: f64 = 0.048;
 /// Share of the time in which the view may stand still for want of states: less than one picture in a thousand.
-const STILL_SHARE: f64 = 0.000_9;
+const STILL_SHARE: f64 = 0.000_8;
 /// For how long it may at once, microseconds, and what is to have gathered until it does: shorter than 50 ms is not seen as a
-/// freeze, and shorter than this does not pay.
-const STILL_MAX: i64 = 48_000;
-const STILL_MIN: i64 = 40_000;
+/// freeze, with the pictures beside it, and shorter than this does not pay.
+const STILL_MAX: i64 = 40_000;
+const STILL_MIN: i64 = 32_000;
+/// How much may gather, microseconds: stalls come in swarms.
+const STILL_SAVED_MAX: i64 = 120_000;
 /// What each time costs beside: the pictures in which it begins and ends, microseconds.
 const STILL_COST: i64 = 8_000;
 /// From further off the delay is set at once, microseconds.
@@ -74,6 +78,9 @@ struct Plan {
     since: i64,
     from: i64,
     to: i64,
+    /// How fast the delay may grow and shrink, seconds a second.
+    slower: f64,
+    faster: f64,
     /// When the next state is overdue.
     overdue: i64,
     /// When nothing is left to show, as far as the view goes on as it does before.
@@ -89,17 +96,17 @@ impl Plan {
         }
         let stood = (now - self.dry).min(self.still);
         let rest = (now - self.dry - stood).min(1 << 40) as f64;
-        self.flowing_at(self.dry) + stood + (rest * SLOWER) as i64
+        self.flowing_at(self.dry) + stood + (rest * self.slower) as i64
     }
 
     /// Without the standing still.
     fn flowing_at(&self, now: i64) -> i64 {
         let ramped = (now.min(self.overdue) - self.since).max(0) as f64;
         let way = self.to - self.from;
-        let speed = if way > 0 { SLOWER } else { FASTER };
+        let speed = if way > 0 { self.slower } else { self.faster };
         let overdue = (now - self.overdue).clamp(0, 1 << 40) as f64;
         let ramp = ((ramped * speed) as i64).min(way.abs()) * way.signum();
-        self.from + ramp + (overdue * SLOWER) as i64
+        self.from + ramp + (overdue * self.slower) as i64
     }
 
     /// When the view comes to `newest` by flowing.
@@ -150,8 +157,9 @@ impl Playout {
         }
     }
 
-    /// A state newer than all before has arrived at the server's time `now`; it was due at `due`. `local` is the client's time.
-    pub(crate) fn handle_state(&mut self, now: i64, local: Micros, due: i64) {
+    /// A state newer than all before has arrived at the server's time `now`; it was due at `due`. `local` is the client's time; the server's
+    /// time runs faster by `slew`, seconds a second, than it does in truth.
+    pub(crate) fn handle_state(&mut self, now: i64, local: Micros, due: i64, slew: f64) {
         let before = self.newest.replace(due);
         if let Some(before) = before {
             self.lateness.add(local, now - before);
@@ -168,15 +176,15 @@ impl Playout {
             if now > plan.dry && plan.still > 0 {
                 self.still -= (now - plan.dry).min(plan.still) + STILL_COST;
             }
-            self.still = (self.still + (passed as f64 * STILL_SHARE) as i64).min(STILL_MAX);
+            self.still = (self.still + (passed as f64 * STILL_SHARE) as i64).min(STILL_SAVED_MAX);
             let held = plan.at(now);
             from = if held.abs_diff(to) > STEP_MIN.unsigned_abs() { to } else { held };
         }
         let overdue = (due + usual).max(now);
-        let mut plan = Plan { since: now, from, to, overdue, dry: 0, still: 0 };
-        if self.still >= STILL_MIN {
-            plan.still = self.still;
-        }
+        let slower = (RATE_MAX + slew).clamp(0.0, SLOWER);
+        let faster = (RATE_MAX - slew).clamp(0.0, FASTER);
+        let still = if self.still < STILL_MIN { 0 } else { self.still.min(STILL_MAX) };
+        let mut plan = Plan { since: now, from, to, slower, faster, overdue, dry: 0, still };
         plan.dry = plan.dry_at(due);
         self.plan = Some(plan);
     }
@@ -184,6 +192,11 @@ impl Playout {
     /// By how much arrivals vary usually, microseconds.
     pub(crate) fn deviation(&self) -> i64 {
         self.lateness.deviation()
+    }
+
+    /// The estimate of the server's time was found to be right.
+    pub(crate) fn handle_clock_confirmed(&mut self) {
+        self.lateness.confirm();
     }
 
     /// The estimate of the server's time was set anew.
@@ -218,7 +231,7 @@ mod tests {
         for now in (seconds.start * 1_000..seconds.end * 1_000).map(|millis| millis * MS) {
             while let Some(&&(arrival, due)) = next.peek().filter(|(arrival, _)| *arrival <= now) {
                 if playout.newest.is_none_or(|newest| due > newest) {
-                    playout.handle_state(arrival, Micros(arrival as u64), due);
+                    playout.handle_state(arrival, Micros(arrival as u64), due, 0.0);
                 }
                 next.next();
             }
@@ -291,6 +304,7 @@ mod tests {
                 number * INTERVAL + 90 * MS,
                 Micros(number as u64 * 50_000),
                 number * INTERVAL,
+                0.0,
             );
             assert_eq!(playout.delay(number * INTERVAL + 90 * MS), 80 * MS);
         }
@@ -302,9 +316,9 @@ mod tests {
         for now in extremes {
             for due in extremes {
                 let mut playout = playout();
-                playout.handle_state(0, Micros(0), 0);
-                playout.handle_state(now, Micros(now.unsigned_abs()), due);
-                playout.handle_state(due, Micros(u64::MAX), now);
+                playout.handle_state(0, Micros(0), 0, 0.0);
+                playout.handle_state(now, Micros(now.unsigned_abs()), due, 0.0);
+                playout.handle_state(due, Micros(u64::MAX), now, 0.0);
                 for asked in extremes {
                     assert!(playout.delay(asked) <= 2_000_000);
                 }

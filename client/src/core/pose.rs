@@ -7,16 +7,18 @@ use tickwire_sim::blend::{self as interpolation, CUBIC_SECONDS_MAX, GUESS_SECOND
 
 use super::timeline::{Blend, FADING_FIELDS_MAX, Fading, Timeline};
 
-/// A difference fades in this time at least, seconds.
+/// A difference fades in this time at least, seconds: less would look like a blow.
 const FADE_SECONDS_MIN: f32 = 0.06;
 /// And never so fast that the entity, with its own motion, seems to move faster than this many times the field's greatest speed: who
 /// is set right seems to run, not to jump. Slower would be smoother, and wrong for longer.
 const SHOWN_SPEED: f32 = 1.5;
-/// By how much its own motion may change meanwhile, as a share of the greatest speed.
-const OWN_CHANGE: f32 = 0.5;
-/// How far something may be off and be moved back, as the way that takes so long at its greatest speed, seconds. From further off it
-/// is set right at once.
-const FADE_WAY_SECONDS: f32 = 0.5;
+/// It fades at this share of that speed at least, even if its own motion leaves no room: everything is right some time.
+const FADE_SHARE_MIN: f32 = 0.05;
+/// How far something may be off and be moved back, as the way that takes so long at its greatest speed, seconds: stalls of a second
+/// end without a jump. From further off it is set right at once.
+const FADE_WAY_SECONDS: f32 = 1.0;
+/// Own motion is looked at for no more ticks than this when a difference begins to fade.
+const AHEAD_TICKS_MAX: u32 = 60;
 
 /// One entity at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +53,7 @@ impl Pose<'_> {
             return from.vec3(field.id).lerp(to.vec3(field.id), blend.fraction);
         };
         let mut begin = Moving { position: from.vec3(field.id), velocity: from.vec3(velocity.id) };
-        if blend.beyond > 0.0 {
+        if blend.beyond != 0.0 {
             return within(field, begin.guess(blend.beyond * dt));
         }
         let end = Moving { position: to.vec3(field.id), velocity: to.vec3(velocity.id) };
@@ -65,23 +67,17 @@ impl Pose<'_> {
         within(field, interpolation::hermite(begin, end, seconds, blend.fraction))
     }
 
-    /// How fast it moves by itself, units a second.
-    fn speed(&self, field: &Field) -> f32 {
-        let velocity = self.kind.velocity_of(field.id);
-        velocity
-            .map_or(0.0, |velocity| self.timeline.from(self.kind, self.blend).0.vec3(velocity.id).length())
-    }
-
     /// What is left of differences that fade.
     fn fading(&self, id: FieldId) -> Vec3 {
-        let Some(Fading { since, fields }) = &self.timeline.fading else { return Vec3::ZERO };
+        let Some(Fading { since, until, fields }) = &self.timeline.fading else { return Vec3::ZERO };
+        if until.is_some_and(|until| !until.is_newer_than(self.time.tick)) {
+            return Vec3::ZERO;
+        }
         let elapsed = elapsed(*since, self.time);
         let faded = fields.iter().flatten().find(|(field, ..)| *field == id);
         match faded {
-            Some((_, difference, ticks)) if elapsed >= 0.0 => {
-                *difference * interpolation::faded(elapsed / ticks)
-            }
-            _ => Vec3::ZERO,
+            Some((_, difference, ticks)) => *difference * interpolation::faded(elapsed / ticks),
+            None => Vec3::ZERO,
         }
     }
 
@@ -108,21 +104,42 @@ pub(crate) fn places(pose: &Pose<'_>) -> Places {
     places
 }
 
-/// What is to fade, now that an entity is known to be at `pose` and was shown elsewhere before.
-pub(crate) fn differences(before: &Places, pose: &Pose<'_>) -> Option<Fading> {
+/// What is to fade, now that an entity is known to be at `pose` and was shown elsewhere before. `interval` is the time between two
+/// states, ticks.
+pub(crate) fn differences(before: &Places, pose: &Pose<'_>, interval: u32) -> Option<Fading> {
     let mut fields = [None; FADING_FIELDS_MAX];
     for (fading, &(id, place)) in fields.iter_mut().zip(before.iter().flatten()) {
         let field = pose.kind.field(id);
         let difference = place - pose.known(field);
-        let greatest = greatest_speed(pose.kind, field);
-        let length = difference.length();
+        let (greatest, length) = (greatest_speed(pose.kind, field), difference.length());
         if length <= greatest * FADE_WAY_SECONDS && length > 0.0 {
-            let own = (pose.speed(field) + OWN_CHANGE * greatest).min(greatest);
-            let seconds = (length / (SHOWN_SPEED * greatest - own)).max(FADE_SECONDS_MIN);
-            *fading = Some((id, difference, seconds / pose.dt));
+            let speed = fade_speed(pose, field, difference / length, SHOWN_SPEED * greatest, interval);
+            *fading = Some((id, difference, (length / speed).max(FADE_SECONDS_MIN) / pose.dt));
         }
     }
-    fields.iter().any(Option::is_some).then_some(Fading { since: pose.time, fields })
+    let until = pose.timeline.next_jump(pose.time.tick);
+    fields.iter().any(Option::is_some).then_some(Fading { since: pose.time, until, fields })
+}
+
+/// How fast a difference in `direction` may vanish so that with the entity's own motion, tick by tick as far as it is known and until
+/// the next state comes, nothing is shown to move faster than `fastest`; units a second.
+fn fade_speed(pose: &Pose<'_>, field: &Field, direction: Vec3, fastest: f32, interval: u32) -> f32 {
+    let newest = pose.timeline.newest(pose.kind).map_or(0, |(tick, _)| tick.since(pose.time.tick).max(0));
+    let (mut at, mut speed) = (pose.known(field), 2.0 * fastest);
+    for step in 1..=(newest as u32).saturating_add(interval).min(AHEAD_TICKS_MAX) {
+        let time = TickTime { tick: pose.time.tick + step, ..pose.time };
+        let Some(blend) = pose.timeline.blend(time, interval) else { break };
+        let next = Pose { blend, time, ..*pose }.known(field);
+        let own = (next - core::mem::replace(&mut at, next)) / pose.dt;
+        // Where it jumps by itself nothing fades.
+        if own.length() < fastest {
+            // The speed s with |own - s direction| = fastest.
+            let along = own.dot(direction);
+            let room = along * along - own.length_squared() + fastest * fastest;
+            speed = speed.min(along + room.max(0.0).sqrt());
+        }
+    }
+    speed.max(FADE_SHARE_MIN * fastest)
 }
 
 /// Units a second along one axis.
@@ -230,32 +247,67 @@ mod tests {
         insert(&mut timeline, 100, 10.0, 8.0);
         let at = |ticks| shown(&schema, &timeline, ticks);
         assert!((at(101.0) - 10.16).abs() < 0.01);
-        assert!(at(110.0) > 11.0 && (at(200.0) - at(150.0)).abs() < 1e-3);
+        assert!(at(110.0) > 11.0 && (at(200.0) - at(151.0)).abs() < 1e-3);
         assert!(pose(schema.kind(K), &timeline, 101.0).is_guessed());
         let mut timeline = Timeline::new(ID, 2);
         insert(&mut timeline, 100, 0.1, -8.0);
         assert!(shown(&schema, &timeline, 110.0).abs() < 1e-6, "not below where the field ends");
     }
 
-    #[test]
-    fn a_wrong_guess_fades_no_faster_than_things_move() {
-        let schema = schema();
+    /// Shown at 108 by a guess, it turns out to have been elsewhere; a state of 110 that came with it says how it goes on.
+    fn set_right(schema: &Schema, guessed: f32, known: [(u32, f32, f32); 2]) -> (Timeline, f32) {
         let kind = schema.kind(K);
         let mut timeline = Timeline::new(ID, 2);
-        insert(&mut timeline, 100, 10.0, 5.0);
-        // At 108 it turns out that it stood at 10 since.
+        insert(&mut timeline, 100, 50.0, guessed);
         let before = pose(kind, &timeline, 108.0);
-        let (guessed, places) = (before.vector(kind.field(POSITION)).x, places(&before));
-        assert!(guessed > 10.5 && timeline.is_seen(Tick(105), before.time));
-        insert(&mut timeline, 105, 10.0, 0.0);
-        timeline.fading = differences(&places, &pose(kind, &timeline, 108.0));
-        assert!((shown(&schema, &timeline, 108.0) - guessed).abs() < 1e-4, "no jump");
-        let ways: Vec<_> = (0..60).map(|step| shown(&schema, &timeline, 108.0 + step as f32 * 0.2)).collect();
-        for pair in ways.windows(2) {
-            let speed = (pair[1] - pair[0]).abs() / (0.2 * DT);
-            assert!(speed <= 10.0 * SHOWN_SPEED + 0.1, "{speed} m/s");
+        let (place, places) = (before.vector(kind.field(POSITION)).x, places(&before));
+        assert!(timeline.is_seen(Tick(105), before.time));
+        for (tick, position, velocity) in known {
+            insert(&mut timeline, tick, position, velocity);
         }
-        assert!((ways[59] - 10.0).abs() < 1e-3);
+        timeline.fading = differences(&places, &pose(kind, &timeline, 108.0), INTERVAL);
+        (timeline, place)
+    }
+
+    #[test]
+    fn what_was_wrong_fades_no_faster_than_things_move_whatever_they_do_themselves() {
+        let schema = schema();
+        // It stood; it turned round and runs; it runs on and was ahead; it begins to run only later.
+        let turns = [
+            (8.0, [(105, 50.0, 0.0), (110, 50.0, 0.0)]),
+            (8.0, [(105, 49.5, -9.0), (110, 48.6, -9.0)]),
+            (0.0, [(105, 51.0, 9.0), (110, 51.9, 9.0)]),
+            (9.0, [(105, 49.0, 0.0), (110, 48.6, -9.0)]),
+        ];
+        for (guessed, known) in turns {
+            let (timeline, place) = set_right(&schema, guessed, known);
+            assert!((shown(&schema, &timeline, 108.0) - place).abs() < 1e-4, "no jump");
+            let ways: Vec<_> =
+                (0..150_u8).map(|step| shown(&schema, &timeline, 108.0 + f32::from(step) * 0.2)).collect();
+            for pair in ways.windows(2) {
+                let speed = (pair[1] - pair[0]).abs() / (0.2 * DT);
+                assert!(speed <= 10.0 * SHOWN_SPEED + 0.2, "{speed} m/s, {known:?}");
+            }
+            let (kind, end) = (schema.kind(K), pose(schema.kind(K), &timeline, 130.0));
+            assert!(end.fading(POSITION).length() < 1e-3, "and is right within half a second");
+            assert!(end.vector(kind.field(POSITION)).distance(end.known(kind.field(POSITION))) < 1e-3);
+        }
+    }
+
+    #[test]
+    fn a_difference_is_there_until_it_fades_and_ends_with_a_jump() {
+        let schema = schema();
+        let (mut timeline, place) = set_right(&schema, 8.0, [(105, 50.0, 0.0), (110, 50.0, 0.0)]);
+        // The next state of the same burst is settled a rounded microsecond earlier.
+        assert!((shown(&schema, &timeline, 107.999) - place).abs() < 1e-3);
+        timeline.insert_state(Tick(115), &row(Some(Tick(109))), &[2_000, 0], Tick(0));
+        let kind = schema.kind(K);
+        let shown_now = places(&pose(kind, &timeline, 108.5));
+        timeline.fading = differences(&shown_now, &pose(kind, &timeline, 108.5), INTERVAL);
+        assert!(shown(&schema, &timeline, 108.9) > 50.1);
+        // The state of 110 knew nothing of a jump at 109: it is the one of 115 that comes after it.
+        assert_eq!(timeline.fading.and_then(|fading| fading.until), Some(Tick(109)));
+        assert_eq!(pose(kind, &timeline, 109.0).fading(POSITION), Vec3::ZERO);
     }
 
     #[test]
@@ -266,6 +318,6 @@ mod tests {
         insert(&mut timeline, 100, 10.0, 0.0);
         let places = places(&pose(kind, &timeline, 108.0));
         insert(&mut timeline, 105, 60.0, 0.0);
-        assert!(differences(&places, &pose(kind, &timeline, 108.0)).is_none());
+        assert!(differences(&places, &pose(kind, &timeline, 108.0), INTERVAL).is_none());
     }
 }

@@ -262,6 +262,9 @@ impl Session {
         self.pings.remove(place);
         if self.clock.handle_pong(now, pong) {
             self.handle_clock_jump(now);
+        } else {
+            self.playout.handle_clock_confirmed();
+            self.lead.handle_clock_confirmed();
         }
         if pong.tick.is_newer_than(self.room_tick) {
             (self.room_tick, self.room_told) = (pong.tick, now);
@@ -323,7 +326,7 @@ impl Session {
             self.handle_clock_jump(now);
         }
         let (server_now, due) = (self.clock.at(now), self.clock.due(tick));
-        self.playout.handle_state(server_now, now, due);
+        self.playout.handle_state(server_now, now, due, self.clock.slew(now));
     }
 
     fn handle_feedback(&mut self, now: Micros, tick: Tick, newest_input: Tick) {

@@ -75,7 +75,9 @@ impl Stage {
                 Some(Pose { kind, timeline, blend, time: horizon.view, dt }).map(|pose| pose::places(&pose))
             };
             let before = timeline.words();
-            let shown = if timeline.is_seen(tick, horizon.view) { pose_of(timeline) } else { None };
+            // What fades is settled anew with each state: more is known of the motion that it goes along with.
+            let is_touched = timeline.fading.is_some() || timeline.is_seen(tick, horizon.view);
+            let shown = if is_touched { pose_of(timeline) } else { None };
             let edges = timeline.insert_state(tick, row, values, horizon.oldest);
             if let Some(shown) = shown {
                 set_right(timeline, kind, &shown, row, horizon.view, interval, dt);
@@ -252,11 +254,13 @@ fn set_right(
     interval: u32,
     dt: f32,
 ) {
-    let Some(blend) = timeline.blend(view, interval).filter(|_| row.teleported.is_none()) else {
+    let is_jump = row.teleported.is_some_and(|jump| !jump.is_newer_than(view.tick));
+    let blend = timeline.blend(view, interval).filter(|_| !is_jump);
+    let Some(blend) = blend else {
         timeline.fading = None;
         return;
     };
-    timeline.fading = pose::differences(shown, &Pose { kind, timeline, blend, time: view, dt });
+    timeline.fading = pose::differences(shown, &Pose { kind, timeline, blend, time: view, dt }, interval);
 }
 
 fn note(agenda: &mut Agenda, kind: KindId, id: EntityId, edges: [Option<Edge>; 2]) {

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Between two states the view goes from one to the other, unless the newer one says otherwise: the older one was
-//! held for a while (it had come to rest), or the entity jumped.
+//! held for a while (it had come to rest), or the entity jumped: then it goes on from the older one until the jump, and from there
+//! on the way to the newer.
 
 use bytes::Bytes;
 use glam::Vec3;
@@ -65,7 +66,8 @@ pub(crate) struct Blend {
     pub(crate) span: u32,
     /// Whether the older one lasted for a while and then began to move.
     pub(crate) is_from_rest: bool,
-    /// How far beyond the newest state, ticks; 0 if it is known to last.
+    /// How far beyond a state after which nothing is known, ticks: the newest, or the last before a jump; below 0, how far before
+    /// the first state after a jump. 0 if the state is known to last.
     pub(crate) beyond: f32,
 }
 
@@ -81,6 +83,8 @@ impl Blend {
 pub(crate) struct Fading {
     /// When the view was set right.
     pub(crate) since: TickTime,
+    /// The tick at which the entity jumps next: from then on there is nothing to fade.
+    pub(crate) until: Option<Tick>,
     /// For each field: by how much it was wrong, and how long that takes to fade, ticks.
     pub(crate) fields: [Option<(FieldId, Vec3, f32)>; FADING_FIELDS_MAX],
 }
@@ -267,7 +271,12 @@ impl Timeline {
         };
         if let Some(jump) = newer.teleported.filter(|jump| jump.is_newer_than(begin)) {
             let is_before = jump.is_newer_than(view.tick);
-            return Some(if is_before { hold } else { Blend { to: from + 1, fraction: 1.0, ..hold } });
+            if is_before {
+                let beyond = view.tick.since(begin) as f32 + view.fraction;
+                return Some(if older.is_at_rest { hold } else { Blend { beyond, ..hold } });
+            }
+            let beyond = view.tick.since(*tick) as f32 + view.fraction;
+            return Some(Blend { fraction: 1.0, beyond, ..Blend::hold(from + 1) });
         }
         // From rest, if nothing was said of how long it lasted, the way takes one interval.
         let held_until = newer.held_until.or(older.is_at_rest.then_some(*tick - interval));
@@ -290,6 +299,15 @@ impl Timeline {
     /// The newer row of a blend, and how much of it is told.
     pub(crate) fn to<'a>(&'a self, kind: &'a Kind, blend: Blend) -> (RowRef<'a>, Sight) {
         (self.row(kind, blend.to), self.sight(blend.to))
+    }
+
+    /// When it jumps next after `tick`, as far as is known.
+    pub(crate) fn next_jump(&self, tick: Tick) -> Option<Tick> {
+        let jumps = self.entries.iter().filter_map(|entry| match entry.what {
+            What::State(state) => state.teleported,
+            What::Away { .. } => None,
+        });
+        jumps.filter(|jump| jump.is_newer_than(tick)).min_by_key(|jump| jump.since(tick))
     }
 
     /// The newest state: its tick and row.

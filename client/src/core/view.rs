@@ -206,8 +206,8 @@ impl<'a> EntityView<'a> {
         }
     }
 
-    /// Whether it is shown beyond its newest state, where nothing is known yet: it goes on as it went, for a quarter of a
-    /// second at most.
+    /// Whether it is shown where nothing is known, beyond its newest state or before it is moved: it goes on as it went, ever slower,
+    /// for a second at most.
     pub fn is_guessed(&self) -> bool {
         self.pose().is_guessed()
     }
