@@ -20,7 +20,7 @@ use crate::local_clock::LocalClock;
 use crate::mirror::Mirror;
 use crate::motion::{Motion, Picture};
 use crate::own::Own;
-use crate::shots::Shots;
+use crate::shots::{Shots, Sight};
 use crate::truth::Truth;
 
 /// After a join and after a clock's jump nothing is sampled for so long, microseconds.
@@ -282,7 +282,8 @@ impl Player {
         let eye = own.latest().vec3(player::POSITION) + Vec3::Y * EYE_HEIGHT;
         let ray = Ray::of_look(eye, row.angle(input::YAW), row.scalar(input::PITCH));
         let view = shown.map_or_else(|| self.client.view(local), |shown| self.client.view_at(shown));
-        self.shots.note(tick, &ray, &view, &self.level, is_sampled);
+        let sight = Sight { view, newest: self.newest, level: &self.level };
+        self.shots.note(tick, &ray, &sight, is_sampled);
         if let Some(liar) = &mut self.liar {
             liar.handle_shot(tick, ray, &self.client, view.server_time(), &self.level);
         }

@@ -1,7 +1,8 @@
 //! Whether the server judged shots as the shooters saw them.
 //!
 //! With the picture in which it shoots a client makes the ray test itself: from where it is predicted to be, on the poses in
-//! that picture. When the room has stepped the tick of that input, this is compared with what the room's cue says.
+//! that picture. When the room has stepped the tick of that input, this is compared with what the room's cue says. Shots of those
+//! who have been knocked out and do not know it yet are not counted.
 
 use std::collections::VecDeque;
 
@@ -15,17 +16,28 @@ use crate::figures::Figures;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shots {
     waiting: VecDeque<Shot>,
+    /// When the room last set the shooter down somewhere else.
+    moved: Option<Tick>,
 }
 
 /// A shot as its shooter saw it.
 #[derive(Clone, Copy, Debug)]
 struct Shot {
     tick: Tick,
+    /// The newest state that the shooter knew.
+    newest: Option<Tick>,
     /// Whom it hits in the picture.
     target: Option<EntityId>,
     /// From the moment of the picture to the step, ticks.
     rewind: f32,
     is_sampled: bool,
+}
+
+/// What a shooter has before its eyes.
+pub(crate) struct Sight<'a> {
+    pub(crate) view: View<'a>,
+    pub(crate) newest: Option<Tick>,
+    pub(crate) level: &'a Level,
 }
 
 /// What the room knows after a step.
@@ -39,36 +51,39 @@ pub(crate) struct Verdicts<'a> {
 
 impl Shots {
     /// Notes a shot along `ray` with the input of `tick`, while `view` is before the shooter's eyes.
-    pub(crate) fn note(&mut self, tick: Tick, ray: &Ray, view: &View<'_>, level: &Level, is_sampled: bool) {
+    pub(crate) fn note(&mut self, tick: Tick, ray: &Ray, sight: &Sight<'_>, is_sampled: bool) {
+        let Sight { view, newest, level } = sight;
         let shown = view.tick_time();
         let others = view.entities(PLAYER).filter(|entity| !entity.is_own());
         let poses = others.map(|entity| (entity.id(), entity.vec3(player::POSITION)));
         let target = trace_shot(level, ray, poses).target;
         let rewind = tick.since(shown.tick) as f32 - shown.fraction;
-        self.waiting.push_back(Shot { tick, target, rewind, is_sampled });
+        self.waiting.push_back(Shot { tick, newest: *newest, target, rewind, is_sampled });
     }
 
     /// Compares the shot of the tick that was stepped, if there was one.
     pub(crate) fn settle(&mut self, shooter: PlayerId, verdicts: &Verdicts<'_>, figures: &mut Figures) {
+        let heads = verdicts.tables.table(PLAYER).heads();
+        let Some(head) = heads.iter().find(|head| head.owner == Some(shooter)) else { return };
+        if head.teleported {
+            self.moved = Some(verdicts.tick);
+        }
         let is_over = |shot: &Shot| !shot.tick.is_newer_than(verdicts.tick);
         while self.waiting.front().is_some_and(is_over) {
             let Some(shot) = self.waiting.pop_front() else { break };
-            if shot.tick == verdicts.tick && shot.is_sampled {
-                shot.compare(shooter, verdicts, figures);
+            // Who was knocked out and does not know it yet shoots from where it is no more.
+            let knows =
+                self.moved.is_none_or(|moved| shot.newest.is_some_and(|newest| !moved.is_newer_than(newest)));
+            if shot.tick == verdicts.tick && shot.is_sampled && knows {
+                shot.compare(head.id, verdicts, figures);
             }
         }
     }
 }
 
 impl Shot {
-    fn compare(&self, shooter: PlayerId, verdicts: &Verdicts<'_>, figures: &mut Figures) {
-        let rows = verdicts.tables.table(PLAYER).heads();
-        let Some(head) = rows.iter().find(|head| head.owner == Some(shooter)) else { return };
-        if head.teleported {
-            // It was knocked out in this very tick, perhaps before it could shoot.
-            return;
-        }
-        let told = verdicts.cues.iter().find(|told| told.id == SHOT && told.source == Some(head.id));
+    fn compare(&self, shooter: EntityId, verdicts: &Verdicts<'_>, figures: &mut Figures) {
+        let told = verdicts.cues.iter().find(|told| told.id == SHOT && told.source == Some(shooter));
         // Its input came too late, or not at all: nobody was hit.
         let judged = told.and_then(|told| RowRef::new(schema().cue(SHOT), &told.values).entity(cue::OTHER));
         figures.shots += 1;

@@ -1,8 +1,8 @@
 //! What really happened: where everyone was at every tick, as the room simulated it.
 
-use glam::{Vec3, Vec3Swizzles};
+use glam::Vec3;
 use tickwire_protocol::{EntityId, Tables, Tick, TickRate};
-use tickwire_sim::arena::{HEIGHT, PLAYER, RADIUS, player};
+use tickwire_sim::arena::{PLAYER, disturbed_ticks, player};
 
 /// The whole run, tick by tick.
 #[derive(Clone, Debug)]
@@ -21,15 +21,9 @@ struct Place {
     position: Vec3,
     /// Ticks since it last came to a place not on its own way: it was moved, or came into being.
     ticks_on_way: u32,
-    health: i32,
-    score: i32,
-    /// Whether it ended the tick in touch with somebody.
-    is_touched: bool,
+    /// Whether somebody else did something to it in this tick: its row names that.
+    is_disturbed: bool,
 }
-
-/// Two players closer than this along the floor have met in the tick, metres: their bodies were pushed apart to twice the radius, and
-/// rounding adds a little.
-const TOUCH: f32 = 2.0 * RADIUS + 0.03;
 
 impl Truth {
     pub(crate) fn new(rate: TickRate, first: Tick, begin: u64) -> Self {
@@ -38,23 +32,15 @@ impl Truth {
 
     /// Records the next tick.
     pub(crate) fn push(&mut self, tables: &Tables) {
-        let before = self.ticks.last();
-        let bodies = || tables.rows(PLAYER).map(|(head, row)| (head.id, row.vec3(player::POSITION)));
+        let (before, fresh) = (self.ticks.last(), disturbed_ticks(self.rate) as i32);
         let places = tables.rows(PLAYER).map(|(head, row)| {
-            let position = row.vec3(player::POSITION);
-            let touches = |(id, other): (EntityId, Vec3)| {
-                let is_level = (other.y - position.y).abs() < HEIGHT;
-                id != head.id && is_level && other.xz().distance(position.xz()) < TOUCH
-            };
             let before = before.and_then(|before| place_of(before, head.id)).filter(|_| !head.teleported);
             let ticks_on_way = before.map_or(0, |before| before.ticks_on_way + 1);
             Place {
                 id: head.id,
-                position,
+                position: row.vec3(player::POSITION),
                 ticks_on_way,
-                health: row.integer(player::HEALTH),
-                score: row.integer(player::SCORE),
-                is_touched: bodies().any(touches),
+                is_disturbed: row.integer(player::DISTURBED_TICKS) == fresh,
             }
         });
         let places = places.collect();
@@ -89,16 +75,12 @@ impl Truth {
         Some(place_of(self.ticks.get(usize::try_from(tick.since(self.first)).ok()?)?, id)?.position)
     }
 
-    /// Whether something befell an entity in a tick that its player could not foresee: somebody ran into it or was run into,
-    /// it was hit or hit somebody, it was moved or came into being.
+    /// Whether the room names something that befell an entity in a tick and that its player could not foresee: contact, a
+    /// hit, a point, a knock-out; or it was moved or came into being.
     pub(crate) fn was_disturbed(&self, tick: Tick, id: EntityId) -> bool {
-        let Ok(index) = usize::try_from(tick.since(self.first)) else { return true };
-        let place = |index: usize| place_of(self.ticks.get(index)?, id);
-        let (Some(now), Some(before)) = (place(index), index.checked_sub(1).and_then(place)) else {
-            return true;
-        };
-        let was_hit = now.health != before.health || now.score != before.score;
-        now.is_touched || was_hit || now.ticks_on_way == 0
+        let index = usize::try_from(tick.since(self.first)).ok();
+        let place = index.and_then(|index| place_of(self.ticks.get(index)?, id));
+        place.is_none_or(|place| place.is_disturbed || place.ticks_on_way == 0)
     }
 
     /// The tick at or before a time, and how far it has gone to the next.
