@@ -2,7 +2,9 @@
 
 use glam::{Vec3, Vec3Swizzles};
 use tickwire_protocol::{EntityId, Tables, Tick, TickRate};
-use tickwire_sim::arena::{HEIGHT, PLAYER, RADIUS, player};
+use tickwire_sim::arena::{HEIGHT, PLAYER, RADIUS, SPEED_MAX, player};
+
+use crate::config::TICK_HZ;
 
 /// The whole run, tick by tick.
 #[derive(Clone, Debug)]
@@ -23,13 +25,16 @@ struct Place {
     ticks_on_way: u32,
     health: i32,
     score: i32,
-    /// Whether it ended the tick in touch with somebody.
+    /// Whether it met somebody in the tick.
     is_touched: bool,
 }
 
 /// Two players closer than this along the floor have met in the tick, metres: their bodies were pushed apart to twice the radius, and
 /// rounding adds a little.
 const TOUCH: f32 = 2.0 * RADIUS + 0.03;
+/// Who was knocked out in a tick is elsewhere at its end. It was run into from no further than two can move towards each other in
+/// a tick, metres.
+const TOUCH_BEFORE: f32 = TOUCH + 2.0 * SPEED_MAX / TICK_HZ as f32;
 
 impl Truth {
     pub(crate) fn new(rate: TickRate, first: Tick, begin: u64) -> Self {
@@ -39,12 +44,19 @@ impl Truth {
     /// Records the next tick.
     pub(crate) fn push(&mut self, tables: &Tables) {
         let before = self.ticks.last();
-        let bodies = || tables.rows(PLAYER).map(|(head, row)| (head.id, row.vec3(player::POSITION)));
+        let was = |id| Some(place_of(before?, id)?.position);
+        // Where each met others, and from how far.
+        let bodies = || {
+            tables.rows(PLAYER).map(|(head, row)| match was(head.id).filter(|_| head.teleported) {
+                Some(was) => (head.id, was, TOUCH_BEFORE),
+                None => (head.id, row.vec3(player::POSITION), TOUCH),
+            })
+        };
         let places = tables.rows(PLAYER).map(|(head, row)| {
             let position = row.vec3(player::POSITION);
-            let touches = |(id, other): (EntityId, Vec3)| {
+            let touches = |(id, other, reach): (EntityId, Vec3, f32)| {
                 let is_level = (other.y - position.y).abs() < HEIGHT;
-                id != head.id && is_level && other.xz().distance(position.xz()) < TOUCH
+                id != head.id && is_level && other.xz().distance(position.xz()) < reach
             };
             let before = before.and_then(|before| place_of(before, head.id)).filter(|_| !head.teleported);
             let ticks_on_way = before.map_or(0, |before| before.ticks_on_way + 1);
