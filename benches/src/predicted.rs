@@ -99,7 +99,7 @@ impl Mispredicted {
         }
         room.advance(*now);
         room.poll_transmit(*now, *peer, |sent| {
-            down.push_back((*now + down_way, Bytes::copy_from_slice(sent)))
+            down.push_back((*now + down_way, Bytes::copy_from_slice(sent)));
         });
         while let Some(tick) = client.due_input_tick(*now) {
             client.push_input(*now, tick, |row| {

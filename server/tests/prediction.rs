@@ -104,7 +104,10 @@ impl Track {
                 if input.boolean(THROW) {
                     runner.thrown += 1;
                     let id = ctx.spawn_with(BOLT, Bytes::from_static(b"bolt"));
-                    self.bolts.push(Bolt { id, owner: runner.owner, position: runner.position, age: 0 });
+                    // The room's chance, which the client knows.
+                    let height = ctx.random(runner.id).range_f32(0.0..5.0);
+                    let position = runner.position.with_y(height);
+                    self.bolts.push(Bolt { id, owner: runner.owner, position, age: 0 });
                     ctx.cue(LEFT_HAND, Some(runner.id));
                 }
             }

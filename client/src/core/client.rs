@@ -291,7 +291,7 @@ impl Client {
 
     /// The player's own entities as they are predicted, to be drawn at `now` beside the others of [`Client::view`]: between the
     /// last two ticks that were given inputs, with all their fields. An input that was given just now is seen in this very
-    /// picture. [`latest`](EntityView::latest) has the newest predicted row, exact.
+    /// picture. [`latest`](crate::EntityView::latest) has the newest predicted row, exact.
     ///
     /// Where the server finds otherwise, the state is set right at once, and what is seen within a tenth of a second or so.
     /// What the game spawns for the player is here before the server has spawned it, under an id that is
