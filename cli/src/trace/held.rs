@@ -39,8 +39,7 @@ impl Held {
         for (kind, table) in published.tables(Sight::Public).iter() {
             let kind_id = KindId(kind.index());
             for (row, head) in table.heads().iter().enumerate() {
-                let columns = (0..kind.column_count()).map(|column| table.column(column)[row]);
-                held.push(head.id, kind_id, published.is_at_rest(kind_id, row), columns);
+                held.push(head.id, kind_id, published.is_at_rest(kind_id, row), table.values(row));
             }
         }
         held.index();
@@ -54,20 +53,20 @@ impl Held {
         let mut held = Self::default();
         if let Some(old) = baseline {
             for row in old.rows.iter().filter(|row| !told.contains(&row.id.slot)) {
-                held.push(row.id, row.kind, row.is_at_rest, old.values[row.values.clone()].iter().copied());
+                held.push(row.id, row.kind, row.is_at_rest, &old.values[row.values.clone()]);
             }
         }
         for row in &section.rows {
-            let columns = section.values[row.values.clone()].iter().copied();
+            let columns = &section.values[row.values.clone()];
             held.push(row.id, row.kind, row.is_at_rest, columns);
         }
         held.index();
         held
     }
 
-    fn push(&mut self, id: EntityId, kind: KindId, is_at_rest: bool, columns: impl Iterator<Item = i32>) {
+    fn push(&mut self, id: EntityId, kind: KindId, is_at_rest: bool, columns: &[i32]) {
         let start = self.values.len();
-        self.values.extend(columns);
+        self.values.extend_from_slice(columns);
         self.rows.push(HeldRow { id, kind, is_at_rest, values: start..self.values.len() });
     }
 
@@ -92,7 +91,7 @@ impl Held {
                     return Some(format!("{} stands where {} must be", row.id, head.id));
                 }
                 let values = &self.values[row.values.clone()];
-                if let Some(column) = (0..values.len()).find(|&c| values[c] != table.column(c)[index]) {
+                if let Some(column) = (0..values.len()).find(|&c| values[c] != table.values(index)[c]) {
                     return Some(format!("column {column} of {} is {}", head.id, values[column]));
                 }
             }

@@ -6,7 +6,7 @@ use super::fast::{self, Code};
 use super::range::Symbol;
 use super::row::{Guess, RowCoder, walk};
 use super::section::RowSource;
-use super::shared::Columns;
+use super::shared::{Named, Shown};
 use super::{Codec, Coder, SectionPlan};
 use crate::history::History;
 use crate::limits::COLUMNS_PER_KIND_MAX;
@@ -33,10 +33,10 @@ impl Codec {
         let Some(source) = RowSource::of(self, history, &|_| None) else { return };
         for row in plan.rows.iter().filter(|row| !row.references.is_empty()) {
             let kind = self.schema.kind(row.kind);
-            let mut columns = Columns::default();
-            let (named, was_at_rest) = columns.copy(source, kind, row);
+            let mut shown = Shown::default();
+            let named = Named::find(source, kind, row, &mut shown);
             let values = named.current;
-            if source.comes_to_rest(row, &named, was_at_rest) {
+            if source.comes_to_rest(row, &named) {
                 continue;
             }
             let context = self.row_context(kind, row.sight, named.states());

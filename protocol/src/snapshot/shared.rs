@@ -23,7 +23,7 @@ pub struct RowCache {
     first: Vec<Vec<u32>>,
     entries: Vec<Entry>,
     values: ValueBits,
-    columns: Columns,
+    shown: Shown,
 }
 
 /// What values became, side by side.
@@ -72,7 +72,7 @@ impl RowCache {
     #[cold]
     fn tell(&mut self, index: usize, source: RowSource<'_>, kind: &Kind) {
         let row = self.entries[index].row;
-        let (named, _) = self.columns.copy(source, kind, &row);
+        let named = Named::find(source, kind, &row, &mut self.shown);
         let context = source.codec.row_context(kind, row.sight, named.states());
         self.entries[index].values = Some(self.values.tell(source, &context, named.current));
     }
@@ -103,10 +103,11 @@ impl RowCache {
     }
 
     fn look(&mut self, source: RowSource<'_>, kind: &Kind, row: &PlannedRow, next: u32) -> Entry {
-        let (named, is_baseline_at_rest) = self.columns.copy(source, kind, row);
+        let named = Named::find(source, kind, row, &mut self.shown);
+        let is_baseline_at_rest = named.was_at_rest;
         let context = source.codec.row_context(kind, row.sight, named.states());
         let chances = source.codec.chances(&context, is_baseline_at_rest);
-        let comes_to_rest = source.comes_to_rest(row, &named, is_baseline_at_rest);
+        let comes_to_rest = source.comes_to_rest(row, &named);
         let track = source.history.track(row.kind, row.row as usize);
         let baseline = row.references.newest();
         let is_after = |tick: Tick| baseline.is_some_and(|baseline| tick.is_newer_than(baseline));
@@ -157,13 +158,13 @@ impl ValueBits {
     }
 }
 
-/// Columns of a row and of the states that it names, side by side; reused from row to row.
+/// Where states are copied to of which a receiver does not see all; reused from row to row.
 #[derive(Clone, Debug)]
-pub(super) struct Columns([[i32; COLUMNS_PER_KIND_MAX]; 1 + REFERENCES_PER_ROW_MAX]);
+pub(super) struct Shown([[i32; COLUMNS_PER_KIND_MAX]; REFERENCES_PER_ROW_MAX]);
 
-impl Default for Columns {
+impl Default for Shown {
     fn default() -> Self {
-        Self([[0; COLUMNS_PER_KIND_MAX]; 1 + REFERENCES_PER_ROW_MAX])
+        Self([[0; COLUMNS_PER_KIND_MAX]; REFERENCES_PER_ROW_MAX])
     }
 }
 
@@ -172,6 +173,8 @@ pub(super) struct Named<'a> {
     pub(super) current: &'a [i32],
     states: [State<'a>; REFERENCES_PER_ROW_MAX],
     count: usize,
+    /// Whether the newest of the states was at rest.
+    pub(super) was_at_rest: bool,
 }
 
 impl<'a> Named<'a> {
@@ -179,53 +182,54 @@ impl<'a> Named<'a> {
     pub(super) fn states(&self) -> &[State<'a>] {
         &self.states[..self.count]
     }
-}
 
-impl Columns {
-    /// Copies a row and the states that it names; and tells whether the newest of these was at rest.
-    pub(super) fn copy<'a>(
-        &'a mut self,
-        source: RowSource<'_>,
-        kind: &Kind,
+    /// Finds a row and the states that it names, as its receiver sees them.
+    pub(super) fn find(
+        source: RowSource<'a>,
+        kind: &'a Kind,
         row: &PlannedRow,
-    ) -> (Named<'a>, bool) {
+        shown: &'a mut Shown,
+    ) -> Self {
         let now = source.newest.tick();
-        let Self([current, columns @ ..]) = self;
-        let (place, count) = (row.row as usize, kind.column_count());
+        let place = row.row as usize;
         let table = source.newest.tables(row.sight).table(row.kind);
         let id = table.heads()[place].id;
-        table.row(kind, place).copy_to(current);
-        let mut states = [State { distance: 0, values: &[] }; REFERENCES_PER_ROW_MAX];
-        let mut is_at_rest = None;
-        for ((values, state), tick) in columns.iter_mut().zip(&mut states).zip(row.references.ticks()) {
+        let mut named = Self {
+            current: table.values(place),
+            states: [State { distance: 0, values: kind.blank() }; REFERENCES_PER_ROW_MAX],
+            count: row.references.len(),
+            was_at_rest: false,
+        };
+        for (index, (state, tick)) in named.states.iter_mut().zip(row.references.ticks()).enumerate() {
+            state.distance = now.since(tick) as u32;
             let found = source.history.at(tick).and_then(|published| {
                 let table = published.tables(row.sight).table(row.kind);
                 Some((published, table, table.find_near(id, place)?))
             });
             if let Some((published, table, place)) = found {
-                table.row(kind, place).copy_to(values);
-                if is_at_rest.is_none() {
-                    is_at_rest = Some(published.is_at_rest(row.kind, place));
+                state.values = table.values(place);
+                if index == 0 {
+                    named.was_at_rest = published.is_at_rest(row.kind, place);
                 }
             }
             debug_assert!(found.is_some(), "a plan names only states that are in the ring");
-            if row.sight != Sight::Own && kind.hides_columns() {
-                hide(kind, row.sight, values);
-            }
-            *state = State { distance: now.since(tick) as u32, values: &values[..count] };
         }
-        let count = row.references.len();
-        (Named { current: &current[..kind.column_count()], states, count }, is_at_rest.unwrap_or(false))
+        if row.sight != Sight::Own && kind.hides_columns() {
+            named.hide(kind, row.sight, shown);
+        }
+        named
     }
-}
 
-/// What the receiver does not see must not tell.
-#[cold]
-fn hide(kind: &Kind, sight: Sight, values: &mut [i32]) {
-    let visible = kind.visible(sight);
-    for (column, (value, blank)) in values.iter_mut().zip(kind.blank()).enumerate() {
-        if !visible.contains(column) {
-            *value = *blank;
+    /// What the receiver does not see must not tell.
+    #[cold]
+    fn hide(&mut self, kind: &Kind, sight: Sight, Shown(shown): &'a mut Shown) {
+        let visible = kind.visible(sight);
+        for (state, copy) in self.states.iter_mut().zip(shown) {
+            let columns = state.values.iter().zip(kind.blank()).enumerate();
+            for (out, (column, (value, blank))) in copy.iter_mut().zip(columns) {
+                *out = if visible.contains(column) { *value } else { *blank };
+            }
+            state.values = &copy[..kind.column_count()];
         }
     }
 }

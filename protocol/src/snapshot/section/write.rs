@@ -11,7 +11,7 @@ use super::chances::{news_chance, rests_chance};
 use super::terms::{RowBefore, bits_for, write_ago_if_some, write_payload, write_references, write_slot};
 use crate::history::{History, Published};
 use crate::ids::EntityId;
-use crate::limits::{COLUMNS_PER_KIND_MAX, HISTORY_TICKS, ROWS_PER_SNAPSHOT_MAX};
+use crate::limits::{HISTORY_TICKS, ROWS_PER_SNAPSHOT_MAX};
 use crate::schema::{Kind, Sight};
 
 /// What rows are written from.
@@ -43,15 +43,13 @@ impl<'a> RowSource<'a> {
     }
 
     /// Whether a row is at rest now where it was at the baseline, and was not then, and has not jumped: a flag says that.
-    pub(in crate::snapshot) fn comes_to_rest(
-        &self,
-        row: &PlannedRow,
-        named: &Named<'_>,
-        was_at_rest: bool,
-    ) -> bool {
+    pub(in crate::snapshot) fn comes_to_rest(&self, row: &PlannedRow, named: &Named<'_>) -> bool {
         let track = self.history.track(row.kind, row.row as usize);
         let Some(tick) = row.references.newest() else { return false };
-        if was_at_rest || !track.is_at_rest || track.teleported.is_some_and(|jump| jump.is_newer_than(tick)) {
+        if named.was_at_rest
+            || !track.is_at_rest
+            || track.teleported.is_some_and(|jump| jump.is_newer_than(tick))
+        {
             return false;
         }
         let visible = self.codec.schema.kind(row.kind).visible(row.sight);
@@ -75,8 +73,7 @@ impl<'a> RowSource<'a> {
         if kind.has_team_fields() && row.sight != Sight::Own {
             w.flag(row.sight == Sight::Team);
         }
-        let mut values = [0; COLUMNS_PER_KIND_MAX];
-        self.newest.tables(row.sight).table(row.kind).row(kind, row.row as usize).copy_to(&mut values);
+        let values = self.newest.tables(row.sight).table(row.kind).values(row.row as usize);
         let visible = kind.visible(row.sight);
         for field in kind.coding_order().filter(|field| visible.contains(field.columns().start)) {
             w.whole(&kind.columns()[field.columns()], &values[field.columns()]);
