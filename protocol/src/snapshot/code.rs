@@ -4,10 +4,12 @@
 //! receiver they are only put in.
 
 use super::dense::{self, Dial, Place};
-use super::fast::{self, Code, Stretch};
+use super::fast::{self, Codes, Stretch};
+use super::lanes::Ints;
+use super::links::Columns;
 use super::prior::{Learned, odds_step};
 use super::range::{RangeDecoder, RangeEncoder, RangeMark, Symbol};
-use super::row::{Guess, RowCoder, RowContext, walk};
+use super::row::{FieldCoder, Guess, RowCoder, RowContext, walk_dense, walk_fast};
 use crate::bits::{BitReader, BitWriter, Mark};
 use crate::fault::DecodeError;
 use crate::limits::COLUMNS_PER_KIND_MAX;
@@ -110,18 +112,11 @@ impl<'a> Writer<'a> {
                     w.encode(*symbol);
                 }
             }
-            (Self::Fast(w), RowBits::Fast { bytes, bits, .. }) => {
+            (Self::Fast(w), RowBits::Fast { words, bits, .. }) => {
                 let mut left = bits;
-                let (words, rest) = bytes.as_chunks();
                 for word in words {
-                    let count = left.min(32);
-                    w.bits(u32::from_le_bytes(*word), count);
-                    left -= count;
-                }
-                for byte in rest {
-                    let count = left.min(8);
-                    w.bits(u32::from(*byte), count);
-                    left -= count;
+                    w.long(*word, left.min(64));
+                    left = left.saturating_sub(64);
                 }
             }
             _ => unreachable!("rows are worked out by the room's coder"),
@@ -164,8 +159,8 @@ impl<'a> Writer<'a> {
 pub(super) enum RowBits<'a> {
     Dense(&'a [Symbol]),
     Fast {
-        bytes: &'a [u8],
-        /// How many of the bytes' bits.
+        words: &'a [u64],
+        /// How many of the words' bits.
         bits: u32,
         /// Whether all its flags are true, and not there.
         is_usual: bool,
@@ -183,30 +178,39 @@ impl RowBits<'_> {
 pub(super) fn tell_dense(row: &RowContext<'_>, learned: &Learned, values: &[i32], out: &mut Vec<Symbol>) {
     let mut known = [0; COLUMNS_PER_KIND_MAX];
     let mut teller = DenseTeller { learned, first_tables: &row.plan.first_tables, values, out };
-    walk::<_, true>(row, &mut known, &mut teller);
+    walk_dense(row, &mut known, &mut teller);
 }
 
-/// Works out the bits of a row's values; whether the row is usual: all its flags are true, and none is written.
+/// Works out the bits of a row's values: how many, and whether the row is usual, so that all its flags are true and none is
+/// written.
 pub(super) fn tell_fast(
     row: &RowContext<'_>,
     learned: &Learned,
     values: &[i32],
-    out: &mut BitWriter<'_>,
-) -> bool {
-    let start = out.mark();
+    out: &mut Vec<u64>,
+) -> (u32, bool) {
+    let start = out.len();
     for with_flags in [false, true] {
         let mut known = [0; COLUMNS_PER_KIND_MAX];
-        let mut teller =
-            FastTeller { codes: &learned.codes, values, out: &mut *out, with_flags, is_usual: true };
-        walk::<_, false>(row, &mut known, &mut teller);
-        if teller.is_usual {
-            return true;
+        let mut teller = FastTeller {
+            codes: &learned.codes,
+            values,
+            out: &mut *out,
+            word: 0,
+            used: 0,
+            with_flags,
+            is_usual: true,
+        };
+        walk_fast(row, &mut known, &mut teller);
+        let FastTeller { word, used, is_usual, .. } = teller;
+        if is_usual || with_flags {
+            let bits = (out.len() - start) as u32 * u64::BITS + used;
+            out.push(word);
+            return (bits, is_usual);
         }
-        if !with_flags {
-            out.rewind(start);
-        }
+        out.truncate(start);
     }
-    false
+    (0, false)
 }
 
 pub(super) struct DenseTeller<'a> {
@@ -248,43 +252,60 @@ impl RowCoder for DenseTeller<'_> {
     }
 }
 
-struct FastTeller<'a, 'w> {
-    codes: &'a [Code],
+struct FastTeller<'a> {
+    codes: &'a Codes,
     values: &'a [i32],
-    out: &'a mut BitWriter<'w>,
+    out: &'a mut Vec<u64>,
+    /// The last bits, and how many: less than 64.
+    word: u64,
+    used: u32,
     with_flags: bool,
     is_usual: bool,
 }
 
-impl FastTeller<'_, '_> {
+impl FastTeller<'_> {
+    /// The low `count` bits of `bits`, less than 64; the others are zero.
+    #[inline]
+    fn put(&mut self, (bits, count): (u64, u32)) {
+        self.word |= bits << self.used;
+        self.used += count;
+        if self.used >= u64::BITS {
+            self.out.push(self.word);
+            self.used -= u64::BITS;
+            self.word = bits >> (count - self.used);
+        }
+    }
+
     fn flag(&mut self, flag: bool) -> bool {
         if self.with_flags {
-            self.out.flag(flag);
+            self.put((u64::from(flag), 1));
         }
         self.is_usual &= flag;
         flag
     }
+
+    #[cold]
+    #[inline(never)]
+    fn far_vector(&mut self, columns: &Columns, place: (usize, u32), residuals: Ints) {
+        let values = Ints::of(self.values, columns.first).values();
+        for (axis, residual) in residuals.values().into_iter().enumerate().take(columns.axes) {
+            self.put(fast::tell(self.codes, place, residual, columns.whole(axis), values[axis]));
+        }
+    }
 }
 
-impl RowCoder for FastTeller<'_, '_> {
-    #[inline]
+impl RowCoder for FastTeller<'_> {
+    #[inline(never)]
     fn numbers(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4] {
-        let columns = guess.first..guess.first + guess.axes;
-        let (shapes, values, known) =
-            (&shapes[columns.clone()], &self.values[columns.clone()], &mut known[columns]);
-        let mut told = (0, 0);
         let mut residuals = [0; 4];
-        for (axis, shape) in shapes.iter().enumerate().take(4) {
-            let residual = dense::residual(shape, values[axis], guess.points[axis]);
-            let (bits, count) = fast::tell(self.codes, guess.thirds[axis], residual, shape, values[axis]);
-            if told.1 + count > u64::BITS {
-                self.out.long(told.0, told.1);
-                told = (0, 0);
-            }
-            told = (told.0 | bits << told.1, told.1 + count);
-            (known[axis], residuals[axis]) = (values[axis], residual);
+        for (axis, residual) in residuals.iter_mut().enumerate().take(guess.axes) {
+            let column = guess.first + axis;
+            let (shape, value) = (&shapes[column], self.values[column]);
+            *residual = dense::residual(shape, value, guess.points[axis]);
+            let place = fast::place(guess.thirds[axis]);
+            self.put(fast::tell(self.codes, place, *residual, (shape.min, shape.bits), value));
+            known[column] = value;
         }
-        self.out.long(told.0, told.1);
         residuals
     }
 
@@ -294,6 +315,24 @@ impl RowCoder for FastTeller<'_, '_> {
 
     fn are(&mut self, columns: &[usize], values: &[i32], _: f32) -> bool {
         self.flag(columns.iter().all(|&column| self.values[column] == values[column]))
+    }
+}
+
+impl FieldCoder for FastTeller<'_> {
+    #[inline]
+    fn vector(&mut self, columns: &Columns, points: Ints, thirds: i32, known: &mut [i32]) -> Ints {
+        let values = Ints::of(self.values, columns.first);
+        let residuals = (values - points).and(columns.there);
+        let place = fast::place(thirds);
+        columns.put(values, known);
+        if let Some((tokens, lows)) = fast::near_tokens(residuals, place.1) {
+            for (token, low) in tokens.into_iter().zip(lows).take(columns.axes) {
+                self.put(fast::tell_near(self.codes, place, token, low));
+            }
+        } else {
+            self.far_vector(columns, place, residuals);
+        }
+        residuals
     }
 }
 
@@ -385,14 +424,14 @@ impl<'a> Reader<'a> {
             Self::Fast(r) => {
                 let codes = &learned.codes;
                 let mut hearer = FastHearer { codes, r, kind, is_usual, fault: None };
-                walk::<_, false>(row, values, &mut hearer);
+                walk_fast(row, values, &mut hearer);
                 let FastHearer { fault, r, .. } = hearer;
                 fault.or(fast::check(r).err())
             }
             Self::Dense(r) => {
                 let mut hearer =
                     DenseHearer { r, learned, first_tables: &row.plan.first_tables, kind, fault: None };
-                walk::<_, true>(row, values, &mut hearer);
+                walk_dense(row, values, &mut hearer);
                 hearer.fault
             }
         };
@@ -443,7 +482,7 @@ impl RowCoder for DenseHearer<'_, '_> {
 }
 
 struct FastHearer<'a, 'b> {
-    codes: &'a [Code],
+    codes: &'a Codes,
     r: &'a mut BitReader<'b>,
     kind: u8,
     is_usual: bool,
@@ -461,22 +500,18 @@ impl FastHearer<'_, '_> {
 }
 
 impl RowCoder for FastHearer<'_, '_> {
-    #[inline]
+    #[inline(never)]
     fn numbers(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4] {
-        let columns = guess.first..guess.first + guess.axes;
-        let (shapes, known) = (&shapes[columns.clone()], &mut known[columns]);
         let mut stretch = Stretch::of(self.r);
         let mut residuals = [0; 4];
-        for (axis, shape) in shapes.iter().enumerate().take(4) {
-            let point = guess.points[axis];
-            let told = stretch.hear(self.r, self.codes, guess.thirds[axis], shape);
-            let value = match told {
-                Ok(residual) => from_residual(shape, point, residual),
-                Err(offset) => from_offset(shape, offset),
-            };
-            known[axis] =
-                value.unwrap_or_else(|| out_of_bounds(&mut self.fault, self.kind, guess.first + axis, shape));
-            residuals[axis] = told.unwrap_or_else(|_| dense::residual(shape, known[axis], point));
+        for (axis, told) in residuals.iter_mut().enumerate().take(guess.axes) {
+            let column = guess.first + axis;
+            let (shape, point) = (&shapes[column], guess.points[axis]);
+            let (place, whole) = (fast::place(guess.thirds[axis]), (shape.min, shape.bits));
+            let residual = stretch.hear(self.r, self.codes, place, whole, point);
+            known[column] = from_residual(shape, point, residual)
+                .unwrap_or_else(|| out_of_bounds(&mut self.fault, self.kind, column, shape));
+            *told = residual;
         }
         stretch.end(self.r);
         residuals
@@ -488,6 +523,53 @@ impl RowCoder for FastHearer<'_, '_> {
 
     fn are(&mut self, _: &[usize], _: &[i32], _: f32) -> bool {
         self.flag()
+    }
+}
+
+impl FieldCoder for FastHearer<'_, '_> {
+    #[inline]
+    fn vector(&mut self, columns: &Columns, points: Ints, thirds: i32, known: &mut [i32]) -> Ints {
+        let place = fast::place(thirds);
+        let mut stretch = Stretch::of(self.r);
+        let residuals = match stretch.hear_all(self.codes, place, columns.axes) {
+            Some(residuals) => {
+                stretch.end(self.r);
+                residuals
+            }
+            None => self.far_vector(columns, place, points),
+        };
+        let values = points + residuals;
+        if values.are_within(columns.least, columns.most) {
+            columns.put(values, known);
+        } else {
+            self.refuse(columns, values, known);
+        }
+        residuals
+    }
+}
+
+impl FastHearer<'_, '_> {
+    #[cold]
+    #[inline(never)]
+    fn far_vector(&mut self, columns: &Columns, place: (usize, u32), points: Ints) -> Ints {
+        let mut stretch = Stretch::of(self.r);
+        let (points, mut residuals) = (points.values(), [0; 4]);
+        for (axis, residual) in residuals.iter_mut().enumerate().take(columns.axes) {
+            *residual = stretch.hear(self.r, self.codes, place, columns.whole(axis), points[axis]);
+        }
+        stretch.end(self.r);
+        Ints::new(residuals)
+    }
+
+    /// Notes that values were told which their columns cannot have; gives ones that they can.
+    #[cold]
+    #[inline(never)]
+    fn refuse(&mut self, columns: &Columns, values: Ints, known: &mut [i32]) {
+        let (least, most) = (columns.least.values(), columns.most.values());
+        let is_out = |axis: &usize| !(least[*axis]..=most[*axis]).contains(&values.values()[*axis]);
+        let column = columns.first + (0..columns.axes).find(is_out).unwrap_or(0);
+        self.fault.get_or_insert(DecodeError::OutOfBounds { kind: self.kind, column: column as u8 });
+        columns.put(columns.least, known);
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::context::CLASSES;
 use super::dense::{DIAL, DIRECT, Dial, OCTAVES, SETS, TABLES, TOKENS, Table};
-use super::fast::{CODES, Code};
+use super::fast::{CODES, Codes};
 use super::lanes::{CORE, FEATURES, Features};
 use super::models::{FIRST_SITE_KEY, of_key, site_key, sites};
 use crate::fault::DecodeError;
@@ -44,7 +44,7 @@ pub(super) struct Learned {
     pub(super) models: [Vec<Model>; 2],
     /// Of residuals: of the `dense` coder, and of the `fast` one.
     pub(super) tables: Vec<Table>,
-    pub(super) codes: Vec<Code>,
+    pub(super) codes: Codes,
     /// Chances of yes out of 65,536, by log odds.
     pub(super) odds: [u16; ODDS],
     /// Of how many ticks are missing to the most that can be named; of how far back the newest is; then of by how much the
@@ -165,7 +165,7 @@ impl Learned {
             (p * 65_536.0).clamp(64.0, 65_472.0) as u16
         });
         let dials = [(); DIALS].map(|()| Dial::counted(&[0.0; DIAL]));
-        let codes = (0..CODES).map(Code::untrained).collect();
+        let codes = Codes::untrained();
         Self { models: [Vec::new(), Vec::new()], tables, codes, odds, dials }
     }
 
@@ -188,8 +188,8 @@ impl Learned {
                 out.extend_from_slice(&table.frequency(token).to_le_bytes());
             }
         }
-        for code in &self.codes {
-            out.extend_from_slice(code.lengths());
+        for lengths in self.codes.lengths() {
+            out.extend_from_slice(lengths);
         }
         for chance in self.odds {
             out.extend_from_slice(&chance.to_le_bytes());
@@ -211,10 +211,11 @@ impl Learned {
             }
             tables.push(Table::new(&frequencies).ok_or(DecodeError::Damaged(WHAT))?);
         }
-        let mut codes = Vec::with_capacity(CODES);
-        for _ in 0..CODES {
-            codes.push(Code::new(&r.take()?).ok_or(DecodeError::Damaged(WHAT))?);
+        let mut lengths = [Default::default(); CODES];
+        for lengths in &mut lengths {
+            *lengths = r.take()?;
         }
+        let codes = Codes::new(&lengths).ok_or(DecodeError::Damaged(WHAT))?;
         let mut odds = [0; ODDS];
         for chance in &mut odds {
             *chance = r.u16()?;

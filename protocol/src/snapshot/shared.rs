@@ -8,7 +8,6 @@ use super::range::Symbol;
 use super::row::RowContext;
 use super::section::{Chances, RowSource};
 use super::{Coder, PlannedRow};
-use crate::bits::BitWriter;
 use crate::limits::{COLUMNS_PER_KIND_MAX, REFERENCES_PER_ROW_MAX};
 use crate::schema::{Kind, Sight};
 use crate::time::Tick;
@@ -30,7 +29,7 @@ pub struct RowCache {
 #[derive(Clone, Debug, Default)]
 struct ValueBits {
     symbols: Vec<Symbol>,
-    bytes: Vec<u8>,
+    words: Vec<u64>,
 }
 
 /// What is known of a row that names certain states.
@@ -63,7 +62,7 @@ impl RowCache {
         match &self.entries[index].values {
             Some(Values::Symbols(range)) => RowBits::Dense(&self.values.symbols[range.clone()]),
             Some(Values::Bits { range, bits, is_usual }) => {
-                RowBits::Fast { bytes: &self.values.bytes[range.clone()], bits: *bits, is_usual: *is_usual }
+                RowBits::Fast { words: &self.values.words[range.clone()], bits: *bits, is_usual: *is_usual }
             }
             None => RowBits::Dense(&[]),
         }
@@ -128,7 +127,7 @@ impl RowCache {
         self.tick = Some(tick);
         self.entries.clear();
         self.values.symbols.clear();
-        self.values.bytes.clear();
+        self.values.words.clear();
         self.first.resize_with(source.codec.schema.kinds().len(), Vec::new);
         for ((_, table), first) in source.newest.tables(Sight::Public).iter().zip(&mut self.first) {
             first.clear();
@@ -147,12 +146,9 @@ impl ValueBits {
                 Values::Symbols(start..self.symbols.len())
             }
             Coder::Fast => {
-                let start = self.bytes.len();
-                let mut w = BitWriter::new(&mut self.bytes);
-                let is_usual = tell_fast(row, source.codec.prior.learned(), current, &mut w);
-                let bits = w.bit_len(start);
-                w.finish();
-                Values::Bits { range: start..self.bytes.len(), bits: bits as u32, is_usual }
+                let start = self.words.len();
+                let (bits, is_usual) = tell_fast(row, source.codec.prior.learned(), current, &mut self.words);
+                Values::Bits { range: start..self.words.len(), bits, is_usual }
             }
         }
     }

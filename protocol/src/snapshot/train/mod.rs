@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use super::context::CLASSES;
 use super::dense::{self, DIAL, Dial, Place, SETS, TABLES, TOKENS, Table, first_tables};
-use super::fast::{self, CODES, Code, FAST_TOKENS};
-use super::lanes::{CORE, FEATURES, Features, log2, weigh};
-use super::links::{Links, State};
+use super::fast::{self, CODES, Codes, FAST_TOKENS};
+use super::lanes::{CORE, FEATURES, Features, Ints, log2, weigh};
+use super::links::{Columns, Links, State};
 use super::models::{Flag, Resolved, Site, roles, site_key, sites};
 use super::motion::turn_between;
 use super::prior::{DIALS, Learned, Model, ODDS, Prior, odds_step};
-use super::row::{Guess, Lesson, Notes, RowCoder, RowContext, RowPlan, walk};
+use super::row::{FieldCoder, Guess, Lesson, Notes, RowCoder, RowContext, RowPlan, walk_dense, walk_fast};
 use super::section::{RowSource, dial_numbers, which_dial};
 use super::shared::{Named, Shown};
 use super::{Codec, Coder, PlannedRow, SectionPlan};
@@ -184,7 +184,7 @@ impl Trainer {
             let last = self.walk(&learned, keys, true, PASSES);
             learned.tables = last.tokens.iter().map(Table::counted).collect();
             let last_fast = self.walk(&learned, keys, false, PASSES);
-            learned.codes = last_fast.fast_tokens.iter().map(Code::counted).collect();
+            learned.codes = Codes::counted(&last_fast.fast_tokens);
             learned.odds = core::array::from_fn(|step| {
                 let [no, yes] = last.odds[step];
                 ((yes + 0.4) / (yes + no + 0.8) * 65_536.0).clamp(16.0, 65_520.0) as u16
@@ -325,9 +325,9 @@ impl Corpus {
         if example.fate == Fate::Sent {
             let mut known = [0; COLUMNS_PER_KIND_MAX];
             if is_dense {
-                walk::<_, true>(&row, &mut known, &mut pupil);
+                walk_dense(&row, &mut known, &mut pupil);
             } else {
-                walk::<_, false>(&row, &mut known, &mut pupil);
+                walk_fast(&row, &mut known, &mut pupil);
             }
         }
     }
@@ -469,7 +469,7 @@ impl Pupil<'_> {
         equations.add(odds, x + miss.clamp(-3.0, 3.0), steepness * self.weight, self.weight);
     }
 
-    fn number(&mut self, place: usize, lesson: &NumberLesson<'_>) {
+    fn number(&mut self, place: usize, scale_place: usize, lesson: &NumberLesson<'_>) {
         let features = if self.is_dense { FEATURES } else { CORE };
         let error = f64::from(lesson.error);
         let square = error * error;
@@ -485,7 +485,7 @@ impl Pupil<'_> {
             let excess = (FREEDOM + 1.0) * square / (FREEDOM * width * width + square) - 1.0;
             f64::from(lesson.size) + 0.8 * excess
         };
-        let scales = self.lessons.scales[place].get_or_insert_default();
+        let scales = self.lessons.scales[scale_place].get_or_insert_default();
         scales.add(&lesson.scale[..features], target, self.weight, self.weight);
     }
 }
@@ -535,9 +535,11 @@ impl RowCoder for Pupil<'_> {
 
     fn learn(&mut self, lesson: Lesson<'_>) {
         match lesson {
-            Lesson::Number { site, class, mean, change, scale, size, error } => {
-                if let Some(place) = self.place(site, class) {
-                    self.number(place, &NumberLesson { mean, change, scale, size, error });
+            Lesson::Number { site, scale_site, class, mean, change, scale, size, error } => {
+                if let (Some(place), Some(scale_place)) =
+                    (self.place(site, class), self.place(scale_site, class))
+                {
+                    self.number(place, scale_place, &NumberLesson { mean, change, scale, size, error });
                 }
             }
             Lesson::Turn { site, class, axis, mean, from, turn } => {
@@ -553,6 +555,20 @@ impl RowCoder for Pupil<'_> {
             }
             Lesson::Flag { site, class, odds, is } => self.flag(site, class, odds, is),
         }
+    }
+}
+
+impl FieldCoder for Pupil<'_> {
+    fn vector(&mut self, columns: &Columns, points: Ints, thirds: i32, known: &mut [i32]) -> Ints {
+        let values = Ints::of(self.values, columns.first);
+        let residuals = (values - points).and(columns.there);
+        let (code, raw) = fast::place(thirds);
+        for residual in &residuals.values()[..columns.axes] {
+            let (token, ..) = fast::token(*residual, raw);
+            self.lessons.fast_tokens[code][token] += self.weight;
+        }
+        columns.put(values, known);
+        residuals
     }
 }
 
