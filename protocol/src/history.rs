@@ -41,6 +41,11 @@ impl Published {
         }
     }
 
+    /// Whether each row of a kind was at rest.
+    pub(crate) fn rest(&self, kind: KindId) -> &[bool] {
+        &self.rest[usize::from(kind.0)]
+    }
+
     /// Whether this row was at rest.
     pub fn is_at_rest(&self, kind: KindId, row: usize) -> bool {
         self.rest[usize::from(kind.0)][row]

@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use tickwire_protocol::history::Published;
-use tickwire_protocol::limits::HISTORY_TICKS;
+use tickwire_protocol::limits::{HISTORY_TICKS, REFERENCES_PER_ROW_MAX};
 use tickwire_protocol::schema::{KindId, Sight};
-use tickwire_protocol::snapshot::{DecodedSection, HeldState, StateLookup};
+use tickwire_protocol::snapshot::{DecodedSection, HeldState, References, StateLookup};
 use tickwire_protocol::{EntityId, Tables, Tick};
 
 /// No row in this slot.
@@ -99,11 +99,14 @@ impl Held {
         rows.next().map(|row| format!("{} is too much", row.id))
     }
 
-    fn state(&self, slot: u16) -> Option<HeldState<'_>> {
-        let row = self.rows.get(*self.by_slot.get(usize::from(slot))? as usize)?;
+    fn row(&self, slot: u16) -> Option<&HeldRow> {
+        self.rows.get(*self.by_slot.get(usize::from(slot))? as usize)
+    }
+
+    fn state_of(&self, row: &HeldRow) -> HeldState<'_> {
         let HeldRow { id, kind, is_at_rest, .. } = *row;
         let values = &self.values[row.values.clone()];
-        Some(HeldState { id, kind, sight: Sight::Public, is_at_rest, values })
+        HeldState { id, kind, sight: Sight::Public, is_at_rest, values }
     }
 }
 
@@ -144,11 +147,33 @@ impl States {
 
 impl StateLookup for States {
     fn state(&self, is_own: bool, slot: u16, tick: Tick) -> Option<HeldState<'_>> {
-        if is_own { None } else { self.at(tick)?.state(slot) }
+        if is_own {
+            return None;
+        }
+        let held = self.at(tick)?;
+        Some(held.state_of(held.row(slot)?))
     }
 
-    fn state_by(&self, slot: u16, tick: Tick) -> Option<HeldState<'_>> {
-        self.state(false, slot, tick)
+    fn states_by<'a>(
+        &'a self,
+        slot: u16,
+        ticks: References,
+        values: &mut [&'a [i32]; REFERENCES_PER_ROW_MAX],
+    ) -> Option<(HeldState<'a>, usize)> {
+        let mut newest: Option<HeldState<'_>> = None;
+        let mut count = 0;
+        for (values, tick) in values.iter_mut().zip(ticks.ticks()) {
+            let Some((held, row)) = self.at(tick).and_then(|held| Some((held, held.row(slot)?))) else {
+                break;
+            };
+            if newest.is_some_and(|newest| newest.id != row.id) {
+                break;
+            }
+            newest.get_or_insert_with(|| held.state_of(row));
+            *values = &held.values[row.values.clone()];
+            count += 1;
+        }
+        newest.map(|newest| (newest, count))
     }
 
     fn held_at(&self, kind: KindId, tick: Tick, slots: &mut Vec<u16>) {

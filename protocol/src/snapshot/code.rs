@@ -228,13 +228,14 @@ impl RowCoder for DenseTeller<'_> {
         let (shapes, values, known) =
             (&shapes[columns.clone()], &self.values[columns.clone()], &mut known[columns]);
         let mut residuals = [0; 4];
-        for (axis, shape) in shapes.iter().enumerate().take(4) {
+        let told = shapes.iter().zip(values).zip(known).zip(first_tables).zip(&mut residuals);
+        for (axis, ((((shape, value), known), first_table), out)) in told.enumerate() {
             let place = Place::new(guess.thirds[axis] as usize, guess.twelfths[axis]);
-            let table = &self.learned.tables[first_tables[axis] + place.table];
-            let residual = dense::residual(shape, values[axis], guess.points[axis]);
-            let out = &mut *self.out;
-            dense::tell(table, place, i64::from(residual), |symbol| out.push(symbol));
-            (known[axis], residuals[axis]) = (values[axis], residual);
+            let table = &self.learned.tables[first_table + place.table];
+            let residual = dense::residual(shape, *value, guess.points[axis]);
+            let symbols = &mut *self.out;
+            dense::tell(table, place, i64::from(residual), |symbol| symbols.push(symbol));
+            (*known, *out) = (*value, residual);
         }
         residuals
     }
@@ -461,13 +462,14 @@ impl RowCoder for DenseHearer<'_, '_> {
         let first_tables = &self.first_tables[columns.clone()];
         let (shapes, known) = (&shapes[columns.clone()], &mut known[columns]);
         let mut residuals = [0; 4];
-        for (axis, shape) in shapes.iter().enumerate().take(4) {
+        let told = shapes.iter().zip(known).zip(first_tables).zip(&mut residuals);
+        for (axis, (((shape, known), first_table), out)) in told.enumerate() {
             let place = Place::new(guess.thirds[axis] as usize, guess.twelfths[axis]);
-            let table = &self.learned.tables[first_tables[axis] + place.table];
+            let table = &self.learned.tables[first_table + place.table];
             let residual = dense::hear(self.r, table, place) as i32;
-            known[axis] = from_residual(shape, guess.points[axis], residual)
+            *known = from_residual(shape, guess.points[axis], residual)
                 .unwrap_or_else(|| out_of_bounds(&mut self.fault, self.kind, guess.first + axis, shape));
-            residuals[axis] = residual;
+            *out = residual;
         }
         residuals
     }

@@ -4,7 +4,7 @@
 //! two lattice points. Bits far below the scale go raw. Large residuals are an octave and raw bits.
 
 use super::range::{RangeDecoder, Symbol};
-use super::row::SCALE_MIN;
+use super::row::{SCALE_MIN, THIRDS_MAX};
 use crate::schema::{Column, Field, FieldType, Kind};
 
 /// Residuals up to this many units of the scale have tokens of their own.
@@ -35,7 +35,7 @@ pub(super) struct Table {
     starts: [u8; STARTS],
 }
 
-const STARTS: usize = 64;
+const STARTS: usize = 256;
 const START_SHIFT: u32 = TABLE_BITS as u32 - STARTS.ilog2();
 
 impl Table {
@@ -198,16 +198,9 @@ impl Place {
     /// For a guess that lies `twelfths` above its lattice point, -6 to 6, at a scale of so many `thirds`.
     #[inline]
     pub(super) fn new(thirds: usize, twelfths: i32) -> Self {
-        let is_turned = twelfths < 0;
-        if thirds < FRACTION_STEPS {
-            let nearness = (twelfths.unsigned_abs() as usize / 2).min(2);
-            Self { table: thirds * 3 + nearness, raw: 0, is_turned }
-        } else if thirds < RAW_FROM {
-            Self { table: FRACTION_STEPS * 2 + thirds, raw: 0, is_turned }
-        } else {
-            let above = thirds - RAW_FROM;
-            Self { table: FRACTION_STEPS * 2 + RAW_FROM + above % 3, raw: above as u32 / 3 + 1, is_turned }
-        }
+        let nearness = (twelfths.unsigned_abs() as usize / 2).min(2);
+        let (table, raw) = PLACES[thirds % PLACES.len()][nearness];
+        Self { table: usize::from(table), raw: u32::from(raw), is_turned: twelfths < 0 }
     }
 
     /// The token of a residual, its raw bits and how many they are.
@@ -253,6 +246,28 @@ impl Place {
         if self.is_turned { -residual } else { residual }
     }
 }
+
+/// By scale and nearness to the next lattice point: the table, and how many low bits go raw.
+const PLACES: [[(u8, u8); 3]; (THIRDS_MAX + 1).next_power_of_two()] = {
+    let mut places = [[(0, 0); 3]; (THIRDS_MAX + 1).next_power_of_two()];
+    let mut thirds = 0;
+    while thirds <= THIRDS_MAX {
+        let above = thirds.saturating_sub(RAW_FROM);
+        let mut nearness = 0;
+        while nearness < 3 {
+            places[thirds][nearness] = if thirds < FRACTION_STEPS {
+                ((thirds * 3 + nearness) as u8, 0)
+            } else if thirds < RAW_FROM {
+                ((FRACTION_STEPS * 2 + thirds) as u8, 0)
+            } else {
+                ((FRACTION_STEPS * 2 + RAW_FROM + above % 3) as u8, (above / 3 + 1) as u8)
+            };
+            nearness += 1;
+        }
+        thirds += 1;
+    }
+    places
+};
 
 /// The token of sizes like this one, and how many of its bits follow raw.
 fn octave_token(octave: u32, size: u64) -> (usize, u32) {
@@ -354,7 +369,6 @@ pub(super) fn residual(shape: &Column, value: i32, guess: i32) -> i32 {
 mod tests {
     use super::super::page;
     use super::super::range::RangeEncoder;
-    use super::super::row::THIRDS_MAX;
     use super::*;
     use proptest::prelude::*;
 

@@ -8,7 +8,7 @@ use super::links::Columns;
 use super::range::Symbol;
 use super::row::{FieldCoder, Guess, RowCoder, walk_dense, walk_fast};
 use super::section::RowSource;
-use super::shared::{Named, Shown};
+use super::shared::{Past, Shown};
 use super::{Codec, Coder, SectionPlan};
 use crate::history::History;
 use crate::limits::COLUMNS_PER_KIND_MAX;
@@ -36,7 +36,7 @@ impl Codec {
         for row in plan.rows.iter().filter(|row| !row.references.is_empty()) {
             let kind = self.schema.kind(row.kind);
             let mut shown = Shown::default();
-            let named = Named::find(source, kind, row, &mut shown);
+            let named = Past::of(source, kind, row).named(row, &mut shown);
             let values = named.current;
             if source.comes_to_rest(row, &named) {
                 continue;

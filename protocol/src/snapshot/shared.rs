@@ -1,15 +1,14 @@
 //! Work on rows that is done once for all receivers: what a row's values become, per named states and sight.
 
-use core::ops::Range;
-
 use super::code::{RowBits, tell_dense, tell_fast};
 use super::links::State;
 use super::range::Symbol;
 use super::row::RowContext;
 use super::section::{Chances, RowSource};
-use super::{Coder, PlannedRow};
+use super::{Coder, PlannedRow, References};
 use crate::limits::{COLUMNS_PER_KIND_MAX, REFERENCES_PER_ROW_MAX};
 use crate::schema::{Kind, Sight};
+use crate::table::Table;
 use crate::time::Tick;
 
 const NONE: u32 = u32::MAX;
@@ -23,6 +22,8 @@ pub struct RowCache {
     entries: Vec<Entry>,
     values: ValueBits,
     shown: Shown,
+    /// Where the held rows of a section were found; while it is written.
+    pub(super) found: Vec<u32>,
 }
 
 /// What values became, side by side.
@@ -33,7 +34,7 @@ struct ValueBits {
 }
 
 /// What is known of a row that names certain states.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     row: PlannedRow,
     next: u32,
@@ -42,38 +43,39 @@ pub(super) struct Entry {
     pub(super) comes_to_rest: bool,
     /// It has nothing to tell of its past.
     pub(super) is_plain: bool,
+    /// Whether its values are there, and if they are of the `fast` coder, whether all their flags are true.
+    is_told: bool,
+    is_usual: bool,
     pub(super) chances: Chances,
-    values: Option<Values>,
-}
-
-#[derive(Clone, Debug)]
-enum Values {
-    Symbols(Range<usize>),
-    Bits { range: Range<usize>, bits: u32, is_usual: bool },
+    /// Where its values begin: symbols or words; and how many symbols or bits they are.
+    start: u32,
+    len: u32,
 }
 
 impl RowCache {
     /// What a row's values become. `index` is where [`find`](Self::find) found it.
     #[inline]
     pub(super) fn values(&mut self, index: usize, source: RowSource<'_>, kind: &Kind) -> RowBits<'_> {
-        if self.entries[index].values.is_none() {
+        if !self.entries[index].is_told {
             self.tell(index, source, kind);
         }
-        match &self.entries[index].values {
-            Some(Values::Symbols(range)) => RowBits::Dense(&self.values.symbols[range.clone()]),
-            Some(Values::Bits { range, bits, is_usual }) => {
-                RowBits::Fast { words: &self.values.words[range.clone()], bits: *bits, is_usual: *is_usual }
+        let Entry { start, len, is_usual, .. } = self.entries[index];
+        let start = start as usize;
+        match source.codec.coder {
+            Coder::Dense => RowBits::Dense(&self.values.symbols[start..][..len as usize]),
+            Coder::Fast => {
+                let words = &self.values.words[start..][..len.div_ceil(u64::BITS) as usize];
+                RowBits::Fast { words, bits: len, is_usual }
             }
-            None => RowBits::Dense(&[]),
         }
     }
 
     #[cold]
     fn tell(&mut self, index: usize, source: RowSource<'_>, kind: &Kind) {
         let row = self.entries[index].row;
-        let named = Named::find(source, kind, &row, &mut self.shown);
+        let named = Past::of(source, kind, &row).named(&row, &mut self.shown);
         let context = source.codec.row_context(kind, row.sight, named.states());
-        self.entries[index].values = Some(self.values.tell(source, &context, named.current));
+        self.values.tell(source, &context, named.current, &mut self.entries[index]);
     }
 
     #[inline]
@@ -81,11 +83,16 @@ impl RowCache {
         &self.entries[index]
     }
 
-    /// Where a row is found; worked out if it is not yet.
-    pub(super) fn find(&mut self, source: RowSource<'_>, kind: &Kind, row: &PlannedRow) -> usize {
-        self.start(source);
-        let place = &self.first[usize::from(row.kind.0)][row.row as usize];
-        let mut index = *place;
+    /// Where a row is found; worked out if it is not yet. `past` is that of the row before, if there was one.
+    pub(super) fn find<'a>(
+        &mut self,
+        source: RowSource<'a>,
+        kind: &'a Kind,
+        row: &PlannedRow,
+        past: &mut Option<Past<'a>>,
+    ) -> usize {
+        let first = &mut self.first[usize::from(row.kind.0)][row.row as usize];
+        let mut index = *first;
         while index != NONE {
             let entry = &self.entries[index as usize];
             if entry.row == *row {
@@ -93,33 +100,44 @@ impl RowCache {
             }
             index = entry.next;
         }
-        let next = *place;
-        let index = self.entries.len();
-        self.first[usize::from(row.kind.0)][row.row as usize] = index as u32;
-        let entry = self.look(source, kind, row, next);
-        self.entries.push(entry);
-        index
+        let next = core::mem::replace(first, self.entries.len() as u32);
+        let past = match past {
+            Some(past) if past.is_of(row) => past,
+            past => past.insert(Past::of(source, kind, row)),
+        };
+        self.look(source, past, row, next);
+        self.entries.len() - 1
     }
 
-    fn look(&mut self, source: RowSource<'_>, kind: &Kind, row: &PlannedRow, next: u32) -> Entry {
-        let named = Named::find(source, kind, row, &mut self.shown);
-        let is_baseline_at_rest = named.was_at_rest;
-        let context = source.codec.row_context(kind, row.sight, named.states());
-        let chances = source.codec.chances(&context, is_baseline_at_rest);
-        let comes_to_rest = source.comes_to_rest(row, &named);
+    fn look(&mut self, source: RowSource<'_>, past: &Past<'_>, row: &PlannedRow, next: u32) {
+        let named = past.named(row, &mut self.shown);
+        let context = source.codec.row_context(past.kind, row.sight, named.states());
         let track = source.history.track(row.kind, row.row as usize);
         let baseline = row.references.newest();
         let is_after = |tick: Tick| baseline.is_some_and(|baseline| tick.is_newer_than(baseline));
         let jumped = track.teleported.is_some_and(is_after);
+        let comes_to_rest = source.comes_to_rest(row, &named);
+        let mut entry = Entry {
+            row: *row,
+            next,
+            is_baseline_at_rest: named.was_at_rest,
+            comes_to_rest,
+            is_plain: !named.was_at_rest && !track.is_at_rest && !jumped,
+            is_told: false,
+            is_usual: false,
+            chances: source.codec.chances(&context, named.was_at_rest),
+            start: 0,
+            len: 0,
+        };
         // What has changed will be told, mostly: the states are at hand now.
-        let is_told = !comes_to_rest && is_after(track.changed(row.sight));
-        let values = is_told.then(|| self.values.tell(source, &context, named.current));
-        let is_plain = !is_baseline_at_rest && !track.is_at_rest && !jumped;
-        Entry { row: *row, next, is_baseline_at_rest, comes_to_rest, is_plain, chances, values }
+        if !comes_to_rest && is_after(track.changed(row.sight)) {
+            self.values.tell(source, &context, named.current, &mut entry);
+        }
+        self.entries.push(entry);
     }
 
     /// Forgets what was of another tick.
-    fn start(&mut self, source: RowSource<'_>) {
+    pub(super) fn start(&mut self, source: RowSource<'_>) {
         let tick = source.newest.tick();
         if self.tick == Some(tick) {
             return;
@@ -137,18 +155,19 @@ impl RowCache {
 }
 
 impl ValueBits {
-    /// What a row's values become.
-    fn tell(&mut self, source: RowSource<'_>, row: &RowContext<'_>, current: &[i32]) -> Values {
+    /// Works out what a row's values become.
+    fn tell(&mut self, source: RowSource<'_>, row: &RowContext<'_>, current: &[i32], entry: &mut Entry) {
+        let learned = source.codec.prior.learned();
+        entry.is_told = true;
         match source.codec.coder {
             Coder::Dense => {
-                let start = self.symbols.len();
-                tell_dense(row, source.codec.prior.learned(), current, &mut self.symbols);
-                Values::Symbols(start..self.symbols.len())
+                entry.start = self.symbols.len() as u32;
+                tell_dense(row, learned, current, &mut self.symbols);
+                entry.len = self.symbols.len() as u32 - entry.start;
             }
             Coder::Fast => {
-                let start = self.words.len();
-                let (bits, is_usual) = tell_fast(row, source.codec.prior.learned(), current, &mut self.words);
-                Values::Bits { range: start..self.words.len(), bits, is_usual }
+                entry.start = self.words.len() as u32;
+                (entry.len, entry.is_usual) = tell_fast(row, learned, current, &mut self.words);
             }
         }
     }
@@ -161,6 +180,80 @@ pub(super) struct Shown([[i32; COLUMNS_PER_KIND_MAX]; REFERENCES_PER_ROW_MAX]);
 impl Default for Shown {
     fn default() -> Self {
         Self([[0; COLUMNS_PER_KIND_MAX]; REFERENCES_PER_ROW_MAX])
+    }
+}
+
+/// The published tables that rows of a kind find their named states in.
+#[derive(Clone, Copy)]
+pub(super) struct Past<'a> {
+    kind: &'a Kind,
+    sight: Sight,
+    references: References,
+    current: &'a Table,
+    /// Newest first.
+    tables: [&'a Table; REFERENCES_PER_ROW_MAX],
+    distances: [u32; REFERENCES_PER_ROW_MAX],
+    /// Whether each row of the newest of these was at rest.
+    rest: &'a [bool],
+}
+
+impl<'a> Past<'a> {
+    /// That of a row, which is of this kind.
+    pub(super) fn of(source: RowSource<'a>, kind: &'a Kind, row: &PlannedRow) -> Self {
+        let current = source.newest.tables(row.sight).table(row.kind);
+        let mut past = Self {
+            kind,
+            sight: row.sight,
+            references: row.references,
+            current,
+            tables: [current; REFERENCES_PER_ROW_MAX],
+            distances: [0; REFERENCES_PER_ROW_MAX],
+            rest: &[],
+        };
+        for (place, tick) in row.references.ticks().enumerate() {
+            past.distances[place] = source.newest.tick().since(tick) as u32;
+            let published = source.history.at(tick);
+            debug_assert!(published.is_some(), "a plan names only states that are in the ring");
+            let Some(published) = published else { continue };
+            past.tables[place] = published.tables(row.sight).table(row.kind);
+            if place == 0 {
+                past.rest = published.rest(row.kind);
+            }
+        }
+        past
+    }
+
+    /// Whether it is that of this row.
+    fn is_of(&self, row: &PlannedRow) -> bool {
+        self.kind.index() == row.kind.0 && self.sight == row.sight && self.references == row.references
+    }
+
+    /// A row and the states that it names, as its receiver sees them.
+    pub(super) fn named<'b>(&self, row: &PlannedRow, shown: &'b mut Shown) -> Named<'b>
+    where
+        'a: 'b,
+    {
+        let place = row.row as usize;
+        let id = self.current.heads()[place].id;
+        let mut named = Named {
+            current: self.current.values(place),
+            states: [State { distance: 0, values: self.kind.blank() }; REFERENCES_PER_ROW_MAX],
+            count: self.references.len(),
+            was_at_rest: false,
+        };
+        for (index, state) in named.states.iter_mut().enumerate().take(self.references.len()) {
+            let found = self.tables[index].find_near(id, place);
+            debug_assert!(found.is_some(), "a plan names only states that there are");
+            let Some(found) = found else { continue };
+            *state = State { distance: self.distances[index], values: self.tables[index].values(found) };
+            if index == 0 {
+                named.was_at_rest = self.rest.get(found).copied().unwrap_or(false);
+            }
+        }
+        if self.sight != Sight::Own && self.kind.hides_columns() {
+            named.hide(self.kind, self.sight, shown);
+        }
+        named
     }
 }
 
@@ -177,43 +270,6 @@ impl<'a> Named<'a> {
     /// Newest first.
     pub(super) fn states(&self) -> &[State<'a>] {
         &self.states[..self.count]
-    }
-
-    /// Finds a row and the states that it names, as its receiver sees them.
-    pub(super) fn find(
-        source: RowSource<'a>,
-        kind: &'a Kind,
-        row: &PlannedRow,
-        shown: &'a mut Shown,
-    ) -> Self {
-        let now = source.newest.tick();
-        let place = row.row as usize;
-        let table = source.newest.tables(row.sight).table(row.kind);
-        let id = table.heads()[place].id;
-        let mut named = Self {
-            current: table.values(place),
-            states: [State { distance: 0, values: kind.blank() }; REFERENCES_PER_ROW_MAX],
-            count: row.references.len(),
-            was_at_rest: false,
-        };
-        for (index, (state, tick)) in named.states.iter_mut().zip(row.references.ticks()).enumerate() {
-            state.distance = now.since(tick) as u32;
-            let found = source.history.at(tick).and_then(|published| {
-                let table = published.tables(row.sight).table(row.kind);
-                Some((published, table, table.find_near(id, place)?))
-            });
-            if let Some((published, table, place)) = found {
-                state.values = table.values(place);
-                if index == 0 {
-                    named.was_at_rest = published.is_at_rest(row.kind, place);
-                }
-            }
-            debug_assert!(found.is_some(), "a plan names only states that are in the ring");
-        }
-        if row.sight != Sight::Own && kind.hides_columns() {
-            named.hide(kind, row.sight, shown);
-        }
-        named
     }
 
     /// What the receiver does not see must not tell.

@@ -72,7 +72,8 @@ impl<'a> Way<'a> {
     }
 
     /// How a field went.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "twice a row: called, it costs twice as much")]
+    #[inline(always)]
     pub(super) fn course(&self, line: &Line) -> Course {
         let at = |values: &[i32]| Ints::of(values, line.first);
         let (newest, older, [newer, oldest]) = (at(self.newest), at(self.older), self.before.map(at));

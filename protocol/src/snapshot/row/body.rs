@@ -85,7 +85,7 @@ impl<C: RowCoder> Walker<'_, '_, C, true> {
         let guesses = Guesses { first: line.first, axes: line.axes, from: Lanes::ZERO, changes, sizes };
         let base = &self.baseline()[line.first..];
         match along {
-            Some(along) => self.one_by_one(guesses, base, Some(along), weights),
+            Some(along) => self.one_by_one(guesses, base, along, weights),
             None => self.at_once(guesses, Ints::of(self.baseline(), line.first)),
         }
     }
@@ -120,7 +120,7 @@ impl<C: RowCoder> Walker<'_, '_, C, true> {
         &mut self,
         guesses: Guesses,
         base: &[i32],
-        along: Option<&[Lanes; 3]>,
+        along: &[Lanes; 3],
         weights: &FanWeights,
     ) -> f32 {
         let (from, changes, sizes) = (guesses.from.lanes(), guesses.changes.lanes(), guesses.sizes.lanes());
@@ -131,7 +131,7 @@ impl<C: RowCoder> Walker<'_, '_, C, true> {
             let column = guesses.first + axis;
             let mut from_before = [0.0; FEATURES - FOLLOWS];
             let mut change = changes[axis];
-            if let Some(along) = along.filter(|_| axis > 0) {
+            if axis > 0 {
                 for (pair, direction) in from_before.chunks_exact_mut(2).zip(along) {
                     pair.copy_from_slice(&follows(*direction, residuals, axis));
                 }
@@ -189,7 +189,10 @@ impl<C: RowCoder> Walker<'_, '_, C, true> {
             [m.w1, coded.d0.cross(Lanes::new([0.0, 0.0, 1.0, 0.0])), coded.d0]
                 .map(|axis| without(predict::tangent(rotation, axis.unit()), largest))
         });
-        self.one_by_one(guesses, &[0; 3], along.as_ref(), weights);
+        match &along {
+            Some(along) => self.one_by_one(guesses, &[0; 3], along, weights),
+            None => self.at_once(guesses, Ints::splat(0)),
+        };
     }
 
     /// Codes which component of a rotation is the largest: most likely the one that is guessed to be. Gives the guess in

@@ -19,7 +19,7 @@ use super::motion::turn_between;
 use super::prior::{DIALS, Learned, Model, ODDS, Prior, odds_step};
 use super::row::{FieldCoder, Guess, Lesson, Notes, RowCoder, RowContext, RowPlan, walk_dense, walk_fast};
 use super::section::{RowSource, dial_numbers, which_dial};
-use super::shared::{Named, Shown};
+use super::shared::{Past, Shown};
 use super::{Codec, Coder, PlannedRow, SectionPlan};
 use crate::history::History;
 use crate::limits::{COLUMNS_PER_KIND_MAX, PRIOR_BYTES_MAX, REFERENCES_PER_ROW_MAX};
@@ -244,7 +244,7 @@ impl Corpus {
         let schema = self.schema.clone();
         let kind = schema.kind(row.kind);
         let mut shown = Shown::default();
-        let named = Named::find(source, kind, row, &mut shown);
+        let named = Past::of(source, kind, row).named(row, &mut shown);
         let (states, current, was_at_rest) = (named.states(), named.current, named.was_at_rest);
         let track = source.history.track(row.kind, row.row as usize);
         let fate = match (is_news, track.is_at_rest && !was_at_rest && states[0].values == current) {
