@@ -152,7 +152,9 @@ struct Walker<'a, 'r, C, const DENSE: bool> {
 
 impl<'a, 'r, C: RowCoder, const DENSE: bool> Walker<'a, 'r, C, DENSE> {
     fn new(row: &'a RowContext<'r>, known: &'a mut [i32], coder: &'a mut C) -> Self {
-        let class = context::flag_class(row.states, row.dt);
+        // A body says which class it is of.
+        let has_body = !row.plan.links.bodies.is_empty();
+        let class = if has_body { 0 } else { context::flag_class(row.states, row.dt) };
         Self { row, known, coder, class, wild: Wildness::default() }
     }
 
