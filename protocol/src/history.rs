@@ -317,7 +317,7 @@ fn hold_back(kind: &Kind, turn: Turn, previous: &Table, current: &mut Table, scr
             // What has jumped is where it is now: held back, it would be seen to slide there later.
             let is_exact = scratch.tracks[row].is_at_rest || current.heads()[row].teleported;
             let (old, new) = (previous.values(old), current.values_mut(row));
-            if !is_exact && !(is_due && has_moved(kind, field, old, new)) {
+            if !(is_exact || is_due && has_moved(kind, field, old, new)) {
                 new[field.columns()].copy_from_slice(&old[field.columns()]);
             }
         }

@@ -3,8 +3,9 @@
 //! A row's values are worked out once for all receivers: as symbols (`dense`) or as a finished string of bits (`fast`). Per
 //! receiver they are only put in.
 
-use super::dense::{self, Dial, Place};
+use super::dense::{self, Place};
 use super::fast::{self, Codes, Stretch};
+use super::frequencies::Dial;
 use super::lanes::Ints;
 use super::links::Columns;
 use super::prior::{Learned, odds_step};
@@ -284,15 +285,6 @@ impl FastTeller<'_> {
         self.is_usual &= flag;
         flag
     }
-
-    #[cold]
-    #[inline(never)]
-    fn far_vector(&mut self, columns: &Columns, place: (usize, u32), residuals: Ints) {
-        let values = Ints::of(self.values, columns.first).values();
-        for (axis, residual) in residuals.values().into_iter().enumerate().take(columns.axes) {
-            self.put(fast::tell(self.codes, place, residual, columns.whole(axis), values[axis]));
-        }
-    }
 }
 
 impl RowCoder for FastTeller<'_> {
@@ -321,17 +313,17 @@ impl RowCoder for FastTeller<'_> {
 
 impl FieldCoder for FastTeller<'_> {
     #[inline]
-    fn vector(&mut self, columns: &Columns, points: Ints, thirds: i32, known: &mut [i32]) -> Ints {
+    fn vector(&mut self, columns: &Columns, points: Ints, thirds: Ints, known: &mut [i32]) -> Ints {
         let values = Ints::of(self.values, columns.first);
         let residuals = (values - points).and(columns.there);
-        let place = fast::place(thirds);
         columns.put(values, known);
-        if let Some((tokens, lows)) = fast::near_tokens(residuals, place.1) {
-            for (token, low) in tokens.into_iter().zip(lows).take(columns.axes) {
-                self.put(fast::tell_near(self.codes, place, token, low));
-            }
-        } else {
-            self.far_vector(columns, place, residuals);
+        for (axis, (residual, thirds)) in
+            residuals.values().into_iter().zip(thirds.values()).enumerate().take(columns.axes)
+        {
+            let place = fast::place(thirds);
+            let told = fast::tell_near(self.codes, place, residual)
+                .unwrap_or_else(|| fast::tell_far(self.codes, place, residual, columns, axis, values));
+            self.put(told);
         }
         residuals
     }
@@ -377,7 +369,7 @@ impl<'a> Reader<'a> {
     pub(super) fn dial(&mut self, dial: &Dial, least: u32, what: &'static str) -> Result<u32, DecodeError> {
         match self {
             Self::Fast(r) => Ok(r.gamma(what)?.saturating_add(least)),
-            Self::Dense(r) => Ok(dial.hear(r)),
+            Self::Dense(r) => Ok(dial.hear(r) as u32),
         }
     }
 
@@ -510,7 +502,7 @@ impl RowCoder for FastHearer<'_, '_> {
             let column = guess.first + axis;
             let (shape, point) = (&shapes[column], guess.points[axis]);
             let (place, whole) = (fast::place(guess.thirds[axis]), (shape.min, shape.bits));
-            let residual = stretch.hear(self.r, self.codes, place, whole, point);
+            let residual = stretch.hear(self.r, self.codes, place, || (whole, point));
             known[column] = from_residual(shape, point, residual)
                 .unwrap_or_else(|| out_of_bounds(&mut self.fault, self.kind, column, shape));
             *told = residual;
@@ -530,16 +522,15 @@ impl RowCoder for FastHearer<'_, '_> {
 
 impl FieldCoder for FastHearer<'_, '_> {
     #[inline]
-    fn vector(&mut self, columns: &Columns, points: Ints, thirds: i32, known: &mut [i32]) -> Ints {
-        let place = fast::place(thirds);
+    fn vector(&mut self, columns: &Columns, points: Ints, thirds: Ints, known: &mut [i32]) -> Ints {
         let mut stretch = Stretch::of(self.r);
-        let residuals = match stretch.hear_all(self.codes, place, columns.axes) {
-            Some(residuals) => {
-                stretch.end(self.r);
-                residuals
-            }
-            None => self.far_vector(columns, place, points),
-        };
+        let (all_points, thirds, mut residuals) = (points.values(), thirds.values(), [0; 4]);
+        for (axis, residual) in residuals.iter_mut().enumerate().take(columns.axes) {
+            let place = fast::place(thirds[axis]);
+            *residual = stretch.hear(self.r, self.codes, place, || (columns.whole(axis), all_points[axis]));
+        }
+        stretch.end(self.r);
+        let residuals = Ints::new(residuals);
         let values = points + residuals;
         if values.are_within(columns.least, columns.most) {
             columns.put(values, known);
@@ -551,18 +542,6 @@ impl FieldCoder for FastHearer<'_, '_> {
 }
 
 impl FastHearer<'_, '_> {
-    #[cold]
-    #[inline(never)]
-    fn far_vector(&mut self, columns: &Columns, place: (usize, u32), points: Ints) -> Ints {
-        let mut stretch = Stretch::of(self.r);
-        let (points, mut residuals) = (points.values(), [0; 4]);
-        for (axis, residual) in residuals.iter_mut().enumerate().take(columns.axes) {
-            *residual = stretch.hear(self.r, self.codes, place, columns.whole(axis), points[axis]);
-        }
-        stretch.end(self.r);
-        Ints::new(residuals)
-    }
-
     /// Notes that values were told which their columns cannot have; gives ones that they can.
     #[cold]
     #[inline(never)]

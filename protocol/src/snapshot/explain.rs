@@ -147,13 +147,13 @@ impl<F: FnMut(usize, u32, u32)> RowCoder for FastExplainer<'_, F> {
 }
 
 impl<F: FnMut(usize, u32, u32)> FieldCoder for FastExplainer<'_, F> {
-    fn vector(&mut self, columns: &Columns, points: Ints, thirds: i32, known: &mut [i32]) -> Ints {
+    fn vector(&mut self, columns: &Columns, points: Ints, thirds: Ints, known: &mut [i32]) -> Ints {
         let values = Ints::of(self.values, columns.first);
         let residuals = (values - points).and(columns.there);
         for (axis, residual) in residuals.values().into_iter().enumerate().take(columns.axes) {
             let (_, count) = fast::tell(
                 self.codes,
-                fast::place(thirds),
+                fast::place(thirds.values()[axis]),
                 residual,
                 columns.whole(axis),
                 values.values()[axis],

@@ -6,6 +6,7 @@
 
 use super::dense::Table;
 use super::lanes::Ints;
+use super::links::Columns;
 use super::row::THIRDS_MAX;
 use crate::bits::BitReader;
 use crate::fault::DecodeError;
@@ -52,7 +53,7 @@ impl Codes {
         let mut codes = Self {
             lengths: *lengths,
             words: Box::new([0; CODES_ROOM * TOKENS_ROOM]),
-            tokens: Box::new([0; CODES_ROOM << WORD_BITS]),
+            tokens: vec![0; CODES_ROOM << WORD_BITS].try_into().ok()?,
         };
         let rows = codes.words.chunks_mut(TOKENS_ROOM).zip(codes.tokens.chunks_mut(1 << WORD_BITS));
         for (lengths, (words, tokens)) in lengths.iter().zip(rows) {
@@ -203,21 +204,28 @@ pub(super) fn tell(
     (word | tail << length, length + bits)
 }
 
-/// The residuals of a field as units and raw bits, if all have tokens of their own.
+/// The same, of a residual whose token is its own.
 #[inline]
-pub(super) fn near_tokens(residuals: Ints, raw: u32) -> Option<([i32; 4], [i32; 4])> {
-    let centered = residuals + Ints::splat(1 << raw >> 1);
-    let tokens = centered.shifted_down(raw) + Ints::splat(DIRECT_MAX);
-    let low = centered.and(Ints::splat((1 << raw) - 1));
-    let are_near = tokens.are_within(Ints::splat(0), Ints::splat(DIRECT as i32 - 1));
-    are_near.then(|| (tokens.values(), low.values()))
+pub(super) fn tell_near(codes: &Codes, (code, raw): (usize, u32), residual: i32) -> Option<(u64, u32)> {
+    let centered = residual.wrapping_add(1 << raw >> 1);
+    let token = (centered >> raw).wrapping_add(DIRECT_MAX) as u32 as usize;
+    let (word, length) = codes.word(code, token);
+    let low = u64::from(centered as u32 & ((1 << raw) - 1));
+    (token < DIRECT).then_some((word | low << length, length + raw))
 }
 
-/// The word of a token of its own, and raw bits; with how many bits they are.
-#[inline]
-pub(super) fn tell_near(codes: &Codes, (code, raw): (usize, u32), token: i32, low: i32) -> (u64, u32) {
-    let (word, length) = codes.word(code, token as usize);
-    (word | u64::from(low as u32) << length, length + raw)
+/// The same, of another one; of the axis of a field that has these values.
+#[cold]
+#[inline(never)]
+pub(super) fn tell_far(
+    codes: &Codes,
+    place: (usize, u32),
+    residual: i32,
+    columns: &Columns,
+    axis: usize,
+    values: Ints,
+) -> (u64, u32) {
+    tell(codes, place, residual, columns.whole(axis), values.values()[axis])
 }
 
 /// A stretch of the stream, read number by number; it is looked at again only when its bits run short.
@@ -229,8 +237,6 @@ pub(super) struct Stretch {
 /// Bits that a stretch has at least, and that most numbers need at most.
 const STRETCH_BITS: u32 = 57;
 const NUMBER_BITS: u32 = WORD_BITS + 28;
-/// Up to so many raw bits each, three numbers fit into a stretch.
-const AT_ONCE_RAW_MAX: u32 = STRETCH_BITS / 3 - WORD_BITS;
 
 impl Stretch {
     #[inline]
@@ -238,7 +244,7 @@ impl Stretch {
         Self { word: r.peek(), used: 0 }
     }
 
-    /// The residual that [`tell`] told, of a guess at `point`.
+    /// The residual that [`tell`] told. `column` gives the least value and its bits, and the guess's point.
     ///
     /// That the stream ends too early is seen later: see [`check`].
     #[inline]
@@ -246,52 +252,23 @@ impl Stretch {
         &mut self,
         r: &mut BitReader<'_>,
         codes: &Codes,
-        place: (usize, u32),
-        whole: (i32, u32),
-        point: i32,
+        (code, raw): (usize, u32),
+        column: impl FnOnce() -> ((i32, u32), i32),
     ) -> i32 {
         if self.used > STRETCH_BITS - NUMBER_BITS {
             self.go_on(r);
         }
-        let (token, low) = self.hear_near(codes, place);
-        if token < DIRECT {
-            return residual_of(token as i32 - DIRECT_MAX, low as i32, place.1);
-        }
-        self.used -= place.1;
-        self.hear_far(r, token, place.1, whole, point)
-    }
-
-    /// A token and its raw bits, as if it had its own.
-    #[inline]
-    fn hear_near(&mut self, codes: &Codes, (code, raw): (usize, u32)) -> (usize, u64) {
         let word = self.word >> self.used;
         let next = (word & ((1 << WORD_BITS) - 1)) as usize;
         let entry = u32::from(codes.tokens[(code << WORD_BITS | next) % (CODES_ROOM << WORD_BITS)]);
         let (token, length) = (entry as usize % TOKENS_ROOM, entry >> TOKEN_BITS);
-        self.used += length + raw;
-        (token, word >> length & ((1 << raw) - 1))
-    }
-
-    /// The residuals of a field, if all have tokens of their own; else nothing is heard.
-    #[inline]
-    pub(super) fn hear_all(&mut self, codes: &Codes, place: (usize, u32), axes: usize) -> Option<Ints> {
-        if place.1 > AT_ONCE_RAW_MAX {
-            return None;
+        self.used += length;
+        if token >= DIRECT {
+            let (whole, point) = column();
+            return self.hear_far(r, token, raw, whole, point);
         }
-        let start = self.used;
-        let (mut units, mut lows) = ([0; 4], [0; 4]);
-        let mut furthest = 0;
-        for (unit, low) in units.iter_mut().zip(&mut lows).take(axes) {
-            let (token, tail) = self.hear_near(codes, place);
-            furthest = furthest.max(token);
-            (*unit, *low) = (token as i32 - DIRECT_MAX, tail as i32);
-        }
-        if furthest >= DIRECT {
-            self.used = start;
-            return None;
-        }
-        let centered = Ints::new(units).shifted_up(place.1).or(Ints::new(lows));
-        Some(centered - Ints::splat(1 << place.1 >> 1))
+        self.used += raw;
+        residual_of(token as i32 - DIRECT_MAX, (word >> length & ((1 << raw) - 1)) as i32, raw)
     }
 
     #[cold]
@@ -346,6 +323,7 @@ mod tests {
     use super::super::page;
     use super::*;
     use crate::bits::BitWriter;
+    use crate::schema::Column;
     use proptest::prelude::*;
 
     fn column(min: i32, max: i32) -> Column {
@@ -353,21 +331,19 @@ mod tests {
         Column { min, max, bits, wraps: false, threshold: 0, rate_hz: None }
     }
 
-    fn codes() -> Vec<Code> {
-        (0..CODES).map(Code::untrained).collect()
+    /// As many codes as there are, all of these lengths.
+    fn all_of(lengths: Lengths) -> Option<Codes> {
+        Codes::new(&[lengths; CODES])
     }
 
     #[test]
     fn words_are_as_the_page_says() {
-        let mut lengths = [9; FAST_TOKENS];
-        lengths[..4].copy_from_slice(&[1, 3, 3, 4]);
         for (left, right) in page::rows("coder words") {
             let lengths: Vec<u8> = left.split(' ').map(|length| length.parse().unwrap()).collect();
-            let code = Code::new(&lengths.try_into().unwrap()).unwrap();
+            let codes = all_of(lengths.try_into().unwrap()).unwrap();
             let word = |token: usize| -> String {
-                (0..code.lengths[token])
-                    .map(|bit| if code.words[token] >> bit & 1 == 1 { '1' } else { '0' })
-                    .collect()
+                let (word, length) = codes.word(CODES - 1, token);
+                (0..length).map(|bit| if word >> bit & 1 == 1 { '1' } else { '0' }).collect()
             };
             assert_eq!((0..FAST_TOKENS).map(word).collect::<Vec<_>>().join(" "), right);
         }
@@ -386,22 +362,22 @@ mod tests {
     #[test]
     fn a_code_is_whole() {
         let mut lengths = [5; FAST_TOKENS];
-        assert_eq!(Code::new(&lengths), None, "bits are left over");
+        assert_eq!(all_of(lengths), None, "bits are left over");
         lengths[..3].fill(4);
-        assert!(Code::new(&lengths).is_some());
+        assert!(all_of(lengths).is_some());
         lengths[0] = 3;
-        assert_eq!(Code::new(&lengths), None, "more words than there are bits");
+        assert_eq!(all_of(lengths), None, "more words than there are bits");
         lengths[0] = 0;
-        assert_eq!(Code::new(&lengths), None, "a word of no bits");
+        assert_eq!(all_of(lengths), None, "a word of no bits");
     }
 
     #[test]
     fn what_is_seen_often_has_a_short_word() {
         let mut counts = [1.0; FAST_TOKENS];
         (counts[7], counts[8]) = (1e6, 1e5);
-        let code = Code::counted(&counts);
-        assert_eq!((code.lengths[7], code.lengths[8]), (1, 2));
-        assert!(code.lengths.iter().all(|length| u32::from(*length) <= WORD_BITS));
+        let lengths = counted(&counts);
+        assert_eq!((lengths[7], lengths[8]), (1, 2));
+        assert!(is_whole(&lengths));
     }
 
     proptest! {
@@ -413,19 +389,19 @@ mod tests {
             let value = value.clamp(shape.min, shape.max);
             let point = if point < 0 { value.wrapping_add(point >> near) } else { point };
             let residual = value.wrapping_sub(point);
-            let codes = codes();
+            let (codes, place, whole) = (Codes::untrained(), place(thirds), (shape.min, shape.bits));
             let mut bytes = Vec::new();
             let mut w = BitWriter::new(&mut bytes);
-            let (bits, count) = tell(&codes, thirds, residual, &shape, value);
+            let (bits, count) = tell(&codes, place, residual, whole, value);
+            let near = tell_near(&codes, place, residual);
+            prop_assert!(near.is_none_or(|near| near == (bits, count)), "{:?}", near);
+            prop_assert_eq!(near.is_some(), token(residual, place.1).0 < DIRECT);
             w.long(bits, count);
             w.bits(5, 3);
             w.finish();
             let mut r = BitReader::new(&bytes);
             let mut stretch = Stretch::of(&r);
-            match stretch.hear(&mut r, &codes, thirds, &shape) {
-                Ok(told) => prop_assert_eq!(told, residual),
-                Err(offset) => prop_assert_eq!(shape.min.wrapping_add(offset as i32), value),
-            }
+            prop_assert_eq!(stretch.hear(&mut r, &codes, place, || (whole, point)), residual);
             stretch.end(&mut r);
             prop_assert_eq!(r.bits(3, "test"), Ok(5));
         }

@@ -194,22 +194,6 @@ impl Ints {
         Self(self.0 & other.0)
     }
 
-    #[inline]
-    pub(super) fn or(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Without their low bits, less than 32; shifted up, and down towards minus infinity.
-    #[inline]
-    pub(super) fn shifted_down(self, bits: u32) -> Self {
-        Self(self.0 >> bits)
-    }
-
-    #[inline]
-    pub(super) fn shifted_up(self, bits: u32) -> Self {
-        Self(self.0 << bits)
-    }
-
     /// Whether none is below its `least` or above its `most`.
     #[inline]
     pub(super) fn are_within(self, least: Self, most: Self) -> bool {
@@ -370,13 +354,6 @@ impl<'a> Sum<'a> {
     pub(super) fn total(self) -> Lanes {
         self.total
     }
-}
-
-/// The product of two vectors of four, in the same order everywhere.
-#[inline]
-pub(super) fn dot_four(a: Lanes, b: Lanes) -> f32 {
-    let [a, b, c, d] = a.times(b).lanes();
-    (a + b) + (c + d)
 }
 
 /// The sum of the products of the first eight features, in the same order everywhere.

@@ -18,7 +18,7 @@
 //! | `context` | how far off that guess is likely to be |
 //! | `straight` | both for the `fast` coder |
 //! | `row` | the way through a row's fields, the same for encoder, decoder and trainer |
-//! | `code` | the seam: how that becomes bits; `dense` (by a `range` coder) and `fast` behind it |
+//! | `code` | the seam: how that becomes bits; `dense` (by `frequencies` and a `range` coder) and `fast` behind it |
 //! | [`prior`] | what is learned offline: weights, tables and codes; `models`: which of it is used where |
 //! | [`shared`] | what is worked out once for all receivers |
 //! | `section` | which rows are told, and their headers |
@@ -34,6 +34,7 @@ mod dense;
 mod explain;
 mod fast;
 mod frame;
+mod frequencies;
 mod lanes;
 mod links;
 mod models;

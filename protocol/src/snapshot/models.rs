@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::context::{CLASSES, parts};
-use super::lanes::{Fan, Lanes};
+use super::lanes::Fan;
 use super::links::{Line, Links};
 use super::prior::{Learned, Model, Weights};
 use crate::hash::bytes_hash;
@@ -157,8 +157,6 @@ pub(super) struct Resolved {
 pub(super) struct FanWeights {
     pub(super) mean: Fan,
     pub(super) scale: Fan,
-    /// Of the `fast` coder, which has one scale for all axes, that of the first: the constant, and the last four.
-    pub(super) size: (f32, Lanes),
 }
 
 /// Which field of a body.
@@ -235,11 +233,9 @@ impl Resolved {
 
     fn fan_of(&self, models: [u16; 3]) -> FanWeights {
         let weights = models.map(|model| self.weights.get(usize::from(model)).unwrap_or(&Weights::NONE));
-        let first = &weights[0].scale;
         FanWeights {
             mean: Fan::of(weights.map(|weights| &weights.mean)),
             scale: Fan::of(weights.map(|weights| &weights.scale)),
-            size: (first[0], Lanes::new([first[4], first[5], first[6], first[7]])),
         }
     }
 

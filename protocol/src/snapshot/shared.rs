@@ -43,23 +43,26 @@ pub(super) struct Entry {
     pub(super) comes_to_rest: bool,
     /// It has nothing to tell of its past.
     pub(super) is_plain: bool,
-    /// Whether its values are there, and if they are of the `fast` coder, whether all their flags are true.
-    is_told: bool,
-    is_usual: bool,
     pub(super) chances: Chances,
-    /// Where its values begin: symbols or words; and how many symbols or bits they are.
+    values: Option<Values>,
+}
+
+/// Where the values of a row are.
+#[derive(Clone, Copy, Debug)]
+struct Values {
+    /// The first symbol or word, and how many symbols or bits they are.
     start: u32,
     len: u32,
+    /// Whether they are of the `fast` coder, and all their flags are true.
+    is_usual: bool,
 }
 
 impl RowCache {
     /// What a row's values become. `index` is where [`find`](Self::find) found it.
     #[inline]
     pub(super) fn values(&mut self, index: usize, source: RowSource<'_>, kind: &Kind) -> RowBits<'_> {
-        if !self.entries[index].is_told {
-            self.tell(index, source, kind);
-        }
-        let Entry { start, len, is_usual, .. } = self.entries[index];
+        let values = self.entries[index].values.unwrap_or_else(|| self.tell(index, source, kind));
+        let Values { start, len, is_usual } = values;
         let start = start as usize;
         match source.codec.coder {
             Coder::Dense => RowBits::Dense(&self.values.symbols[start..][..len as usize]),
@@ -71,11 +74,12 @@ impl RowCache {
     }
 
     #[cold]
-    fn tell(&mut self, index: usize, source: RowSource<'_>, kind: &Kind) {
+    fn tell(&mut self, index: usize, source: RowSource<'_>, kind: &Kind) -> Values {
         let row = self.entries[index].row;
         let named = Past::of(source, kind, &row).named(&row, &mut self.shown);
         let context = source.codec.row_context(kind, row.sight, named.states());
-        self.values.tell(source, &context, named.current, &mut self.entries[index]);
+        let values = self.values.tell(source, &context, named.current);
+        *self.entries[index].values.insert(values)
     }
 
     #[inline]
@@ -117,23 +121,17 @@ impl RowCache {
         let is_after = |tick: Tick| baseline.is_some_and(|baseline| tick.is_newer_than(baseline));
         let jumped = track.teleported.is_some_and(is_after);
         let comes_to_rest = source.comes_to_rest(row, &named);
-        let mut entry = Entry {
+        // What has changed will be told, mostly: the states are at hand now.
+        let is_told = !comes_to_rest && is_after(track.changed(row.sight));
+        self.entries.push(Entry {
             row: *row,
             next,
             is_baseline_at_rest: named.was_at_rest,
             comes_to_rest,
             is_plain: !named.was_at_rest && !track.is_at_rest && !jumped,
-            is_told: false,
-            is_usual: false,
             chances: source.codec.chances(&context, named.was_at_rest),
-            start: 0,
-            len: 0,
-        };
-        // What has changed will be told, mostly: the states are at hand now.
-        if !comes_to_rest && is_after(track.changed(row.sight)) {
-            self.values.tell(source, &context, named.current, &mut entry);
-        }
-        self.entries.push(entry);
+            values: is_told.then(|| self.values.tell(source, &context, named.current)),
+        });
     }
 
     /// Forgets what was of another tick.
@@ -156,18 +154,18 @@ impl RowCache {
 
 impl ValueBits {
     /// Works out what a row's values become.
-    fn tell(&mut self, source: RowSource<'_>, row: &RowContext<'_>, current: &[i32], entry: &mut Entry) {
+    fn tell(&mut self, source: RowSource<'_>, row: &RowContext<'_>, current: &[i32]) -> Values {
         let learned = source.codec.prior.learned();
-        entry.is_told = true;
         match source.codec.coder {
             Coder::Dense => {
-                entry.start = self.symbols.len() as u32;
+                let start = self.symbols.len();
                 tell_dense(row, learned, current, &mut self.symbols);
-                entry.len = self.symbols.len() as u32 - entry.start;
+                Values { start: start as u32, len: (self.symbols.len() - start) as u32, is_usual: false }
             }
             Coder::Fast => {
-                entry.start = self.words.len() as u32;
-                (entry.len, entry.is_usual) = tell_fast(row, learned, current, &mut self.words);
+                let start = self.words.len() as u32;
+                let (len, is_usual) = tell_fast(row, learned, current, &mut self.words);
+                Values { start, len, is_usual }
             }
         }
     }

@@ -33,7 +33,7 @@ pub(super) struct Course {
     pub(super) value: Lanes,
     pub(super) last: Lanes,
     /// What it changed by, last and before.
-    now: Lanes,
+    pub(super) now: Lanes,
     pub(super) before: Lanes,
 }
 

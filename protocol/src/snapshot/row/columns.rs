@@ -26,16 +26,7 @@ impl<C: RowCoder, const DENSE: bool> Walker<'_, '_, C, DENSE> {
         let (guess, fraction) = guess_of(lone.column, self.baseline()[lone.column], change, size);
         let error = self.number(&guess) as f32 - fraction;
         let class = self.class;
-        self.coder.learn(Lesson::Number {
-            site,
-            scale_site: site,
-            class,
-            mean: &mean,
-            change,
-            scale: &scale,
-            size,
-            error,
-        });
+        self.coder.learn(Lesson::Number { site, class, mean: &mean, change, scale: &scale, size, error });
     }
 
     /// Codes the columns that stay or change. Mostly none does: one flag says so.
@@ -82,7 +73,6 @@ impl<C: RowCoder, const DENSE: bool> Walker<'_, '_, C, DENSE> {
             let class = self.class;
             self.coder.learn(Lesson::Number {
                 site,
-                scale_site: site,
                 class,
                 mean: &mean,
                 change: 0.0,

@@ -67,8 +67,6 @@ pub(super) enum Lesson<'a> {
     /// A number was coded at `scale`, `error` steps from its guess: `mean` made the guess that it changes by `change`.
     Number {
         site: usize,
-        /// Where its scale is learned.
-        scale_site: usize,
         class: u8,
         mean: &'a Features,
         change: f32,
@@ -110,9 +108,9 @@ pub(super) trait RowCoder {
 
 /// A coder that codes a field at once.
 pub(super) trait FieldCoder: RowCoder {
-    /// Codes the columns of a field against these points, with one scale for all: puts their values, which are within bounds,
-    /// into `known`, and gives how far they are from the points; 0 for axes that there are not.
-    fn vector(&mut self, columns: &Columns, points: Ints, thirds: i32, known: &mut [i32]) -> Ints;
+    /// Codes the columns of a field against these points: puts their values, which are within bounds, into `known`, and gives
+    /// how far they are from the points; 0 for axes that there are not.
+    fn vector(&mut self, columns: &Columns, points: Ints, thirds: Ints, known: &mut [i32]) -> Ints;
 }
 
 /// The features that a field was guessed from, and its scale.
@@ -206,16 +204,7 @@ impl<'a, 'r, C: RowCoder, const DENSE: bool> Walker<'a, 'r, C, DENSE> {
         let (mut mean, mut scale) = (notes.mean.axis(axis), notes.scale.axis(axis));
         more(&mut mean, &mut scale);
         let (site, class) = (self.site(Site::Column(column)), self.class);
-        self.coder.learn(Lesson::Number {
-            site,
-            scale_site: site,
-            class,
-            mean: &mean,
-            change,
-            scale: &scale,
-            size,
-            error,
-        });
+        self.coder.learn(Lesson::Number { site, class, mean: &mean, change, scale: &scale, size, error });
     }
 
     /// Codes whether a column has a value.

@@ -1,10 +1,10 @@
 //! How the `fast` coder goes through a body.
 
-use super::super::lanes::{CORE, FEATURES, Ints, Lanes, Sum, dot_four};
+use super::super::lanes::{CORE, Ints, Lanes, Sum};
 use super::super::links::{Body, Columns, Line, Turn};
 use super::super::models::{FanWeights, Place, Site};
 use super::super::straight::{Course, Push, Way, value};
-use super::{FAR, FieldCoder, Lesson, Notes, Walker, thirds};
+use super::{FAR, FieldCoder, Notes, Walker, thirds};
 
 impl<C: FieldCoder> Walker<'_, '_, C, false> {
     /// Codes a body.
@@ -26,7 +26,7 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
         if let Some(line) = &body.velocity {
             let weights = models.fan(self.class, index, Place::Velocity);
             let changes = self.changes(weights, |sum| way.rate(&rate, sum));
-            misses[0] = self.line(line, weights, changes, lead);
+            misses[0] = self.line(line, weights, changes, lead, rate.now);
             push = Push { old: rate.value, older: rate.last, new: value(line, self.known) };
         }
         let mut hint = misses[0];
@@ -37,22 +37,20 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
                 way.rate(&course, sum);
                 way.veers(&push, line, sum);
             });
-            self.line(line, weights, changes, Way::squares(&course, misses[0]));
+            self.line(line, weights, changes, Way::squares(&course, misses[0]), course.now);
             let [new, old] = [self.known, self.row.states[0].values].map(|values| value(line, values));
             hint = new - old;
         }
         if let Some(line) = &body.position {
             let weights = models.fan(self.class, index, Place::Position);
-            misses[1] = match &body.velocity {
-                Some(velocity) => {
-                    let push = push.over(&way, velocity, line);
-                    let changes = self.changes(weights, |sum| way.driven(&place, &push, sum));
-                    self.line(line, weights, changes, Way::driven_squares(&place, &push, misses[0]))
-                }
-                None => {
-                    let changes = self.changes(weights, |sum| way.free(&place, sum));
-                    self.line(line, weights, changes, lead)
-                }
+            misses[1] = if let Some(velocity) = &body.velocity {
+                let push = push.over(&way, velocity, line);
+                let changes = self.changes(weights, |sum| way.driven(&place, &push, sum));
+                let squares = Way::driven_squares(&place, &push, misses[0]);
+                self.line(line, weights, changes, squares, push.new - push.old)
+            } else {
+                let changes = self.changes(weights, |sum| way.free(&place, sum));
+                self.line(line, weights, changes, lead, place.now - place.before)
             };
         }
         if let Some(turn) = &body.rotation {
@@ -61,11 +59,19 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
         }
     }
 
-    /// Codes the axes of a line; gives by how much they were off.
+    /// Codes the axes of a line; gives by how much they were off. Its error grows with what has these squares, and on each
+    /// axis with this `change`.
     #[inline]
-    fn line(&mut self, line: &Line, weights: &FanWeights, changes: Lanes, squares: Lanes) -> Lanes {
+    fn line(
+        &mut self,
+        line: &Line,
+        weights: &FanWeights,
+        changes: Lanes,
+        squares: Lanes,
+        change: Lanes,
+    ) -> Lanes {
         let base = Ints::of(self.row.states[0].values, line.first);
-        self.axes(&line.columns, weights, (base, Lanes::ZERO, changes), squares)
+        self.axes(&line.columns, weights, (base, Lanes::ZERO, changes), squares, change)
     }
 
     #[inline]
@@ -87,7 +93,8 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
         });
         let changes = self.changes(weights, |sum| arc.components(turned, sum));
         let from = arc.from + Lanes::splat(turn.zero);
-        self.axes(&turn.columns, weights, (Ints::splat(0), from, changes), arc.squares(hints));
+        let size = arc.from * (turn.step * 16.0);
+        self.axes(&turn.columns, weights, (Ints::splat(0), from, changes), arc.squares(hints), size);
     }
 
     /// The weighted sum of a field's features.
@@ -102,8 +109,7 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
         sum.total()
     }
 
-    /// Codes the axes of a field, which change from the sum of `base` and `from`, at a scale that follows from `squares`; gives by how much
-    /// they were off.
+    /// Codes the axes of a field, which change from the sum of `base` and `from`; gives by how much they were off.
     #[inline(never)]
     fn axes(
         &mut self,
@@ -111,47 +117,23 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
         weights: &FanWeights,
         (base, from, changes): (Ints, Lanes, Lanes),
         squares: Lanes,
+        change: Lanes,
     ) -> Lanes {
-        let sizes = squares.sqrt().log2_1p();
-        let (constant, scales) = weights.size;
-        let size = dot_four(sizes, scales) + constant;
+        let mut sum = Sum::new(&weights.scale, self.coder.notes().map(|notes| &mut notes.scale));
+        sum.add_one(0, 1.0);
+        sum.add_four(1, squares.sqrt().log2_1p());
+        sum.add(5, change.log2_1p());
+        let sizes = sum.total();
         let guessed = (from + changes).within(-FAR, FAR);
         let steps = guessed.rounded();
-        let thirds = thirds(Lanes::splat(size)).first();
-        let residuals = self.coder.vector(columns, base + steps, thirds, self.known);
+        let residuals = self.coder.vector(columns, base + steps, thirds(sizes), self.known);
         if C::LEARNS {
-            self.lessons(columns, (changes, guessed - steps.lanes()), (sizes, size), residuals);
+            let errors = residuals.lanes() - (guessed - steps.lanes());
+            for axis in 0..columns.axes {
+                let [change, size, error] = [changes, sizes, errors].map(|lanes| lanes.lanes()[axis]);
+                self.lesson(columns.first + axis, axis, change, size, error, |_, _| ());
+            }
         }
         residuals.lanes()
-    }
-
-    fn lessons(
-        &mut self,
-        columns: &Columns,
-        (changes, fractions): (Lanes, Lanes),
-        (sizes, size): (Lanes, f32),
-        residuals: Ints,
-    ) {
-        let errors = residuals.lanes() - fractions;
-        let mut scale = [0.0; FEATURES];
-        scale[0] = 1.0;
-        scale[4..8].copy_from_slice(&sizes.lanes());
-        let scale_site = self.site(Site::Column(columns.first));
-        for axis in 0..columns.axes {
-            let Some(notes) = self.coder.notes() else { return };
-            let mean = notes.mean.axis(axis);
-            let [change, error] = [changes, errors].map(|lanes| lanes.lanes()[axis]);
-            let (site, class) = (self.site(Site::Column(columns.first + axis)), self.class);
-            self.coder.learn(Lesson::Number {
-                site,
-                scale_site,
-                class,
-                mean: &mean,
-                change,
-                scale: &scale,
-                size,
-                error,
-            });
-        }
     }
 }

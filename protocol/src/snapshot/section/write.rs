@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::super::code::{RowBits, Writer};
-use super::super::dense::Dial;
+use super::super::frequencies::Dial;
 use super::super::prior::DIALS;
 use super::super::shared::{Entry, Named, RowCache};
 use super::super::{Codec, PlannedRow, SectionPlan};

@@ -10,8 +10,9 @@ mod equations;
 use std::sync::Arc;
 
 use super::context::CLASSES;
-use super::dense::{self, DIAL, Dial, Place, SETS, TABLES, TOKENS, Table, first_tables};
+use super::dense::{self, Place, SETS, TABLES, TOKENS, Table, first_tables};
 use super::fast::{self, CODES, Codes, FAST_TOKENS};
+use super::frequencies::{DIAL, Dial};
 use super::lanes::{CORE, FEATURES, Features, Ints, log2, weigh};
 use super::links::{Columns, Links, State};
 use super::models::{Flag, Resolved, Site, roles, site_key, sites};
@@ -182,7 +183,7 @@ impl Trainer {
                     .retain(|model| counts.seen(keys, model.key, model.class) >= seen_min);
             }
             let last = self.walk(&learned, keys, true, PASSES);
-            learned.tables = last.tokens.iter().map(Table::counted).collect();
+            learned.tables = last.tokens.iter().map(|counts| Table::counted(counts)).collect();
             let last_fast = self.walk(&learned, keys, false, PASSES);
             learned.codes = Codes::counted(&last_fast.fast_tokens);
             learned.odds = core::array::from_fn(|step| {
@@ -209,8 +210,8 @@ impl Trainer {
             }
         }
         let mut dials = untrained.clone();
-        dials[0] = Dial::counted(&counts[0]);
-        dials[1] = Dial::counted(&counts[1]);
+        dials[0] = Dial::seen(&counts[0]);
+        dials[1] = Dial::seen(&counts[1]);
         for corpus in &self.corpora {
             let mut before = None;
             for step in &corpus.steps {
@@ -221,7 +222,7 @@ impl Trainer {
                 before = Some(step.ticks);
             }
         }
-        counts.map(|counts| Dial::counted(&counts))
+        counts.map(|counts| Dial::seen(&counts))
     }
 
     fn walk(&self, learned: &Learned, keys: &Keys, is_dense: bool, pass: u32) -> Lessons {
@@ -469,7 +470,7 @@ impl Pupil<'_> {
         equations.add(odds, x + miss.clamp(-3.0, 3.0), steepness * self.weight, self.weight);
     }
 
-    fn number(&mut self, place: usize, scale_place: usize, lesson: &NumberLesson<'_>) {
+    fn number(&mut self, place: usize, lesson: &NumberLesson<'_>) {
         let features = if self.is_dense { FEATURES } else { CORE };
         let error = f64::from(lesson.error);
         let square = error * error;
@@ -485,7 +486,7 @@ impl Pupil<'_> {
             let excess = (FREEDOM + 1.0) * square / (FREEDOM * width * width + square) - 1.0;
             f64::from(lesson.size) + 0.8 * excess
         };
-        let scales = self.lessons.scales[scale_place].get_or_insert_default();
+        let scales = self.lessons.scales[place].get_or_insert_default();
         scales.add(&lesson.scale[..features], target, self.weight, self.weight);
     }
 }
@@ -535,11 +536,9 @@ impl RowCoder for Pupil<'_> {
 
     fn learn(&mut self, lesson: Lesson<'_>) {
         match lesson {
-            Lesson::Number { site, scale_site, class, mean, change, scale, size, error } => {
-                if let (Some(place), Some(scale_place)) =
-                    (self.place(site, class), self.place(scale_site, class))
-                {
-                    self.number(place, scale_place, &NumberLesson { mean, change, scale, size, error });
+            Lesson::Number { site, class, mean, change, scale, size, error } => {
+                if let Some(place) = self.place(site, class) {
+                    self.number(place, &NumberLesson { mean, change, scale, size, error });
                 }
             }
             Lesson::Turn { site, class, axis, mean, from, turn } => {
@@ -559,12 +558,12 @@ impl RowCoder for Pupil<'_> {
 }
 
 impl FieldCoder for Pupil<'_> {
-    fn vector(&mut self, columns: &Columns, points: Ints, thirds: i32, known: &mut [i32]) -> Ints {
+    fn vector(&mut self, columns: &Columns, points: Ints, thirds: Ints, known: &mut [i32]) -> Ints {
         let values = Ints::of(self.values, columns.first);
         let residuals = (values - points).and(columns.there);
-        let (code, raw) = fast::place(thirds);
-        for residual in &residuals.values()[..columns.axes] {
-            let (token, ..) = fast::token(*residual, raw);
+        for (residual, thirds) in residuals.values().into_iter().zip(thirds.values()).take(columns.axes) {
+            let (code, raw) = fast::place(thirds);
+            let (token, ..) = fast::token(residual, raw);
             self.lessons.fast_tokens[code][token] += self.weight;
         }
         columns.put(values, known);
