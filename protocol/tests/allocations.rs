@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use glam::{Quat, Vec3};
+use glam::{Quat, Vec2};
 use tickwire_protocol::history::{History, Published};
 use tickwire_protocol::limits::BODY_BYTES_MAX;
 use tickwire_protocol::schema::{Field, FieldType, Kind, Schema, Sight};
@@ -50,10 +50,11 @@ fn save(tick: u32, tables: &mut Tables) {
         // Sixty of three hundred ticks it stands.
         let moving = phase / 300 * 240 + (phase % 300).min(240);
         let angle = moving as f32 * 0.02 + f32::from(slot);
+        let on = Vec2::from_angle(angle);
         let speed = if phase % 300 < 240 { 40.0 * 0.02 * 60.0 } else { 0.0 };
         let mut row = tables.insert(DRONE, RowHead::new(EntityId { slot, generation: 1 }));
-        row.set_vec3(POSITION, Vec3::new(angle.cos(), angle.sin(), 0.1) * 40.0)
-            .set_vec3(VELOCITY, Vec3::new(-angle.sin(), angle.cos(), 0.0) * speed)
+        row.set_vec3(POSITION, on.extend(0.1) * 40.0)
+            .set_vec3(VELOCITY, on.perp().extend(0.0) * speed)
             .set_rotation(ROTATION, Quat::from_rotation_y(angle))
             .set_integer(CHARGE, (moving / 9 % 100) as i32)
             .set_integer(SECRET, (tick % 1000) as i32);

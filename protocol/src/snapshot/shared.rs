@@ -13,7 +13,8 @@ use crate::time::Tick;
 
 const NONE: u32 = u32::MAX;
 
-/// What the rows of one tick become; keeps its memory from tick to tick.
+/// What the rows of one tick become. Keeps the memory of its largest tick: of each row as many entries as peers named
+/// different states of it, each with its values.
 #[derive(Clone, Debug, Default)]
 pub struct RowCache {
     tick: Option<Tick>,
