@@ -30,22 +30,19 @@ impl<'a> BitWriter<'a> {
     #[inline]
     pub fn bits(&mut self, value: u32, count: u32) {
         debug_assert!(count <= 32 && u64::from(value) < 1_u64 << count, "{value} does not fit {count} bits");
-        self.scratch |= u64::from(value) << self.scratch_bits;
-        self.scratch_bits += count;
-        if self.scratch_bits >= 32 {
-            self.out.extend_from_slice(&(self.scratch as u32).to_le_bytes());
-            self.scratch >>= 32;
-            self.scratch_bits -= 32;
-        }
+        self.long(u64::from(value), count);
     }
 
     /// The low `count` bits of `value`, at most 64.
     #[inline]
     pub fn long(&mut self, value: u64, count: u32) {
-        let low = count.min(32);
-        self.bits((value & ((1 << low) - 1)) as u32, low);
-        if count > 32 {
-            self.bits((value >> 32) as u32, count - 32);
+        let used = self.scratch_bits;
+        self.scratch |= value << used;
+        self.scratch_bits += count;
+        if self.scratch_bits >= 64 {
+            self.out.extend_from_slice(&self.scratch.to_le_bytes());
+            self.scratch = value.checked_shr(64 - used).unwrap_or(0);
+            self.scratch_bits -= 64;
         }
     }
 
@@ -57,8 +54,7 @@ impl<'a> BitWriter<'a> {
 
     /// 64 bits.
     pub fn word(&mut self, value: u64) {
-        self.bits(value as u32, 32);
-        self.bits((value >> 32) as u32, 32);
+        self.long(value, 64);
     }
 
     /// Whole bytes, at any bit position.

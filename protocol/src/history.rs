@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use crate::hash::WordHash;
 use crate::limits::HISTORY_TICKS;
 use crate::schema::{Column, Field, Kind, KindId, Schema, Sight};
 use crate::snapshot::replica::row_hash_start;
@@ -40,6 +39,11 @@ impl Published {
             (Some(simulated), Sight::Own) => simulated,
             _ => &self.tables,
         }
+    }
+
+    /// Whether each row of a kind was at rest.
+    pub(crate) fn rest(&self, kind: KindId) -> &[bool] {
+        &self.rest[usize::from(kind.0)]
     }
 
     /// Whether this row was at rest.
@@ -104,7 +108,6 @@ struct Scratch {
     /// Per row: which columns differ from the tick before, published and simulated.
     published_changes: Vec<u64>,
     simulated_changes: Vec<u64>,
-    hashes: Vec<WordHash>,
 }
 
 impl History {
@@ -179,7 +182,7 @@ impl History {
             Some(previous) => {
                 let simulated = entry.simulated.as_ref().unwrap_or(&entry.tables).table(id);
                 scratch.match_rows(previous.tables.table(id), simulated);
-                scratch.compare(kind, previous.tables(Sight::Own).table(id), simulated, true);
+                scratch.compare(previous.tables(Sight::Own).table(id), simulated, true);
             }
             None => scratch.all_new(entry.tables.table(id).len()),
         }
@@ -205,7 +208,7 @@ impl History {
             Some(previous) if kind.is_lazy() && self.holds_back => {
                 let turn = Turn { tick, hz: self.rate.hz() };
                 hold_back(kind, turn, previous.tables.table(id), entry.tables.table_mut(id), &scratch);
-                scratch.compare(kind, previous.tables.table(id), entry.tables.table(id), false);
+                scratch.compare(previous.tables.table(id), entry.tables.table(id), false);
             }
             _ => scratch.published_changes.clone_from(&scratch.simulated_changes),
         }
@@ -241,32 +244,25 @@ impl Scratch {
     }
 
     /// Notes, per row, the columns that differ from the tick before.
-    fn compare(&mut self, kind: &Kind, previous: &Table, current: &Table, simulated: bool) {
+    fn compare(&mut self, previous: &Table, current: &Table, simulated: bool) {
         let changes = if simulated { &mut self.simulated_changes } else { &mut self.published_changes };
         changes.clear();
-        changes.extend(self.previous_rows.iter().map(|old| if old.is_some() { 0 } else { u64::MAX }));
-        for column in 0..kind.column_count() {
-            let (old, new) = (previous.column(column), current.column(column));
-            for ((change, row), value) in changes.iter_mut().zip(&self.previous_rows).zip(new) {
-                if let Some(row) = row {
-                    *change |= u64::from(old[*row as usize] != *value) << column;
-                }
-            }
-        }
+        changes.extend(self.previous_rows.iter().enumerate().map(|(row, old)| match old {
+            Some(old) => differences(previous.values(*old as usize), current.values(row)),
+            None => u64::MAX,
+        }));
     }
 
-    /// Hashes what everyone is told of each row, column by column: once for all the digests that sum it.
+    /// Hashes what everyone is told of each row that changed: once for all the digests that sum it.
     fn hash_rows(&mut self, kind: &Kind, table: &Table) {
-        self.hashes.clear();
-        self.hashes.extend(table.heads().iter().map(|head| row_hash_start(kind, head.id, false)));
-        let visible = kind.visible(Sight::Public);
-        for column in (0..kind.column_count()).filter(|&column| visible.contains(column)) {
-            for (hash, value) in self.hashes.iter_mut().zip(table.column(column)) {
-                *hash = hash.word(*value as u32);
+        let visible = kind.visible(Sight::Public).0;
+        for (row, (track, changes)) in self.tracks.iter_mut().zip(&self.published_changes).enumerate() {
+            if changes & visible == 0 && self.previous_rows[row].is_some() {
+                continue;
             }
-        }
-        for (track, hash) in self.tracks.iter_mut().zip(&self.hashes) {
-            track.public_hash = hash.finish();
+            let start = row_hash_start(kind, table.heads()[row].id, false);
+            let shown = table.values(row).iter().enumerate().filter(|(column, _)| visible >> column & 1 != 0);
+            track.public_hash = shown.fold(start, |hash, (_, value)| hash.word(*value as u32)).finish();
         }
     }
 
@@ -287,6 +283,11 @@ impl Scratch {
             }
         }
     }
+}
+
+/// A bit for each column in which two rows differ.
+fn differences(old: &[i32], new: &[i32]) -> u64 {
+    old.iter().zip(new).rev().fold(0, |mask, (old, new)| mask << 1 | u64::from(old != new))
 }
 
 /// When a send rate's turn comes.
@@ -315,23 +316,19 @@ fn hold_back(kind: &Kind, turn: Turn, previous: &Table, current: &mut Table, scr
             let Some(old) = old.map(|old| old as usize) else { continue };
             // What has jumped is where it is now: held back, it would be seen to slide there later.
             let is_exact = scratch.tracks[row].is_at_rest || current.heads()[row].teleported;
-            if is_exact
-                || is_due && has_moved(kind, field, |c| previous.column(c)[old], |c| current.column(c)[row])
-            {
-                continue;
-            }
-            for column in field.columns() {
-                current.column_mut(column)[row] = previous.column(column)[old];
+            let (old, new) = (previous.values(old), current.values_mut(row));
+            if !(is_exact || is_due && has_moved(kind, field, old, new)) {
+                new[field.columns()].copy_from_slice(&old[field.columns()]);
             }
         }
     }
 }
 
 /// Whether a field is its threshold away from what was published, on any of its columns.
-fn has_moved(kind: &Kind, field: &Field, old: impl Fn(usize) -> i32, new: impl Fn(usize) -> i32) -> bool {
+fn has_moved(kind: &Kind, field: &Field, old: &[i32], new: &[i32]) -> bool {
     field.columns().any(|column| {
         let shape = &kind.columns()[column];
-        distance(shape, old(column), new(column)) >= shape.threshold.max(1)
+        distance(shape, old[column], new[column]) >= shape.threshold.max(1)
     })
 }
 
@@ -437,7 +434,7 @@ mod tests {
         history.publish(Tick(1), &tables);
         let published = history.newest().unwrap().tables(Sight::Public).table(K);
         assert_eq!(
-            (published.column(1)[0], published.column(2)[0]),
+            (published.values(0)[1], published.values(0)[2]),
             (9, 4),
             "neither rate nor threshold holds it back"
         );

@@ -14,7 +14,6 @@ use crate::schema::{Field, FieldId, FieldType, Kind};
 pub struct RowRef<'a> {
     kind: &'a Kind,
     values: &'a [i32],
-    stride: usize,
 }
 
 /// Writes a row in the game's own terms; values are quantized and clamped to the schema's bounds.
@@ -24,18 +23,12 @@ pub struct RowRef<'a> {
 pub struct RowMut<'a> {
     kind: &'a Kind,
     values: &'a mut [i32],
-    stride: usize,
 }
 
 impl<'a> RowRef<'a> {
     /// A row whose columns lie side by side.
     pub fn new(kind: &'a Kind, values: &'a [i32]) -> Self {
-        Self { kind, values, stride: 1 }
-    }
-
-    /// A row whose columns lie `stride` apart, the first at `values[0]`.
-    pub(crate) fn strided(kind: &'a Kind, values: &'a [i32], stride: usize) -> Self {
-        Self { kind, values, stride }
+        Self { kind, values }
     }
 
     /// What the row is made of.
@@ -45,16 +38,13 @@ impl<'a> RowRef<'a> {
 
     /// The quantized value of a column.
     pub fn column(&self, column: usize) -> i32 {
-        self.values[column * self.stride]
+        self.values[column]
     }
 
     /// All columns, side by side, into `out`.
     pub fn copy_to(&self, out: &mut [i32]) {
-        let mut place = 0;
-        for out in &mut out[..self.kind.column_count()] {
-            *out = self.values[place];
-            place += self.stride;
-        }
+        let columns = self.kind.column_count();
+        out[..columns].copy_from_slice(&self.values[..columns]);
     }
 
     /// A vector of 1 to 3 axes; axes that the field does not have are 0.
@@ -130,23 +120,18 @@ impl<'a> RowRef<'a> {
 impl<'a> RowMut<'a> {
     /// A row whose columns lie side by side.
     pub fn new(kind: &'a Kind, values: &'a mut [i32]) -> Self {
-        Self { kind, values, stride: 1 }
-    }
-
-    /// A row whose columns lie `stride` apart, the first at `values[0]`.
-    pub(crate) fn strided(kind: &'a Kind, values: &'a mut [i32], stride: usize) -> Self {
-        Self { kind, values, stride }
+        Self { kind, values }
     }
 
     /// What has been written so far.
     pub fn as_ref(&self) -> RowRef<'_> {
-        RowRef { kind: self.kind, values: self.values, stride: self.stride }
+        RowRef { kind: self.kind, values: self.values }
     }
 
     /// Every column to zero, or to the bound nearest to zero.
     pub fn reset(&mut self) -> &mut Self {
         for (index, column) in self.kind.columns().iter().enumerate() {
-            self.values[index * self.stride] = 0.clamp(column.min, column.max);
+            self.values[index] = 0.clamp(column.min, column.max);
         }
         self
     }
@@ -154,14 +139,14 @@ impl<'a> RowMut<'a> {
     /// The quantized value of a column, clamped to its bounds.
     pub fn set_column(&mut self, column: usize, value: i32) -> &mut Self {
         let bounds = self.kind.columns()[column];
-        self.values[column * self.stride] = value.clamp(bounds.min, bounds.max);
+        self.values[column] = value.clamp(bounds.min, bounds.max);
         self
     }
 
     /// Every column from values that lie side by side, clamped to their bounds.
     pub fn copy_from(&mut self, values: &[i32]) -> &mut Self {
         for (index, (column, value)) in self.kind.columns().iter().zip(values).enumerate() {
-            self.values[index * self.stride] = (*value).clamp(column.min, column.max);
+            self.values[index] = (*value).clamp(column.min, column.max);
         }
         self
     }
@@ -171,7 +156,7 @@ impl<'a> RowMut<'a> {
         let field = self.kind.field(id);
         let step = vector_step(self.kind, field);
         for (axis, column) in value.to_array().into_iter().zip(field.columns()) {
-            self.values[column * self.stride] = quantize::lattice(axis, step, self.kind.columns()[column]);
+            self.values[column] = quantize::lattice(axis, step, self.kind.columns()[column]);
         }
         self
     }
@@ -187,8 +172,7 @@ impl<'a> RowMut<'a> {
         match field.ty {
             FieldType::Scalar { step, .. } => {
                 let column = field.columns.start;
-                self.values[column * self.stride] =
-                    quantize::lattice(value, step, self.kind.columns()[column]);
+                self.values[column] = quantize::lattice(value, step, self.kind.columns()[column]);
                 self
             }
             _ => self.set_vec3(id, Vec3::new(value, 0.0, 0.0)),
@@ -200,7 +184,7 @@ impl<'a> RowMut<'a> {
         let field = self.kind.field(id);
         match field.ty {
             FieldType::Angle { bits } => {
-                self.values[field.columns.start * self.stride] = quantize::angle(radians, bits);
+                self.values[field.columns.start] = quantize::angle(radians, bits);
                 self
             }
             _ => mistyped(self.kind, field, "angle"),
@@ -213,7 +197,7 @@ impl<'a> RowMut<'a> {
         match field.ty {
             FieldType::Rotation { bits, lattice } => {
                 for (column, value) in field.columns().zip(quantize::rotation(rotation, bits, lattice)) {
-                    self.values[column * self.stride] = value;
+                    self.values[column] = value;
                 }
                 self
             }
@@ -226,7 +210,7 @@ impl<'a> RowMut<'a> {
         let field = self.kind.field(id);
         match field.ty {
             FieldType::Integer { min, max } => {
-                self.values[field.columns.start * self.stride] = value.clamp(min, max);
+                self.values[field.columns.start] = value.clamp(min, max);
                 self
             }
             _ => mistyped(self.kind, field, "integer"),
@@ -243,7 +227,7 @@ impl<'a> RowMut<'a> {
         let field = self.kind.field(id);
         match field.ty {
             FieldType::Entity => {
-                self.values[field.columns.start * self.stride] = entity.map_or(0, EntityId::pack) as i32;
+                self.values[field.columns.start] = entity.map_or(0, EntityId::pack) as i32;
                 self
             }
             _ => mistyped(self.kind, field, "entity"),

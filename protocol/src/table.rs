@@ -1,4 +1,4 @@
-//! Snapshot tables: per kind, rows in ascending entity id, stored column by column.
+//! Snapshot tables: per kind, rows in ascending entity id, the columns of each side by side.
 
 use std::sync::Arc;
 
@@ -45,15 +45,20 @@ impl RowHead {
 }
 
 /// All rows of one kind at one tick.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Table {
     heads: Vec<RowHead>,
-    /// Column-major: column `c` of row `r` is at `c * capacity + r`.
+    /// Row by row.
     values: Vec<i32>,
-    capacity: usize,
+    /// How many there are in a row.
+    columns: usize,
 }
 
 impl Table {
+    fn new(columns: usize) -> Self {
+        Self { heads: Vec::new(), values: Vec::new(), columns }
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.heads.len()
@@ -86,59 +91,44 @@ impl Table {
 
     /// A row by its place.
     pub fn row<'a>(&'a self, kind: &'a Kind, index: usize) -> RowRef<'a> {
-        RowRef::strided(kind, self.values.get(index..).unwrap_or_default(), self.capacity)
+        RowRef::new(kind, self.values(index))
     }
 
-    /// The values of one column, a row each.
-    pub fn column(&self, column: usize) -> &[i32] {
-        &self.values[column * self.capacity..column * self.capacity + self.heads.len()]
+    /// The quantized values of a row, by its place.
+    #[inline]
+    pub fn values(&self, index: usize) -> &[i32] {
+        &self.values[index * self.columns..][..self.columns]
     }
 
-    /// The values of one column, a row each.
-    pub fn column_mut(&mut self, column: usize) -> &mut [i32] {
-        &mut self.values[column * self.capacity..column * self.capacity + self.heads.len()]
+    /// The quantized values of a row, by its place.
+    pub fn values_mut(&mut self, index: usize) -> &mut [i32] {
+        &mut self.values[index * self.columns..][..self.columns]
     }
 
     fn clear(&mut self) {
         self.heads.clear();
+        self.values.clear();
     }
 
     fn push<'a>(&'a mut self, kind: &'a Kind, head: RowHead) -> RowMut<'a> {
-        if self.heads.len() == self.capacity {
-            self.grow(kind.column_count());
-        }
         let index = self.heads.len();
         self.heads.push(head);
-        let mut row = RowMut::strided(kind, self.values.get_mut(index..).unwrap_or_default(), self.capacity);
-        row.reset();
-        row
-    }
-
-    fn grow(&mut self, columns: usize) {
-        let capacity = (self.capacity * 2).max(16);
-        let mut values = vec![0; capacity * columns];
-        for column in 0..columns {
-            let rows = self.heads.len();
-            values[column * capacity..][..rows]
-                .copy_from_slice(&self.values[column * self.capacity..][..rows]);
-        }
-        self.values = values;
-        self.capacity = capacity;
+        self.values.extend_from_slice(kind.blank());
+        RowMut::new(kind, self.values_mut(index))
     }
 
     /// Brings rows into ascending order; says which id stands twice, if one does.
-    fn sort(&mut self, columns: usize, scratch: &mut SortScratch) -> Result<(), EntityId> {
+    fn sort(&mut self, scratch: &mut SortScratch) -> Result<(), EntityId> {
         if !self.heads.is_sorted_by_key(|head| head.id) {
             let SortScratch { order, values } = scratch;
             order.clear();
             order.extend(0..self.heads.len() as u32);
             order.sort_unstable_by_key(|&row| self.heads[row as usize].id);
-            for column in 0..columns {
-                let unsorted = self.column(column);
-                values.clear();
-                values.extend(order.iter().map(|&row| unsorted[row as usize]));
-                self.column_mut(column).copy_from_slice(values);
+            values.clear();
+            for &row in &*order {
+                values.extend_from_slice(self.values(row as usize));
             }
+            core::mem::swap(&mut self.values, values);
             self.heads.sort_unstable_by_key(|head| head.id);
         }
         match self.heads.windows(2).find(|pair| pair[0].id.slot == pair[1].id.slot) {
@@ -153,7 +143,7 @@ impl Table {
 struct SortScratch {
     /// Where the rows stand that are to be first, second...
     order: Vec<u32>,
-    /// One column in that order.
+    /// All values in that order.
     values: Vec<i32>,
 }
 
@@ -168,7 +158,7 @@ pub struct Tables {
 impl Tables {
     /// Empty tables for the kinds of this schema.
     pub fn new(schema: Arc<Schema>) -> Self {
-        let by_kind = schema.kinds().iter().map(|_| Table::default()).collect();
+        let by_kind = schema.kinds().iter().map(|kind| Table::new(kind.column_count())).collect();
         Self { schema, by_kind, scratch: SortScratch::default() }
     }
 
@@ -220,7 +210,7 @@ impl Tables {
     /// If an entity has two rows: a mistake of the simulation's `save`.
     pub fn finish(&mut self) {
         for (kind, table) in self.schema.kinds().iter().zip(&mut self.by_kind) {
-            if let Err(id) = table.sort(kind.column_count(), &mut self.scratch) {
+            if let Err(id) = table.sort(&mut self.scratch) {
                 panic!("entity {id} was saved twice as `{}`", kind.name());
             }
         }
@@ -228,15 +218,9 @@ impl Tables {
 
     /// Makes `self` equal to `other`, reusing memory.
     pub fn copy_from(&mut self, other: &Self) {
-        for ((kind, to), from) in self.schema.kinds().iter().zip(&mut self.by_kind).zip(&other.by_kind) {
+        for (to, from) in self.by_kind.iter_mut().zip(&other.by_kind) {
             to.heads.clone_from(&from.heads);
-            if to.capacity < from.heads.len() {
-                to.capacity = from.capacity;
-                to.values.resize(from.capacity * kind.column_count(), 0);
-            }
-            for column in 0..kind.column_count() {
-                to.column_mut(column).copy_from_slice(from.column(column));
-            }
+            to.values.clone_from(&from.values);
         }
     }
 }
@@ -245,10 +229,11 @@ impl Tables {
 impl PartialEq for Tables {
     fn eq(&self, other: &Self) -> bool {
         self.schema.hash() == other.schema.hash()
-            && self.iter().zip(other.iter()).all(|((kind, a), (_, b))| {
-                a.heads == b.heads
-                    && (0..kind.column_count()).all(|column| a.column(column) == b.column(column))
-            })
+            && self
+                .by_kind
+                .iter()
+                .zip(&other.by_kind)
+                .all(|(a, b)| a.heads == b.heads && a.values == b.values)
     }
 }
 
@@ -295,7 +280,7 @@ mod tests {
         assert!(a != b);
         b.copy_from(&a);
         assert!(a == b);
-        b.table_mut(K).column_mut(0)[0] = 9;
+        b.table_mut(K).values_mut(0)[0] = 9;
         assert!(a != b);
     }
 

@@ -194,7 +194,8 @@ impl World {
         let mut told = with_jumps(newest.tables(Sight::Public));
         // The owner's fields of what is told late are in the exact rows alone.
         let fuel = schema().kind(CART).field(FieldId(2)).columns().start;
-        told.table_mut(CART).column_mut(fuel).fill(0);
+        let carts = told.table_mut(CART);
+        (0..carts.len()).for_each(|row| carts.values_mut(row)[fuel] = 0);
         let wanted = Wanted {
             exact: with_jumps(newest.tables(Sight::Own)),
             told,
@@ -229,8 +230,8 @@ fn check_rows(player: &RecordingPlayer<Cursor<&[u8]>>, wanted: &Wanted, with_jum
                 heads.iter().map(|head| head.teleported(head.teleported && with_jumps)).collect()
             };
             assert_eq!(heads(other.heads()), heads(table.heads()), "{sight:?} {}", kind.name());
-            for column in 0..kind.column_count() {
-                assert_eq!(other.column(column), table.column(column), "{sight:?} {}", kind.name());
+            for row in 0..table.len() {
+                assert_eq!(other.values(row), table.values(row), "{sight:?} {}", kind.name());
             }
         }
     }

@@ -67,10 +67,8 @@ fn moved(tables: &Tables, last: &mut Option<Tables>) -> u64 {
         *last = Some(tables.clone());
         return 0;
     };
-    let count = |((kind, table), (_, old)): ((&Kind, &Table), (&Kind, &Table))| {
-        let is_same = |row: usize, was: usize| {
-            (0..kind.column_count()).all(|column| table.column(column)[row] == old.column(column)[was])
-        };
+    let count = |((_, table), (_, old)): ((&Kind, &Table), (&Kind, &Table))| {
+        let is_same = |row: usize, was: usize| table.values(row) == old.values(was);
         let has_moved = |row: &usize| !old.find(table.heads()[*row].id).is_some_and(|was| is_same(*row, was));
         (0..table.len()).filter(has_moved).count() as u64
     };
@@ -88,8 +86,8 @@ fn at_bounds(tables: &Tables) -> u64 {
         {
             for column in field.columns() {
                 let bounds = &kind.columns()[column];
-                let is_bound = |value: &&i32| **value == bounds.min || **value == bounds.max;
-                count += table.column(column).iter().filter(is_bound).count() as u64;
+                let is_bound = |value: i32| value == bounds.min || value == bounds.max;
+                count += (0..table.len()).filter(|&row| is_bound(table.values(row)[column])).count() as u64;
             }
         }
     }

@@ -61,8 +61,7 @@ fn cubes_that_lie_still_do_not_stir() {
         if let Some(last) = &last {
             for (row, rest) in still.iter_mut().enumerate() {
                 let table = tables.table(KindId(0));
-                let moved = (0..8)
-                    .any(|column| table.column(column)[row] != last.table(KindId(0)).column(column)[row]);
+                let moved = table.values(row)[..8] != last.table(KindId(0)).values(row)[..8];
                 *rest = if moved { 0 } else { *rest + 1 };
                 longest_rest = longest_rest.max(*rest);
             }

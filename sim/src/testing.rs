@@ -105,7 +105,7 @@ pub fn first_difference(a: &Tables, b: &Tables) -> Option<String> {
         }
         for field in kind.fields() {
             for column in field.columns() {
-                let values = a.column(column).iter().zip(b.column(column));
+                let values = (0..a.len()).map(|row| (a.values(row)[column], b.values(row)[column]));
                 if let Some((row, (a_value, b_value))) = values.enumerate().find(|(_, (a, b))| a != b) {
                     let (id, field) = (a.heads()[row].id, &field.name);
                     return Some(format!(

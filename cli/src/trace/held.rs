@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use tickwire_protocol::history::Published;
-use tickwire_protocol::limits::HISTORY_TICKS;
+use tickwire_protocol::limits::{HISTORY_TICKS, REFERENCES_PER_ROW_MAX};
 use tickwire_protocol::schema::{KindId, Sight};
-use tickwire_protocol::snapshot::{DecodedSection, HeldState, StateLookup};
+use tickwire_protocol::snapshot::{DecodedSection, HeldState, References, StateLookup};
 use tickwire_protocol::{EntityId, Tables, Tick};
 
 /// No row in this slot.
@@ -39,8 +39,7 @@ impl Held {
         for (kind, table) in published.tables(Sight::Public).iter() {
             let kind_id = KindId(kind.index());
             for (row, head) in table.heads().iter().enumerate() {
-                let columns = (0..kind.column_count()).map(|column| table.column(column)[row]);
-                held.push(head.id, kind_id, published.is_at_rest(kind_id, row), columns);
+                held.push(head.id, kind_id, published.is_at_rest(kind_id, row), table.values(row));
             }
         }
         held.index();
@@ -54,20 +53,20 @@ impl Held {
         let mut held = Self::default();
         if let Some(old) = baseline {
             for row in old.rows.iter().filter(|row| !told.contains(&row.id.slot)) {
-                held.push(row.id, row.kind, row.is_at_rest, old.values[row.values.clone()].iter().copied());
+                held.push(row.id, row.kind, row.is_at_rest, &old.values[row.values.clone()]);
             }
         }
         for row in &section.rows {
-            let columns = section.values[row.values.clone()].iter().copied();
+            let columns = &section.values[row.values.clone()];
             held.push(row.id, row.kind, row.is_at_rest, columns);
         }
         held.index();
         held
     }
 
-    fn push(&mut self, id: EntityId, kind: KindId, is_at_rest: bool, columns: impl Iterator<Item = i32>) {
+    fn push(&mut self, id: EntityId, kind: KindId, is_at_rest: bool, columns: &[i32]) {
         let start = self.values.len();
-        self.values.extend(columns);
+        self.values.extend_from_slice(columns);
         self.rows.push(HeldRow { id, kind, is_at_rest, values: start..self.values.len() });
     }
 
@@ -92,7 +91,7 @@ impl Held {
                     return Some(format!("{} stands where {} must be", row.id, head.id));
                 }
                 let values = &self.values[row.values.clone()];
-                if let Some(column) = (0..values.len()).find(|&c| values[c] != table.column(c)[index]) {
+                if let Some(column) = (0..values.len()).find(|&c| values[c] != table.values(index)[c]) {
                     return Some(format!("column {column} of {} is {}", head.id, values[column]));
                 }
             }
@@ -100,11 +99,14 @@ impl Held {
         rows.next().map(|row| format!("{} is too much", row.id))
     }
 
-    fn state(&self, slot: u16) -> Option<HeldState<'_>> {
-        let row = self.rows.get(*self.by_slot.get(usize::from(slot))? as usize)?;
+    fn row(&self, slot: u16) -> Option<&HeldRow> {
+        self.rows.get(*self.by_slot.get(usize::from(slot))? as usize)
+    }
+
+    fn state_of(&self, row: &HeldRow) -> HeldState<'_> {
         let HeldRow { id, kind, is_at_rest, .. } = *row;
         let values = &self.values[row.values.clone()];
-        Some(HeldState { id, kind, sight: Sight::Public, is_at_rest, values })
+        HeldState { id, kind, sight: Sight::Public, is_at_rest, values }
     }
 }
 
@@ -145,11 +147,33 @@ impl States {
 
 impl StateLookup for States {
     fn state(&self, is_own: bool, slot: u16, tick: Tick) -> Option<HeldState<'_>> {
-        if is_own { None } else { self.at(tick)?.state(slot) }
+        if is_own {
+            return None;
+        }
+        let held = self.at(tick)?;
+        Some(held.state_of(held.row(slot)?))
     }
 
-    fn state_by(&self, slot: u16, tick: Tick) -> Option<HeldState<'_>> {
-        self.state(false, slot, tick)
+    fn states_by<'a>(
+        &'a self,
+        slot: u16,
+        ticks: References,
+        values: &mut [&'a [i32]; REFERENCES_PER_ROW_MAX],
+    ) -> Option<(HeldState<'a>, usize)> {
+        let mut newest: Option<HeldState<'_>> = None;
+        let mut count = 0;
+        for (values, tick) in values.iter_mut().zip(ticks.ticks()) {
+            let Some((held, row)) = self.at(tick).and_then(|held| Some((held, held.row(slot)?))) else {
+                break;
+            };
+            if newest.is_some_and(|newest| newest.id != row.id) {
+                break;
+            }
+            newest.get_or_insert_with(|| held.state_of(row));
+            *values = &held.values[row.values.clone()];
+            count += 1;
+        }
+        newest.map(|newest| (newest, count))
     }
 
     fn held_at(&self, kind: KindId, tick: Tick, slots: &mut Vec<u16>) {

@@ -120,7 +120,9 @@ fn hide(schema: &Schema, tables: &mut Tables) {
             kind.columns().iter().enumerate().filter(|(column, _)| !visible.contains(*column))
         {
             let table = tables.table_mut(KindId(kind.index()));
-            table.column_mut(column).fill(0.clamp(shape.min, shape.max));
+            for row in 0..table.len() {
+                table.values_mut(row)[column] = 0.clamp(shape.min, shape.max);
+            }
         }
     }
 }

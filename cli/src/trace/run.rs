@@ -478,8 +478,7 @@ fn is_same(tables: &Tables, old: &Tables, row: &PlannedRow) -> bool {
     let (table, old): (&Table, &Table) = (tables.table(row.kind), old.table(row.kind));
     let index = row.row as usize;
     let Some(old_index) = old.find(table.heads()[index].id) else { return false };
-    let columns = tables.schema().kind(row.kind).column_count();
-    (0..columns).all(|column| table.column(column)[index] == old.column(column)[old_index])
+    table.values(index) == old.values(old_index)
 }
 
 #[cfg(test)]

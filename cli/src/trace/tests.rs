@@ -292,7 +292,7 @@ fn an_entry_that_repeats_a_state_repeats_its_age() {
     let age = kind.fields().iter().find(|field| field.name == "age").unwrap().columns().start;
     let table = |frame: &super::recording::RecordedFrame| {
         let (_, table) = frame.tables.iter().next().unwrap();
-        table.column(age)[0]
+        table.values(0)[age]
     };
     assert_eq!(recording.frames.iter().map(table).collect::<Vec<_>>(), [0, 4, 4, 8]);
     assert_eq!(recording.frames.iter().filter_map(|frame| frame.updates).collect::<Vec<_>>(), [1, 1, 0, 1]);

@@ -3,11 +3,14 @@
 //! A row's values are worked out once for all receivers: as symbols (`dense`) or as a finished string of bits (`fast`). Per
 //! receiver they are only put in.
 
-use super::dense::{self, Dial, Place};
-use super::fast::{self, Code, Stretch};
+use super::dense::{self, Place};
+use super::fast::{self, Codes, Stretch};
+use super::frequencies::Dial;
+use super::lanes::Ints;
+use super::links::Columns;
 use super::prior::{Learned, odds_step};
 use super::range::{RangeDecoder, RangeEncoder, RangeMark, Symbol};
-use super::row::{Guess, RowCoder, RowContext, walk};
+use super::row::{FieldCoder, Guess, RowCoder, RowContext, walk_dense, walk_fast};
 use crate::bits::{BitReader, BitWriter, Mark};
 use crate::fault::DecodeError;
 use crate::limits::COLUMNS_PER_KIND_MAX;
@@ -110,18 +113,11 @@ impl<'a> Writer<'a> {
                     w.encode(*symbol);
                 }
             }
-            (Self::Fast(w), RowBits::Fast { bytes, bits, .. }) => {
+            (Self::Fast(w), RowBits::Fast { words, bits, .. }) => {
                 let mut left = bits;
-                let (words, rest) = bytes.as_chunks();
                 for word in words {
-                    let count = left.min(32);
-                    w.bits(u32::from_le_bytes(*word), count);
-                    left -= count;
-                }
-                for byte in rest {
-                    let count = left.min(8);
-                    w.bits(u32::from(*byte), count);
-                    left -= count;
+                    w.long(*word, left.min(64));
+                    left = left.saturating_sub(64);
                 }
             }
             _ => unreachable!("rows are worked out by the room's coder"),
@@ -164,8 +160,8 @@ impl<'a> Writer<'a> {
 pub(super) enum RowBits<'a> {
     Dense(&'a [Symbol]),
     Fast {
-        bytes: &'a [u8],
-        /// How many of the bytes' bits.
+        words: &'a [u64],
+        /// How many of the words' bits.
         bits: u32,
         /// Whether all its flags are true, and not there.
         is_usual: bool,
@@ -183,30 +179,39 @@ impl RowBits<'_> {
 pub(super) fn tell_dense(row: &RowContext<'_>, learned: &Learned, values: &[i32], out: &mut Vec<Symbol>) {
     let mut known = [0; COLUMNS_PER_KIND_MAX];
     let mut teller = DenseTeller { learned, first_tables: &row.plan.first_tables, values, out };
-    walk::<_, true>(row, &mut known, &mut teller);
+    walk_dense(row, &mut known, &mut teller);
 }
 
-/// Works out the bits of a row's values; whether the row is usual: all its flags are true, and none is written.
+/// Works out the bits of a row's values: how many, and whether the row is usual, so that all its flags are true and none is
+/// written.
 pub(super) fn tell_fast(
     row: &RowContext<'_>,
     learned: &Learned,
     values: &[i32],
-    out: &mut BitWriter<'_>,
-) -> bool {
-    let start = out.mark();
+    out: &mut Vec<u64>,
+) -> (u32, bool) {
+    let start = out.len();
     for with_flags in [false, true] {
         let mut known = [0; COLUMNS_PER_KIND_MAX];
-        let mut teller =
-            FastTeller { codes: &learned.codes, values, out: &mut *out, with_flags, is_usual: true };
-        walk::<_, false>(row, &mut known, &mut teller);
-        if teller.is_usual {
-            return true;
+        let mut teller = FastTeller {
+            codes: &learned.codes,
+            values,
+            out: &mut *out,
+            word: 0,
+            used: 0,
+            with_flags,
+            is_usual: true,
+        };
+        walk_fast(row, &mut known, &mut teller);
+        let FastTeller { word, used, is_usual, .. } = teller;
+        if is_usual || with_flags {
+            let bits = (out.len() - start) as u32 * u64::BITS + used;
+            out.push(word);
+            return (bits, is_usual);
         }
-        if !with_flags {
-            out.rewind(start);
-        }
+        out.truncate(start);
     }
-    false
+    (0, false)
 }
 
 pub(super) struct DenseTeller<'a> {
@@ -224,13 +229,14 @@ impl RowCoder for DenseTeller<'_> {
         let (shapes, values, known) =
             (&shapes[columns.clone()], &self.values[columns.clone()], &mut known[columns]);
         let mut residuals = [0; 4];
-        for (axis, shape) in shapes.iter().enumerate().take(4) {
+        let told = shapes.iter().zip(values).zip(known).zip(first_tables).zip(&mut residuals);
+        for (axis, ((((shape, value), known), first_table), out)) in told.enumerate() {
             let place = Place::new(guess.thirds[axis] as usize, guess.twelfths[axis]);
-            let table = &self.learned.tables[first_tables[axis] + place.table];
-            let residual = dense::residual(shape, values[axis], guess.points[axis]);
-            let out = &mut *self.out;
-            dense::tell(table, place, i64::from(residual), |symbol| out.push(symbol));
-            (known[axis], residuals[axis]) = (values[axis], residual);
+            let table = &self.learned.tables[first_table + place.table];
+            let residual = dense::residual(shape, *value, guess.points[axis]);
+            let symbols = &mut *self.out;
+            dense::tell(table, place, i64::from(residual), |symbol| symbols.push(symbol));
+            (*known, *out) = (*value, residual);
         }
         residuals
     }
@@ -248,43 +254,51 @@ impl RowCoder for DenseTeller<'_> {
     }
 }
 
-struct FastTeller<'a, 'w> {
-    codes: &'a [Code],
+struct FastTeller<'a> {
+    codes: &'a Codes,
     values: &'a [i32],
-    out: &'a mut BitWriter<'w>,
+    out: &'a mut Vec<u64>,
+    /// The last bits, and how many: less than 64.
+    word: u64,
+    used: u32,
     with_flags: bool,
     is_usual: bool,
 }
 
-impl FastTeller<'_, '_> {
+impl FastTeller<'_> {
+    /// The low `count` bits of `bits`, less than 64; the others are zero.
+    #[inline]
+    fn put(&mut self, (bits, count): (u64, u32)) {
+        self.word |= bits << self.used;
+        self.used += count;
+        if self.used >= u64::BITS {
+            self.out.push(self.word);
+            self.used -= u64::BITS;
+            self.word = bits >> (count - self.used);
+        }
+    }
+
     fn flag(&mut self, flag: bool) -> bool {
         if self.with_flags {
-            self.out.flag(flag);
+            self.put((u64::from(flag), 1));
         }
         self.is_usual &= flag;
         flag
     }
 }
 
-impl RowCoder for FastTeller<'_, '_> {
-    #[inline]
+impl RowCoder for FastTeller<'_> {
+    #[inline(never)]
     fn numbers(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4] {
-        let columns = guess.first..guess.first + guess.axes;
-        let (shapes, values, known) =
-            (&shapes[columns.clone()], &self.values[columns.clone()], &mut known[columns]);
-        let mut told = (0, 0);
         let mut residuals = [0; 4];
-        for (axis, shape) in shapes.iter().enumerate().take(4) {
-            let residual = dense::residual(shape, values[axis], guess.points[axis]);
-            let (bits, count) = fast::tell(self.codes, guess.thirds[axis], residual, shape, values[axis]);
-            if told.1 + count > u64::BITS {
-                self.out.long(told.0, told.1);
-                told = (0, 0);
-            }
-            told = (told.0 | bits << told.1, told.1 + count);
-            (known[axis], residuals[axis]) = (values[axis], residual);
+        for (axis, residual) in residuals.iter_mut().enumerate().take(guess.axes) {
+            let column = guess.first + axis;
+            let (shape, value) = (&shapes[column], self.values[column]);
+            *residual = dense::residual(shape, value, guess.points[axis]);
+            let place = fast::place(guess.thirds[axis]);
+            self.put(fast::tell(self.codes, place, *residual, (shape.min, shape.bits), value));
+            known[column] = value;
         }
-        self.out.long(told.0, told.1);
         residuals
     }
 
@@ -294,6 +308,24 @@ impl RowCoder for FastTeller<'_, '_> {
 
     fn are(&mut self, columns: &[usize], values: &[i32], _: f32) -> bool {
         self.flag(columns.iter().all(|&column| self.values[column] == values[column]))
+    }
+}
+
+impl FieldCoder for FastTeller<'_> {
+    #[inline]
+    fn vector(&mut self, columns: &Columns, points: Ints, thirds: Ints, known: &mut [i32]) -> Ints {
+        let values = Ints::of(self.values, columns.first);
+        let residuals = (values - points).and(columns.there);
+        columns.put(values, known);
+        for (axis, (residual, thirds)) in
+            residuals.values().into_iter().zip(thirds.values()).enumerate().take(columns.axes)
+        {
+            let place = fast::place(thirds);
+            let told = fast::tell_near(self.codes, place, residual)
+                .unwrap_or_else(|| fast::tell_far(self.codes, place, residual, columns, axis, values));
+            self.put(told);
+        }
+        residuals
     }
 }
 
@@ -337,7 +369,7 @@ impl<'a> Reader<'a> {
     pub(super) fn dial(&mut self, dial: &Dial, least: u32, what: &'static str) -> Result<u32, DecodeError> {
         match self {
             Self::Fast(r) => Ok(r.gamma(what)?.saturating_add(least)),
-            Self::Dense(r) => Ok(dial.hear(r)),
+            Self::Dense(r) => Ok(dial.hear(r) as u32),
         }
     }
 
@@ -385,14 +417,14 @@ impl<'a> Reader<'a> {
             Self::Fast(r) => {
                 let codes = &learned.codes;
                 let mut hearer = FastHearer { codes, r, kind, is_usual, fault: None };
-                walk::<_, false>(row, values, &mut hearer);
+                walk_fast(row, values, &mut hearer);
                 let FastHearer { fault, r, .. } = hearer;
                 fault.or(fast::check(r).err())
             }
             Self::Dense(r) => {
                 let mut hearer =
                     DenseHearer { r, learned, first_tables: &row.plan.first_tables, kind, fault: None };
-                walk::<_, true>(row, values, &mut hearer);
+                walk_dense(row, values, &mut hearer);
                 hearer.fault
             }
         };
@@ -422,13 +454,14 @@ impl RowCoder for DenseHearer<'_, '_> {
         let first_tables = &self.first_tables[columns.clone()];
         let (shapes, known) = (&shapes[columns.clone()], &mut known[columns]);
         let mut residuals = [0; 4];
-        for (axis, shape) in shapes.iter().enumerate().take(4) {
+        let told = shapes.iter().zip(known).zip(first_tables).zip(&mut residuals);
+        for (axis, (((shape, known), first_table), out)) in told.enumerate() {
             let place = Place::new(guess.thirds[axis] as usize, guess.twelfths[axis]);
-            let table = &self.learned.tables[first_tables[axis] + place.table];
+            let table = &self.learned.tables[first_table + place.table];
             let residual = dense::hear(self.r, table, place) as i32;
-            known[axis] = from_residual(shape, guess.points[axis], residual)
+            *known = from_residual(shape, guess.points[axis], residual)
                 .unwrap_or_else(|| out_of_bounds(&mut self.fault, self.kind, guess.first + axis, shape));
-            residuals[axis] = residual;
+            *out = residual;
         }
         residuals
     }
@@ -443,7 +476,7 @@ impl RowCoder for DenseHearer<'_, '_> {
 }
 
 struct FastHearer<'a, 'b> {
-    codes: &'a [Code],
+    codes: &'a Codes,
     r: &'a mut BitReader<'b>,
     kind: u8,
     is_usual: bool,
@@ -461,22 +494,18 @@ impl FastHearer<'_, '_> {
 }
 
 impl RowCoder for FastHearer<'_, '_> {
-    #[inline]
+    #[inline(never)]
     fn numbers(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4] {
-        let columns = guess.first..guess.first + guess.axes;
-        let (shapes, known) = (&shapes[columns.clone()], &mut known[columns]);
         let mut stretch = Stretch::of(self.r);
         let mut residuals = [0; 4];
-        for (axis, shape) in shapes.iter().enumerate().take(4) {
-            let point = guess.points[axis];
-            let told = stretch.hear(self.r, self.codes, guess.thirds[axis], shape);
-            let value = match told {
-                Ok(residual) => from_residual(shape, point, residual),
-                Err(offset) => from_offset(shape, offset),
-            };
-            known[axis] =
-                value.unwrap_or_else(|| out_of_bounds(&mut self.fault, self.kind, guess.first + axis, shape));
-            residuals[axis] = told.unwrap_or_else(|_| dense::residual(shape, known[axis], point));
+        for (axis, told) in residuals.iter_mut().enumerate().take(guess.axes) {
+            let column = guess.first + axis;
+            let (shape, point) = (&shapes[column], guess.points[axis]);
+            let (place, whole) = (fast::place(guess.thirds[axis]), (shape.min, shape.bits));
+            let residual = stretch.hear(self.r, self.codes, place, || (whole, point));
+            known[column] = from_residual(shape, point, residual)
+                .unwrap_or_else(|| out_of_bounds(&mut self.fault, self.kind, column, shape));
+            *told = residual;
         }
         stretch.end(self.r);
         residuals
@@ -488,6 +517,40 @@ impl RowCoder for FastHearer<'_, '_> {
 
     fn are(&mut self, _: &[usize], _: &[i32], _: f32) -> bool {
         self.flag()
+    }
+}
+
+impl FieldCoder for FastHearer<'_, '_> {
+    #[inline]
+    fn vector(&mut self, columns: &Columns, points: Ints, thirds: Ints, known: &mut [i32]) -> Ints {
+        let mut stretch = Stretch::of(self.r);
+        let (all_points, thirds, mut residuals) = (points.values(), thirds.values(), [0; 4]);
+        for (axis, residual) in residuals.iter_mut().enumerate().take(columns.axes) {
+            let place = fast::place(thirds[axis]);
+            *residual = stretch.hear(self.r, self.codes, place, || (columns.whole(axis), all_points[axis]));
+        }
+        stretch.end(self.r);
+        let residuals = Ints::new(residuals);
+        let values = points + residuals;
+        if values.are_within(columns.least, columns.most) {
+            columns.put(values, known);
+        } else {
+            self.refuse(columns, values, known);
+        }
+        residuals
+    }
+}
+
+impl FastHearer<'_, '_> {
+    /// Notes that values were told which their columns cannot have; gives ones that they can.
+    #[cold]
+    #[inline(never)]
+    fn refuse(&mut self, columns: &Columns, values: Ints, known: &mut [i32]) {
+        let (least, most) = (columns.least.values(), columns.most.values());
+        let is_out = |axis: &usize| !(least[*axis]..=most[*axis]).contains(&values.values()[*axis]);
+        let column = columns.first + (0..columns.axes).find(is_out).unwrap_or(0);
+        self.fault.get_or_insert(DecodeError::OutOfBounds { kind: self.kind, column: column as u8 });
+        columns.put(columns.least, known);
     }
 }
 

@@ -221,7 +221,8 @@ pub(super) fn free(
 }
 
 /// For the three smaller components of a rotation, by place, whose values are guessed to be `components`.
-#[inline]
+#[expect(clippy::inline_always, reason = "called once a row: inlined, what a trainer notes is not asked for")]
+#[inline(always)]
 pub(super) fn components(
     m: &Motion,
     coded: &Coded,

@@ -3,8 +3,9 @@
 //! The scale of a residual picks the table: three an octave, and for small scales three more by how the guess lies between
 //! two lattice points. Bits far below the scale go raw. Large residuals are an octave and raw bits.
 
+use super::frequencies::Frequencies;
 use super::range::{RangeDecoder, Symbol};
-use super::row::SCALE_MIN;
+use super::row::{SCALE_MIN, THIRDS_MAX};
 use crate::schema::{Column, Field, FieldType, Kind};
 
 /// Residuals up to this many units of the scale have tokens of their own.
@@ -23,49 +24,10 @@ const FRACTION_STEPS: usize = 15;
 pub(super) const TABLES: usize = FRACTION_STEPS * 3 + (RAW_FROM - FRACTION_STEPS) + 3;
 /// Sets of tables: see [`first_tables`].
 pub(super) const SETS: usize = 4;
-/// Chances are parts of this many bits.
-const TABLE_BITS: u8 = 15;
-
-/// Chances of tokens.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Table {
-    /// Sums of the frequencies before each token, and all of them.
-    sums: [u16; TOKENS + 1],
-    /// The token at each of so many places along the sums: where to begin to look.
-    starts: [u8; STARTS],
-}
-
-const STARTS: usize = 64;
-const START_SHIFT: u32 = TABLE_BITS as u32 - STARTS.ilog2();
+/// Frequencies of tokens.
+pub(super) type Table = Frequencies<{ TOKENS + 1 }>;
 
 impl Table {
-    /// Frequencies must be above zero and add up to 2^15.
-    pub(super) fn new(frequencies: &[u16; TOKENS]) -> Option<Self> {
-        let mut sums = [0_u16; TOKENS + 1];
-        for (token, &frequency) in frequencies.iter().enumerate() {
-            let sum =
-                sums[token].checked_add(frequency).filter(|&sum| frequency > 0 && sum <= 1 << TABLE_BITS)?;
-            sums[token + 1] = sum;
-        }
-        let token_of = |part: u16| sums.partition_point(|&sum| sum <= part) as u8 - 1;
-        (sums[TOKENS] == 1 << TABLE_BITS).then(|| {
-            let starts = core::array::from_fn(|start| token_of((start << START_SHIFT) as u16));
-            Self { sums, starts }
-        })
-    }
-
-    /// From how often each token was seen.
-    pub(super) fn counted(counts: &[f64; TOKENS]) -> Self {
-        let total = f64::from(1_u16 << TABLE_BITS) - TOKENS as f64;
-        let all: f64 = counts.iter().sum::<f64>().max(1e-9);
-        let mut frequencies: [u16; TOKENS] =
-            core::array::from_fn(|token| 1 + (counts[token] / all * total) as u16);
-        let missing = (1_u16 << TABLE_BITS) - frequencies.iter().sum::<u16>();
-        let most = (0..TOKENS).max_by_key(|&token| frequencies[token]).unwrap_or(0);
-        frequencies[most] += missing;
-        Self::new(&frequencies).expect("at least 1 each, adding up to all")
-    }
-
     /// A bell of the width that a table's place stands for.
     pub(super) fn untrained(place: usize) -> Self {
         Self::untrained_at(if place < FRACTION_STEPS * 3 { place / 3 } else { place - FRACTION_STEPS * 2 })
@@ -89,80 +51,6 @@ impl Table {
             *count = 1.0 / (1.0 + x * x * (1.0 + x * x));
         }
         Self::counted(&counts)
-    }
-
-    pub(super) fn frequency(&self, token: usize) -> u16 {
-        self.sums[token + 1] - self.sums[token]
-    }
-
-    #[inline]
-    fn symbol(&self, token: usize) -> Symbol {
-        Symbol { start: self.sums[token], size: self.frequency(token) - 1, bits: TABLE_BITS }
-    }
-
-    /// The token that this part belongs to, and its symbol.
-    #[inline]
-    fn token(&self, part: u16) -> (usize, Symbol) {
-        let mut token = usize::from(self.starts[usize::from(part >> START_SHIFT) % STARTS]);
-        while token + 1 < TOKENS && self.sums[token + 1] <= part {
-            token += 1;
-        }
-        (token, self.symbol(token))
-    }
-}
-
-/// Numbers that a dial tells.
-pub(super) const DIAL: usize = 128;
-
-/// Chances of small numbers: how many ticks are named, how far back they are.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Dial {
-    sums: [u16; DIAL + 1],
-    /// The likeliest number.
-    pub(super) usual: u32,
-}
-
-impl Dial {
-    /// Frequencies must be above zero and add up to 2^15.
-    pub(super) fn new(frequencies: &[u16; DIAL]) -> Option<Self> {
-        let mut sums = [0_u16; DIAL + 1];
-        for (number, &frequency) in frequencies.iter().enumerate() {
-            let sum =
-                sums[number].checked_add(frequency).filter(|&sum| frequency > 0 && sum <= 1 << TABLE_BITS)?;
-            sums[number + 1] = sum;
-        }
-        let usual = (0..DIAL).rev().max_by_key(|&number| frequencies[number]).unwrap_or(0) as u32;
-        (sums[DIAL] == 1 << TABLE_BITS).then_some(Self { sums, usual })
-    }
-
-    /// From how often each number was seen. What was never seen stays possible, the smaller the likelier.
-    pub(super) fn counted(counts: &[f64; DIAL]) -> Self {
-        let all: f64 = counts.iter().sum();
-        let unseen = |number: usize| (all + 1.0) / 40.0 / (number + 1) as f64;
-        let share = |number: usize| counts[number] + unseen(number);
-        let total: f64 = (0..DIAL).map(share).sum();
-        let room = f64::from(1_u16 << TABLE_BITS) - DIAL as f64;
-        let mut frequencies: [u16; DIAL] =
-            core::array::from_fn(|number| 1 + (share(number) / total * room) as u16);
-        let missing = (1_u16 << TABLE_BITS) - frequencies.iter().sum::<u16>();
-        let most = (0..DIAL).max_by_key(|&number| frequencies[number]).unwrap_or(0);
-        frequencies[most] += missing;
-        Self::new(&frequencies).expect("at least 1 each, adding up to all")
-    }
-
-    pub(super) fn frequency(&self, number: usize) -> u16 {
-        self.sums[number + 1] - self.sums[number]
-    }
-
-    pub(super) fn symbol(&self, number: usize) -> Symbol {
-        Symbol { start: self.sums[number], size: self.frequency(number) - 1, bits: TABLE_BITS }
-    }
-
-    pub(super) fn hear(&self, r: &mut RangeDecoder<'_>) -> u32 {
-        let part = r.peek(TABLE_BITS);
-        let number = self.sums.partition_point(|&sum| sum <= part) - 1;
-        r.take(self.symbol(number));
-        number as u32
     }
 }
 
@@ -198,16 +86,9 @@ impl Place {
     /// For a guess that lies `twelfths` above its lattice point, -6 to 6, at a scale of so many `thirds`.
     #[inline]
     pub(super) fn new(thirds: usize, twelfths: i32) -> Self {
-        let is_turned = twelfths < 0;
-        if thirds < FRACTION_STEPS {
-            let nearness = (twelfths.unsigned_abs() as usize / 2).min(2);
-            Self { table: thirds * 3 + nearness, raw: 0, is_turned }
-        } else if thirds < RAW_FROM {
-            Self { table: FRACTION_STEPS * 2 + thirds, raw: 0, is_turned }
-        } else {
-            let above = thirds - RAW_FROM;
-            Self { table: FRACTION_STEPS * 2 + RAW_FROM + above % 3, raw: above as u32 / 3 + 1, is_turned }
-        }
+        let nearness = (twelfths.unsigned_abs() as usize / 2).min(2);
+        let (table, raw) = PLACES[thirds % PLACES.len()][nearness];
+        Self { table: usize::from(table), raw: u32::from(raw), is_turned: twelfths < 0 }
     }
 
     /// The token of a residual, its raw bits and how many they are.
@@ -254,6 +135,28 @@ impl Place {
     }
 }
 
+/// By scale and nearness to the next lattice point: the table, and how many low bits go raw.
+const PLACES: [[(u8, u8); 3]; (THIRDS_MAX + 1).next_power_of_two()] = {
+    let mut places = [[(0, 0); 3]; (THIRDS_MAX + 1).next_power_of_two()];
+    let mut thirds = 0;
+    while thirds <= THIRDS_MAX {
+        let above = thirds.saturating_sub(RAW_FROM);
+        let mut nearness = 0;
+        while nearness < 3 {
+            places[thirds][nearness] = if thirds < FRACTION_STEPS {
+                ((thirds * 3 + nearness) as u8, 0)
+            } else if thirds < RAW_FROM {
+                ((FRACTION_STEPS * 2 + thirds) as u8, 0)
+            } else {
+                ((FRACTION_STEPS * 2 + RAW_FROM + above % 3) as u8, (above / 3 + 1) as u8)
+            };
+            nearness += 1;
+        }
+        thirds += 1;
+    }
+    places
+};
+
 /// The token of sizes like this one, and how many of its bits follow raw.
 fn octave_token(octave: u32, size: u64) -> (usize, u32) {
     // The first octave with tokens of its own is the one of `DIRECT_MAX + 1`.
@@ -299,8 +202,7 @@ pub(super) fn tell_raw(value: u64, bits: u32, mut put: impl FnMut(Symbol)) {
 /// What [`tell`] told.
 #[inline]
 pub(super) fn hear(r: &mut RangeDecoder<'_>, table: &Table, place: Place) -> i64 {
-    let (token, symbol) = table.token(r.peek(TABLE_BITS));
-    r.take(symbol);
+    let token = table.hear(r);
     place.residual(token, |bits| hear_raw(r, bits))
 }
 
@@ -354,7 +256,6 @@ pub(super) fn residual(shape: &Column, value: i32, guess: i32) -> i32 {
 mod tests {
     use super::super::page;
     use super::super::range::RangeEncoder;
-    use super::super::row::THIRDS_MAX;
     use super::*;
     use proptest::prelude::*;
 
@@ -383,20 +284,17 @@ mod tests {
         }
 
         #[test]
-        fn flags_and_dials_are_told(flags in prop::collection::vec((any::<bool>(), 1_u16..), 1..50), number in 0..DIAL) {
-            let dial = Dial::counted(&[0.0; DIAL]);
+        fn flags_are_told(flags in prop::collection::vec((any::<bool>(), 1_u16..), 1..50)) {
             let mut bytes = Vec::new();
             let mut w = RangeEncoder::new(&mut bytes);
             for (flag, chance) in &flags {
                 w.encode(flag_symbol(*chance, *flag));
             }
-            w.encode(dial.symbol(number));
             w.finish(0);
             let mut r = RangeDecoder::new(&bytes);
             for (flag, chance) in &flags {
                 prop_assert_eq!(hear_flag(&mut r, *chance), *flag);
             }
-            prop_assert_eq!(dial.hear(&mut r), number as u32);
         }
 
         #[test]
@@ -417,18 +315,5 @@ mod tests {
             let (token, raw, bits) = place.token(residual.parse().unwrap());
             assert_eq!(format!("{} {token} {raw} {bits}", place.table), right, "{left}");
         }
-    }
-
-    #[test]
-    fn what_was_seen_often_is_told_shortly() {
-        let mut counts = [0.0; TOKENS];
-        counts[7] = 1000.0;
-        let table = Table::counted(&counts);
-        assert!(table.frequency(7) > 32_000);
-        assert!((0..TOKENS).all(|token| table.frequency(token) > 0));
-        let mut frequencies = [0; TOKENS];
-        assert!(Table::new(&frequencies).is_none(), "nothing may be impossible");
-        frequencies.fill(1);
-        assert!(Table::new(&frequencies).is_none(), "all chances add up to one");
     }
 }

@@ -2,11 +2,13 @@
 
 use super::code::DenseTeller;
 use super::dense;
-use super::fast::{self, Code};
+use super::fast::{self, Codes};
+use super::lanes::Ints;
+use super::links::Columns;
 use super::range::Symbol;
-use super::row::{Guess, RowCoder, walk};
+use super::row::{FieldCoder, Guess, RowCoder, walk_dense, walk_fast};
 use super::section::RowSource;
-use super::shared::Columns;
+use super::shared::{Past, Shown};
 use super::{Codec, Coder, SectionPlan};
 use crate::history::History;
 use crate::limits::COLUMNS_PER_KIND_MAX;
@@ -33,10 +35,10 @@ impl Codec {
         let Some(source) = RowSource::of(self, history, &|_| None) else { return };
         for row in plan.rows.iter().filter(|row| !row.references.is_empty()) {
             let kind = self.schema.kind(row.kind);
-            let mut columns = Columns::default();
-            let (named, was_at_rest) = columns.copy(source, kind, row);
+            let mut shown = Shown::default();
+            let named = Past::of(source, kind, row).named(row, &mut shown);
             let values = named.current;
-            if source.comes_to_rest(row, &named, was_at_rest) {
+            if source.comes_to_rest(row, &named) {
                 continue;
             }
             let context = self.row_context(kind, row.sight, named.states());
@@ -54,10 +56,10 @@ impl Codec {
                         values,
                         out: &mut symbols,
                     };
-                    walk::<_, true>(&context, &mut known, &mut DenseExplainer { teller, told: &mut told });
+                    walk_dense(&context, &mut known, &mut DenseExplainer { teller, told: &mut told });
                 }
                 Coder::Fast => {
-                    walk::<_, false>(
+                    walk_fast(
                         &context,
                         &mut known,
                         &mut FastExplainer { codes: &self.prior.learned().codes, values, told: &mut told },
@@ -108,7 +110,7 @@ impl<F: FnMut(usize, u32, u32)> RowCoder for DenseExplainer<'_, F> {
 }
 
 struct FastExplainer<'a, F> {
-    codes: &'a [Code],
+    codes: &'a Codes,
     values: &'a [i32],
     told: &'a mut F,
 }
@@ -120,7 +122,13 @@ impl<F: FnMut(usize, u32, u32)> RowCoder for FastExplainer<'_, F> {
             let column = guess.first + axis;
             let (shape, value) = (&shapes[column], self.values[column]);
             *residual = dense::residual(shape, value, guess.points[axis]);
-            let (_, count) = fast::tell(self.codes, guess.thirds[axis], *residual, shape, value);
+            let (_, count) = fast::tell(
+                self.codes,
+                fast::place(guess.thirds[axis]),
+                *residual,
+                (shape.min, shape.bits),
+                value,
+            );
             (self.told)(column, 1, count);
             known[column] = value;
         }
@@ -135,5 +143,24 @@ impl<F: FnMut(usize, u32, u32)> RowCoder for FastExplainer<'_, F> {
     fn are(&mut self, columns: &[usize], values: &[i32], _: f32) -> bool {
         (self.told)(columns.first().copied().unwrap_or(0), 1, 1);
         columns.iter().all(|&column| self.values[column] == values[column])
+    }
+}
+
+impl<F: FnMut(usize, u32, u32)> FieldCoder for FastExplainer<'_, F> {
+    fn vector(&mut self, columns: &Columns, points: Ints, thirds: Ints, known: &mut [i32]) -> Ints {
+        let values = Ints::of(self.values, columns.first);
+        let residuals = (values - points).and(columns.there);
+        for (axis, residual) in residuals.values().into_iter().enumerate().take(columns.axes) {
+            let (_, count) = fast::tell(
+                self.codes,
+                fast::place(thirds.values()[axis]),
+                residual,
+                columns.whole(axis),
+                values.values()[axis],
+            );
+            (self.told)(columns.first + axis, 1, count);
+        }
+        columns.put(values, known);
+        residuals
     }
 }

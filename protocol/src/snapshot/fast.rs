@@ -5,10 +5,11 @@
 //! bits turned around, so that the next bits of a stream are an index.
 
 use super::dense::Table;
+use super::lanes::Ints;
+use super::links::Columns;
 use super::row::THIRDS_MAX;
 use crate::bits::BitReader;
 use crate::fault::DecodeError;
-use crate::schema::Column;
 
 /// Residuals of up to so many units have tokens of their own.
 const DIRECT_MAX: i32 = 11;
@@ -30,61 +31,95 @@ pub(super) const WORD_BITS: u32 = 11;
 /// How many bits the word of each token has.
 pub(super) type Lengths = [u8; FAST_TOKENS];
 
-/// Words for tokens.
+/// Words for tokens, in each of the codes.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Code {
-    lengths: Lengths,
-    words: [u16; FAST_TOKENS],
-    /// By the next bits: the token, and above its five bits the length of its word.
-    tokens: Box<[u16; 1 << WORD_BITS]>,
+pub(super) struct Codes {
+    lengths: [Lengths; CODES],
+    /// By code and token: the word, and above its bits its length.
+    words: Box<[u32; CODES_ROOM * TOKENS_ROOM]>,
+    /// By code and the next bits: the token, and above its bits the length of its word.
+    tokens: Box<[u16; CODES_ROOM << WORD_BITS]>,
 }
 
-impl Code {
+/// Room for codes and tokens: powers of two, so that places need no check.
+const CODES_ROOM: usize = CODES.next_power_of_two();
+const TOKENS_ROOM: usize = FAST_TOKENS.next_power_of_two();
+const TOKEN_BITS: u32 = TOKENS_ROOM.ilog2();
+const LENGTH_SHIFT: u32 = 16;
+
+impl Codes {
     /// Every token must have a word of 1 to [`WORD_BITS`] bits, and no bits may be left over.
-    pub(super) fn new(lengths: &Lengths) -> Option<Self> {
-        let is_length = |length: &u8| (1..=WORD_BITS).contains(&u32::from(*length));
-        let parts = |length: &u8| 1_u32 << (WORD_BITS - u32::from(*length));
-        if !lengths.iter().all(is_length) || lengths.iter().map(parts).sum::<u32>() != 1 << WORD_BITS {
-            return None;
-        }
-        let mut words = [0; FAST_TOKENS];
-        let mut tokens = Box::new([0; 1 << WORD_BITS]);
-        let mut next = 0_u16;
-        for length in 1..=WORD_BITS {
-            for token in (0..FAST_TOKENS).filter(|&token| u32::from(lengths[token]) == length) {
-                words[token] = next.reverse_bits() >> (16 - WORD_BITS);
-                for entry in tokens.iter_mut().skip(usize::from(words[token])).step_by(1 << length) {
-                    *entry = token as u16 | (length as u16) << 5;
+    pub(super) fn new(lengths: &[Lengths; CODES]) -> Option<Self> {
+        let mut codes = Self {
+            lengths: *lengths,
+            words: Box::new([0; CODES_ROOM * TOKENS_ROOM]),
+            tokens: vec![0; CODES_ROOM << WORD_BITS].try_into().ok()?,
+        };
+        let rows = codes.words.chunks_mut(TOKENS_ROOM).zip(codes.tokens.chunks_mut(1 << WORD_BITS));
+        for (lengths, (words, tokens)) in lengths.iter().zip(rows) {
+            if !is_whole(lengths) {
+                return None;
+            }
+            let mut next = 0_u16;
+            for length in 1..=WORD_BITS {
+                for token in (0..FAST_TOKENS).filter(|&token| u32::from(lengths[token]) == length) {
+                    let word = next.reverse_bits() >> (16 - WORD_BITS);
+                    words[token] = u32::from(word) | length << LENGTH_SHIFT;
+                    for entry in tokens.iter_mut().skip(usize::from(word)).step_by(1 << length) {
+                        *entry = token as u16 | (length as u16) << TOKEN_BITS;
+                    }
+                    next += 1 << (WORD_BITS - length);
                 }
-                next += 1 << (WORD_BITS - length);
             }
         }
-        Some(Self { lengths: *lengths, words, tokens })
+        Some(codes)
     }
 
     /// The shortest words for tokens that were seen so often.
-    pub(super) fn counted(counts: &[f64; FAST_TOKENS]) -> Self {
-        let all: f64 = counts.iter().sum::<f64>().max(1.0);
-        // What is rare is taken to be less so until its word is short enough.
-        let mut least = all / f64::from(1 << 16);
-        loop {
-            let lengths = huffman(&counts.map(|count| count.max(least)));
-            if let Some(code) = Self::new(&lengths) {
-                return code;
-            }
-            least *= 1.5;
-        }
+    pub(super) fn counted(counts: &[[f64; FAST_TOKENS]; CODES]) -> Self {
+        Self::new(&counts.each_ref().map(counted)).expect("counted lengths are whole")
     }
 
     /// Before anything is learned: as [`Table::untrained`] has it.
-    pub(super) fn untrained(place: usize) -> Self {
-        let table = Table::untrained_at(place);
-        let frequency = |token| if token < ESCAPE { f64::from(table.frequency(token)) } else { 1.0 };
-        Self::counted(&core::array::from_fn(frequency))
+    pub(super) fn untrained() -> Self {
+        Self::new(&core::array::from_fn(|place| {
+            let table = Table::untrained_at(place);
+            let frequency = |token| if token < ESCAPE { f64::from(table.frequency(token)) } else { 1.0 };
+            counted(&core::array::from_fn(frequency))
+        }))
+        .expect("counted lengths are whole")
     }
 
-    pub(super) fn lengths(&self) -> &Lengths {
+    /// Of each code.
+    pub(super) fn lengths(&self) -> &[Lengths; CODES] {
         &self.lengths
+    }
+
+    /// A word, and how many bits it has.
+    #[inline]
+    fn word(&self, code: usize, token: usize) -> (u64, u32) {
+        let entry = self.words[(code * TOKENS_ROOM + token) % (CODES_ROOM * TOKENS_ROOM)];
+        (u64::from(entry as u16), entry >> LENGTH_SHIFT)
+    }
+}
+
+fn is_whole(lengths: &Lengths) -> bool {
+    let is_length = |length: &u8| (1..=WORD_BITS).contains(&u32::from(*length));
+    let parts = |length: &u8| 1_u32 << (WORD_BITS - u32::from(*length));
+    lengths.iter().all(is_length) && lengths.iter().map(parts).sum::<u32>() == 1 << WORD_BITS
+}
+
+/// Lengths of the shortest words for tokens that were seen so often.
+fn counted(counts: &[f64; FAST_TOKENS]) -> Lengths {
+    let all: f64 = counts.iter().sum::<f64>().max(1.0);
+    // What is rare is taken to be less so until its word is short enough.
+    let mut least = all / f64::from(1 << 16);
+    loop {
+        let lengths = huffman(&counts.map(|count| count.max(least)));
+        if is_whole(&lengths) {
+            return lengths;
+        }
+        least *= 1.5;
     }
 }
 
@@ -107,16 +142,16 @@ fn huffman(counts: &[f64; FAST_TOKENS]) -> Lengths {
     lengths
 }
 
-/// By scale: the code, and how many low bits go raw.
-const PLACES: [(u8, u8); THIRDS_MAX + 1] = {
-    let mut places = [(0, 0); THIRDS_MAX + 1];
+/// By scale: the code, and above its bits how many low bits go raw.
+const PLACES: [u16; (THIRDS_MAX + 1).next_power_of_two()] = {
+    let mut places = [0; (THIRDS_MAX + 1).next_power_of_two()];
     let mut thirds = 0;
     while thirds <= THIRDS_MAX {
         places[thirds] = if thirds < RAW_FROM {
-            (thirds as u8, 0)
+            thirds as u16
         } else {
             let above = thirds - RAW_FROM;
-            ((RAW_FROM + above % 3) as u8, (above / 3 + 1) as u8)
+            (RAW_FROM + above % 3) as u16 | (above as u16 / 3 + 1) << 8
         };
         thirds += 1;
     }
@@ -126,8 +161,8 @@ const PLACES: [(u8, u8); THIRDS_MAX + 1] = {
 /// The code of a scale, and how many low bits go raw.
 #[inline]
 pub(super) fn place(thirds: i32) -> (usize, u32) {
-    let (code, raw) = PLACES[(thirds as usize).min(THIRDS_MAX)];
-    (usize::from(code), u32::from(raw))
+    let place = PLACES[thirds as usize % PLACES.len()];
+    (usize::from(place & 0xff), u32::from(place >> 8))
 }
 
 /// What a residual is told by: a token, and raw bits.
@@ -151,17 +186,46 @@ fn far_token(units: i32, low: u64, raw: u32) -> (usize, u64, u32) {
     (DIRECT + octave as usize, place << raw | low, bits + 1 + raw)
 }
 
-/// A residual's word and raw bits, or the escape and the value; with how many bits they are, up to 48.
+/// A residual's word and raw bits, or the escape and the value; with how many bits they are, up to 48. Of the column
+/// the least value is told, and its bits.
 #[inline]
-pub(super) fn tell(codes: &[Code], thirds: i32, residual: i32, shape: &Column, value: i32) -> (u64, u32) {
-    let (code, raw) = place(thirds);
-    let code = &codes[code];
+pub(super) fn tell(
+    codes: &Codes,
+    (code, raw): (usize, u32),
+    residual: i32,
+    (least, whole_bits): (i32, u32),
+    value: i32,
+) -> (u64, u32) {
     let (token, tail, bits) = token(residual, raw);
-    let (word, length) = (u64::from(code.words[token]), u32::from(code.lengths[token]));
+    let (word, length) = codes.word(code, token);
     if token == ESCAPE {
-        return (word | u64::from(value.wrapping_sub(shape.min) as u32) << length, length + shape.bits);
+        return (word | u64::from(value.wrapping_sub(least) as u32) << length, length + whole_bits);
     }
     (word | tail << length, length + bits)
+}
+
+/// The same, of a residual whose token is its own.
+#[inline]
+pub(super) fn tell_near(codes: &Codes, (code, raw): (usize, u32), residual: i32) -> Option<(u64, u32)> {
+    let centered = residual.wrapping_add(1 << raw >> 1);
+    let token = (centered >> raw).wrapping_add(DIRECT_MAX) as u32 as usize;
+    let (word, length) = codes.word(code, token);
+    let low = u64::from(centered as u32 & ((1 << raw) - 1));
+    (token < DIRECT).then_some((word | low << length, length + raw))
+}
+
+/// The same, of another one; of the axis of a field that has these values.
+#[cold]
+#[inline(never)]
+pub(super) fn tell_far(
+    codes: &Codes,
+    place: (usize, u32),
+    residual: i32,
+    columns: &Columns,
+    axis: usize,
+    values: Ints,
+) -> (u64, u32) {
+    tell(codes, place, residual, columns.whole(axis), values.values()[axis])
 }
 
 /// A stretch of the stream, read number by number; it is looked at again only when its bits run short.
@@ -180,56 +244,55 @@ impl Stretch {
         Self { word: r.peek(), used: 0 }
     }
 
-    /// The residual that [`tell`] told; or, if the value was told whole, its steps above the least one.
+    /// The residual that [`tell`] told. `column` gives the least value and its bits, and the guess's point.
     ///
     /// That the stream ends too early is seen later: see [`check`].
     #[inline]
     pub(super) fn hear(
         &mut self,
         r: &mut BitReader<'_>,
-        codes: &[Code],
-        thirds: i32,
-        shape: &Column,
-    ) -> Result<i32, u32> {
+        codes: &Codes,
+        (code, raw): (usize, u32),
+        column: impl FnOnce() -> ((i32, u32), i32),
+    ) -> i32 {
         if self.used > STRETCH_BITS - NUMBER_BITS {
             self.go_on(r);
         }
-        let (code, raw) = place(thirds);
         let word = self.word >> self.used;
-        let entry = u32::from(codes[code].tokens[(word & ((1 << WORD_BITS) - 1)) as usize]);
-        let (token, length) = (entry & 31, entry >> 5);
+        let next = (word & ((1 << WORD_BITS) - 1)) as usize;
+        let entry = u32::from(codes.tokens[(code << WORD_BITS | next) % (CODES_ROOM << WORD_BITS)]);
+        let (token, length) = (entry as usize % TOKENS_ROOM, entry >> TOKEN_BITS);
         self.used += length;
-        if token as usize >= DIRECT {
-            return self.hear_far(r, token as usize, raw, shape);
-        }
-        let units = token as i32 - DIRECT_MAX;
-        if raw == 0 {
-            return Ok(units);
+        if token >= DIRECT {
+            let (whole, point) = column();
+            return self.hear_far(r, token, raw, whole, point);
         }
         self.used += raw;
-        Ok(residual_of(units, (word >> length & ((1 << raw) - 1)) as i32, raw))
+        residual_of(token as i32 - DIRECT_MAX, (word >> length & ((1 << raw) - 1)) as i32, raw)
     }
 
     #[cold]
+    #[inline(never)]
     fn hear_far(
         &mut self,
         r: &mut BitReader<'_>,
         token: usize,
         raw: u32,
-        shape: &Column,
-    ) -> Result<i32, u32> {
+        (least, whole_bits): (i32, u32),
+        point: i32,
+    ) -> i32 {
         self.go_on(r);
         let word = self.word;
         let tail = |bits: u32| word & ((1 << bits) - 1);
         if token >= ESCAPE {
-            self.used = shape.bits;
-            return Err(tail(shape.bits) as u32);
+            self.used = whole_bits;
+            return least.wrapping_add(tail(whole_bits) as i32).wrapping_sub(point);
         }
         let bits = OCTAVE_BITS + (token - DIRECT) as u32;
         self.used = bits + 1 + raw;
         let (low, tail) = (tail(raw) as i32, tail(bits + 1 + raw) >> raw);
         let size = (tail >> 1) as i32 + (1 << bits) - (1 << OCTAVE_BITS) + DIRECT_MAX + 1;
-        Ok(residual_of(if tail & 1 == 0 { size } else { -size }, low, raw))
+        residual_of(if tail & 1 == 0 { size } else { -size }, low, raw)
     }
 
     /// Looks at what comes next.
@@ -260,6 +323,7 @@ mod tests {
     use super::super::page;
     use super::*;
     use crate::bits::BitWriter;
+    use crate::schema::Column;
     use proptest::prelude::*;
 
     fn column(min: i32, max: i32) -> Column {
@@ -267,21 +331,19 @@ mod tests {
         Column { min, max, bits, wraps: false, threshold: 0, rate_hz: None }
     }
 
-    fn codes() -> Vec<Code> {
-        (0..CODES).map(Code::untrained).collect()
+    /// As many codes as there are, all of these lengths.
+    fn all_of(lengths: Lengths) -> Option<Codes> {
+        Codes::new(&[lengths; CODES])
     }
 
     #[test]
     fn words_are_as_the_page_says() {
-        let mut lengths = [9; FAST_TOKENS];
-        lengths[..4].copy_from_slice(&[1, 3, 3, 4]);
         for (left, right) in page::rows("coder words") {
             let lengths: Vec<u8> = left.split(' ').map(|length| length.parse().unwrap()).collect();
-            let code = Code::new(&lengths.try_into().unwrap()).unwrap();
+            let codes = all_of(lengths.try_into().unwrap()).unwrap();
             let word = |token: usize| -> String {
-                (0..code.lengths[token])
-                    .map(|bit| if code.words[token] >> bit & 1 == 1 { '1' } else { '0' })
-                    .collect()
+                let (word, length) = codes.word(CODES - 1, token);
+                (0..length).map(|bit| if word >> bit & 1 == 1 { '1' } else { '0' }).collect()
             };
             assert_eq!((0..FAST_TOKENS).map(word).collect::<Vec<_>>().join(" "), right);
         }
@@ -300,22 +362,22 @@ mod tests {
     #[test]
     fn a_code_is_whole() {
         let mut lengths = [5; FAST_TOKENS];
-        assert_eq!(Code::new(&lengths), None, "bits are left over");
+        assert_eq!(all_of(lengths), None, "bits are left over");
         lengths[..3].fill(4);
-        assert!(Code::new(&lengths).is_some());
+        assert!(all_of(lengths).is_some());
         lengths[0] = 3;
-        assert_eq!(Code::new(&lengths), None, "more words than there are bits");
+        assert_eq!(all_of(lengths), None, "more words than there are bits");
         lengths[0] = 0;
-        assert_eq!(Code::new(&lengths), None, "a word of no bits");
+        assert_eq!(all_of(lengths), None, "a word of no bits");
     }
 
     #[test]
     fn what_is_seen_often_has_a_short_word() {
         let mut counts = [1.0; FAST_TOKENS];
         (counts[7], counts[8]) = (1e6, 1e5);
-        let code = Code::counted(&counts);
-        assert_eq!((code.lengths[7], code.lengths[8]), (1, 2));
-        assert!(code.lengths.iter().all(|length| u32::from(*length) <= WORD_BITS));
+        let lengths = counted(&counts);
+        assert_eq!((lengths[7], lengths[8]), (1, 2));
+        assert!(is_whole(&lengths));
     }
 
     proptest! {
@@ -327,19 +389,19 @@ mod tests {
             let value = value.clamp(shape.min, shape.max);
             let point = if point < 0 { value.wrapping_add(point >> near) } else { point };
             let residual = value.wrapping_sub(point);
-            let codes = codes();
+            let (codes, place, whole) = (Codes::untrained(), place(thirds), (shape.min, shape.bits));
             let mut bytes = Vec::new();
             let mut w = BitWriter::new(&mut bytes);
-            let (bits, count) = tell(&codes, thirds, residual, &shape, value);
+            let (bits, count) = tell(&codes, place, residual, whole, value);
+            let near = tell_near(&codes, place, residual);
+            prop_assert!(near.is_none_or(|near| near == (bits, count)), "{:?}", near);
+            prop_assert_eq!(near.is_some(), token(residual, place.1).0 < DIRECT);
             w.long(bits, count);
             w.bits(5, 3);
             w.finish();
             let mut r = BitReader::new(&bytes);
             let mut stretch = Stretch::of(&r);
-            match stretch.hear(&mut r, &codes, thirds, &shape) {
-                Ok(told) => prop_assert_eq!(told, residual),
-                Err(offset) => prop_assert_eq!(shape.min.wrapping_add(offset as i32), value),
-            }
+            prop_assert_eq!(stretch.hear(&mut r, &codes, place, || (whole, point)), residual);
             stretch.end(&mut r);
             prop_assert_eq!(r.bits(3, "test"), Ok(5));
         }

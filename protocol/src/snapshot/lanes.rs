@@ -69,18 +69,16 @@ impl Lanes {
         Self(self.0.sqrt())
     }
 
+    #[inline]
+    pub(super) fn squared(self) -> Self {
+        self.times(self)
+    }
+
     /// Of three axes.
     #[inline]
     pub(super) fn dot(self, other: Self) -> f32 {
         let [x, y, z, _] = self.times(other).lanes();
         x + y + z
-    }
-
-    /// Without the fourth.
-    #[inline]
-    pub(super) fn three(self) -> Self {
-        let [x, y, z, _] = self.lanes();
-        Self::new([x, y, z, 0.0])
     }
 
     #[inline]
@@ -149,7 +147,7 @@ impl Lanes {
 }
 
 /// Four columns side by side.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Ints(i32x4);
 
 impl Ints {
@@ -175,6 +173,31 @@ impl Ints {
     #[inline]
     pub(super) fn values(self) -> [i32; 4] {
         self.0.to_array()
+    }
+
+    /// The three behind the first.
+    #[inline]
+    pub(super) fn behind_first(self) -> Self {
+        let [_, x, y, z] = self.0.to_array();
+        Self::new([x, y, z, 0])
+    }
+
+    /// The same on every lane.
+    #[inline]
+    pub(super) fn splat(value: i32) -> Self {
+        Self(i32x4::splat(value))
+    }
+
+    /// Bit by bit.
+    #[inline]
+    pub(super) fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether none is below its `least` or above its `most`.
+    #[inline]
+    pub(super) fn are_within(self, least: Self, most: Self) -> bool {
+        (self.0.simd_lt(least.0) | self.0.simd_gt(most.0)).none()
     }
 
     #[inline]

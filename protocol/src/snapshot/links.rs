@@ -5,8 +5,8 @@
 
 use core::ops::Range;
 
-use super::lanes::{FEATURES, Features, Lanes};
-use crate::schema::{ColumnMask, Field, FieldType, Kind};
+use super::lanes::{FEATURES, Features, Ints, Lanes};
+use crate::schema::{Column, ColumnMask, Field, FieldType, Kind};
 
 /// One published state that a row names.
 #[derive(Clone, Copy, Debug)]
@@ -17,11 +17,60 @@ pub(super) struct State<'a> {
     pub(super) values: &'a [i32],
 }
 
+/// Up to three columns side by side, none of them around a circle.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Columns {
+    pub(super) first: usize,
+    pub(super) axes: usize,
+    /// All ones on each axis that there is; 0 on others.
+    pub(super) there: Ints,
+    /// Bounds; of axes that there are not, those of all numbers.
+    pub(super) least: Ints,
+    pub(super) most: Ints,
+    /// Bits of their values above the least.
+    bits: [u32; 4],
+}
+
+impl Columns {
+    fn new(first: usize, shapes: &[Column]) -> Self {
+        let lanes = |of: fn(&Column) -> i32, other: i32| {
+            Ints::new(core::array::from_fn(|axis| shapes.get(axis).map_or(other, of)))
+        };
+        Self {
+            first,
+            axes: shapes.len(),
+            there: lanes(|_| -1, 0),
+            least: lanes(|shape| shape.min, i32::MIN),
+            most: lanes(|shape| shape.max, i32::MAX),
+            bits: core::array::from_fn(|axis| shapes.get(axis).map_or(0, |shape| shape.bits)),
+        }
+    }
+
+    /// The least value of an axis, and how many bits values above it have.
+    pub(super) fn whole(&self, axis: usize) -> (i32, u32) {
+        (self.least.values()[axis], self.bits[axis])
+    }
+
+    /// Puts values into these columns of a row.
+    #[inline]
+    pub(super) fn put(&self, values: Ints, row: &mut [i32]) {
+        let values = values.values();
+        let row = row.get_mut(self.first..).unwrap_or_default();
+        // A length that is known is copied without a call.
+        if let Some(three) = row.first_chunk_mut::<3>().filter(|_| self.axes == 3) {
+            three.copy_from_slice(&values[..3]);
+        } else {
+            row.iter_mut().zip(values).take(self.axes).for_each(|(column, value)| *column = value);
+        }
+    }
+}
+
 /// Columns that are multiples of a step: a position, a velocity, an angle.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Line {
     pub(super) first: usize,
     pub(super) axes: usize,
+    pub(super) columns: Columns,
     /// 1 on each axis that there is; 0 on others.
     pub(super) there: Lanes,
     /// The step likewise.
@@ -34,6 +83,8 @@ pub(super) struct Line {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Turn {
     pub(super) first: usize,
+    /// Those of the three smaller components.
+    pub(super) columns: Columns,
     pub(super) zero: f32,
     pub(super) step: f32,
     pub(super) per_unit: f32,
@@ -78,15 +129,17 @@ impl Links {
             let velocity = kind.velocity_of(field.id).filter(shown);
             match field.ty {
                 FieldType::Position { step, .. } => links.bodies.push(Body {
-                    position: Some(line(&field.columns(), step)),
-                    velocity: velocity.map(velocity_line),
+                    position: Some(line(kind, &field.columns(), step)),
+                    velocity: velocity.map(|field| velocity_line(kind, field)),
                     ..Body::default()
                 }),
-                FieldType::Rotation { .. } => turns.push((turn_columns(field), velocity.map(velocity_line))),
+                FieldType::Rotation { .. } => {
+                    turns.push((turn_columns(kind, field), velocity.map(|field| velocity_line(kind, field))));
+                }
                 FieldType::Angle { .. } | FieldType::Scalar { .. } => {
                     // Its velocity comes first, as a column that moves by itself.
                     links.lone.extend(velocity.into_iter().flat_map(Field::columns).map(Lone::alone));
-                    links.lone.push(lone(field, velocity));
+                    links.lone.push(lone(kind, field, velocity));
                 }
                 FieldType::Integer { .. } | FieldType::Entity => links.states.extend(field.columns()),
                 // Coded with what they drive; alone if that is hidden, or driven by another one.
@@ -110,31 +163,40 @@ impl Links {
     }
 }
 
-fn line(columns: &Range<usize>, step: f64) -> Line {
+fn line(kind: &Kind, columns: &Range<usize>, step: f64) -> Line {
     let axes = columns.len();
     let there = Lanes::new(core::array::from_fn(|axis| f32::from(u8::from(axis < axes))));
-    Line { first: columns.start, axes, there, step: there * step as f32, per_unit: (1.0 / step) as f32 }
+    Line {
+        first: columns.start,
+        axes,
+        columns: Columns::new(columns.start, &kind.columns()[columns.clone()]),
+        there,
+        step: there * step as f32,
+        per_unit: (1.0 / step) as f32,
+    }
 }
 
-fn velocity_line(field: &Field) -> Line {
+fn velocity_line(kind: &Kind, field: &Field) -> Line {
     match field.ty {
-        FieldType::Velocity { step, .. } => line(&field.columns(), step),
+        FieldType::Velocity { step, .. } => line(kind, &field.columns(), step),
         _ => unreachable!("`velocity_of` gives velocities"),
     }
 }
 
-fn turn_columns(field: &Field) -> Turn {
+fn turn_columns(kind: &Kind, field: &Field) -> Turn {
     let FieldType::Rotation { bits, lattice } = field.ty else { unreachable!("called for rotations") };
     let step = lattice.step(bits);
+    let Range { start: first, end } = field.columns();
     Turn {
-        first: field.columns().start,
+        first,
+        columns: Columns::new(first + 1, &kind.columns()[first + 1..end]),
         zero: lattice.zero(bits) as f32,
         step: step as f32,
         per_unit: (1.0 / step) as f32,
     }
 }
 
-fn lone(field: &Field, velocity: Option<&Field>) -> Lone {
+fn lone(kind: &Kind, field: &Field, velocity: Option<&Field>) -> Lone {
     let (step, half_circle) = match field.ty {
         FieldType::Angle { bits } => {
             (core::f64::consts::TAU / f64::from(1_u32 << bits), Some(1 << (bits - 1)))
@@ -142,7 +204,7 @@ fn lone(field: &Field, velocity: Option<&Field>) -> Lone {
         FieldType::Scalar { step, .. } => (step, None),
         _ => unreachable!("called for angles and scalars"),
     };
-    let velocity = velocity.map(velocity_line);
+    let velocity = velocity.map(|field| velocity_line(kind, field));
     Lone {
         column: field.columns().start,
         half_circle,

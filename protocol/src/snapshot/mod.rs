@@ -18,7 +18,7 @@
 //! | `context` | how far off that guess is likely to be |
 //! | `straight` | both for the `fast` coder |
 //! | `row` | the way through a row's fields, the same for encoder, decoder and trainer |
-//! | `code` | the seam: how that becomes bits; `dense` (by a `range` coder) and `fast` behind it |
+//! | `code` | the seam: how that becomes bits; `dense` (by `frequencies` and a `range` coder) and `fast` behind it |
 //! | [`prior`] | what is learned offline: weights, tables and codes; `models`: which of it is used where |
 //! | [`shared`] | what is worked out once for all receivers |
 //! | `section` | which rows are told, and their headers |
@@ -34,6 +34,7 @@ mod dense;
 mod explain;
 mod fast;
 mod frame;
+mod frequencies;
 mod lanes;
 mod links;
 mod models;
@@ -276,8 +277,14 @@ pub trait StateLookup {
     /// The state in this slot at this tick; of the receiver's own rows, or of everyone's view.
     fn state(&self, is_own: bool, slot: u16, tick: Tick) -> Option<HeldState<'_>>;
 
-    /// The newest state in this slot at or before this tick, of everyone's view.
-    fn state_by(&self, slot: u16, tick: Tick) -> Option<HeldState<'_>>;
+    /// The newest states in this slot at or before each of these ticks, of everyone's view, as long as they are of the
+    /// entity of the first; puts their columns into `values`, and gives the first and how many they are.
+    fn states_by<'a>(
+        &'a self,
+        slot: u16,
+        ticks: References,
+        values: &mut [&'a [i32]; REFERENCES_PER_ROW_MAX],
+    ) -> Option<(HeldState<'a>, usize)>;
 
     /// Appends the slots of the entities of this kind in everyone's view of which a state at or before the tick is held,
     /// ascending.

@@ -132,7 +132,8 @@ pub(super) fn follows(direction: Lanes, residuals: [f32; 3], axis: usize) -> [f3
 }
 
 /// The turn that a rotation is guessed to make about each axis, in steps of its components.
-#[inline]
+#[expect(clippy::inline_always, reason = "called once a row: inlined, what a trainer notes is not asked for")]
+#[inline(always)]
 pub(super) fn turn(m: &Motion, coded: &Coded, body: &Body, turn: &Turn, sum: &mut Sum<'_>) {
     // Half a turn's angle is what a quaternion's components change by.
     let k = turn.per_unit * 0.5;

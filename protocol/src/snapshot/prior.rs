@@ -10,8 +10,9 @@
 use std::sync::{Arc, OnceLock};
 
 use super::context::CLASSES;
-use super::dense::{DIAL, DIRECT, Dial, OCTAVES, SETS, TABLES, TOKENS, Table};
-use super::fast::{CODES, Code};
+use super::dense::{DIRECT, OCTAVES, SETS, TABLES, TOKENS, Table};
+use super::fast::{CODES, Codes};
+use super::frequencies::{DIAL, Dial, Frequencies};
 use super::lanes::{CORE, FEATURES, Features};
 use super::models::{FIRST_SITE_KEY, of_key, site_key, sites};
 use crate::fault::DecodeError;
@@ -44,7 +45,7 @@ pub(super) struct Learned {
     pub(super) models: [Vec<Model>; 2],
     /// Of residuals: of the `dense` coder, and of the `fast` one.
     pub(super) tables: Vec<Table>,
-    pub(super) codes: Vec<Code>,
+    pub(super) codes: Codes,
     /// Chances of yes out of 65,536, by log odds.
     pub(super) odds: [u16; ODDS],
     /// Of how many ticks are missing to the most that can be named; of how far back the newest is; then of by how much the
@@ -164,8 +165,8 @@ impl Learned {
             let p = 0.5 + 0.5 * x / (1.0 + x.abs());
             (p * 65_536.0).clamp(64.0, 65_472.0) as u16
         });
-        let dials = [(); DIALS].map(|()| Dial::counted(&[0.0; DIAL]));
-        let codes = (0..CODES).map(Code::untrained).collect();
+        let dials = [(); DIALS].map(|()| Dial::seen(&[0.0; DIAL]));
+        let codes = Codes::untrained();
         Self { models: [Vec::new(), Vec::new()], tables, codes, odds, dials }
     }
 
@@ -184,20 +185,16 @@ impl Learned {
             }
         }
         for table in &self.tables {
-            for token in 0..TOKENS {
-                out.extend_from_slice(&table.frequency(token).to_le_bytes());
-            }
+            write_frequencies(out, table);
         }
-        for code in &self.codes {
-            out.extend_from_slice(code.lengths());
+        for lengths in self.codes.lengths() {
+            out.extend_from_slice(lengths);
         }
         for chance in self.odds {
             out.extend_from_slice(&chance.to_le_bytes());
         }
         for dial in &self.dials {
-            for number in 0..DIAL {
-                out.extend_from_slice(&dial.frequency(number).to_le_bytes());
-            }
+            write_frequencies(out, dial);
         }
     }
 
@@ -205,16 +202,13 @@ impl Learned {
         let models = [read_models(r, false)?, read_models(r, true)?];
         let mut tables = Vec::with_capacity(TABLES * SETS);
         for _ in 0..TABLES * SETS {
-            let mut frequencies = [0; TOKENS];
-            for frequency in &mut frequencies {
-                *frequency = r.u16()?;
-            }
-            tables.push(Table::new(&frequencies).ok_or(DecodeError::Damaged(WHAT))?);
+            tables.push(read_frequencies::<TOKENS, _>(r)?);
         }
-        let mut codes = Vec::with_capacity(CODES);
-        for _ in 0..CODES {
-            codes.push(Code::new(&r.take()?).ok_or(DecodeError::Damaged(WHAT))?);
+        let mut lengths = [Default::default(); CODES];
+        for lengths in &mut lengths {
+            *lengths = r.take()?;
         }
+        let codes = Codes::new(&lengths).ok_or(DecodeError::Damaged(WHAT))?;
         let mut odds = [0; ODDS];
         for chance in &mut odds {
             *chance = r.u16()?;
@@ -224,11 +218,7 @@ impl Learned {
         }
         let mut dials = Vec::with_capacity(DIALS);
         for _ in 0..DIALS {
-            let mut frequencies = [0; DIAL];
-            for frequency in &mut frequencies {
-                *frequency = r.u16()?;
-            }
-            dials.push(Dial::new(&frequencies).ok_or(DecodeError::Damaged(WHAT))?);
+            dials.push(read_frequencies::<DIAL, _>(r)?);
         }
         let dials = dials.try_into().map_err(|_| DecodeError::Damaged(WHAT))?;
         Ok(Self { models, tables, codes, odds, dials })
@@ -258,6 +248,20 @@ pub(super) fn odds_step(odds: f32) -> usize {
     let step = (odds * ODDS_PER_UNIT + (ODDS / 2) as f32).clamp(0.0, (ODDS - 1) as f32);
     // With 2^23 added, the last bits of a float count ones.
     (step + 8_388_608.0).to_bits() as usize % ODDS
+}
+
+fn write_frequencies<const SUMS: usize>(out: &mut Vec<u8>, frequencies: &Frequencies<SUMS>) {
+    frequencies.frequencies().for_each(|frequency| out.extend_from_slice(&frequency.to_le_bytes()));
+}
+
+fn read_frequencies<const NUMBERS: usize, const SUMS: usize>(
+    r: &mut Reader<'_>,
+) -> Result<Frequencies<SUMS>, DecodeError> {
+    let mut frequencies = [0; NUMBERS];
+    for frequency in &mut frequencies {
+        *frequency = r.u16()?;
+    }
+    Frequencies::new(&frequencies).ok_or(DecodeError::Damaged(WHAT))
 }
 
 fn read_models(r: &mut Reader<'_>, is_dense: bool) -> Result<Vec<Model>, DecodeError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{DecodedRow, DecodedSection, DecodedSnapshot, HeldState, StateLookup};
+use super::{DecodedRow, DecodedSection, DecodedSnapshot, HeldState, References, StateLookup};
 use crate::hash::WordHash;
 use crate::ids::EntityId;
 use crate::limits::REFERENCES_PER_ROW_MAX;
@@ -156,6 +156,14 @@ impl Replica {
     }
 }
 
+impl Replica {
+    /// The newest state in this slot at or before this tick, of everyone's view.
+    pub(crate) fn state_by(&self, slot: u16, tick: Tick) -> Option<HeldState<'_>> {
+        let track = self.view.get(usize::from(slot))?.present()?;
+        Some(track.held(track.index_by(tick)?))
+    }
+}
+
 impl StateLookup for Replica {
     fn state(&self, is_own: bool, slot: u16, tick: Tick) -> Option<HeldState<'_>> {
         let slots = if is_own { &self.own } else { &self.view };
@@ -164,10 +172,20 @@ impl StateLookup for Replica {
         Some(track.held(index))
     }
 
-    fn state_by(&self, slot: u16, tick: Tick) -> Option<HeldState<'_>> {
+    fn states_by<'a>(
+        &'a self,
+        slot: u16,
+        ticks: References,
+        values: &mut [&'a [i32]; REFERENCES_PER_ROW_MAX],
+    ) -> Option<(HeldState<'a>, usize)> {
         let track = self.view.get(usize::from(slot))?.present()?;
-        let index = track.samples.iter().rposition(|sample| !sample.tick.is_newer_than(tick))?;
-        Some(track.held(index))
+        let newest = track.held(track.index_by(ticks.newest()?)?);
+        let mut count = 0;
+        for (values, index) in values.iter_mut().zip(ticks.ticks().map_while(|tick| track.index_by(tick))) {
+            *values = track.values_at(index);
+            count += 1;
+        }
+        Some((newest, count))
     }
 
     fn held_at(&self, kind: KindId, tick: Tick, slots: &mut Vec<u16>) {
@@ -229,6 +247,11 @@ impl Track {
     fn held(&self, index: usize) -> HeldState<'_> {
         let Sample { sight, is_at_rest, .. } = self.samples[index];
         HeldState { id: self.id, kind: self.kind, sight, is_at_rest, values: self.values_at(index) }
+    }
+
+    /// The newest state at or before this tick.
+    fn index_by(&self, tick: Tick) -> Option<usize> {
+        self.samples.iter().rposition(|sample| !sample.tick.is_newer_than(tick))
     }
 
     fn values_at(&self, index: usize) -> &[i32] {

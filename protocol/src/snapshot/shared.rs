@@ -1,21 +1,20 @@
 //! Work on rows that is done once for all receivers: what a row's values become, per named states and sight.
 
-use core::ops::Range;
-
 use super::code::{RowBits, tell_dense, tell_fast};
 use super::links::State;
 use super::range::Symbol;
 use super::row::RowContext;
 use super::section::{Chances, RowSource};
-use super::{Coder, PlannedRow};
-use crate::bits::BitWriter;
+use super::{Coder, PlannedRow, References};
 use crate::limits::{COLUMNS_PER_KIND_MAX, REFERENCES_PER_ROW_MAX};
 use crate::schema::{Kind, Sight};
+use crate::table::Table;
 use crate::time::Tick;
 
 const NONE: u32 = u32::MAX;
 
-/// What the rows of one tick become; keeps its memory from tick to tick.
+/// What the rows of one tick become. Keeps the memory of its largest tick: of each row as many entries as peers named
+/// different states of it, each with its values.
 #[derive(Clone, Debug, Default)]
 pub struct RowCache {
     tick: Option<Tick>,
@@ -23,18 +22,20 @@ pub struct RowCache {
     first: Vec<Vec<u32>>,
     entries: Vec<Entry>,
     values: ValueBits,
-    columns: Columns,
+    shown: Shown,
+    /// Where the held rows of a section were found; while it is written.
+    pub(super) found: Vec<u32>,
 }
 
 /// What values became, side by side.
 #[derive(Clone, Debug, Default)]
 struct ValueBits {
     symbols: Vec<Symbol>,
-    bytes: Vec<u8>,
+    words: Vec<u64>,
 }
 
 /// What is known of a row that names certain states.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     row: PlannedRow,
     next: u32,
@@ -47,34 +48,39 @@ pub(super) struct Entry {
     values: Option<Values>,
 }
 
-#[derive(Clone, Debug)]
-enum Values {
-    Symbols(Range<usize>),
-    Bits { range: Range<usize>, bits: u32, is_usual: bool },
+/// Where the values of a row are.
+#[derive(Clone, Copy, Debug)]
+struct Values {
+    /// The first symbol or word, and how many symbols or bits they are.
+    start: u32,
+    len: u32,
+    /// Whether they are of the `fast` coder, and all their flags are true.
+    is_usual: bool,
 }
 
 impl RowCache {
     /// What a row's values become. `index` is where [`find`](Self::find) found it.
     #[inline]
     pub(super) fn values(&mut self, index: usize, source: RowSource<'_>, kind: &Kind) -> RowBits<'_> {
-        if self.entries[index].values.is_none() {
-            self.tell(index, source, kind);
-        }
-        match &self.entries[index].values {
-            Some(Values::Symbols(range)) => RowBits::Dense(&self.values.symbols[range.clone()]),
-            Some(Values::Bits { range, bits, is_usual }) => {
-                RowBits::Fast { bytes: &self.values.bytes[range.clone()], bits: *bits, is_usual: *is_usual }
+        let values = self.entries[index].values.unwrap_or_else(|| self.tell(index, source, kind));
+        let Values { start, len, is_usual } = values;
+        let start = start as usize;
+        match source.codec.coder {
+            Coder::Dense => RowBits::Dense(&self.values.symbols[start..][..len as usize]),
+            Coder::Fast => {
+                let words = &self.values.words[start..][..len.div_ceil(u64::BITS) as usize];
+                RowBits::Fast { words, bits: len, is_usual }
             }
-            None => RowBits::Dense(&[]),
         }
     }
 
     #[cold]
-    fn tell(&mut self, index: usize, source: RowSource<'_>, kind: &Kind) {
+    fn tell(&mut self, index: usize, source: RowSource<'_>, kind: &Kind) -> Values {
         let row = self.entries[index].row;
-        let (named, _) = self.columns.copy(source, kind, &row);
+        let named = Past::of(source, kind, &row).named(&row, &mut self.shown);
         let context = source.codec.row_context(kind, row.sight, named.states());
-        self.entries[index].values = Some(self.values.tell(source, &context, named.current));
+        let values = self.values.tell(source, &context, named.current);
+        *self.entries[index].values.insert(values)
     }
 
     #[inline]
@@ -82,11 +88,16 @@ impl RowCache {
         &self.entries[index]
     }
 
-    /// Where a row is found; worked out if it is not yet.
-    pub(super) fn find(&mut self, source: RowSource<'_>, kind: &Kind, row: &PlannedRow) -> usize {
-        self.start(source);
-        let place = &self.first[usize::from(row.kind.0)][row.row as usize];
-        let mut index = *place;
+    /// Where a row is found; worked out if it is not yet. `past` is that of the row before, if there was one.
+    pub(super) fn find<'a>(
+        &mut self,
+        source: RowSource<'a>,
+        kind: &'a Kind,
+        row: &PlannedRow,
+        past: &mut Option<Past<'a>>,
+    ) -> usize {
+        let first = &mut self.first[usize::from(row.kind.0)][row.row as usize];
+        let mut index = *first;
         while index != NONE {
             let entry = &self.entries[index as usize];
             if entry.row == *row {
@@ -94,32 +105,38 @@ impl RowCache {
             }
             index = entry.next;
         }
-        let next = *place;
-        let index = self.entries.len();
-        self.first[usize::from(row.kind.0)][row.row as usize] = index as u32;
-        let entry = self.look(source, kind, row, next);
-        self.entries.push(entry);
-        index
+        let next = core::mem::replace(first, self.entries.len() as u32);
+        let past = match past {
+            Some(past) if past.is_of(row) => past,
+            past => past.insert(Past::of(source, kind, row)),
+        };
+        self.look(source, past, row, next);
+        self.entries.len() - 1
     }
 
-    fn look(&mut self, source: RowSource<'_>, kind: &Kind, row: &PlannedRow, next: u32) -> Entry {
-        let (named, is_baseline_at_rest) = self.columns.copy(source, kind, row);
-        let context = source.codec.row_context(kind, row.sight, named.states());
-        let chances = source.codec.chances(&context, is_baseline_at_rest);
-        let comes_to_rest = source.comes_to_rest(row, &named, is_baseline_at_rest);
+    fn look(&mut self, source: RowSource<'_>, past: &Past<'_>, row: &PlannedRow, next: u32) {
+        let named = past.named(row, &mut self.shown);
+        let context = source.codec.row_context(past.kind, row.sight, named.states());
         let track = source.history.track(row.kind, row.row as usize);
         let baseline = row.references.newest();
         let is_after = |tick: Tick| baseline.is_some_and(|baseline| tick.is_newer_than(baseline));
         let jumped = track.teleported.is_some_and(is_after);
+        let comes_to_rest = source.comes_to_rest(row, &named);
         // What has changed will be told, mostly: the states are at hand now.
         let is_told = !comes_to_rest && is_after(track.changed(row.sight));
-        let values = is_told.then(|| self.values.tell(source, &context, named.current));
-        let is_plain = !is_baseline_at_rest && !track.is_at_rest && !jumped;
-        Entry { row: *row, next, is_baseline_at_rest, comes_to_rest, is_plain, chances, values }
+        self.entries.push(Entry {
+            row: *row,
+            next,
+            is_baseline_at_rest: named.was_at_rest,
+            comes_to_rest,
+            is_plain: !named.was_at_rest && !track.is_at_rest && !jumped,
+            chances: source.codec.chances(&context, named.was_at_rest),
+            values: is_told.then(|| self.values.tell(source, &context, named.current)),
+        });
     }
 
     /// Forgets what was of another tick.
-    fn start(&mut self, source: RowSource<'_>) {
+    pub(super) fn start(&mut self, source: RowSource<'_>) {
         let tick = source.newest.tick();
         if self.tick == Some(tick) {
             return;
@@ -127,7 +144,7 @@ impl RowCache {
         self.tick = Some(tick);
         self.entries.clear();
         self.values.symbols.clear();
-        self.values.bytes.clear();
+        self.values.words.clear();
         self.first.resize_with(source.codec.schema.kinds().len(), Vec::new);
         for ((_, table), first) in source.newest.tables(Sight::Public).iter().zip(&mut self.first) {
             first.clear();
@@ -137,33 +154,105 @@ impl RowCache {
 }
 
 impl ValueBits {
-    /// What a row's values become.
+    /// Works out what a row's values become.
     fn tell(&mut self, source: RowSource<'_>, row: &RowContext<'_>, current: &[i32]) -> Values {
+        let learned = source.codec.prior.learned();
         match source.codec.coder {
             Coder::Dense => {
                 let start = self.symbols.len();
-                tell_dense(row, source.codec.prior.learned(), current, &mut self.symbols);
-                Values::Symbols(start..self.symbols.len())
+                tell_dense(row, learned, current, &mut self.symbols);
+                Values { start: start as u32, len: (self.symbols.len() - start) as u32, is_usual: false }
             }
             Coder::Fast => {
-                let start = self.bytes.len();
-                let mut w = BitWriter::new(&mut self.bytes);
-                let is_usual = tell_fast(row, source.codec.prior.learned(), current, &mut w);
-                let bits = w.bit_len(start);
-                w.finish();
-                Values::Bits { range: start..self.bytes.len(), bits: bits as u32, is_usual }
+                let start = self.words.len() as u32;
+                let (len, is_usual) = tell_fast(row, learned, current, &mut self.words);
+                Values { start, len, is_usual }
             }
         }
     }
 }
 
-/// Columns of a row and of the states that it names, side by side; reused from row to row.
+/// Where states are copied to of which a receiver does not see all; reused from row to row.
 #[derive(Clone, Debug)]
-pub(super) struct Columns([[i32; COLUMNS_PER_KIND_MAX]; 1 + REFERENCES_PER_ROW_MAX]);
+pub(super) struct Shown([[i32; COLUMNS_PER_KIND_MAX]; REFERENCES_PER_ROW_MAX]);
 
-impl Default for Columns {
+impl Default for Shown {
     fn default() -> Self {
-        Self([[0; COLUMNS_PER_KIND_MAX]; 1 + REFERENCES_PER_ROW_MAX])
+        Self([[0; COLUMNS_PER_KIND_MAX]; REFERENCES_PER_ROW_MAX])
+    }
+}
+
+/// The published tables that rows of a kind find their named states in.
+#[derive(Clone, Copy)]
+pub(super) struct Past<'a> {
+    kind: &'a Kind,
+    sight: Sight,
+    references: References,
+    current: &'a Table,
+    /// Newest first.
+    tables: [&'a Table; REFERENCES_PER_ROW_MAX],
+    distances: [u32; REFERENCES_PER_ROW_MAX],
+    /// Whether each row of the newest of these was at rest.
+    rest: &'a [bool],
+}
+
+impl<'a> Past<'a> {
+    /// That of a row, which is of this kind.
+    pub(super) fn of(source: RowSource<'a>, kind: &'a Kind, row: &PlannedRow) -> Self {
+        let current = source.newest.tables(row.sight).table(row.kind);
+        let mut past = Self {
+            kind,
+            sight: row.sight,
+            references: row.references,
+            current,
+            tables: [current; REFERENCES_PER_ROW_MAX],
+            distances: [0; REFERENCES_PER_ROW_MAX],
+            rest: &[],
+        };
+        for (place, tick) in row.references.ticks().enumerate() {
+            past.distances[place] = source.newest.tick().since(tick) as u32;
+            let published = source.history.at(tick);
+            debug_assert!(published.is_some(), "a plan names only states that are in the ring");
+            let Some(published) = published else { continue };
+            past.tables[place] = published.tables(row.sight).table(row.kind);
+            if place == 0 {
+                past.rest = published.rest(row.kind);
+            }
+        }
+        past
+    }
+
+    /// Whether it is that of this row.
+    fn is_of(&self, row: &PlannedRow) -> bool {
+        self.kind.index() == row.kind.0 && self.sight == row.sight && self.references == row.references
+    }
+
+    /// A row and the states that it names, as its receiver sees them.
+    pub(super) fn named<'b>(&self, row: &PlannedRow, shown: &'b mut Shown) -> Named<'b>
+    where
+        'a: 'b,
+    {
+        let place = row.row as usize;
+        let id = self.current.heads()[place].id;
+        let mut named = Named {
+            current: self.current.values(place),
+            states: [State { distance: 0, values: self.kind.blank() }; REFERENCES_PER_ROW_MAX],
+            count: self.references.len(),
+            was_at_rest: false,
+        };
+        for (index, state) in named.states.iter_mut().enumerate().take(self.references.len()) {
+            let found = self.tables[index].find_near(id, place);
+            debug_assert!(found.is_some(), "a plan names only states that there are");
+            let Some(found) = found else { continue };
+            *state = State { distance: self.distances[index], values: self.tables[index].values(found) };
+            if index == 0 {
+                named.was_at_rest = self.rest.get(found).copied().unwrap_or(false);
+            }
+        }
+        if self.sight != Sight::Own && self.kind.hides_columns() {
+            named.hide(self.kind, self.sight, shown);
+        }
+        named
     }
 }
 
@@ -172,6 +261,8 @@ pub(super) struct Named<'a> {
     pub(super) current: &'a [i32],
     states: [State<'a>; REFERENCES_PER_ROW_MAX],
     count: usize,
+    /// Whether the newest of the states was at rest.
+    pub(super) was_at_rest: bool,
 }
 
 impl<'a> Named<'a> {
@@ -179,53 +270,17 @@ impl<'a> Named<'a> {
     pub(super) fn states(&self) -> &[State<'a>] {
         &self.states[..self.count]
     }
-}
 
-impl Columns {
-    /// Copies a row and the states that it names; and tells whether the newest of these was at rest.
-    pub(super) fn copy<'a>(
-        &'a mut self,
-        source: RowSource<'_>,
-        kind: &Kind,
-        row: &PlannedRow,
-    ) -> (Named<'a>, bool) {
-        let now = source.newest.tick();
-        let Self([current, columns @ ..]) = self;
-        let (place, count) = (row.row as usize, kind.column_count());
-        let table = source.newest.tables(row.sight).table(row.kind);
-        let id = table.heads()[place].id;
-        table.row(kind, place).copy_to(current);
-        let mut states = [State { distance: 0, values: &[] }; REFERENCES_PER_ROW_MAX];
-        let mut is_at_rest = None;
-        for ((values, state), tick) in columns.iter_mut().zip(&mut states).zip(row.references.ticks()) {
-            let found = source.history.at(tick).and_then(|published| {
-                let table = published.tables(row.sight).table(row.kind);
-                Some((published, table, table.find_near(id, place)?))
-            });
-            if let Some((published, table, place)) = found {
-                table.row(kind, place).copy_to(values);
-                if is_at_rest.is_none() {
-                    is_at_rest = Some(published.is_at_rest(row.kind, place));
-                }
+    /// What the receiver does not see must not tell.
+    #[cold]
+    fn hide(&mut self, kind: &Kind, sight: Sight, Shown(shown): &'a mut Shown) {
+        let visible = kind.visible(sight);
+        for (state, copy) in self.states.iter_mut().zip(shown) {
+            let columns = state.values.iter().zip(kind.blank()).enumerate();
+            for (out, (column, (value, blank))) in copy.iter_mut().zip(columns) {
+                *out = if visible.contains(column) { *value } else { *blank };
             }
-            debug_assert!(found.is_some(), "a plan names only states that are in the ring");
-            if row.sight != Sight::Own && kind.hides_columns() {
-                hide(kind, row.sight, values);
-            }
-            *state = State { distance: now.since(tick) as u32, values: &values[..count] };
-        }
-        let count = row.references.len();
-        (Named { current: &current[..kind.column_count()], states, count }, is_at_rest.unwrap_or(false))
-    }
-}
-
-/// What the receiver does not see must not tell.
-#[cold]
-fn hide(kind: &Kind, sight: Sight, values: &mut [i32]) {
-    let visible = kind.visible(sight);
-    for (column, (value, blank)) in values.iter_mut().zip(kind.blank()).enumerate() {
-        if !visible.contains(column) {
-            *value = *blank;
+            state.values = &copy[..kind.column_count()];
         }
     }
 }

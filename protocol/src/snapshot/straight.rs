@@ -4,19 +4,24 @@
 //! logarithms of the same. A rotation goes on along its great circle (K. Shoemake's slerp, 1985, for small steps).
 
 use super::context::class_of;
-use core::ops::{Mul, Sub};
-
-use super::lanes::{Ints, Lanes, Sum, log2_1p, quaternion_product};
+use super::lanes::{Ints, Lanes, Sum, quaternion_product};
 use super::links::{Line, State, Turn};
-use super::row::largest_of;
+use super::motion::quaternion;
+use super::row::{largest_of, without};
 
-/// How a body went through the named states.
-pub(super) struct Way {
+/// The way through the named states.
+pub(super) struct Way<'a> {
     /// States named: 1 to 3.
     states: usize,
     /// Seconds to guess over.
     t: f32,
-    /// That time in units of the time between the two newest states, and between those before; 0 where there are none.
+    /// The newest state; and the one before, or the same if there is none.
+    newest: &'a [i32],
+    older: &'a [i32],
+    /// The two states between which things went before; the two newest if there is no third.
+    before: [&'a [i32]; 2],
+    /// The time to guess over in units of the time between the two newest states, and between those before; 0 where there are
+    /// none.
     near: f32,
     far: f32,
 }
@@ -28,40 +33,69 @@ pub(super) struct Course {
     pub(super) value: Lanes,
     pub(super) last: Lanes,
     /// What it changed by, last and before.
-    now: Lanes,
-    before: Lanes,
+    pub(super) now: Lanes,
+    pub(super) before: Lanes,
 }
 
-impl Way {
+impl<'a> Way<'a> {
     #[inline]
-    pub(super) fn of(states: &[State<'_>], dt: f32) -> Self {
-        let distance = |place: usize| states.get(place).map_or(0, |state| state.distance);
-        let newest = distance(0);
-        let share =
-            |newer: u32, older: u32| if older > newer { newest as f32 / (older - newer) as f32 } else { 0.0 };
-        let (near, far) = (share(newest, distance(1)), share(distance(1), distance(2)));
-        Self { states: states.len(), t: newest as f32 * dt, near, far }
+    pub(super) fn of(states: &[State<'a>], dt: f32) -> Self {
+        let newest = &states[0];
+        let t = newest.distance as f32 * dt;
+        let share = |newer: &State<'_>, older: &State<'_>| {
+            if older.distance > newer.distance {
+                newest.distance as f32 / (older.distance - newer.distance) as f32
+            } else {
+                0.0
+            }
+        };
+        // Of one length, and known to be: places in them are then looked at once for all.
+        let values = |state: &State<'a>| state.values.get(..newest.values.len()).unwrap_or(newest.values);
+        let mut way = Self {
+            states: states.len(),
+            t,
+            newest: newest.values,
+            older: newest.values,
+            before: [newest.values; 2],
+            near: 0.0,
+            far: 0.0,
+        };
+        if let Some(second) = states.get(1) {
+            way.older = values(second);
+            way.near = share(newest, second);
+            (way.before, way.far) = ([way.newest, way.older], way.near);
+            if let Some(third) = states.get(2) {
+                (way.before, way.far) = ([way.older, values(third)], share(second, third));
+            }
+        }
+        way
     }
 
     /// How a field went.
-    #[inline]
-    pub(super) fn course(&self, line: &Line, states: &[State<'_>]) -> Course {
-        let at = |place: usize| Ints::of(states[place].values, line.first);
-        let value = at(0).lanes().times(line.there);
-        if self.states < 2 {
-            return Course { value, last: value, now: Lanes::ZERO, before: Lanes::ZERO };
+    #[expect(clippy::inline_always, reason = "twice a row: called, it costs twice as much")]
+    #[inline(always)]
+    pub(super) fn course(&self, line: &Line) -> Course {
+        let at = |values: &[i32]| Ints::of(values, line.first);
+        let (newest, older, [newer, oldest]) = (at(self.newest), at(self.older), self.before.map(at));
+        Course {
+            value: newest.lanes().times(line.there),
+            last: older.lanes().times(line.there),
+            now: (newest - older).lanes().times(line.there * self.near),
+            before: (newer - oldest).lanes().times(line.there * self.far),
         }
-        let last = at(1).lanes().times(line.there);
-        let now = (at(0) - at(1)).lanes().times(line.there * self.near);
-        let before = if self.states < 3 { now } else { (at(1) - at(2)).lanes().times(line.there * self.far) };
-        Course { value, last, now, before }
     }
 
-    /// The class of a body's weights: how steadily the field that leads it goes.
+    /// The squares of how a field changed, of by how much that differs from before, of something else that its error may
+    /// grow with, and of its value.
     #[inline]
-    pub(super) fn class(&self, course: &Course) -> u8 {
-        let squares = [course.value, course.now, course.now - course.before].map(Lanes::length_squared);
-        let [value, now, bend] = squares;
+    pub(super) fn squares(course: &Course, hint: Lanes) -> Lanes {
+        squares([course.now, course.now - course.before, hint, course.value])
+    }
+
+    /// The class of a body's weights: how steadily the field that leads it goes, of which these are the squares.
+    #[inline]
+    pub(super) fn class(&self, squares: Lanes) -> u8 {
+        let [now, bend, _, value] = squares.lanes();
         // A square of a ratio of four is one of two octaves.
         let level = match self.states {
             _ if value == 0.0 && now == 0.0 => 0,
@@ -74,25 +108,13 @@ impl Way {
         class_of(self.states, self.t, level)
     }
 
-    /// A velocity or an angular velocity; `surprise` is that of the fields before.
+    /// A velocity or an angular velocity.
     #[inline]
-    pub(super) fn rate(
-        &self,
-        course: &Course,
-        off: Lanes,
-        surprise: f32,
-        mean: &mut Sum<'_>,
-        scale: &mut Sum<'_>,
-    ) {
-        mean.add(0, course.now);
-        mean.add(1, course.before);
-        mean.add(2, course.value * self.t);
-        mean.add_one(3, self.t);
-        let sizes = [course.now, course.now - course.before, off, course.value * self.t];
-        scale.add_one(0, 1.0);
-        scale.add_four(1, sizes_of(sizes));
-        scale.add(5, course.now.log2_1p());
-        scale.add_one(6, surprise);
+    pub(super) fn rate(&self, course: &Course, sum: &mut Sum<'_>) {
+        sum.add(0, course.now);
+        sum.add(1, course.before);
+        sum.add(2, course.value * self.t);
+        sum.add_one(3, self.t);
     }
 
     /// By how much the way of a position was not what its velocity said, in steps of the velocity.
@@ -105,74 +127,75 @@ impl Way {
 
     /// How fast the way of a velocity turns, and turned, for the angular velocity of `line`.
     #[inline]
-    pub(super) fn veers(&self, push: &Push, line: &Line, mean: &mut Sum<'_>) {
+    pub(super) fn veers(&self, push: &Push, line: &Line, sum: &mut Sum<'_>) {
         let steps = line.per_unit / (self.t * (push.old.length_squared() + 1e-6));
-        mean.add(4, push.old.cross(push.new) * steps);
-        mean.add(5, push.older.cross(push.old) * (steps * self.near));
+        sum.add(4, push.old.cross(push.new) * steps);
+        sum.add(5, push.older.cross(push.old) * (steps * self.near));
     }
 
     /// A position with a velocity.
     #[inline]
-    pub(super) fn driven(
-        &self,
-        course: &Course,
-        push: Push,
-        surprise: f32,
-        mean: &mut Sum<'_>,
-        scale: &mut Sum<'_>,
-    ) {
-        let Push { new, old, older } = push;
-        mean.add(0, new);
-        mean.add(1, old);
-        mean.add(2, older);
-        mean.add(3, course.now);
-        mean.add_one(4, self.t * self.t);
-        let change = new - old;
-        scale.add_one(0, 1.0);
-        scale.add_four(1, sizes_of([change, course.now - (old + older) * 0.5, old, old - older]));
-        scale.add(5, change.log2_1p());
-        scale.add_one(6, surprise);
+    pub(super) fn driven(&self, course: &Course, push: &Push, sum: &mut Sum<'_>) {
+        sum.add(0, push.new);
+        sum.add(1, push.old);
+        sum.add(2, push.older);
+        sum.add(3, course.now);
+        sum.add_one(4, self.t * self.t);
+    }
+
+    /// The squares of what its error may grow with; `miss` is by how much the velocity was off.
+    #[inline]
+    pub(super) fn driven_squares(course: &Course, push: &Push, miss: Lanes) -> Lanes {
+        let Push { new, old, older } = *push;
+        squares([new - old, course.now - (old + older) * 0.5, miss, old - older])
     }
 
     /// A position without one.
     #[inline]
-    pub(super) fn free(&self, course: &Course, mean: &mut Sum<'_>, scale: &mut Sum<'_>) {
-        let bend = course.now - course.before;
-        mean.add(0, course.now);
-        mean.add(1, bend);
-        mean.add_one(2, self.t * self.t);
-        scale.add_one(0, 1.0);
-        scale.add_one(1, log2_1p(bend.length()));
-        scale.add_one(2, log2_1p(course.now.length()));
-        scale.add(3, bend.log2_1p());
-        scale.add(4, course.now.log2_1p());
+    pub(super) fn free(&self, course: &Course, sum: &mut Sum<'_>) {
+        sum.add(0, course.now);
+        sum.add(1, course.now - course.before);
+        sum.add_one(2, self.t * self.t);
     }
 
     /// Half of the turns that an angular velocity would make: as it is known now, and as it was.
     #[inline]
-    pub(super) fn half_turns(&self, line: &Line, known: &[i32], baseline: &[i32]) -> [Lanes; 2] {
-        [known, baseline].map(|values| value(line, values) * (self.t * 0.5 / line.per_unit))
+    pub(super) fn half_turns(&self, line: &Line, known: &[i32]) -> [Lanes; 2] {
+        [known, self.newest].map(|values| value(line, values) * (self.t * 0.5 / line.per_unit))
     }
 
     /// How a rotation went.
     #[inline]
-    pub(super) fn arc(&self, turn: &Turn, states: &[State<'_>]) -> Arc {
-        let frame = (states[0].values[turn.first] & 3) as usize;
-        let from = Part::of(turn, states[0].values, frame);
-        if self.states < 2 {
-            return Arc { frame, from, ..Arc::default() };
+    pub(super) fn arc(&self, turn: &Turn) -> Arc {
+        let frame = |values: &[i32]| values.get(turn.first).map_or(0, |largest| (largest & 3) as usize);
+        let frames = [self.newest, self.older, self.before[0], self.before[1]].map(frame);
+        let own = frames[0];
+        if frames != [own; 4] {
+            return self.arc_in(turn, own);
         }
-        let second = Part::of(turn, states[1].values, frame).towards(from);
-        let step = from - second;
-        let now = step * self.near;
-        let before = if self.states < 3 {
-            now
-        } else {
-            (second - Part::of(turn, states[2].values, frame).towards(second)) * self.far
+        let at = |values: &[i32]| Ints::of(values, turn.first).behind_first();
+        let (newest, older, [newer, oldest]) = (at(self.newest), at(self.older), self.before.map(at));
+        let from = newest.lanes() - Lanes::splat(turn.zero);
+        Arc::new(self, turn, (own, from), (newest - older).lanes(), (newer - oldest).lanes())
+    }
+
+    /// The same, with any component for the largest.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn arc_in(&self, turn: &Turn, frame: usize) -> Arc {
+        let at = |values: &[i32]| {
+            let four = quaternion(Some(turn), values) * turn.per_unit;
+            without(if four.lanes()[frame] < 0.0 { -four } else { four }, frame)
         };
-        // A great circle bends back towards its middle.
-        let bend = from * (-0.5 * step.dot(step) * self.near * (1.0 + self.near));
-        Arc { frame, from, now, before, bend }
+        let (newest, older, [newer, oldest]) = (at(self.newest), at(self.older), self.before.map(at));
+        Arc::new(self, turn, (frame, newest), newest - older, newer - oldest)
+    }
+
+    /// How the three components change by half of each turn.
+    pub(super) fn turned(&self, turn: &Turn, frame: usize, halves: [Lanes; 2]) -> [Lanes; 2] {
+        let four = quaternion(Some(turn), self.newest) * turn.per_unit;
+        let four = if four.lanes()[frame] < 0.0 { -four } else { four };
+        halves.map(|half| without(quaternion_product(half, four), frame))
     }
 }
 
@@ -187,160 +210,80 @@ pub(super) struct Push {
 impl Push {
     /// In steps of a position, over the time to guess over.
     #[inline]
-    pub(super) fn over(&self, way: &Way, velocity: &Line, position: &Line) -> Self {
+    pub(super) fn over(&self, way: &Way<'_>, velocity: &Line, position: &Line) -> Self {
         let steps = way.t * position.per_unit / velocity.per_unit;
         Self { new: self.new * steps, old: self.old * steps, older: self.older * steps }
     }
 }
 
-/// A quaternion, taken apart: the component that is the largest of the newest state's, and the three others in order.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Part {
-    largest: f32,
-    others: Lanes,
-}
-
-impl Part {
-    #[inline]
-    fn of(turn: &Turn, values: &[i32], frame: usize) -> Self {
-        let columns = Ints::of(values, turn.first);
-        let [_, a, b, c] = ((columns.lanes() - Lanes::splat(turn.zero)) * turn.step).lanes();
-        let others = Lanes::new([a, b, c, 0.0]);
-        let largest = (1.0 - others.length_squared()).max(0.0).sqrt();
-        let own = (columns.first() & 3) as usize;
-        if own == frame { Self { largest, others } } else { Self { largest, others }.seen_from(own, frame) }
-    }
-
-    /// The same with another component for the largest.
-    #[cold]
-    fn seen_from(self, own: usize, frame: usize) -> Self {
-        let mut four = self.others.lanes();
-        four[own..].rotate_right(1);
-        four[own] = self.largest;
-        let largest = four[frame];
-        four[frame..].rotate_left(1);
-        four[3] = 0.0;
-        Self { largest, others: Lanes::new(four) }
-    }
-
-    #[inline]
-    fn dot(self, other: Self) -> f32 {
-        self.largest * other.largest + self.others.dot(other.others)
-    }
-
-    /// The same rotation, by the nearer of its two quaternions.
-    #[inline]
-    fn towards(self, other: Self) -> Self {
-        if self.dot(other) < 0.0 { self * -1.0 } else { self }
-    }
-}
-
-impl Sub for Part {
-    type Output = Self;
-    #[inline]
-    fn sub(self, other: Self) -> Self {
-        Self { largest: self.largest - other.largest, others: self.others - other.others }
-    }
-}
-
-impl Mul<f32> for Part {
-    type Output = Self;
-    #[inline]
-    fn mul(self, factor: f32) -> Self {
-        Self { largest: self.largest * factor, others: self.others * factor }
-    }
-}
-
-/// How a rotation went, as a course on the sphere of quaternions.
-#[derive(Clone, Copy, Debug, Default)]
+/// How a rotation went: by the components of its quaternion but one, the largest, which is positive; in steps, scaled to
+/// the time to guess over.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Arc {
-    /// Which component was the largest.
-    frame: usize,
-    from: Part,
-    now: Part,
-    before: Part,
-    bend: Part,
+    /// Which component is the largest.
+    pub(super) frame: usize,
+    /// The others in the newest state.
+    pub(super) from: Lanes,
+    /// What these changed by, last and before.
+    now: Lanes,
+    before: Lanes,
+    /// A great circle bends back towards its middle.
+    bend: Lanes,
 }
 
 impl Arc {
-    /// Which component is the largest where it goes on to.
     #[inline]
-    pub(super) fn largest(&self) -> usize {
-        let largest = self.from.largest + self.now.largest + self.bend.largest;
-        let [x, y, z, _] = (self.from.others + self.now.others + self.bend.others).abs().lanes();
-        if largest >= x.max(y).max(z) { self.frame } else { largest_of(self.sizes()) }
+    fn new(way: &Way<'_>, turn: &Turn, (frame, from): (usize, Lanes), step: Lanes, before: Lanes) -> Self {
+        let bend = step.length_squared() * (-0.5 * turn.step * turn.step * way.near * (1.0 + way.near));
+        Self { frame, from, now: step * way.near, before: before * way.far, bend: from * bend }
     }
 
-    /// How large the components are there.
+    /// Which component is the largest where it goes on to.
+    #[inline]
+    pub(super) fn largest(&self, turn: &Turn) -> usize {
+        let squares = self.goes_to().squared();
+        let [x, y, z, _] = squares.lanes();
+        let rest = turn.per_unit * turn.per_unit - (x + y + z);
+        if rest >= x.max(y).max(z) { self.frame } else { largest_of(self.sizes(turn)) }
+    }
+
+    fn goes_to(&self) -> Lanes {
+        self.from + self.now + self.bend
+    }
+
+    /// How large the components are there, squared.
     #[cold]
-    pub(super) fn sizes(&self) -> [f32; 4] {
-        let largest = self.from.largest + self.now.largest + self.bend.largest;
-        let mut sizes = (self.from.others + self.now.others + self.bend.others).three().abs().lanes();
+    pub(super) fn sizes(&self, turn: &Turn) -> [f32; 4] {
+        let [x, y, z, _] = self.goes_to().squared().lanes();
+        let mut sizes = [x, y, z, 0.0];
         sizes[self.frame..].rotate_right(1);
-        sizes[self.frame] = largest;
+        sizes[self.frame] = (turn.per_unit * turn.per_unit - (x + y + z)).max(0.0);
         sizes
     }
 
-    /// The same with another component for the largest, which is positive then.
+    /// What the three components change by. `turned` is how they would by the angular velocity, now and before.
     #[inline]
-    pub(super) fn seen_from(self, frame: usize) -> Self {
-        if frame == self.frame { self } else { self.turned_over(frame) }
-    }
-
-    #[cold]
-    fn turned_over(self, frame: usize) -> Self {
-        let sign = if self.from.seen_from(self.frame, frame).largest < 0.0 { -1.0 } else { 1.0 };
-        let part = |part: Part| part.seen_from(self.frame, frame) * sign;
-        let Self { from, now, before, bend, .. } = self;
-        Self { frame, from: part(from), now: part(now), before: part(before), bend: part(bend) }
-    }
-
-    /// The three smaller components in the newest state.
-    pub(super) fn from(&self) -> Lanes {
-        self.from.others
-    }
-
-    /// What these change by, in `steps` a unit. `turns` are halves of the turns that the angular velocity would make.
-    #[inline]
-    pub(super) fn components(
-        &self,
-        turns: Option<[Lanes; 2]>,
-        surprises: [f32; 2],
-        steps: f32,
-        mean: &mut Sum<'_>,
-        scale: &mut Sum<'_>,
-    ) {
-        let change = self.now - self.before;
-        mean.add(0, self.now.others * steps);
-        mean.add(1, change.others * steps);
-        mean.add(2, self.bend.others * steps);
-        let mut push = Lanes::ZERO;
-        if let Some([new, old]) = turns {
-            push = new - old;
-            mean.add(3, self.turned_by(new) * steps);
-            mean.add(4, self.turned_by(old) * steps);
+    pub(super) fn components(&self, turned: Option<[Lanes; 2]>, sum: &mut Sum<'_>) {
+        sum.add(0, self.now);
+        sum.add(1, self.now - self.before);
+        sum.add(2, self.bend);
+        if let Some([new, old]) = turned {
+            sum.add(3, new);
+            sum.add(4, old);
         }
-        let squares = [change.dot(change), self.now.dot(self.now), push.length_squared(), 0.0];
-        scale.add_one(0, 1.0);
-        scale.add_four(1, (Lanes::new(squares).sqrt() * steps).log2_1p());
-        scale.add(5, (self.from.others * 16.0).log2_1p());
-        scale.add_one(6, surprises[0]);
-        scale.add_one(7, surprises[1]);
     }
 
-    /// How the components change by half of a small rotation vector.
-    fn turned_by(&self, half: Lanes) -> Lanes {
-        let whole = self.from.seen_from(self.frame, 3);
-        let [x, y, z, _] = whole.others.lanes();
-        let turned = quaternion_product(half, Lanes::new([x, y, z, whole.largest]));
-        Part { largest: turned.lanes()[3], others: turned.three() }.seen_from(3, self.frame).others
+    /// The squares of what their error may grow with.
+    #[inline]
+    pub(super) fn squares(&self, hints: [Lanes; 2]) -> Lanes {
+        squares([self.now - self.before, self.now, hints[0], hints[1]])
     }
 }
 
-/// The logarithms of the lengths of four vectors.
+/// The squares of the lengths of four vectors.
 #[inline]
-fn sizes_of(vectors: [Lanes; 4]) -> Lanes {
-    Lanes::new(vectors.map(Lanes::length_squared)).sqrt().log2_1p()
+fn squares(vectors: [Lanes; 4]) -> Lanes {
+    Lanes::new(vectors.map(Lanes::length_squared))
 }
 
 /// A field's value, in steps.

@@ -35,18 +35,28 @@ impl Codec {
         (features, context::flag_class(row.states, row.dt))
     }
 
-    /// The chances, out of 65,536, that a held row is sent, and that it rests if it is not.
+    /// The chance, out of 65,536, that a held row is sent; and what that it rests if it is not follows from.
+    #[inline]
     pub(in crate::snapshot) fn chances(&self, row: &RowContext<'_>, is_at_rest: bool) -> Chances {
         if self.coder == Coder::Fast {
-            return Chances::default();
+            return Chances { sent: 1 << 15, class: 0, features: [0.0; CORE] };
         }
         let (features, class) = Self::flags(row, is_at_rest);
-        let chance = |flag: Flag| {
-            let site = Site::Flag(flag).number(row.kind.column_count());
-            let odds = weigh(features, &row.plan.models.get(class, site).scale);
-            self.prior.learned().odds[odds_step(odds)]
-        };
-        Chances { sent: chance(Flag::Sent), rests: if is_at_rest { 1 << 15 } else { chance(Flag::Rests) } }
+        Chances { sent: self.chance(row.kind, row.plan, Flag::Sent, (features, class)), class, features }
+    }
+
+    /// The chance, out of 65,536, that a held row that is not sent is at rest now.
+    pub(in crate::snapshot) fn rests(&self, kind: &Kind, sight: Sight, chances: &Chances) -> u16 {
+        if self.coder == Coder::Fast {
+            return 1 << 15;
+        }
+        self.chance(kind, self.row_plan(kind, sight), Flag::Rests, (chances.features, chances.class))
+    }
+
+    #[inline]
+    fn chance(&self, kind: &Kind, plan: &RowPlan, flag: Flag, (features, class): ([f32; CORE], u8)) -> u16 {
+        let site = Site::Flag(flag).number(kind.column_count());
+        self.prior.learned().odds[odds_step(weigh(features, &plan.models.get(class, site).scale))]
     }
 }
 
@@ -54,18 +64,16 @@ impl Codec {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::snapshot) struct Chances {
     pub(in crate::snapshot) sent: u16,
-    pub(in crate::snapshot) rests: u16,
-}
-
-impl Default for Chances {
-    fn default() -> Self {
-        Self { sent: 1 << 15, rests: 1 << 15 }
-    }
+    class: u8,
+    features: [f32; CORE],
 }
 
 /// Whether the named states are of a row that stood still.
 fn stood(states: &[State<'_>], newer: usize) -> bool {
-    states.get(newer + 1).is_some_and(|older| older.values == states[newer].values)
+    let Some(older) = states.get(newer + 1) else { return false };
+    let newer = states[newer].values;
+    // What moves mostly differs in its first column.
+    newer.first() == older.values.first() && newer == older.values
 }
 
 /// The chance, out of 65,536, that a row which was not at rest and is sent has something to tell of its past: mostly that it has

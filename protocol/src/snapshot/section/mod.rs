@@ -47,6 +47,9 @@ impl Codec {
         let fits = |w: &Writer<'_>| w.byte_len() + end_bytes <= byte_limit;
         let mut written = Written { leaves: write_leaves(w, &plan.leaves, fits), rows: 0 };
         let source = source.filter(|_| written.leaves == plan.leaves.len());
+        if let Some(source) = source {
+            rows.start(source);
+        }
         let mut writer = SectionWriter { w, rows, source, fits };
         if !plan.against.is_empty() {
             let mark = writer.w.mark();

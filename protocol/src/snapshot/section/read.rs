@@ -61,12 +61,16 @@ impl SectionReader<'_> {
                 woken.push(r.gamma("row")?);
             }
         }
+        let mut distances = [0; REFERENCES_PER_ROW_MAX];
+        for (distance, at) in distances.iter_mut().zip(against.ticks()) {
+            *distance = self.tick.since(at) as u32;
+        }
+        let mut values = [&[][..]; REFERENCES_PER_ROW_MAX];
         let mut runs = woken.iter().copied();
         let mut run = runs.next();
         for &slot in slots {
-            let mut named = [State { distance: 0, values: &[] }; REFERENCES_PER_ROW_MAX];
-            let found = Self::held_states(self.states, self.tick, slot, against, &mut named);
-            let Some((held, count)) = found else { continue };
+            let Some((held, count)) = self.states.states_by(slot, against, &mut values) else { continue };
+            let named = [0, 1, 2].map(|place| State { distance: distances[place], values: values[place] });
             let context = self.codec.row_context(kind, held.sight, &named[..count]);
             let chances = self.codec.chances(&context, held.is_at_rest);
             let is_sent = match (&r, held.is_at_rest) {
@@ -86,7 +90,7 @@ impl SectionReader<'_> {
             };
             if is_sent {
                 self.read_news(r, &context, held, Some(chances))?;
-            } else if !held.is_at_rest && r.chance(chances.rests, "row")? {
+            } else if !held.is_at_rest && r.chance(self.codec.rests(kind, held.sight, &chances), "row")? {
                 let row = DecodedRow { is_at_rest: true, ..DecodedRow::as_held(&held) };
                 let values = self.push(kind, row)?;
                 self.out.values[values].copy_from_slice(held.values);
@@ -227,27 +231,5 @@ impl SectionReader<'_> {
         let values = self.out.push_values(kind);
         self.out.rows.push(DecodedRow { values: values.clone(), ..row });
         Ok(values)
-    }
-
-    /// The states of a slot at the ticks that the section names, as far back as it was held.
-    fn held_states<'s>(
-        states: &'s dyn StateLookup,
-        tick: Tick,
-        slot: u16,
-        against: References,
-        named: &mut [State<'s>; REFERENCES_PER_ROW_MAX],
-    ) -> Option<(HeldState<'s>, usize)> {
-        let mut baseline: Option<HeldState<'_>> = None;
-        let mut count = 0;
-        for (state, at) in named.iter_mut().zip(against.ticks()) {
-            let Some(held) = states.state_by(slot, at) else { break };
-            if baseline.is_some_and(|newest| newest.id != held.id) {
-                break;
-            }
-            *state = State { distance: tick.since(at) as u32, values: held.values };
-            baseline.get_or_insert(held);
-            count += 1;
-        }
-        baseline.map(|held| (held, count))
     }
 }

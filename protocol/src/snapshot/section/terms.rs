@@ -5,7 +5,7 @@ use core::cmp::Ordering;
 use bytes::Bytes;
 
 use super::super::code::{Reader, Writer};
-use super::super::dense::{DIAL, Dial};
+use super::super::frequencies::{DIAL, Dial};
 use super::super::prior::DIALS;
 use super::super::{Leave, References};
 use crate::fault::DecodeError;
@@ -120,7 +120,7 @@ const FAR: u32 = DIAL as u32 - 1;
 
 /// The dial of a step back that follows one of `before` ticks.
 pub(in crate::snapshot) fn which_dial(dials: &[Dial; DIALS], before: Option<u32>) -> usize {
-    match before.map(|before| before.cmp(&dials[1].usual)) {
+    match before.map(|before| before.cmp(&dials[1].usual())) {
         None => 1,
         Some(Ordering::Less) => 2,
         Some(Ordering::Equal) => 3,

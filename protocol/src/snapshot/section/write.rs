@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::super::code::{RowBits, Writer};
-use super::super::dense::Dial;
+use super::super::frequencies::Dial;
 use super::super::prior::DIALS;
 use super::super::shared::{Entry, Named, RowCache};
 use super::super::{Codec, PlannedRow, SectionPlan};
@@ -11,7 +11,7 @@ use super::chances::{news_chance, rests_chance};
 use super::terms::{RowBefore, bits_for, write_ago_if_some, write_payload, write_references, write_slot};
 use crate::history::{History, Published};
 use crate::ids::EntityId;
-use crate::limits::{COLUMNS_PER_KIND_MAX, HISTORY_TICKS, ROWS_PER_SNAPSHOT_MAX};
+use crate::limits::{HISTORY_TICKS, ROWS_PER_SNAPSHOT_MAX};
 use crate::schema::{Kind, Sight};
 
 /// What rows are written from.
@@ -43,15 +43,13 @@ impl<'a> RowSource<'a> {
     }
 
     /// Whether a row is at rest now where it was at the baseline, and was not then, and has not jumped: a flag says that.
-    pub(in crate::snapshot) fn comes_to_rest(
-        &self,
-        row: &PlannedRow,
-        named: &Named<'_>,
-        was_at_rest: bool,
-    ) -> bool {
+    pub(in crate::snapshot) fn comes_to_rest(&self, row: &PlannedRow, named: &Named<'_>) -> bool {
         let track = self.history.track(row.kind, row.row as usize);
         let Some(tick) = row.references.newest() else { return false };
-        if was_at_rest || !track.is_at_rest || track.teleported.is_some_and(|jump| jump.is_newer_than(tick)) {
+        if named.was_at_rest
+            || !track.is_at_rest
+            || track.teleported.is_some_and(|jump| jump.is_newer_than(tick))
+        {
             return false;
         }
         let visible = self.codec.schema.kind(row.kind).visible(row.sight);
@@ -75,8 +73,7 @@ impl<'a> RowSource<'a> {
         if kind.has_team_fields() && row.sight != Sight::Own {
             w.flag(row.sight == Sight::Team);
         }
-        let mut values = [0; COLUMNS_PER_KIND_MAX];
-        self.newest.tables(row.sight).table(row.kind).row(kind, row.row as usize).copy_to(&mut values);
+        let values = self.newest.tables(row.sight).table(row.kind).values(row.row as usize);
         let visible = kind.visible(row.sight);
         for field in kind.coding_order().filter(|field| visible.contains(field.columns().start)) {
             w.whole(&kind.columns()[field.columns()], &values[field.columns()]);
@@ -92,7 +89,7 @@ pub(super) struct SectionWriter<'a, 'w, F> {
     pub(super) fits: F,
 }
 
-impl<F: Fn(&Writer<'_>) -> bool> SectionWriter<'_, '_, F> {
+impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
     /// Tells the rows of a plan against its ticks; whether all fit.
     pub(super) fn write_against(&mut self, plan: &SectionPlan) -> bool {
         let Some(source) = self.source else { return false };
@@ -101,12 +98,14 @@ impl<F: Fn(&Writer<'_>) -> bool> SectionWriter<'_, '_, F> {
         let mut told = 0;
         for kind in source.codec.schema.kinds() {
             let (held, rows) = (of_kind(&plan.held, kind), of_kind(&plan.rows, kind));
+            self.find_all(source, kind, held);
             if matches!(self.w, Writer::Fast(_)) {
-                self.write_woken(source, kind, held, rows);
+                self.write_woken(held, rows);
             }
-            for (row, is_news) in with_news(held, rows) {
+            for (place, (row, is_news)) in with_news(held, rows).enumerate() {
                 told += usize::from(is_news);
-                self.write_held(source, kind, row, is_news);
+                let index = self.rows.found[place] as usize;
+                self.write_held(source, kind, (row, index), is_news);
                 if !(self.fits)(self.w) {
                     return false;
                 }
@@ -124,11 +123,20 @@ impl<F: Fn(&Writer<'_>) -> bool> SectionWriter<'_, '_, F> {
         self.write_by_slot(&plan.rows, &is_newcomer) == plan.rows.len()
     }
 
+    fn find_all(&mut self, source: RowSource<'a>, kind: &'a Kind, held: &[PlannedRow]) {
+        self.rows.found.clear();
+        let mut past = None;
+        for row in held {
+            let index = self.rows.find(source, kind, row, &mut past);
+            self.rows.found.push(index as u32);
+        }
+    }
+
     /// The `fast` coder's flags of rows that were at rest: how many stay so before each that does not.
-    fn write_woken(&mut self, source: RowSource<'_>, kind: &Kind, held: &[PlannedRow], rows: &[PlannedRow]) {
+    fn write_woken(&mut self, held: &[PlannedRow], rows: &[PlannedRow]) {
         let mut run = 0;
-        for (row, is_news) in with_news(held, rows) {
-            let index = self.rows.find(source, kind, row);
+        for (place, (_, is_news)) in with_news(held, rows).enumerate() {
+            let index = self.rows.found[place] as usize;
             if !self.rows.entry(index).is_baseline_at_rest {
                 continue;
             }
@@ -144,20 +152,27 @@ impl<F: Fn(&Writer<'_>) -> bool> SectionWriter<'_, '_, F> {
     }
 
     /// Tells one entity that the receiver holds: sent, at rest now, or as it was.
-    fn write_held(&mut self, source: RowSource<'_>, kind: &Kind, row: &PlannedRow, is_news: bool) {
-        let index = self.rows.find(source, kind, row);
-        let Entry { chances, is_baseline_at_rest: was_at_rest, is_plain, .. } = *self.rows.entry(index);
-        let comes_to_rest = is_news && self.rows.entry(index).comes_to_rest;
+    fn write_held(
+        &mut self,
+        source: RowSource<'_>,
+        kind: &Kind,
+        (row, index): (&PlannedRow, usize),
+        is_news: bool,
+    ) {
+        let Entry { chances, is_baseline_at_rest: was_at_rest, is_plain, comes_to_rest, .. } =
+            *self.rows.entry(index);
+        let comes_to_rest = is_news && comes_to_rest;
         let is_sent = is_news && !comes_to_rest;
         match self.w {
             Writer::Dense(..) => self.w.chance(is_sent, chances.sent),
             // Those that have woken were told of before.
             Writer::Fast(_) if was_at_rest => {}
             Writer::Fast(_) => {
-                let is_usual = is_sent && is_plain && self.rows.values(index, source, kind).is_usual();
-                self.w.flag(is_usual);
-                if is_usual {
-                    return self.w.row(self.rows.values(index, source, kind));
+                let values = (is_sent && is_plain).then(|| self.rows.values(index, source, kind));
+                let usual = values.filter(RowBits::is_usual);
+                self.w.flag(usual.is_some());
+                if let Some(values) = usual {
+                    return self.w.row(values);
                 }
                 self.w.flag(is_sent);
             }
@@ -165,7 +180,8 @@ impl<F: Fn(&Writer<'_>) -> bool> SectionWriter<'_, '_, F> {
         if is_sent {
             self.write_news(source, kind, row, index, true);
         } else if !was_at_rest {
-            self.w.chance(comes_to_rest, chances.rests);
+            let rests = source.codec.rests(kind, row.sight, &chances);
+            self.w.chance(comes_to_rest, rests);
         }
     }
 
@@ -182,6 +198,7 @@ impl<F: Fn(&Writer<'_>) -> bool> SectionWriter<'_, '_, F> {
         };
         self.w.seldom(true);
         let mut before = RowBefore::default();
+        let mut past = None;
         let mut written = 0;
         let mut is_full = false;
         for kind in source.codec.schema.kinds() {
@@ -204,7 +221,7 @@ impl<F: Fn(&Writer<'_>) -> bool> SectionWriter<'_, '_, F> {
                 if row.references.is_empty() {
                     source.write_whole(self.w, kind, row);
                 } else {
-                    let index = self.rows.find(source, kind, row);
+                    let index = self.rows.find(source, kind, row, &mut past);
                     self.write_news(source, kind, row, index, false);
                 }
                 if (self.fits)(self.w) {

@@ -10,16 +10,17 @@ mod equations;
 use std::sync::Arc;
 
 use super::context::CLASSES;
-use super::dense::{self, DIAL, Dial, Place, SETS, TABLES, TOKENS, Table, first_tables};
-use super::fast::{self, CODES, Code, FAST_TOKENS};
-use super::lanes::{CORE, FEATURES, Features, log2, weigh};
-use super::links::{Links, State};
+use super::dense::{self, Place, SETS, TABLES, TOKENS, Table, first_tables};
+use super::fast::{self, CODES, Codes, FAST_TOKENS};
+use super::frequencies::{DIAL, Dial};
+use super::lanes::{CORE, FEATURES, Features, Ints, log2, weigh};
+use super::links::{Columns, Links, State};
 use super::models::{Flag, Resolved, Site, roles, site_key};
 use super::motion::turn_between;
 use super::prior::{DIALS, Learned, Model, ODDS, Prior, odds_step};
-use super::row::{Guess, Lesson, Notes, RowCoder, RowContext, RowPlan, walk};
+use super::row::{FieldCoder, Guess, Lesson, Notes, RowCoder, RowContext, RowPlan, walk_dense, walk_fast};
 use super::section::{RowSource, dial_numbers, which_dial};
-use super::shared::Columns;
+use super::shared::{Past, Shown};
 use super::{Codec, Coder, PlannedRow, SectionPlan};
 use crate::history::History;
 use crate::limits::{COLUMNS_PER_KIND_MAX, PRIOR_BYTES_MAX, REFERENCES_PER_ROW_MAX};
@@ -182,9 +183,9 @@ impl Trainer {
                     .retain(|model| counts.seen(keys, model.key, model.class) >= seen_min);
             }
             let last = self.walk(&learned, keys, true, PASSES);
-            learned.tables = last.tokens.iter().map(Table::counted).collect();
+            learned.tables = last.tokens.iter().map(|counts| Table::counted(counts)).collect();
             let last_fast = self.walk(&learned, keys, false, PASSES);
-            learned.codes = last_fast.fast_tokens.iter().map(Code::counted).collect();
+            learned.codes = Codes::counted(&last_fast.fast_tokens);
             learned.odds = core::array::from_fn(|step| {
                 let [no, yes] = last.odds[step];
                 ((yes + 0.4) / (yes + no + 0.8) * 65_536.0).clamp(16.0, 65_520.0) as u16
@@ -209,8 +210,8 @@ impl Trainer {
             }
         }
         let mut dials = untrained.clone();
-        dials[0] = Dial::counted(&counts[0]);
-        dials[1] = Dial::counted(&counts[1]);
+        dials[0] = Dial::seen(&counts[0]);
+        dials[1] = Dial::seen(&counts[1]);
         for corpus in &self.corpora {
             let mut before = None;
             for step in &corpus.steps {
@@ -221,7 +222,7 @@ impl Trainer {
                 before = Some(step.ticks);
             }
         }
-        counts.map(|counts| Dial::counted(&counts))
+        counts.map(|counts| Dial::seen(&counts))
     }
 
     fn walk(&self, learned: &Learned, keys: &Keys, is_dense: bool, pass: u32) -> Lessons {
@@ -243,10 +244,10 @@ impl Corpus {
         }
         let schema = self.schema.clone();
         let kind = schema.kind(row.kind);
-        let mut columns = Columns::default();
-        let (named, was_at_rest) = columns.copy(source, kind, row);
-        let (states, current) = (named.states(), named.current);
-        let fate = match (is_news, source.comes_to_rest(row, &named, was_at_rest)) {
+        let mut shown = Shown::default();
+        let named = Past::of(source, kind, row).named(row, &mut shown);
+        let (states, current, was_at_rest) = (named.states(), named.current, named.was_at_rest);
+        let fate = match (is_news, source.comes_to_rest(row, &named)) {
             (false, _) => Fate::Stays,
             (true, true) => Fate::Rests,
             (true, false) => Fate::Sent,
@@ -324,9 +325,9 @@ impl Corpus {
         if example.fate == Fate::Sent {
             let mut known = [0; COLUMNS_PER_KIND_MAX];
             if is_dense {
-                walk::<_, true>(&row, &mut known, &mut pupil);
+                walk_dense(&row, &mut known, &mut pupil);
             } else {
-                walk::<_, false>(&row, &mut known, &mut pupil);
+                walk_fast(&row, &mut known, &mut pupil);
             }
         }
     }
@@ -556,6 +557,20 @@ impl RowCoder for Pupil<'_> {
             }
             Lesson::Flag { site, class, odds, is } => self.flag(site, class, odds, is),
         }
+    }
+}
+
+impl FieldCoder for Pupil<'_> {
+    fn vector(&mut self, columns: &Columns, points: Ints, thirds: Ints, known: &mut [i32]) -> Ints {
+        let values = Ints::of(self.values, columns.first);
+        let residuals = (values - points).and(columns.there);
+        for (residual, thirds) in residuals.values().into_iter().zip(thirds.values()).take(columns.axes) {
+            let (code, raw) = fast::place(thirds);
+            let (token, ..) = fast::token(residual, raw);
+            self.lessons.fast_tokens[code][token] += self.weight;
+        }
+        columns.put(values, known);
+        residuals
     }
 }
 
