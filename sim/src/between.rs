@@ -1,4 +1,4 @@
-//! A row between two of its states, field by field: what a room rewinds to.
+//! A row between two of its states, field by field: what a client shows, and what a room rewinds to.
 
 use glam::Vec3;
 use tickwire_protocol::schema::{ColumnMask, Field, FieldType, Interpolation};
@@ -56,7 +56,7 @@ fn hold(from: RowRef<'_>, to: RowRef<'_>, between: Between, field: &Field, out: 
 }
 
 /// A position between two states: along the cubic if its velocity is told, otherwise along the line.
-fn position(
+pub fn position(
     from: RowRef<'_>,
     to: RowRef<'_>,
     between: Between,

@@ -3,7 +3,8 @@
 use glam::Vec3;
 use tickwire_protocol::TickTime;
 use tickwire_protocol::schema::{Field, FieldId, FieldType, Interpolation, Kind};
-use tickwire_sim::blend::{self as interpolation, CUBIC_SECONDS_MAX, GUESS_SECONDS, Moving};
+use tickwire_sim::between::{self, Between};
+use tickwire_sim::blend::{self as interpolation, GUESS_SECONDS, Moving};
 
 use super::timeline::{Blend, FADING_FIELDS_MAX, Fading, Timeline};
 
@@ -49,22 +50,13 @@ impl Pose<'_> {
         }
         let velocity =
             velocity.filter(|velocity| is_told(from_sight, velocity) && is_told(to_sight, velocity));
-        let Some(velocity) = velocity else {
-            return from.vec3(field.id).lerp(to.vec3(field.id), blend.fraction);
-        };
-        let mut begin = Moving { position: from.vec3(field.id), velocity: from.vec3(velocity.id) };
-        if blend.beyond != 0.0 {
-            return within(field, begin.guess(blend.beyond * dt));
+        if let Some(velocity) = velocity.filter(|_| blend.beyond != 0.0) {
+            let last = Moving { position: from.vec3(field.id), velocity: from.vec3(velocity.id) };
+            return within(field, last.guess(blend.beyond * dt));
         }
-        let end = Moving { position: to.vec3(field.id), velocity: to.vec3(velocity.id) };
-        let seconds = blend.span as f32 * dt;
-        if seconds > CUBIC_SECONDS_MAX {
-            return begin.position.lerp(end.position, blend.fraction);
-        }
-        if blend.is_from_rest {
-            begin.velocity = Vec3::ZERO;
-        }
-        within(field, interpolation::hermite(begin, end, seconds, blend.fraction))
+        let Blend { fraction, span, is_from_rest, .. } = blend;
+        let between = Between { fraction, seconds: span as f32 * dt, is_from_rest };
+        within(field, between::position(from, to, between, field, velocity))
     }
 
     /// What is left of differences that fade.
