@@ -110,6 +110,10 @@ pub const DATAGRAMS_IN_FLIGHT_MAX: usize = 1024;
 /// survives a long burst of lost ones.
 pub const ACK_WORDS_MAX: usize = 8;
 
+/// Acks of a peer that are looked at between two steps. Each costs a search per frame that it tells of; half a second of inputs
+/// that were held up and come at once brings as many.
+pub const ACKS_PER_TICK_MAX: u32 = 32;
+
 /// A cue is resent at most this long, seconds (law: half a second).
 pub const CUE_SECONDS_MAX: f32 = 0.5;
 

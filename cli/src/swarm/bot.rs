@@ -182,7 +182,7 @@ impl Bot {
 
     async fn open(&self, config: ClientConfig) -> Result<Connection, ConnectError> {
         let Hive { url, seed, weather, .. } = &*self.hive;
-        let stream = net::dial(url).await?;
+        let stream = net::dial(url, &config).await?;
         let link = match *weather {
             None => Link::Plain(stream),
             Some((profile, epoch)) => {

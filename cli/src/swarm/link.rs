@@ -148,9 +148,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Conditioned<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let taken = &bytes[..bytes.len().min(CHUNK_BYTES)];
-        let sent = this.duplex.up.try_send(this.now(), taken.len() as u64, Bytes::copy_from_slice(taken));
-        this.poll_links(cx)?;
-        if sent.is_ok() { Poll::Ready(Ok(taken.len())) } else { Poll::Pending }
+        // Room may come up between the try and the look at when it will: then there is nothing to wait for.
+        loop {
+            let now = this.now();
+            let sent = this.duplex.up.try_send(now, taken.len() as u64, Bytes::copy_from_slice(taken));
+            this.poll_links(cx)?;
+            if sent.is_ok() {
+                return Poll::Ready(Ok(taken.len()));
+            }
+            if this.when_writable(&this.duplex.up).is_some() {
+                return Poll::Pending;
+            }
+        }
     }
 
     /// As with a socket, flushed is what the stream has taken, not what has arrived.

@@ -29,24 +29,27 @@ pub async fn connect(
     config: ClientConfig,
     schema: Arc<Schema>,
 ) -> Result<Connection, ConnectError> {
-    let limit = Duration::from_micros(config.connect_timeout.0);
-    let opening = async { connect_over(dial(url).await?, url, config, schema).await };
-    match tokio::time::timeout(limit, opening).await {
-        Err(_) => Err(ConnectError::TimedOut { address: url.to_owned(), seconds: limit.as_secs() }),
-        Ok(result) => result,
-    }
+    let stream = dial(url, &config).await?;
+    connect_over(stream, url, config, schema).await
 }
 
-/// Opens the TCP stream that [`connect`] speaks over, to be wrapped and handed to [`connect_over`].
-pub async fn dial(url: &str) -> Result<TcpStream, ConnectError> {
+/// Opens the TCP stream that [`connect`] speaks over, to be wrapped and handed to [`connect_over`]. Of `config` it needs how
+/// long it may take.
+pub async fn dial(url: &str, config: &ClientConfig) -> Result<TcpStream, ConnectError> {
+    config.check().map_err(ConnectError::Config)?;
     let (host, port) = parse(url)?;
     let bare_host = host.trim_start_matches('[').trim_end_matches(']');
+    let address = format!("{host}:{port}");
     let opening = async {
         let stream = TcpStream::connect((bare_host, port)).await?;
         stream.set_nodelay(true)?;
         Ok(stream)
     };
-    opening.await.map_err(|source| ConnectError::from_io(source, &format!("{host}:{port}")))
+    let limit = Duration::from_micros(config.connect_timeout.0);
+    match tokio::time::timeout(limit, opening).await {
+        Ok(opened) => opened.map_err(|source| ConnectError::from_io(source, &address)),
+        Err(_) => Err(ConnectError::TimedOut { address, seconds: limit.as_secs() }),
+    }
 }
 
 /// As [`connect`], over a stream of bytes that leads to the server already: one that was encrypted, that a proxy has

@@ -9,9 +9,10 @@ use tickwire_protocol::{EntityId, KindId, PlayerId, RowHead, RowRef};
 
 use super::scene::{Place, Scene, find, row_at};
 
-/// Cells of the grid along the way to the farthest entity that is shown. Smaller cells find the nearest few of a crowd
-/// sooner, larger ones are fewer to look into.
+/// Cells of the grid along the way to the farthest entity that is shown. Larger cells are fewer to look into.
 const CELLS_PER_REACH: f32 = 4.0;
+/// Where only the nearest are shown, smaller ones find these sooner in a crowd.
+const CELLS_PER_REACH_NEAREST: f32 = 8.0;
 
 /// An entity in view counts as nearer by this factor where only the nearest are shown, and is let go at a tenth more
 /// than the distance at which it came: so that two on the border do not take turns.
@@ -53,8 +54,8 @@ struct Reach {
 
 /// What a game has to say about who sees what, beyond distance: fog, walls, radar.
 pub trait InterestRule: fmt::Debug + Send + Sync {
-    /// Whether an entity that would be shown is hidden all the same. Asked of every one, at each snapshot of the peer, so
-    /// it has to be quick. Not asked of the peer's own entities.
+    /// Whether an entity that would be shown is hidden all the same. Asked of every one within reach, at each snapshot of the peer
+    /// and before the nearest are counted, so it has to be quick. Not asked of the peer's own entities.
     fn hides(&self, looker: &Looker, head: &RowHead, row: RowRef<'_>) -> bool {
         let _ = (looker, head, row);
         false
@@ -166,10 +167,11 @@ impl Interest {
 
     /// The side of a grid's cells, metres.
     pub(crate) fn cell_side(&self) -> f32 {
-        self.reach.map_or(1.0, |reach| reach.leave / CELLS_PER_REACH)
+        let cells = if self.nearest.is_some() { CELLS_PER_REACH_NEAREST } else { CELLS_PER_REACH };
+        self.reach.map_or(1.0, |reach| reach.leave / cells)
     }
 
-    /// Writes down what the peer is shown. `knows` tells what it was shown last.
+    /// Writes down what the peer is shown. `knows` tells who was shown last.
     pub(crate) fn select(
         &self,
         scene: &Scene,
@@ -184,28 +186,35 @@ impl Interest {
         if self.teammates {
             places.extend(scene.of_teams(looker.teams));
         }
-        if let (Some(reach), Some(focus)) = (self.reach, looker.focus) {
-            self.find_near(reach, focus, scene, knows, near);
-            places.extend(near.iter().map(|(_, place)| *place));
-        }
         if let Some(rule) = &self.rule {
             rule.reveal(looker, &mut |id| places.extend(find(newest, id)));
-            places.retain(|place| {
-                let (head, row) = row_at(newest, *place);
-                !rule.hides(looker, &head, row)
-            });
+        }
+        places.retain(|place| !self.hides(newest, looker, *place));
+        if let (Some(reach), Some(focus)) = (self.reach, looker.focus) {
+            let is_hidden = |place| self.hides(newest, looker, place);
+            self.find_near(reach, focus, scene, knows, is_hidden, near);
+            places.extend(near.iter().map(|(_, place)| *place));
         }
         places.extend(scene.owned_by(looker.player));
         places.sort_unstable();
         places.dedup();
     }
 
+    fn hides(&self, newest: &Published, looker: &Looker, place: Place) -> bool {
+        self.rule.as_ref().is_some_and(|rule| {
+            let (head, row) = row_at(newest, place);
+            rule.hides(looker, &head, row)
+        })
+    }
+
+    /// Finds who is near, of those who are not hidden.
     fn find_near(
         &self,
         reach: Reach,
         focus: Vec3,
         scene: &Scene,
         knows: impl Fn(EntityId) -> bool,
+        is_hidden: impl Fn(Place) -> bool,
         near: &mut Vec<(f32, Place)>,
     ) {
         let grid = scene.grid();
@@ -217,7 +226,7 @@ impl Interest {
                 let distance = point.position.distance_squared(focus);
                 if distance <= leave {
                     let is_known = knows(point.id);
-                    if is_known || distance <= enter {
+                    if (is_known || distance <= enter) && !is_hidden(point.place) {
                         let counted = if is_known { distance * KEPT * KEPT } else { distance };
                         near.push((counted, point.place));
                     }

@@ -38,12 +38,18 @@ struct Known {
     hash: u64,
     /// The newest plan that found the entity in view.
     seen: Tick,
+    /// When a row of it was last sent, heard of or not.
+    sent: Tick,
     /// It holds the entity, with these eyes, from this tick on. Acks of states from before are of no use: the peer has
     /// been told to forget them, or may have been.
     since: Tick,
 }
 
 impl Known {
+    fn nothing(id: EntityId, sight: Sight, tick: Tick) -> Self {
+        Self { id, sight, states: References::NONE, hash: 0, seen: tick, sent: tick, since: tick }
+    }
+
     /// As many of the ticks, newest first, as the peer has held the entity at.
     fn held_at(&self, ticks: References) -> References {
         let mut held = References::NONE;
@@ -93,6 +99,8 @@ pub(crate) struct Knowledge {
     /// By slot: whose leaving the peer knows of. It may keep their states.
     left: Vec<EntityId>,
     digest: u64,
+    /// The tick of the last plan.
+    planned: Option<Tick>,
     /// A row was sent to which older states that the peer may keep of its entity do not belong: it was told with other
     /// eyes then, or has been away.
     is_broken: bool,
@@ -101,7 +109,14 @@ pub(crate) struct Knowledge {
 impl Knowledge {
     /// Nothing of everyone's view.
     pub(crate) fn of_view() -> Self {
-        Self { is_own: false, known: Vec::new(), left: Vec::new(), digest: 0, is_broken: false }
+        Self {
+            is_own: false,
+            known: Vec::new(),
+            left: Vec::new(),
+            digest: 0,
+            planned: None,
+            is_broken: false,
+        }
     }
 
     /// Nothing of the peer's own rows.
@@ -120,9 +135,10 @@ impl Knowledge {
         core::mem::take(&mut self.is_broken)
     }
 
-    /// Whether the peer was sent this entity and not that it left.
-    pub(crate) fn knows(&self, id: EntityId) -> bool {
-        self.place_of(id.slot).is_ok_and(|place| self.known[place].id == id)
+    /// Whether the peer was shown this entity by the last plan, as far as it was sent.
+    pub(crate) fn was_shown(&self, id: EntityId) -> bool {
+        let known = self.place_of(id.slot).ok().map(|place| &self.known[place]);
+        known.is_some_and(|known| known.id == id && Some(known.seen) == self.planned)
     }
 
     fn place_of(&self, slot: u16) -> Result<usize, usize> {
@@ -145,6 +161,7 @@ impl Knowledge {
     ) {
         plan.clear();
         let Some(newest) = history.newest() else { return };
+        self.planned = Some(newest.tick());
         let mut is_told_anew = false;
         for Place { kind, row } in shown {
             let head = &newest.tables(Sight::Public).table(kind).heads()[row as usize];
@@ -198,20 +215,51 @@ impl Knowledge {
         }
     }
 
-    /// Oldest knowledge first: the order in which rows are to go when not all fit.
+    /// Who has waited longest first: the order in which rows are to go when not all fit. What was sent and is not acked yet has
+    /// had its turn.
     pub(crate) fn sort_by_age(&self, newest: &Published, rows: &mut [PlannedRow]) {
         rows.sort_unstable_by_key(|row| {
             let (head, _) = row_at(newest, Place { kind: row.kind, row: row.row });
-            let known = self.place_of(head.id.slot).ok().map(|place| self.known[place]);
-            let newest_state =
-                known.filter(|known| known.id == head.id).and_then(|known| known.states.newest());
-            let age = newest_state.map_or(u32::MAX, |state| newest.tick().since(state).unsigned_abs());
-            (core::cmp::Reverse(age), row.kind, row.row)
+            let known = self.place_of(head.id.slot).ok().map(|place| &self.known[place]);
+            let sent = known.filter(|known| known.id == head.id).map(|known| known.sent);
+            let waited = sent.map_or(u32::MAX, |sent| newest.tick().since(sent).unsigned_abs());
+            (core::cmp::Reverse(waited), row.kind, row.row)
         });
     }
 
-    /// What a planned row becomes once it is sent: remembered until it is acked.
-    pub(crate) fn sent(&mut self, history: &History, newest: &Published, row: &PlannedRow) -> SentRow {
+    /// Notes that these rows are sent, and hands on what each becomes: to be remembered until it is acked.
+    pub(crate) fn send(
+        &mut self,
+        history: &History,
+        newest: &Published,
+        rows: &[PlannedRow],
+        mut note: impl FnMut(&mut Self, SentRow),
+    ) {
+        self.make_room(newest, rows);
+        for row in rows {
+            let sent = self.sent(history, newest, row);
+            note(self, sent);
+        }
+    }
+
+    /// Enters all who are not known yet at once: one by one, a view that changes as a whole would cost the square of its size.
+    fn make_room(&mut self, newest: &Published, rows: &[PlannedRow]) {
+        let sorted = self.known.len();
+        for row in rows {
+            let (head, _) = row_at(newest, Place { kind: row.kind, row: row.row });
+            if self.known[..sorted].binary_search_by_key(&head.id.slot, |known| known.id.slot).is_err() {
+                if self.known.is_empty() {
+                    self.known.reserve(KNOWN_AT_FIRST);
+                }
+                self.known.push(Known::nothing(head.id, row.sight, newest.tick()));
+            }
+        }
+        if self.known.len() > sorted {
+            self.known.sort_unstable_by_key(|known| known.id.slot);
+        }
+    }
+
+    fn sent(&mut self, history: &History, newest: &Published, row: &PlannedRow) -> SentRow {
         let tables = newest.tables(row.sight);
         let table = tables.table(row.kind);
         let index = row.row as usize;
@@ -221,23 +269,14 @@ impl Knowledge {
             sight => table_row_hash(tables.schema().kind(row.kind), table, index, sight, self.is_own),
         };
         let tick = newest.tick();
-        let nothing =
-            Known { id, sight: row.sight, states: References::NONE, hash: 0, seen: tick, since: tick };
-        match self.place_of(id.slot) {
-            Err(place) => {
-                if self.known.is_empty() {
-                    self.known.reserve(KNOWN_AT_FIRST);
-                }
-                self.known.insert(place, nothing);
-            }
-            Ok(place) if (self.known[place].id, self.known[place].sight) == (id, row.sight) => {
-                self.known[place].seen = tick;
-            }
-            Ok(place) => {
-                let replaced = core::mem::replace(&mut self.known[place], nothing);
-                self.digest = self.digest.wrapping_sub(replaced.hash);
+        if let Ok(place) = self.place_of(id.slot) {
+            let known = &mut self.known[place];
+            if (known.id, known.sight) != (id, row.sight) {
+                self.digest = self.digest.wrapping_sub(known.hash);
                 self.is_broken = true;
+                *known = Known::nothing(id, row.sight, tick);
             }
+            (known.seen, known.sent) = (tick, tick);
         }
         if let Ok(place) = self.left.binary_search_by_key(&id.slot, |left| left.slot) {
             self.is_broken |= self.left.remove(place) == id;
@@ -281,18 +320,26 @@ impl Knowledge {
         }
     }
 
-    /// The peer knows that the tenant of this slot left at `tick`.
-    pub(crate) fn leave_acked(&mut self, tick: Tick, leave: Leave) {
-        let Ok(place) = self.place_of(leave.slot) else { return };
-        // Not if it has come back since: `seen` is then newer.
-        if self.known[place].seen.is_newer_than(tick) {
-            return;
-        }
-        let gone = self.known.remove(place);
-        self.digest = self.digest.wrapping_sub(gone.hash);
-        match self.left.binary_search_by_key(&leave.slot, |left| left.slot) {
-            Ok(place) => self.left[place] = gone.id,
-            Err(place) => self.left.insert(place, gone.id),
+    /// The peer knows that the tenants of these slots left at `tick`. They come in ascending order.
+    pub(crate) fn leaves_acked(&mut self, tick: Tick, leaves: &[Leave]) {
+        let Self { known, left, digest, .. } = self;
+        let (mut leaves, sorted) = (leaves.iter().peekable(), left.len());
+        known.retain(|known| {
+            while leaves.next_if(|leave| leave.slot < known.id.slot).is_some() {}
+            let is_told = leaves.peek().is_some_and(|leave| leave.slot == known.id.slot);
+            // Not if it has come back since: `seen` is then newer.
+            if !is_told || known.seen.is_newer_than(tick) {
+                return true;
+            }
+            *digest = digest.wrapping_sub(known.hash);
+            match left[..sorted].binary_search_by_key(&known.id.slot, |left| left.slot) {
+                Ok(place) => left[place] = known.id,
+                Err(_) => left.push(known.id),
+            }
+            false
+        });
+        if left.len() > sorted {
+            left.sort_unstable_by_key(|left| left.slot);
         }
     }
 }
@@ -372,11 +419,8 @@ mod tests {
         let newest = history.newest().unwrap();
         let shown = (0..newest.tables(Sight::Public).table(K).len() as u32).map(|row| Place { kind: K, row });
         knowledge.plan(history, viewer, 0, shown, ticks(against), &mut plan);
-        plan.leaves.iter().for_each(|leave| knowledge.leave_acked(newest.tick(), *leave));
-        for row in &plan.rows {
-            let sent = knowledge.sent(history, newest, row);
-            knowledge.acked(newest.tick(), sent);
-        }
+        knowledge.leaves_acked(newest.tick(), &plan.leaves);
+        knowledge.send(history, newest, &plan.rows, |knowledge, sent| knowledge.acked(newest.tick(), sent));
         plan
     }
 

@@ -5,7 +5,7 @@ use tickwire_protocol::ack::Ack;
 use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::handshake::{StreamKind, Welcome};
 use tickwire_protocol::input::InputFrame;
-use tickwire_protocol::limits::{FRAMES_PER_TICK_MAX, INPUTS_PER_TICK_MAX};
+use tickwire_protocol::limits::{ACKS_PER_TICK_MAX, FRAMES_PER_TICK_MAX, INPUTS_PER_TICK_MAX};
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::schema::Kind;
 use tickwire_protocol::snapshot::Feedback;
@@ -45,6 +45,7 @@ pub(crate) struct Peer {
     pings: Vec<(Ping, Micros)>,
     frames_since_step: u32,
     inputs_since_step: u32,
+    acks_since_step: u32,
     stalled_since: Option<Micros>,
 }
 
@@ -75,6 +76,7 @@ impl Peer {
             pings: Vec::new(),
             frames_since_step: 0,
             inputs_since_step: 0,
+            acks_since_step: 0,
             stalled_since: None,
         }
     }
@@ -98,7 +100,7 @@ impl Peer {
                     scratch.decode(&frame.payload, inbox.input_kind, inbox.next_tick)?;
                     self.handle_input(scratch, inbox.next_tick)?;
                 }
-                FrameType::Ack => self.replicator.handle_ack(&Ack::decode(&frame.payload)?)?,
+                FrameType::Ack => self.handle_ack(&Ack::decode(&frame.payload)?)?,
                 FrameType::Hello
                 | FrameType::Welcome
                 | FrameType::Reject
@@ -119,6 +121,12 @@ impl Peer {
         Ok(())
     }
 
+    /// Of many acks that come at once the first are looked at: whatever the others tell, the next tick's tell it again.
+    fn handle_ack(&mut self, ack: &Ack) -> Result<(), Misbehavior> {
+        self.acks_since_step += 1;
+        if self.acks_since_step > ACKS_PER_TICK_MAX { Ok(()) } else { self.replicator.handle_ack(ack) }
+    }
+
     fn handle_ping(&mut self, ping: Ping, now: Micros) {
         if self.pings.len() == PINGS_WAITING_MAX {
             self.pings.remove(0);
@@ -127,10 +135,10 @@ impl Peer {
     }
 
     fn handle_input(&mut self, frame: &InputFrame, next: Tick) -> Result<(), Misbehavior> {
-        let Some(player) = &mut self.player else { return Err(Misbehavior::InputWithoutPlayer) };
         if let Some(ack) = &frame.ack {
-            self.replicator.handle_ack(ack)?;
+            self.handle_ack(ack)?;
         }
+        let Some(player) = &mut self.player else { return Err(Misbehavior::InputWithoutPlayer) };
         self.inputs_since_step += frame.len() as u32;
         if self.inputs_since_step > INPUTS_PER_TICK_MAX {
             return Err(Misbehavior::Flood(INPUTS_PER_TICK_MAX));
@@ -146,6 +154,7 @@ impl Peer {
     pub(crate) fn handle_step(&mut self) {
         self.frames_since_step = 0;
         self.inputs_since_step = 0;
+        self.acks_since_step = 0;
     }
 
     /// Whether the snapshot that is sent at `now` is the one nearest to when a digest is due; each is taken once.

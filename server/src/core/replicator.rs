@@ -154,8 +154,8 @@ impl Replicator {
             self.held.insert(sent.tick);
             sent.view.iter().for_each(|row| self.view.acked(sent.tick, *row));
             sent.own.iter().for_each(|row| self.own.acked(sent.tick, *row));
-            sent.view_leaves.iter().for_each(|leave| self.view.leave_acked(sent.tick, *leave));
-            sent.own_leaves.iter().for_each(|leave| self.own.leave_acked(sent.tick, *leave));
+            self.view.leaves_acked(sent.tick, &sent.view_leaves);
+            self.own.leaves_acked(sent.tick, &sent.own_leaves);
             if sent.cues.0 <= self.next_cue {
                 self.next_cue = self.next_cue.max(sent.cues.1);
             }
@@ -286,7 +286,7 @@ impl Replicator {
             rows.truncate(self.rows_max);
             rows.sort_unstable_by_key(|row| (row.kind, row.row));
         }
-        let planned = rows.len();
+        let (planned, is_truncated) = (rows.len(), rows.len() >= self.rows_max);
         for part in 0..DATAGRAMS_PER_SNAPSHOT_MAX {
             if part > 0 && shared.plans.own.is_empty() && shared.plans.view.section.is_empty() {
                 break;
@@ -299,7 +299,11 @@ impl Replicator {
             }
         }
         let left = shared.plans.view.section.rows.len();
-        self.rows_max = if left > 0 { (planned - left).max(1) } else { usize::MAX };
+        self.rows_max = match left {
+            0 if is_truncated => self.rows_max + self.rows_max / 8 + 1,
+            0 => usize::MAX,
+            _ => (planned - left).max(1),
+        };
     }
 
     /// Writes one datagram of what is left of the plans into `frame`; whether it carries any of it.
@@ -351,20 +355,21 @@ impl Replicator {
     fn plan(&mut self, source: &Source<'_>, newest: &Published, against: References, plans: &mut Plans) {
         let Source { history, scene, interest, .. } = *source;
         let looker = self.look(scene, newest);
-        let Plans { selection, view: view_plan, own: own_plan } = plans;
-        let Self { view, own, viewer, .. } = self;
+        let (view, selection) = (&self.view, &mut plans.selection);
         if interest.is_everything() {
             selection.places.clear();
             selection.places.extend_from_slice(scene.all());
         } else {
-            interest.select(scene, newest, &looker, |id| view.knows(id), selection);
+            interest.select(scene, newest, &looker, |id| view.was_shown(id), selection);
         }
+        self.plan_cues(source, newest, plans);
+        let Plans { selection, view: view_plan, own: own_plan } = plans;
+        let Self { view, own, viewer, .. } = self;
         let shown = selection.places.iter().copied();
         view.plan(history, *viewer, looker.teams, shown, against, &mut view_plan.section);
         let owned = scene.owned_by(viewer.player);
         own.plan(history, *viewer, looker.teams, owned, References::NONE, own_plan);
         self.own_teams = looker.teams;
-        self.plan_cues(source, newest, plans);
     }
 
     /// Whose eyes look, and from where.
@@ -376,16 +381,16 @@ impl Replicator {
         Looker { player, teams, focus: self.focus_set.or(self.focus) }
     }
 
-    /// The cues that the peer may not have, of those whose source it is shown.
+    /// The cues that the peer may not have, of those whose source it is shown, or was shown until it ended. It comes before the
+    /// plan, which forgets who was shown last.
     fn plan_cues(&self, source: &Source<'_>, newest: &Published, plans: &mut Plans) {
         let Plans { selection, view: view_plan, .. } = plans;
         let view = &self.view;
         let places = &selection.places;
         let everything = source.interest.is_everything();
-        let is_shown = |id: EntityId| {
-            // One that has just ended is in no row any more, but still known.
-            let is_in_view = |place| places.binary_search(&place).is_ok();
-            view.knows(id) || find(newest, id).is_some_and(is_in_view)
+        let is_shown = |id: EntityId| match find(newest, id) {
+            Some(place) => places.binary_search(&place).is_ok(),
+            None => view.was_shown(id),
         };
         view_plan.cues.clear();
         selection.cue_numbers.clear();
@@ -427,7 +432,9 @@ impl Replicator {
             self.spare.push(lost);
         }
         let record = self.spare.pop().unwrap_or_default();
-        let first_cue = self.next_cue.max(first_cue);
+        // What the log has lost is no longer waited for.
+        self.next_cue = self.next_cue.max(first_cue);
+        let first_cue = self.next_cue;
         InFlight { sequence: self.sequence(), tick, cues: (first_cue, first_cue), ..record }
     }
 }
@@ -455,13 +462,9 @@ fn note_whole(run: &mut References, tick: Tick, is_whole: bool, is_broken: bool)
 /// On an ordered stream: what is written is known.
 fn know(knowledge: &mut Knowledge, history: &History, plan: &SectionPlan, written: Written) {
     let Some(newest) = history.newest() else { return };
-    for leave in &plan.leaves[..written.leaves] {
-        knowledge.leave_acked(newest.tick(), *leave);
-    }
-    for row in &plan.rows[..written.rows] {
-        let sent = knowledge.sent(history, newest, row);
-        knowledge.acked(newest.tick(), sent);
-    }
+    knowledge.leaves_acked(newest.tick(), &plan.leaves[..written.leaves]);
+    let rows = &plan.rows[..written.rows];
+    knowledge.send(history, newest, rows, |knowledge, sent| knowledge.acked(newest.tick(), sent));
 }
 
 /// On datagrams: what is written is noted, to be known when its ack comes, and taken off the plan.
@@ -478,6 +481,6 @@ fn note(
         knowledge.leave_sent(newest.tick(), *leave);
         leaves.push(*leave);
     }
-    rows.extend(plan.rows[..written.rows].iter().map(|row| knowledge.sent(history, newest, row)));
+    knowledge.send(history, newest, &plan.rows[..written.rows], |_, sent| rows.push(sent));
     plan.drain(written);
 }

@@ -1,7 +1,9 @@
 //! Who is shown what: distance, the nearest few, whose entities they are, and what a game's rule says.
 
+use bytes::Bytes;
 use tickwire_netsim::Profile;
 use tickwire_protocol::handshake::{Role, StreamKind};
+use tickwire_protocol::ping::Ping;
 use tickwire_protocol::schema::Sight;
 use tickwire_protocol::snapshot::Coder;
 use tickwire_protocol::snapshot::replica::Track;
@@ -83,17 +85,21 @@ fn what_comes_near_is_told_and_what_goes_far_is_taken_away_on_any_link() {
     }
 }
 
-/// A room that plays for `seconds`, and a receiver that hears all of it at once.
-fn watch(interest: Interest, role: Role, seconds: u64, mut look: impl FnMut(&mut Room, &Receiver)) {
+/// A room, and a receiver that has just come in.
+fn open(interest: Interest, role: Role, stream: StreamKind) -> (Room, Receiver) {
     let rate = TickRate::new(60).unwrap();
     let config = RoomConfig { interest, ..RoomConfig::new(rate, 20) };
     let identity = RoomIdentity { id: RoomId(1), name: "test".to_owned(), seed: 3 };
     let calm = config.first_tick + 60 * 60;
     let mut room = Room::new(identity, config.clone(), Turmoil::boxed(calm), Micros::ZERO);
-    let stream = StreamKind::Ordered;
     let join = Join { session: SessionId(1), role, stream, wants_schema: false, wants_prior: false };
     let peer = room.join(Micros::ZERO, join).unwrap();
-    let mut receiver = Receiver::new(stream, peer, &config);
+    (room, Receiver::new(stream, peer, &config))
+}
+
+/// A room that plays for `seconds`, and a receiver that hears all of it at once.
+fn watch(interest: Interest, role: Role, seconds: u64, mut look: impl FnMut(&mut Room, &Receiver)) {
+    let (mut room, mut receiver) = open(interest, role, StreamKind::Ordered);
     let mut now = Micros::ZERO;
     while now < Micros::from_secs(seconds) {
         now = room.poll_timeout();
@@ -101,6 +107,69 @@ fn watch(interest: Interest, role: Role, seconds: u64, mut look: impl FnMut(&mut
             receiver.poll(&mut room, now);
             look(&mut room, &receiver);
         }
+    }
+}
+
+/// What a receiver on datagrams was told of cues.
+struct Heard {
+    receiver: Receiver,
+    /// Cues that came again, in the second half.
+    again: usize,
+    /// Cues of others more than 60 m away.
+    from_afar: usize,
+}
+
+/// A room with a receiver on datagrams. `hears` says of each moment whether anything arrives, `answers` whether anything comes back.
+fn watch_datagrams(interest: Interest, seconds: u64, hears: impl Fn(Micros) -> bool, answers: bool) -> Heard {
+    let (mut room, mut receiver) = open(interest, Role::Player, StreamKind::Datagram);
+    let (mut now, mut again_before, mut from_afar) = (Micros::ZERO, 0, 0);
+    while now < Micros::from_secs(seconds) {
+        now = room.poll_timeout();
+        room.advance(now);
+        let mut messages = Vec::new();
+        room.poll_transmit(now, receiver.peer, |message| messages.push(Bytes::copy_from_slice(message)));
+        for message in messages.into_iter().filter(|_| hears(now)) {
+            // There is an answer to what is a snapshot.
+            let Some(answer) = receiver.receive(message) else { continue };
+            let all = everyone(&room);
+            let player = PlayerId(receiver.peer.0);
+            let focus = focus(&all, player);
+            let is_far = |id| {
+                let mut strangers = all.iter().filter(|entity| entity.owner != Some(player));
+                let source = strangers.find(|entity| Some(entity.id) == id);
+                source.zip(focus).is_some_and(|(source, focus)| (source.place - focus).abs() > 60.0)
+            };
+            from_afar += receiver.decoded.cues.iter().filter(|cue| is_far(cue.source)).count();
+            if answers {
+                room.handle_message(now, receiver.peer, answer.into()).unwrap();
+            }
+        }
+        if now < Micros::from_secs(seconds / 2) {
+            again_before = receiver.duplicate_cues;
+        }
+        // Who says nothing at all is let go.
+        let ping = Ping { client_time: now };
+        let mut message = Vec::new();
+        ping.encode(&mut message);
+        room.handle_message(now, receiver.peer, message.into()).unwrap();
+    }
+    Heard { again: receiver.duplicate_cues - again_before, receiver, from_afar }
+}
+
+#[test]
+fn an_outage_does_not_make_cues_come_again_and_again() {
+    let is_up = |now: Micros| !(5_000_000..7_000_000).contains(&now.0);
+    let heard = watch_datagrams(Interest::everything(), 20, is_up, true);
+    let cues = heard.receiver.cues.len();
+    assert!(cues > 500 && heard.again == 0, "{} of {cues} came again", heard.again);
+}
+
+#[test]
+fn whether_it_acks_or_not_nobody_hears_of_those_out_of_view() {
+    for answers in [true, false] {
+        let heard = watch_datagrams(Interest::within(20.0), 20, |_| true, answers);
+        let cues = heard.receiver.cues.len();
+        assert!(cues > 50 && heard.from_afar == 0, "{} of {cues}, {answers}", heard.from_afar);
     }
 }
 
