@@ -90,6 +90,8 @@ enum LieName {
     Earlier,
     /// With a shot that would miss, the nearest moment up to 400 ms away at which it hits
     Rescue,
+    /// The same; between its shots it says that it saw the future
+    Silent,
 }
 
 impl From<LieName> for Lie {
@@ -98,6 +100,7 @@ impl From<LieName> for Lie {
             LieName::Random => Self::Random,
             LieName::Earlier => Self::Earlier,
             LieName::Rescue => Self::Rescue,
+            LieName::Silent => Self::Silent,
         }
     }
 }

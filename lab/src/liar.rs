@@ -28,6 +28,8 @@ pub enum Lie {
     Earlier,
     /// With a shot that would miss, the nearest moment within 400 ms at which it would have hit; otherwise the truth.
     Rescue,
+    /// The same, but between its shots it says what nobody can have seen, so that nothing of what it did tell is held against it.
+    Silent,
 }
 
 /// Hits of the liar, and of all others.
@@ -114,6 +116,7 @@ impl Liar {
             Lie::Random => return,
             Lie::Earlier => Some(-self.any().abs()),
             Lie::Rescue => nearest_hit(&ray, client, shown, level),
+            Lie::Silent => Some(nearest_hit(&ray, client, shown, level).unwrap_or(0.0)),
         };
         self.shot = by.map(|by| (tick, by));
     }
@@ -135,10 +138,14 @@ impl Liar {
             }
             let by = match (self.lie, self.shot) {
                 (Lie::Random, _) => Some(self.any()),
-                (_, Some((tick, by))) => {
-                    self.frame.newest().filter(|newest| newest.0 as u16 == tick.0 as u16).map(|_| by)
-                }
+                // Until its first shot it makes itself believed.
                 (_, None) => None,
+                (_, Some((tick, by))) if self.frame.newest().is_some_and(|newest| is_same(newest, tick)) => {
+                    Some(by)
+                }
+                // Later than anything that it was sent.
+                (Lie::Silent, _) => Some(LIE_TICKS),
+                _ => None,
             };
             if let Some(by) = by {
                 self.frame.view = moved(self.frame.view, by);
@@ -146,6 +153,11 @@ impl Liar {
             self.frame.encode(kind, message);
         }
     }
+}
+
+/// Whether a tick that was decoded by itself may be this one.
+fn is_same(decoded: Tick, tick: Tick) -> bool {
+    decoded.0 as u16 == tick.0 as u16
 }
 
 /// The least lie that makes a shot hit somebody, if the truth does not.
@@ -193,5 +205,25 @@ mod tests {
         assert_eq!(told.view, TickTime { tick: Tick(58), fraction: 0.75 });
         told.view = frame.view;
         assert_eq!(told, frame);
+    }
+
+    #[test]
+    fn the_silent_tell_the_truth_until_they_shoot_and_then_what_nobody_saw() {
+        let kind = schema().input();
+        let mut liar = Liar::new(Lie::Silent, 1);
+        let told = |liar: &mut Liar, tick| {
+            let mut frame = InputFrame::new();
+            frame.push(kind, Tick(tick), &[1, 2, 3, 4, 0, 1, 1]);
+            frame.view = TickTime { tick: Tick(60), fraction: 0.5 };
+            let mut message = Vec::new();
+            frame.encode(kind, &mut message);
+            liar.tamper(&mut message);
+            let payload = frames(Bytes::from(message)).next().unwrap().unwrap().payload;
+            frame.decode(&payload, kind, Tick(tick)).unwrap();
+            frame.view.tick.0
+        };
+        assert_eq!(told(&mut liar, 69), 60);
+        liar.shot = Some((Tick(70), -1.5));
+        assert_eq!([70, 71, 72].map(|tick| told(&mut liar, tick)), [59, 84, 84]);
     }
 }

@@ -17,7 +17,8 @@
 //!   [`SAVED_SECONDS_MAX`] at once, saved up in steady times at [`SAVED_SHARE`] of that share's time;
 //! - a claim out of the band moves it as far as is allowed, and the edge of the band counts instead: the **estimate**;
 //! - in the first second of a connection the band is wherever the claims are: the client still gets to know the clock;
-//! - what a starved client tells is the newest state that it has, not what it goes on to guess: such claims change nothing.
+//! - what a starved client tells is the newest state that it has, not what it goes on to guess: such claims change nothing;
+//! - time without a claim to follow is steady time, no more: of [`SHARE`] nothing is kept for later.
 //!
 //! So whoever lies is judged by a moment close to the one that it really saw, whatever it says at the shot, and acks that are held
 //! back change nothing either. Who shows the others late all the time is believed, up to the room's cap: that is no advantage
@@ -86,7 +87,7 @@ struct Band {
     saved: f32,
     /// The tick of the first claim.
     first: Tick,
-    /// When it last followed a claim.
+    /// Up to when the time that passed is used or saved up.
     followed: Tick,
 }
 
@@ -131,15 +132,17 @@ impl ViewBelief {
                 self.counters.believed += u64::from(is_believed);
                 self.counters.estimated += u64::from(!is_believed);
             }
-            Some(Claim::Starved(view)) => {
-                let claimed = rewind_of(tick, view);
-                if let Some(band) = self.band.as_mut().filter(|band| claimed < band.least) {
+            Some(Claim::Starved(_) | Claim::Future) | None => {
+                let band = self.band.as_mut()?;
+                match claim {
                     // What it has is later than this band allows: so is what it shows.
-                    band.follow(claimed, tick, hz);
+                    Some(Claim::Starved(view)) if rewind_of(tick, view) < band.least => {
+                        band.follow(rewind_of(tick, view), tick, hz);
+                    }
+                    _ => band.wait(tick, hz),
                 }
-                self.counters.estimated += u64::from(self.band.is_some());
+                self.counters.estimated += 1;
             }
-            Some(Claim::Future) | None => self.counters.estimated += u64::from(self.band.is_some()),
         }
         let rewind = self.band?.rewind;
         self.counters.capped += u64::from(rewind > self.cap);
@@ -185,6 +188,14 @@ impl Band {
         self.saved =
             (self.saved - at_once + (SAVED_SHARE * passed).min(share - used)).min(SAVED_SECONDS_MAX * hz);
         self.rewind = claimed.clamp(self.least, self.least + width);
+        self.followed = tick;
+    }
+
+    /// There is no claim to follow. Whoever says nothing has no more to use afterwards than who says that nothing changes: the
+    /// time that passes so is as steady as any.
+    fn wait(&mut self, tick: Tick, hz: f32) {
+        let passed = tick.since(self.followed).max(0) as f32;
+        self.saved = (self.saved + SAVED_SHARE * passed).min(SAVED_SECONDS_MAX * hz);
         self.followed = tick;
     }
 }
@@ -242,6 +253,19 @@ mod tests {
             (0..ticks).map(step).collect()
         }
 
+        /// None of its inputs come.
+        fn be_silent(&mut self, ticks: u32) {
+            for _ in 0..ticks {
+                self.tick = self.tick + 1;
+                self.belief.take(self.tick);
+            }
+        }
+
+        /// How far back it is believed to be, ticks.
+        fn rewind(&self) -> f32 {
+            self.belief.band.unwrap().rewind
+        }
+
         /// A client that has been honest for a minute.
         fn settled(rewind: f32) -> Self {
             let mut talk = Self::new();
@@ -294,21 +318,53 @@ mod tests {
         assert!(jumped < 15.0, "5 s later not half of it is saved up: {jumped}");
     }
 
-    #[test]
-    fn no_jump_at_a_shot_is_followed_by_more_than_its_share() {
-        // There and back for one shot a second, for a minute.
+    /// There and back for one shot a second, for a minute; `between` is what is told from one shot to the next. How far older and
+    /// newer than just before the shots were judged, ticks on average.
+    fn shots(mut between: impl FnMut(&mut Talk)) -> (f32, f32) {
         let mut talk = Talk::settled(10.0);
         let (mut older, mut newer) = (0.0, 0.0);
         for second in 0..60 {
-            let lie = if second % 2 == 0 { 24.0 } else { -9.0 };
-            let shot = talk.tell(1, 10.0 + lie)[0] - 10.0;
-            older += shot.max(0.0);
-            newer += (-shot).max(0.0);
-            talk.tell(HZ - 1, 10.0);
+            let (before, lie) = (talk.rewind(), if second % 2 == 0 { 24.0 } else { -9.0 });
+            talk.tell(1, before + lie);
+            let by = talk.rewind() - before;
+            older += by.max(0.0);
+            newer += (-by).max(0.0);
+            between(&mut talk);
         }
+        (older / 30.0, newer / 30.0)
+    }
+
+    #[test]
+    fn no_jump_at_a_shot_is_followed_by_more_than_its_share() {
+        let (older, newer) = shots(|talk| drop(talk.tell(HZ - 1, 10.0)));
         // 400 ms are 24 ticks.
-        assert!(older / 30.0 < 1.5, "{} ticks older on average", older / 30.0);
-        assert!(newer / 30.0 < 0.4, "{} ticks newer on average", newer / 30.0);
+        assert!(older < 1.5, "{older} ticks older on average");
+        assert!(newer < 0.4, "{newer} ticks newer on average");
+    }
+
+    #[test]
+    fn who_is_silent_between_shots_saves_up_no_more() {
+        let future = |talk: &mut Talk| drop(talk.tell_with(HZ - 1, 2.0, 6.0));
+        let newest_acked = |talk: &mut Talk| drop(talk.tell_with(HZ - 1, 30.0, 30.0));
+        let nothing = |talk: &mut Talk| talk.be_silent(HZ - 1);
+        for (name, (older, newer)) in
+            [("future", shots(future)), ("newest acked", shots(newest_acked)), ("nothing", shots(nothing))]
+        {
+            // A jump may cross the band.
+            assert!(older < 1.5, "{name}: {older} ticks older on average");
+            assert!(newer < 0.6, "{name}: {newer} ticks newer on average");
+        }
+    }
+
+    #[test]
+    fn who_was_silent_for_a_while_is_believed_again_at_once() {
+        // Starved, or its inputs lost: its view went on at 0.95 of true time, or stood still for 50 ms.
+        for pause in [6_u8, 30, 60] {
+            let mut talk = Talk::settled(10.0);
+            talk.tell_with(u32::from(pause), 12.0, 12.0);
+            let now = 10.0 + 0.05 * f32::from(pause);
+            assert!(near(talk.tell(1, now)[0], now), "after {pause} ticks");
+        }
     }
 
     #[test]
