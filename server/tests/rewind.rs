@@ -7,8 +7,10 @@ use bytes::Bytes;
 use tickwire_client::{Client, ClientConfig};
 use tickwire_protocol::frame::frames;
 use tickwire_protocol::handshake::StreamKind;
-use tickwire_protocol::{EntityId, Micros, PeerId, PlayerId, RoomId, RowRef, SessionId, Tick, TickRate};
-use tickwire_server::core::{Join, Room, RoomConfig, RoomIdentity, admit};
+use tickwire_protocol::{
+    EntityId, Micros, PeerId, PlayerId, RoomId, RowHead, RowRef, SessionId, Tick, TickRate,
+};
+use tickwire_server::core::{Interest, InterestRule, Join, Looker, Room, RoomConfig, RoomIdentity, admit};
 use tickwire_sim::arena::{
     Arena, EYE_HEIGHT, HEIGHT, Level, PLAYER, RELOAD_SECONDS, SHOT, cue, input, player, schema,
 };
@@ -85,11 +87,10 @@ fn join(now: u64, room: &mut Room, message: Bytes, stream: StreamKind) -> PeerId
 }
 
 impl Match {
-    fn play(stream: StreamKind, rewind_max: Micros) -> Self {
+    fn new(stream: StreamKind, config: RoomConfig) -> Self {
         let level = Arc::new(Level::new(40, Vec::new()));
-        let config = RoomConfig { rewind_max, ..RoomConfig::new(TickRate::new(60).unwrap(), 20) };
         let identity = RoomIdentity { id: RoomId(1), name: String::new(), seed: 3 };
-        let mut game = Self {
+        Self {
             room: Room::new(identity, config, Box::new(Arena::new(level)), Micros(0)),
             runner: Seat::new(stream),
             shooter: Seat::new(stream),
@@ -97,19 +98,40 @@ impl Match {
             last_shot: 0,
             hits: 0,
             shots: 0,
-        };
+        }
+    }
+
+    /// Who runs is shot at where it is shown.
+    fn play(stream: StreamKind, rewind_max: Micros) -> Self {
+        let config = RoomConfig { rewind_max, ..RoomConfig::new(TickRate::new(60).unwrap(), 20) };
+        let mut game = Self::new(stream, config);
         for now in (0..40 * SECOND).step_by(1_000) {
-            game.runner.exchange(now, &mut game.room, stream);
-            game.shooter.exchange(now, &mut game.room, stream);
-            if game.room.advance(Micros(now)).due.steps > 0 {
-                game.settle();
-            }
+            game.turn(now, stream);
             if now.is_multiple_of(PICTURE) {
                 game.run_about(now);
-                game.shoot(now);
+                let view = game.shooter.client.view(Micros(now));
+                let target = view.entities(PLAYER).find(|entity| !entity.is_own());
+                let target = target.map(|target| (target.id(), target.vec3(player::POSITION)));
+                game.shoot(now, target);
             }
         }
         game
+    }
+
+    /// A millisecond passes.
+    fn turn(&mut self, now: u64, stream: StreamKind) {
+        self.runner.exchange(now, &mut self.room, stream);
+        self.shooter.exchange(now, &mut self.room, stream);
+        if self.room.advance(Micros(now)).due.steps > 0 {
+            self.settle();
+        }
+    }
+
+    /// Where a peer's player really is.
+    fn body(&self, peer: PeerId) -> Option<(EntityId, Vec3)> {
+        let mut rows = self.room.tables().rows(PLAYER);
+        let (head, row) = rows.find(|(head, _)| head.owner == Some(PlayerId(peer.0)))?;
+        Some((head.id, row.vec3(player::POSITION)))
     }
 
     /// Three quarters of a second one way, then back.
@@ -122,13 +144,11 @@ impl Match {
         }
     }
 
-    /// At the middle of whoever is shown, as soon as the weapon is loaded.
-    fn shoot(&mut self, now: u64) {
+    /// At the middle of somebody who seems to be at a place, as soon as the weapon is loaded.
+    fn shoot(&mut self, now: u64, target: Option<(EntityId, Vec3)>) {
         let client = &mut self.shooter.client;
         while let Some(tick) = client.due_input_tick(Micros(now)) {
             let is_loaded = now > self.last_shot + (RELOAD_SECONDS * 1.2e6) as u64 && now > 2 * SECOND;
-            let target = client.view(Micros(now)).entities(PLAYER).find(|entity| !entity.is_own());
-            let target = target.map(|target| (target.id(), target.vec3(player::POSITION)));
             let own = client.own_row(PLAYER).map(|row| row.vec3(player::POSITION));
             let (Some((target, place)), Some(own), true) = (target, own, is_loaded) else {
                 client.push_input(Micros(now), tick, |_| {});
@@ -177,5 +197,46 @@ fn who_aims_at_what_is_shown_hits_it_because_the_room_rewinds() {
         assert!(present.hits * 2 < present.shots, "{} of {} hit", present.hits, present.shots);
         let counters = present.room.view_counters(present.shooter.peer.unwrap()).unwrap();
         assert!(counters.capped > 2_000, "{counters:?}");
+    }
+}
+
+/// Fog that only whoever owns an entity sees through.
+#[derive(Debug)]
+struct Fog;
+
+impl InterestRule for Fog {
+    fn hides(&self, _: &Looker, _: &RowHead, _: RowRef<'_>) -> bool {
+        true
+    }
+}
+
+/// One who stands is shot at by one who knows where, whatever its client shows: hits and shots.
+fn shoot_blindly(stream: StreamKind, interest: Interest) -> (u32, u32) {
+    let config = RoomConfig { interest, ..RoomConfig::new(TickRate::new(60).unwrap(), 20) };
+    let mut game = Match::new(stream, config);
+    for now in (0..8 * SECOND).step_by(1_000) {
+        game.turn(now, stream);
+        while let Some(tick) = game.runner.client.due_input_tick(Micros(now)) {
+            game.runner.client.push_input(Micros(now), tick, |_| {});
+        }
+        let standing = game.runner.peer.and_then(|peer| game.body(peer));
+        game.shoot(now, standing);
+    }
+    (game.hits, game.shots)
+}
+
+#[test]
+fn who_was_not_shown_is_not_hit() {
+    for stream in [StreamKind::Ordered, StreamKind::Datagram] {
+        for (interest, is_hit) in [
+            (Interest::everything(), true),
+            (Interest::within(200.0), true),
+            (Interest::within(0.01), false),
+            (Interest::everything().rule(Fog), false),
+        ] {
+            let (hits, shots) = shoot_blindly(stream, interest.clone());
+            assert!(shots > 10, "{shots} shots");
+            assert_eq!(hits, if is_hit { shots } else { 0 }, "of {shots}, {stream:?}, {interest:?}");
+        }
     }
 }

@@ -16,6 +16,7 @@ pub trait Eyes: fmt::Debug {
     ///
     /// Rows are as a client has them: their heads tell the id and nothing else, and fields that the player was not told hold
     /// 0, or the bound nearest to it. Values lie on the lattice of the schema. **The player's own entities are left out**: it
-    /// is ahead of its view, in the present of this step. So are entities that have ended since.
+    /// is ahead of its view, in the present of this step. So are entities that have ended since, and those that were not in its
+    /// view then, where the room shows not everything to everybody.
     fn seen_by(&mut self, player: PlayerId, kind: KindId) -> Option<&Table>;
 }

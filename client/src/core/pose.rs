@@ -3,7 +3,7 @@
 use glam::Vec3;
 use tickwire_protocol::TickTime;
 use tickwire_protocol::schema::{Field, FieldId, FieldType, Interpolation, Kind};
-use tickwire_sim::between::{self, Between};
+use tickwire_sim::between::{self, Between, Told};
 use tickwire_sim::blend::{self as interpolation, GUESS_SECONDS, Moving};
 
 use super::timeline::{Blend, FADING_FIELDS_MAX, Fading, Timeline};
@@ -42,21 +42,15 @@ impl Pose<'_> {
     /// As the states have it.
     fn known(&self, field: &Field) -> Vec3 {
         let Self { kind, timeline, blend, dt, .. } = *self;
-        let velocity = kind.velocity_of(field.id);
-        let ((from, from_sight), (to, to_sight)) = (timeline.from(kind, blend), timeline.to(kind, blend));
-        let is_told = |sight, field: &Field| kind.visible(sight).contains(field.columns().start);
-        if is_told(from_sight, field) != is_told(to_sight, field) {
-            return if blend.fraction < 1.0 { from.vec3(field.id) } else { to.vec3(field.id) };
-        }
-        let velocity =
-            velocity.filter(|velocity| is_told(from_sight, velocity) && is_told(to_sight, velocity));
-        if let Some(velocity) = velocity.filter(|_| blend.beyond != 0.0) {
-            let last = Moving { position: from.vec3(field.id), velocity: from.vec3(velocity.id) };
+        let told = |(row, sight)| Told { row, columns: kind.visible(sight) };
+        let (from, to) = (told(timeline.from(kind, blend)), told(timeline.to(kind, blend)));
+        if let Some(velocity) = between::velocity(from, to, field).filter(|_| blend.beyond != 0.0) {
+            let last = Moving { position: from.row.vec3(field.id), velocity: from.row.vec3(velocity.id) };
             return within(field, last.guess(blend.beyond * dt));
         }
         let Blend { fraction, span, is_from_rest, .. } = blend;
         let between = Between { fraction, seconds: span as f32 * dt, is_from_rest };
-        within(field, between::position(from, to, between, field, velocity))
+        within(field, between::position(from, to, between, field))
     }
 
     /// What is left of differences that fade.

@@ -16,6 +16,7 @@ mod room;
 mod scene;
 mod schedule;
 mod shared;
+mod sightings;
 mod tick_set;
 
 pub use admission::admit;

@@ -22,6 +22,7 @@ use super::interest::{Interest, Looker};
 use super::knowledge::{Knowledge, SentRow, Viewer};
 use super::scene::{Scene, find, position_of, row_at};
 use super::shared::{BodyCache, Plans, Shared};
+use super::sightings::Sightings;
 use super::tick_set::TickSet;
 
 /// Bytes of own rows in a datagram: half, so that others come through as well.
@@ -77,6 +78,8 @@ pub(crate) struct Replicator {
     focus: Option<Vec3>,
     focus_set: Option<Vec3>,
     own_teams: u32,
+    /// Whom it was shown lately; nothing if everything is shown.
+    sightings: Sightings,
     /// How many rows the datagrams of one snapshot last had room for, if not for all.
     rows_max: usize,
 }
@@ -113,6 +116,7 @@ impl Replicator {
             focus: None,
             focus_set: None,
             own_teams: 0,
+            sightings: Sightings::default(),
             rows_max: usize::MAX,
         }
     }
@@ -130,6 +134,16 @@ impl Replicator {
     /// Ticks of the snapshots that the client has applied.
     pub(crate) fn held(&self) -> &TickSet {
         &self.held
+    }
+
+    /// The teams of the peer's own entities at its newest snapshot.
+    pub(crate) fn own_teams(&self) -> u32 {
+        self.own_teams
+    }
+
+    /// Whom the peer was shown lately, in a room that does not show everything.
+    pub(crate) fn sightings(&self) -> &Sightings {
+        &self.sightings
     }
 
     /// The client has applied these frames.
@@ -355,12 +369,16 @@ impl Replicator {
     fn plan(&mut self, source: &Source<'_>, newest: &Published, against: References, plans: &mut Plans) {
         let Source { history, scene, interest, .. } = *source;
         let looker = self.look(scene, newest);
-        let (view, selection) = (&self.view, &mut plans.selection);
+        let Self { view, sightings, .. } = self;
+        let selection = &mut plans.selection;
         if interest.is_everything() {
             selection.places.clear();
             selection.places.extend_from_slice(scene.all());
         } else {
             interest.select(scene, newest, &looker, |id| view.was_shown(id), selection);
+            sightings.begin(newest.tick());
+            let in_view = selection.places.iter().map(|place| row_at(newest, *place).0.id);
+            in_view.for_each(|id| sightings.note(id));
         }
         self.plan_cues(source, newest, plans);
         let Plans { selection, view: view_plan, own: own_plan } = plans;

@@ -8,10 +8,13 @@
 //!
 //! A client shows others between the states that it has, not where they were in between: on a straight way where they took a
 //! turn, if a snapshot was lost. So the same is done here, with the states that it has acked, the moment that is
-//! [believed](super::belief), and the same arithmetic ([`tickwire_sim::blend`]).
+//! [believed](super::belief), and the same arithmetic ([`tickwire_sim::between`]).
+//!
+//! Nobody is seen who was not in the player's view then ([`Sightings`](super::sightings::Sightings)).
 //!
 //! Modelled on Yahn Bernier, "Latency Compensating Methods in Client/Server In-game Protocol Design and Optimization" (2001).
 
+use core::fmt;
 use std::sync::Arc;
 
 use tickwire_protocol::history::{History, Published};
@@ -20,7 +23,7 @@ use tickwire_protocol::schema::{Kind, Schema, Sight};
 use tickwire_protocol::table::Table;
 use tickwire_protocol::{EntityId, KindId, PlayerId, RowHead, Tables, Tick, TickTime};
 use tickwire_sim::Eyes;
-use tickwire_sim::between::{self, Between};
+use tickwire_sim::between::{self, Between, Told};
 use tickwire_sim::blend::CUBIC_SECONDS_MAX;
 
 use super::knowledge::Viewer;
@@ -52,6 +55,8 @@ pub(crate) struct Look {
     pub(crate) moment: TickTime,
     /// The states that its client has.
     pub(crate) held: TickSet,
+    /// The teams of its own entities at its newest snapshot.
+    pub(crate) teams: u32,
 }
 
 impl Rewind {
@@ -95,15 +100,22 @@ impl Rewind {
 }
 
 /// The eyes of a step: they see into the history.
-#[derive(Debug)]
 pub(crate) struct RewoundEyes<'a> {
     pub(crate) rewind: &'a mut Rewind,
     pub(crate) history: &'a History,
+    /// Whether snapshots told a player of an entity at a tick.
+    pub(crate) was_shown: &'a dyn Fn(PlayerId, EntityId, Tick) -> bool,
+}
+
+impl fmt::Debug for RewoundEyes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RewoundEyes").field("rewind", &self.rewind).finish_non_exhaustive()
+    }
 }
 
 impl Eyes for RewoundEyes<'_> {
     fn seen_by(&mut self, player: PlayerId, kind: KindId) -> Option<&Table> {
-        let Self { rewind, history } = self;
+        let Self { rewind, history, was_shown } = self;
         let place = rewind.looks.binary_search_by_key(&player, |look| look.player).ok()?;
         if rewind.seen_by != Some(player) {
             rewind.seen.clear();
@@ -114,8 +126,8 @@ impl Eyes for RewoundEyes<'_> {
             let newest = history.newest()?;
             let gap_max = (CUBIC_SECONDS_MAX * history.rate().hz() as f32) as i32;
             let (from, to) = rewind.states_around(&look, newest.tick(), gap_max);
-            let scene = Stretch { history, newest, from: history.at(from)?, to: history.at(to)?, look };
-            scene.fill(kind, &mut rewind.seen);
+            let stretch = Stretch { history, newest, from: history.at(from)?, to: history.at(to)?, look };
+            stretch.fill(kind, |id| was_shown(player, id, from), &mut rewind.seen);
             rewind.filled |= 1 << kind.0;
         }
         Some(rewind.seen.table(kind))
@@ -132,22 +144,25 @@ struct Stretch<'a> {
 }
 
 impl Stretch<'_> {
-    /// Whoever was there in both states and is there still.
-    fn fill(&self, id: KindId, out: &mut Tables) {
+    /// Whoever was there in both states and is there still, of those that the player was shown when it had the older one.
+    fn fill(&self, id: KindId, was_shown: impl Fn(EntityId) -> bool, out: &mut Tables) {
         let viewer = Viewer { player: Some(self.look.player), delta: true };
         let [from, to, newest] =
             [self.from, self.to, self.newest].map(|state| state.tables(Sight::Public).table(id));
         let kind = self.history.schema().kind(id);
-        let own_teams = own_teams(self.history, self.from, viewer);
+        let told = |head: &RowHead, row| {
+            let sight = viewer.sight(kind, head, self.look.teams);
+            Told { row, columns: kind.visible(sight) }
+        };
         for (row, head) in from.heads().iter().enumerate() {
             if viewer.owns(head) || newest.find_near(head.id, row).is_none() {
                 continue;
             }
-            let Some(row_then) = to.find_near(head.id, row) else { continue };
-            let told = kind.visible(viewer.sight(kind, head, own_teams));
-            let (older, newer) = (from.row(kind, row), to.row(kind, row_then));
+            let Some(row_then) = to.find_near(head.id, row).filter(|_| was_shown(head.id)) else { continue };
+            let older = told(head, from.row(kind, row));
+            let newer = told(&to.heads()[row_then], to.row(kind, row_then));
             let between = self.between(kind, head.id, row);
-            between::row(older, newer, between, told, &mut out.insert(id, RowHead::new(head.id)));
+            between::row(older, newer, between, &mut out.insert(id, RowHead::new(head.id)));
         }
     }
 
@@ -183,15 +198,6 @@ impl Stretch<'_> {
     }
 }
 
-/// The teams of the viewer's own entities.
-fn own_teams(history: &History, state: &Published, viewer: Viewer) -> u32 {
-    if !history.schema().kinds().iter().any(Kind::has_team_fields) {
-        return 0;
-    }
-    let heads = state.tables(Sight::Public).iter().flat_map(|(_, table)| table.heads());
-    heads.filter(|head| viewer.owns(head)).fold(0, |teams, head| teams | head.teams)
-}
-
 #[cfg(test)]
 mod tests {
     use tickwire_protocol::TickRate;
@@ -204,7 +210,10 @@ mod tests {
     const SPEED: FieldId = FieldId(1);
     const LOOK: FieldId = FieldId(2);
     const SECRET: FieldId = FieldId(3);
+    const SIGNAL: FieldId = FieldId(4);
     const SHOOTER: PlayerId = PlayerId(3);
+    /// The body is in it from tick 10 to 22.
+    const TEAM: u32 = 0b100;
     const RATE: TickRate = TickRate::new(60).unwrap();
 
     const fn id(slot: u16) -> EntityId {
@@ -221,18 +230,21 @@ mod tests {
             Field::new(SPEED, "speed", FieldType::velocity(PLACE, 30.0, 0.01)),
             Field::new(LOOK, "look", FieldType::angle(12)),
             Field::new(SECRET, "secret", FieldType::integer(5..=9)).owner_only(),
+            Field::new(SIGNAL, "signal", FieldType::scalar(0.0..=100.0, 0.01)).team_only(),
         ];
         let schema = Schema::builder("s").kind(Kind::new(BODY, "body", fields)).build().unwrap();
         let (mut history, mut rewind) = (History::new(schema.clone(), RATE), Rewind::new(schema.clone()));
         for tick in 1..=ticks {
             let mut tables = Tables::new(schema.clone());
             if let Some((place, speed, has_jumped)) = at(tick) {
-                let head = RowHead::new(id(1)).owned_by(PlayerId(1)).teleported(has_jumped);
+                let teams = if (10..=22).contains(&tick) { TEAM } else { 0 };
+                let head = RowHead::new(id(1)).owned_by(PlayerId(1)).teleported(has_jumped).teams(teams);
                 tables
                     .insert(BODY, head)
                     .set_scalar(PLACE, place)
                     .set_scalar(SPEED, speed)
-                    .set_integer(SECRET, 7);
+                    .set_integer(SECRET, 7)
+                    .set_scalar(SIGNAL, tick.min(24) as f32);
             }
             tables.insert(BODY, RowHead::new(id(2)).owned_by(SHOOTER));
             tables.finish();
@@ -244,6 +256,10 @@ mod tests {
         (history, rewind)
     }
 
+    fn everybody(_: PlayerId, _: EntityId, _: Tick) -> bool {
+        true
+    }
+
     /// Where the body was shown at a moment, to one who has these snapshots.
     fn seen(world: &mut (History, Rewind), held: &[u32], tick: u32, fraction: f32) -> Option<f32> {
         let mut set = TickSet::default();
@@ -253,9 +269,9 @@ mod tests {
         let (history, rewind) = world;
         rewind.clear();
         let moment = TickTime { tick: Tick(tick), fraction };
-        rewind.push(Look { player: SHOOTER, moment, held: set });
+        rewind.push(Look { player: SHOOTER, moment, held: set, teams: 0 });
         let kind = history.schema().kind(BODY).clone();
-        let mut eyes = RewoundEyes { rewind, history };
+        let mut eyes = RewoundEyes { rewind, history, was_shown: &everybody };
         let table = eyes.seen_by(SHOOTER, BODY).unwrap();
         assert!(table.find(id(2)).is_none(), "the shooter's own");
         let row = table.row(&kind, table.find(id(1))?);
@@ -291,6 +307,48 @@ mod tests {
             history(60, |tick| Some((if (20..40).contains(&tick) { 5.0 } else { 1.0 }, 0.0, false)));
         assert!(near(seen(&mut world, &[12, 48], 30, 0.0), 5.0));
         assert!(near(seen(&mut world, &[], 30, 0.0), 5.0), "nothing acked: what was due");
+    }
+
+    /// What one whose own entities were in these teams at its newest snapshot was told of the signal, at tick 21.5.
+    fn signal(held: [u32; 2], teams: u32) -> f32 {
+        let (history, mut rewind) = history(60, |_| Some((1.0, 0.0, false)));
+        let mut set = TickSet::default();
+        for tick in held {
+            set.insert(Tick(tick));
+        }
+        let moment = TickTime { tick: Tick(21), fraction: 0.5 };
+        rewind.push(Look { player: SHOOTER, moment, held: set, teams });
+        let mut eyes = RewoundEyes { rewind: &mut rewind, history: &history, was_shown: &everybody };
+        let table = eyes.seen_by(SHOOTER, BODY).unwrap();
+        table.row(history.schema().kind(BODY), table.find(id(1)).unwrap()).scalar(SIGNAL)
+    }
+
+    #[test]
+    fn a_team_sees_what_it_was_told_by_the_teams_that_snapshots_went_by() {
+        let told = signal([20, 22], TEAM);
+        assert!((told - 21.5).abs() < 0.011, "{told}: whatever teams the history has of the shooter");
+        assert!(signal([20, 22], TEAM << 1).abs() < 0.011);
+    }
+
+    #[test]
+    fn what_only_one_of_its_states_told_is_held_as_a_client_holds_it() {
+        assert!((signal([20, 23], TEAM) - 20.0).abs() < 0.011, "no team-mate any more at 23");
+        assert!(signal([8, 23], TEAM).abs() < 0.011, "at neither");
+        assert!(signal([8, 22], TEAM).abs() < 0.011, "not yet at 8");
+    }
+
+    #[test]
+    fn who_was_not_shown_is_not_seen_whoever_is_shown_now() {
+        let (history, mut rewind) = history(60, |tick| Some((tick as f32 * 0.1, 6.0, false)));
+        let moment = TickTime { tick: Tick(31), fraction: 0.5 };
+        for player in [SHOOTER, PlayerId(5)] {
+            rewind.push(Look { player, moment, held: TickSet::default(), teams: 0 });
+        }
+        // By the older of the two states around the moment.
+        let was_shown = |player, entity, tick| player == SHOOTER && entity == id(1) && tick == Tick(30);
+        let mut eyes = RewoundEyes { rewind: &mut rewind, history: &history, was_shown: &was_shown };
+        let mut count = |player| eyes.seen_by(player, BODY).unwrap().len();
+        assert_eq!((count(SHOOTER), count(PlayerId(5)), count(SHOOTER)), (1, 0, 1));
     }
 
     #[test]
@@ -333,10 +391,15 @@ mod tests {
         let (history, mut rewind) = history(60, |tick| Some((tick as f32 * 0.1, 6.0, false)));
         let held = TickSet::default();
         for (player, tick) in [(SHOOTER, 30), (PlayerId(5), 45)] {
-            rewind.push(Look { player, moment: TickTime { tick: Tick(tick), fraction: 0.0 }, held });
+            rewind.push(Look {
+                player,
+                moment: TickTime { tick: Tick(tick), fraction: 0.0 },
+                held,
+                teams: 0,
+            });
         }
         let kind = history.schema().kind(BODY).clone();
-        let mut eyes = RewoundEyes { rewind: &mut rewind, history: &history };
+        let mut eyes = RewoundEyes { rewind: &mut rewind, history: &history, was_shown: &everybody };
         for (player, place) in [(3, 3.0), (3, 3.0), (5, 4.5), (3, 3.0)] {
             let table = eyes.seen_by(PlayerId(player), BODY).unwrap();
             assert!(

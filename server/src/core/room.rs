@@ -485,13 +485,20 @@ impl Room {
         for peer in self.peers.values_mut() {
             let Some(player) = &mut peer.player else { continue };
             if let Some(moment) = player.view.take(tick) {
-                self.rewind.push(Look { player: player.id, moment, held: *peer.replicator.held() });
+                let (held, teams) = (*peer.replicator.held(), peer.replicator.own_teams());
+                self.rewind.push(Look { player: player.id, moment, held, teams });
             }
             let is_new = !core::mem::replace(&mut player.is_announced, true);
             let mut row = if is_new { self.inputs.join(player.id) } else { self.inputs.insert(player.id) };
             row.copy_from(player.inputs.take(self.schema.input(), tick));
         }
-        let mut eyes = RewoundEyes { rewind: &mut self.rewind, history: &self.history };
+        let (peers, is_everything) = (&self.peers, self.config.interest.is_everything());
+        let was_shown = |player: PlayerId, id: EntityId, tick: Tick| {
+            let peer = peers.get(&PeerId(player.0));
+            is_everything || peer.is_some_and(|peer| peer.replicator.sightings().was_shown(id, tick))
+        };
+        let mut eyes =
+            RewoundEyes { rewind: &mut self.rewind, history: &self.history, was_shown: &was_shown };
         self.world.step_with(&self.inputs, Some(&mut eyes));
         self.history.publish(tick, self.world.tables());
         self.cues.extend(tick, self.world.cues());
