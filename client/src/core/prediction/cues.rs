@@ -42,6 +42,11 @@ impl OwnCues {
         self.waiting.pop_front()
     }
 
+    /// Time was set back to this tick: what was told of later ones was of another time.
+    pub(super) fn set_back(&mut self, tick: Tick) {
+        self.told.retain(|told| !told.tick.is_newer_than(tick));
+    }
+
     /// Ticks behind this one are about to be predicted anew.
     pub(super) fn begin_replay(&mut self, tick: Tick) {
         for told in self.told.iter_mut().filter(|told| told.tick.is_newer_than(tick)) {

@@ -26,6 +26,8 @@ mod cues;
 mod log;
 mod shown;
 mod smoothing;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -40,6 +42,7 @@ use tickwire_protocol::{Cue, EntityId, Micros, PlayerId, RowHead, Schema, Tables
 use tickwire_sim::{PlayerInputs, Simulation, World, WorldConfig};
 
 use super::event::Event;
+use super::inputs::SET_BACK_TICKS;
 use super::stats::{ClientStats, Correction};
 use super::view::EntityView;
 use compare::{Comparison, Difference};
@@ -78,6 +81,8 @@ pub(crate) struct Prediction {
     agreed: Option<Tick>,
     /// The server's rows at the tick that is compared.
     authority: Tables,
+    /// The slots of the own ones among them, in ascending order.
+    own_slots: Vec<u16>,
     others: Vec<EntityId>,
     former_others: Vec<EntityId>,
     /// Whether the game has asked for others since those rows were taken over.
@@ -119,6 +124,7 @@ impl Prediction {
             newest: None,
             agreed: None,
             authority: Tables::new(schema.clone()),
+            own_slots: Vec::new(),
             others: Vec::new(),
             former_others: Vec::new(),
             has_other_others: false,
@@ -150,15 +156,20 @@ impl Prediction {
 
     /// The game has given its input for a tick: steps as far.
     pub(crate) fn handle_input(&mut self, tick: Tick, values: &[i32]) {
-        self.log.enter_input(tick, values);
-        let Some(newest) = self.newest else { return };
-        let ahead = tick.since(newest);
-        if ahead.abs() > GAP_TICKS_MAX {
-            // A long pause, or the server's time was set back: what was given before belongs to another time.
+        let is_set_back = |last: Tick| tick.since(last) <= -SET_BACK_TICKS;
+        if self.newest.is_some_and(is_set_back) || self.log.newest_input().is_some_and(is_set_back) {
+            // The server's time was set back: what was given and told before belongs to another time.
             self.stop();
             self.log.clear();
-            self.log.enter_input(tick, values);
-        } else if ahead > 0 {
+            self.cues.set_back(tick);
+        }
+        self.log.enter_input(tick, values);
+        let Some(newest) = self.newest else { return };
+        // Without the server's word for so long, every tick would be a guess that nothing bounds.
+        let is_alone = self.agreed.is_none_or(|agreed| tick.since(agreed) >= LOG_TICKS as i32 - 1);
+        if is_alone || tick.since(newest) > GAP_TICKS_MAX {
+            self.stop();
+        } else if tick.is_newer_than(newest) {
             self.step_to(tick);
             self.shown.update(&self.log, &self.world, self.player, tick);
         }
@@ -168,6 +179,7 @@ impl Prediction {
     fn stop(&mut self) {
         self.newest = None;
         self.agreed = None;
+        self.comparison.clear();
         self.shown.clear();
     }
 
@@ -237,19 +249,19 @@ impl Prediction {
     /// are more than are predicted.
     fn gather(&mut self, told: Told<'_>) -> bool {
         self.authority.clear();
-        let mut rows = 0;
+        self.own_slots.clear();
         for track in told.replica.own() {
-            rows += 1;
-            if rows > OWN_ROWS_MAX {
+            if self.own_slots.len() == OWN_ROWS_MAX {
                 return false;
             }
+            self.own_slots.push(track.id().slot);
             let head = RowHead::new(track.id()).owned_by(self.player);
             insert(&mut self.authority, track, head);
         }
-        if rows > 0 {
-            let own = |id: &EntityId| told.replica.own().any(|track| track.id().slot == id.slot);
-            let others = self.others.iter().filter(|id| !own(id));
-            for track in others.filter_map(|id| told.replica.find(*id)) {
+        self.own_slots.sort_unstable();
+        if !self.own_slots.is_empty() {
+            let is_free = |id: &&EntityId| self.own_slots.binary_search(&id.slot).is_err();
+            for track in self.others.iter().filter(is_free).filter_map(|id| told.replica.find(*id)) {
                 insert(&mut self.authority, track, RowHead::new(track.id()));
             }
         }
