@@ -151,7 +151,8 @@ impl<'a> Pair<'a> {
     }
 }
 
-fn is_same(a: RowRef<'_>, b: RowRef<'_>) -> bool {
+/// Whether every column is the same.
+pub(super) fn is_same(a: RowRef<'_>, b: RowRef<'_>) -> bool {
     (0..a.kind().column_count()).all(|column| a.column(column) == b.column(column))
 }
 

@@ -38,14 +38,14 @@ use tickwire_protocol::input::MissingInput;
 use tickwire_protocol::schema::KindId;
 use tickwire_protocol::snapshot::Replica;
 use tickwire_protocol::snapshot::replica::Track;
-use tickwire_protocol::{Cue, EntityId, Micros, PlayerId, RowHead, Schema, Tables, Tick, TickTime};
+use tickwire_protocol::{Cue, EntityId, Micros, PlayerId, RowHead, RowRef, Schema, Tables, Tick, TickTime};
 use tickwire_sim::{PlayerInputs, Simulation, World, WorldConfig};
 
 use super::event::Event;
 use super::inputs::SET_BACK_TICKS;
 use super::stats::{ClientStats, Correction};
 use super::view::EntityView;
-use compare::{Comparison, Difference};
+use compare::{Comparison, Difference, is_same};
 use cues::OwnCues;
 use log::{LOG_TICKS, Log};
 use shown::{Scene, Shown};
@@ -83,6 +83,8 @@ pub(crate) struct Prediction {
     authority: Tables,
     /// The slots of the own ones among them, in ascending order.
     own_slots: Vec<u16>,
+    /// Memory for one of the others.
+    row: Vec<i32>,
     others: Vec<EntityId>,
     former_others: Vec<EntityId>,
     /// Whether the game has asked for others since those rows were taken over.
@@ -94,6 +96,17 @@ pub(crate) struct Prediction {
     /// Entities that were spawned ahead, and their real ids.
     renamed: VecDeque<(EntityId, EntityId)>,
     shown: Shown,
+}
+
+/// Whose the source of a cue is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Whose {
+    /// The player's.
+    Own,
+    /// Surely not the player's.
+    Others,
+    /// Of one that has not been told of yet, or is gone already.
+    Unknown,
 }
 
 /// A snapshot that tells all own rows of its tick.
@@ -125,6 +138,7 @@ impl Prediction {
             agreed: None,
             authority: Tables::new(schema.clone()),
             own_slots: Vec::new(),
+            row: Vec::new(),
             others: Vec::new(),
             former_others: Vec::new(),
             has_other_others: false,
@@ -260,13 +274,44 @@ impl Prediction {
         }
         self.own_slots.sort_unstable();
         if !self.own_slots.is_empty() {
-            let is_free = |id: &&EntityId| self.own_slots.binary_search(&id.slot).is_err();
-            for track in self.others.iter().filter(is_free).filter_map(|id| told.replica.find(*id)) {
-                insert(&mut self.authority, track, RowHead::new(track.id()));
-            }
+            self.gather_others(told);
         }
         self.authority.finish();
         true
+    }
+
+    /// The others that the game has asked for, as they are at that tick.
+    fn gather_others(&mut self, told: Told<'_>) {
+        for place in 0..self.others.len() {
+            let id = self.others[place];
+            let is_own = self.own_slots.binary_search(&id.slot).is_ok();
+            let Some(track) = told.replica.find(id).filter(|_| !is_own) else { continue };
+            let head = RowHead::new(track.id());
+            let mut row = core::mem::take(&mut self.row);
+            row.resize(self.schema.kind(track.kind()).column_count(), 0);
+            let predicted = self.predicted_as_told(track, told.tick).map(|known| known.copy_to(&mut row));
+            match predicted {
+                Some(()) => _ = self.authority.insert(track.kind(), head).copy_from(&row),
+                None => insert(&mut self.authority, track, head),
+            }
+            self.row = row;
+        }
+    }
+
+    /// The predicted row of another at `tick`, if what is told of it is older and does not say otherwise. An old row, as of who
+    /// was held back or comes in a later part of the snapshot, is no truth about this tick.
+    fn predicted_as_told(&self, track: &Track, tick: Tick) -> Option<RowRef<'_>> {
+        self.newest?;
+        let sample = track.newest().filter(|sample| sample.tick != tick && !sample.is_at_rest)?;
+        let kind = self.schema.kind(track.kind());
+        let row_at = |tick| {
+            let table = self.log.rows(tick)?.table(track.kind());
+            Some(table.row(kind, table.find(track.id())?))
+        };
+        let predicted = row_at(tick)?;
+        let is_judged = self.agreed.is_some_and(|agreed| agreed.is_newer_than(sample.tick));
+        let told = track.row(kind, track.samples().len() - 1);
+        (is_judged || is_same(row_at(sample.tick)?, told)).then_some(predicted)
     }
 
     /// Goes back to the server's rows and steps again what was stepped since; how many steps that took.
@@ -338,11 +383,11 @@ impl Prediction {
 
     /// The server's copy of a cue has come. Returns it if it is to be told when the view of all gets there, as those of others
     /// are; an own one that was not predicted is told at once.
-    pub(crate) fn sort_cue(&mut self, cue: Cue, is_own: bool) -> Option<Cue> {
-        if self.cues.confirm(&cue) {
+    pub(crate) fn sort_cue(&mut self, cue: Cue, whose: Whose) -> Option<Cue> {
+        if self.cues.confirm(&cue, whose != Whose::Others) {
             return None;
         }
-        if is_own && self.newest.is_some() {
+        if whose == Whose::Own && self.newest.is_some() {
             self.cues.tell(cue);
             return None;
         }

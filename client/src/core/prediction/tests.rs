@@ -7,7 +7,7 @@ use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, Sight};
 use tickwire_protocol::snapshot::{
     DecodedRow, DecodedSection, DecodedSnapshot, Leave, SnapshotHeader, TickWidth,
 };
-use tickwire_protocol::{CueId, PeerId, RoomId, RowRef, SessionId, TickRate};
+use tickwire_protocol::{CueId, PeerId, RoomId, SessionId, TickRate};
 use tickwire_sim::{StepContext, is_provisional};
 
 use super::*;
@@ -170,18 +170,15 @@ impl Match {
         }
     }
 
-    /// A snapshot of the server's tick, with whom it tells of the others.
+    /// A snapshot of the server's tick comes, with whom it tells of the others.
     fn tell(&mut self, others: &[EntityId]) {
-        let mut snapshot = DecodedSnapshot {
-            header: Some(SnapshotHeader {
-                tick: self.server.tick(),
-                tick_width: TickWidth::Full,
-                sequence: None,
-                feedback: None,
-                own_is_whole: true,
-            }),
-            ..DecodedSnapshot::default()
-        };
+        self.send(others);
+        self.hear();
+    }
+
+    fn send(&mut self, others: &[EntityId]) {
+        let mut snapshot =
+            DecodedSnapshot { header: Some(header(self.server.tick())), ..DecodedSnapshot::default() };
         let mut slots = BTreeSet::new();
         for (kind, table) in self.server.tables().iter() {
             for (index, head) in table.heads().iter().enumerate() {
@@ -199,6 +196,9 @@ impl Match {
         self.own_slots = slots;
         self.replica.apply(&snapshot);
         self.replica.drain_changes().for_each(drop);
+    }
+
+    fn hear(&mut self) {
         let input_time = TickTime { tick: self.prediction.newest.unwrap_or_default(), fraction: 0.0 };
         let told = Told { tick: self.server.tick(), replica: &self.replica, now: Micros::ZERO, input_time };
         self.prediction.handle_told(told, &mut self.stats);
@@ -208,13 +208,24 @@ impl Match {
         ticks.into_iter().for_each(|tick| self.prediction.handle_input(FIRST + tick, &input));
     }
 
-    /// Where the player is predicted to be, and where it is.
-    fn places(&self) -> [Option<i32>; 2] {
+    /// Where a runner is predicted to be, and where it is.
+    fn places(&self, id: EntityId) -> [Option<i32>; 2] {
         [&self.prediction.world, &self.server].map(|world| {
             let mut runners = world.tables().rows(RUNNER);
-            runners.find(|(head, _)| head.owner == Some(ME)).map(|(_, row)| row.integer(X))
+            runners.find(|(head, _)| head.id == id).map(|(_, row)| row.integer(X))
         })
     }
+
+    /// The player's runner, and another.
+    fn ids(&self) -> [EntityId; 2] {
+        let heads = self.server.tables().table(RUNNER).heads();
+        assert!(heads[0].owner == Some(ME) && heads.len() == 2);
+        [heads[0].id, heads[1].id]
+    }
+}
+
+fn header(tick: Tick) -> SnapshotHeader {
+    SnapshotHeader { tick, tick_width: TickWidth::Full, sequence: None, feedback: None, own_is_whole: true }
 }
 
 fn add(section: &mut DecodedSection, kind: KindId, id: EntityId, row: RowRef<'_>) {
@@ -277,7 +288,7 @@ fn after_a_pause_the_server_goes_on_with_the_last_input() {
     game.tell(&[]);
     assert_eq!(game.prediction.newest(), Some(FIRST + 300));
     game.serve(FIRST + 300, given);
-    let [predicted, so] = game.places();
+    let [predicted, so] = game.places(game.ids()[0]);
     assert_eq!(predicted, so);
     game.tell(&[]);
     assert_eq!(game.stats.corrections, 0);
@@ -299,4 +310,72 @@ fn a_reference_to_a_bolt_thrown_ahead_is_no_correction() {
     assert!(is_provisional(guess) && id == real);
     let (_, runner) = game.prediction.world.tables().rows(RUNNER).next().unwrap();
     assert_eq!(runner.entity(BOLT_OF), Some(real));
+}
+
+#[test]
+fn an_old_row_of_another_is_no_truth_about_now() {
+    let mut game = Match::new();
+    let [_, other] = game.ids();
+    game.prediction.set_others([other]);
+    game.tell(&[other]);
+    game.give(1..=40, [1, 0]);
+    game.serve(FIRST + 10, |_| Some([1, 0]));
+    game.tell(&[other]);
+    assert_eq!(game.stats.replayed_ticks, 0, "it coasts as it does here");
+    // Held back for a while.
+    for tick in [14, 18, 22] {
+        game.serve(FIRST + tick, |_| Some([1, 0]));
+        game.tell(&[]);
+        assert_eq!(game.stats.replayed_ticks, 0, "what was not told is as it was predicted");
+    }
+    game.serve(FIRST + 40, |_| Some([1, 0]));
+    let [predicted, so] = game.places(other);
+    assert_eq!(predicted, so);
+}
+
+#[test]
+fn who_left_is_in_nobodys_way() {
+    let mut game = Match::new();
+    let [_, other] = game.ids();
+    game.prediction.set_others([other]);
+    game.tell(&[other]);
+    game.give(1..=20, [1, 0]);
+    assert!(game.places(other)[0].is_some());
+    game.replica.apply(&DecodedSnapshot {
+        header: Some(header(FIRST + 1)),
+        view: {
+            let mut view = DecodedSection::default();
+            view.leaves.push(Leave { slot: other.slot, despawned: false });
+            view
+        },
+        ..DecodedSnapshot::default()
+    });
+    game.serve(FIRST + 4, |_| Some([1, 0]));
+    game.tell(&[]);
+    assert_eq!(game.places(other)[0], None);
+    assert_eq!(game.stats.corrections, 0);
+}
+
+#[test]
+fn a_warm_prediction_allocates_nothing() {
+    let mut game = Match::new();
+    let [_, other] = game.ids();
+    game.prediction.set_others([other]);
+    game.tell(&[other]);
+    let mut allocated = 0;
+    let walk = |tick: u32| (tick / 7 % 5) as i32;
+    for tick in 1..1_000 {
+        let counted = allocation_counter::measure(|| {
+            game.prediction.handle_input(FIRST + tick + 8, &[walk(tick + 8), 0]);
+        });
+        // The server goes another way, so that all is replayed.
+        game.serve(FIRST + tick, |_| Some([walk(tick) + 1, 0]));
+        game.send(&[other]);
+        let told = allocation_counter::measure(|| game.hear());
+        if tick > 300 {
+            allocated += counted.count_total + told.count_total;
+        }
+    }
+    assert!(game.stats.replayed_ticks > 2_000, "{}", game.stats.replayed_ticks);
+    assert_eq!(allocated, 0);
 }
