@@ -150,12 +150,11 @@ impl Entities {
             self.slots.resize_with(slot + 1, Slot::default);
         }
         self.slots[slot].generation = id.generation;
-        match self.slots[slot].tenant {
-            Some(place) => self.tenants[usize::from(place)] = tenant,
-            None => {
-                self.slots[slot].tenant = Some(self.tenants.len() as u16);
-                self.tenants.push(tenant);
-            }
+        if let Some(place) = self.slots[slot].tenant {
+            self.tenants[usize::from(place)] = tenant;
+        } else {
+            self.slots[slot].tenant = Some(self.tenants.len() as u16);
+            self.tenants.push(tenant);
         }
     }
 

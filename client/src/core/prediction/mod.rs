@@ -9,7 +9,8 @@
 //!
 //! **Exact.** Rows are compared integer for integer: both worlds quantize at the end of each step, so they are the same or they
 //! are not. **Bounded.** No more than [`LOG_TICKS`] ticks are ever stepped again for a snapshot, with [`OWN_ROWS_MAX`] own rows and
-//! [`OTHERS_MAX`] others; beyond that nothing is predicted until it is less.
+//! [`OTHERS_MAX`] others; beyond that nothing is predicted until it is less. Nor is it predicted further than [`LOG_TICKS`] beyond
+//! the last tick that was compared.
 //!
 //! | file | what it decides |
 //! |---|---|
@@ -52,7 +53,8 @@ use shown::{Scene, Shown};
 
 pub(crate) use smoothing::Offsets;
 
-/// Own rows that are predicted; a player with more is shown as it is told. A hero and all that it has thrown are a few.
+/// Own rows that are predicted; a player with more is shown as it is told. A hero and all that it has thrown are a few. The server
+/// sets a limit as well: only a snapshot's first message can be whole, so what changes of them must fit there.
 const OWN_ROWS_MAX: usize = 256;
 /// Entities of others that are predicted on request: those that the player may touch.
 const OTHERS_MAX: usize = 64;

@@ -33,7 +33,7 @@ struct Game {
 }
 
 impl Game {
-    fn new() -> Box<dyn Simulation> {
+    fn boxed() -> Box<dyn Simulation> {
         let runner = [
             Field::new(X, "x", FieldType::integer(-30_000..=30_000)),
             Field::new(BOLT_OF, "bolt", FieldType::entity()),
@@ -138,7 +138,7 @@ struct Match {
 impl Match {
     fn new() -> Self {
         let config = WorldConfig { seed: 4, tick_rate: TickRate::new(50).unwrap(), first_tick: FIRST };
-        let mut server = World::new(Game::new(), config);
+        let mut server = World::new(Game::boxed(), config);
         let schema = server.tables().schema().clone();
         let mut inputs = PlayerInputs::new(schema.clone());
         for player in [ME, PlayerId(8)] {
@@ -148,7 +148,7 @@ impl Match {
         Self {
             server,
             used: vec![0, 0],
-            prediction: Prediction::new(Game::new(), &welcome()).unwrap(),
+            prediction: Prediction::new(Game::boxed(), &welcome()).unwrap(),
             replica: Replica::new(schema, 0),
             own_slots: BTreeSet::new(),
             stats: ClientStats::default(),
