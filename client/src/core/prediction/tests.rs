@@ -334,6 +334,31 @@ fn an_old_row_of_another_is_no_truth_about_now() {
 }
 
 #[test]
+fn what_a_later_part_says_of_another_counts() {
+    let mut game = Match::new();
+    let [_, other] = game.ids();
+    game.prediction.set_others([other]);
+    game.tell(&[other]);
+    game.give(1..=20, [1, 0]);
+    game.serve(FIRST + 10, |_| Some([1, 0]));
+    game.tell(&[]);
+    // The rest of that snapshot: it is elsewhere.
+    let mut rows = Tables::new(game.server.tables().schema().clone());
+    rows.insert(RUNNER, RowHead::new(other)).set_integer(X, 500);
+    rows.finish();
+    let mut late = DecodedSnapshot { header: Some(header(FIRST + 10)), ..DecodedSnapshot::default() };
+    add(&mut late.view, RUNNER, other, rows.rows(RUNNER).next().unwrap().1);
+    game.replica.apply(&late);
+    for tick in [12, 14] {
+        game.serve(FIRST + tick, |_| Some([1, 0]));
+        game.tell(&[]);
+        // It goes on from where it is said to be, and is not pulled back to there again.
+        assert_eq!(game.places(other)[0], Some(500 + 8), "told at 12 and stepped to 20");
+    }
+    assert_eq!(game.stats.corrections, 0);
+}
+
+#[test]
 fn who_left_is_in_nobodys_way() {
     let mut game = Match::new();
     let [_, other] = game.ids();
