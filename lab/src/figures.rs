@@ -91,7 +91,7 @@ pub struct Figures {
     pub input_late: u64,
     /// From an input's arrival to the start of its step, milliseconds.
     pub input_wait_ms: Distribution,
-    /// Shots that the bots fired.
+    /// Shots that the bots fired and that are compared.
     pub shots: u64,
     /// Those of them whose rewind is within the room's cap.
     pub shots_within_cap: u64,
@@ -101,6 +101,10 @@ pub struct Figures {
     pub shots_lost: u64,
     /// Shots that hit somebody, as the server judged.
     pub shots_hit: u64,
+    /// Beside these: shots of those who had been set down elsewhere by the room and did not know it yet.
+    pub shots_unknowing: u64,
+    /// Beside these: shots while nothing was predicted.
+    pub shots_unpredicted: u64,
     /// True server time minus the tick time of the newest applied snapshot, milliseconds.
     pub snapshot_age_ms: Distribution,
     /// Towards the clients: frames, and WebSocket headers on an ordered stream.
@@ -118,6 +122,10 @@ pub struct Figures {
     /// Estimated server time minus the tick time of the newest applied snapshot, per sampled picture: what a fixed delay must
     /// exceed not to starve in it.
     pub newest_behind: Classes,
+    /// Inputs that were given.
+    pub own_inputs: u64,
+    /// Those of them given while nothing was predicted: they are in no figure of the own player.
+    pub unpredicted_inputs: u64,
     /// From `push_input` to the first picture that shows its effect on the own player, milliseconds.
     pub own_latency_ms: Distribution,
     /// The same to the first picture that shows all of it.
@@ -167,6 +175,10 @@ impl Figures {
             (&mut self.shots_agreed, other.shots_agreed),
             (&mut self.shots_lost, other.shots_lost),
             (&mut self.shots_hit, other.shots_hit),
+            (&mut self.shots_unknowing, other.shots_unknowing),
+            (&mut self.shots_unpredicted, other.shots_unpredicted),
+            (&mut self.own_inputs, other.own_inputs),
+            (&mut self.unpredicted_inputs, other.unpredicted_inputs),
             (&mut self.down_bytes, other.down_bytes),
             (&mut self.up_bytes, other.up_bytes),
             (&mut self.disconnects, other.disconnects),
@@ -217,6 +229,7 @@ impl Figures {
     pub fn report(&self) -> FigureReport {
         let minutes = (self.frames as f64 / f64::from(crate::config::FRAME_HZ) / 60.0).max(f64::MIN_POSITIVE);
         let seconds = self.connected_seconds.max(f64::MIN_POSITIVE);
+        let shots_fired = self.shots + self.shots_unknowing + self.shots_unpredicted;
         FigureReport {
             view_delay_ms: self.view_delay_ms.summary(),
             view_rate: RateSummary {
@@ -232,6 +245,7 @@ impl Figures {
             freezes_per_min: self.freezes as f64 / minutes,
             own_latency_ms: self.own_latency_ms.summary(),
             own_latency_whole_ms: self.own_latency_whole_ms.summary(),
+            unpredicted_inputs_ratio: share(self.unpredicted_inputs, self.own_inputs),
             prediction_error_cm: self.prediction_error_cm.summary(),
             corrections_per_min: self.corrections as f64 / minutes,
             corrections_substituted: self.corrections_substituted,
@@ -246,6 +260,8 @@ impl Figures {
             shots_within_cap_ratio: share(self.shots_within_cap, self.shots),
             shots_lost_ratio: share(self.shots_lost, self.shots),
             shots_hit_ratio: share(self.shots_hit, self.shots),
+            shots_unknowing_ratio: share(self.shots_unknowing, shots_fired),
+            shots_unpredicted_ratio: share(self.shots_unpredicted, shots_fired),
             shots_per_min: self.shots as f64 / minutes,
             snapshot_age_ms: self.snapshot_age_ms.summary(),
             bytes: BytesReport {
@@ -278,6 +294,8 @@ pub struct FigureReport {
     pub freezes_per_min: f64,
     pub own_latency_ms: Summary,
     pub own_latency_whole_ms: Summary,
+    /// Of all inputs given.
+    pub unpredicted_inputs_ratio: f64,
     pub prediction_error_cm: Summary,
     /// A client's minute.
     pub corrections_per_min: f64,
@@ -291,12 +309,16 @@ pub struct FigureReport {
     pub input_wait_hindsight_ms: f64,
     /// Of the shots whose rewind is within the cap; nothing if there is none.
     pub shots_agreed_ratio: Option<f64>,
-    /// Of all shots.
+    /// Of all shots that are compared.
     pub shots_within_cap_ratio: f64,
-    /// Of all shots.
+    /// Of all shots that are compared.
     pub shots_lost_ratio: f64,
-    /// Of all shots.
+    /// Of all shots that are compared.
     pub shots_hit_ratio: f64,
+    /// Of all shots fired.
+    pub shots_unknowing_ratio: f64,
+    /// Of all shots fired.
+    pub shots_unpredicted_ratio: f64,
     /// A client's minute.
     pub shots_per_min: f64,
     pub snapshot_age_ms: Summary,
@@ -372,6 +394,14 @@ impl fmt::Display for FigureReport {
             self.shots_hit_ratio * 100.0,
             self.shots_per_min
         )?;
+        writeln!(
+            f,
+            "{:24}unknowing {:.3} %   unpredicted {:.3} %",
+            "shots_left_out",
+            self.shots_unknowing_ratio * 100.0,
+            self.shots_unpredicted_ratio * 100.0
+        )?;
+        writeln!(f, "{:24}{:.3} %", "unpredicted_inputs", self.unpredicted_inputs_ratio * 100.0)?;
         writeln!(f, "{:24}{:.3}", "jumps_per_min", self.jumps_per_min)?;
         writeln!(f, "{:24}{:.3}", "freezes_per_min", self.freezes_per_min)?;
         writeln!(

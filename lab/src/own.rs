@@ -22,13 +22,24 @@ pub(crate) struct Own {
     unfinished: VecDeque<(Tick, u64)>,
     /// The first prediction for each tick that the room has not stepped yet.
     predicted: VecDeque<(Tick, EntityId, Vec3)>,
-    corrections: u64,
+    /// Corrections that were noted, and those of them behind a substituted input.
+    corrections: (u64, u64),
 }
 
 impl Own {
-    /// An input was given, and its tick predicted for the first time.
-    pub(crate) fn note_input(&mut self, now: u64, local: Micros, tick: Tick, client: &Client) {
+    /// An input was given, and its tick predicted for the first time, unless nothing is predicted.
+    pub(crate) fn note_input(
+        &mut self,
+        now: u64,
+        local: Micros,
+        tick: Tick,
+        client: &Client,
+        is_sampled: bool,
+        out: &mut Figures,
+    ) {
+        out.own_inputs += u64::from(is_sampled);
         if client.predicted_tick() != Some(tick) {
+            out.unpredicted_inputs += u64::from(is_sampled);
             return;
         }
         self.unseen.push_back((tick, now));
@@ -81,18 +92,17 @@ impl Own {
         out: &mut Figures,
     ) {
         let stats = client.stats(local);
-        let made = core::mem::replace(&mut self.corrections, stats.corrections);
-        let Some(correction) = stats.last_correction.filter(|_| stats.corrections > made && is_sampled)
-        else {
-            return;
-        };
-        assert!(stats.corrections == made + 1, "a message brings one snapshot");
-        out.corrections += 1;
-        out.corrections_substituted += u64::from(correction.is_substituted);
+        let now = (stats.corrections, stats.corrections_substituted);
+        let before = core::mem::replace(&mut self.corrections, now);
+        let (made, substituted) = (now.0 - before.0, now.1 - before.1);
+        let Some(correction) = stats.last_correction.filter(|_| made > 0 && is_sampled) else { return };
+        out.corrections += made;
+        out.corrections_substituted += substituted;
         let own = client.own().find(|entity| entity.kind == PLAYER).map(|entity| entity.id);
-        if !is_explained(&correction, own, truth) {
-            out.corrections_unexplained += 1;
-        }
+        let is_last_explained = is_explained(&correction, own, truth);
+        // Of several that one message brings, only the last one's ticks are known: the rest is explained by inputs or not at all.
+        let others = made - 1 - (substituted - u64::from(correction.is_substituted));
+        out.corrections_unexplained += others + u64::from(!is_last_explained);
     }
 
     /// The room has stepped: judges what was predicted for the ticks up to its newest.

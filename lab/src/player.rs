@@ -146,11 +146,11 @@ impl Player {
         let local = self.local(now);
         // A fault ends the connection, which is counted with the others that ended.
         let _ = self.client.handle_message(local, message);
+        let is_sampled = self.is_sampled(now);
+        self.own.note_corrections(&self.client, local, truth, is_sampled, &mut self.figures);
         let newest = self.client.stats(local).newest_tick;
         if let Some(tick) = newest.filter(|_| newest != self.newest) {
             self.newest = newest;
-            let is_sampled = self.is_sampled(now);
-            self.own.note_corrections(&self.client, local, truth, is_sampled, &mut self.figures);
             if let Some(mirror) = &mut self.mirror {
                 mirror.handle_snapshot(local, Micros(truth.time_of(tick)));
             }
@@ -262,7 +262,7 @@ impl Player {
             });
             self.note_shot(tick, RowRef::new(kind, &values), local, shown, is_sampled);
             self.given.push_back((tick, now));
-            self.own.note_input(now, local, tick, &self.client);
+            self.own.note_input(now, local, tick, &self.client, is_sampled, &mut self.figures);
         }
     }
 
@@ -275,10 +275,15 @@ impl Player {
         shown: Option<Micros>,
         is_sampled: bool,
     ) {
-        if !row.boolean(input::FIRE) || self.client.predicted_tick() != Some(tick) {
+        if !row.boolean(input::FIRE) {
             return;
         }
-        let Some(own) = self.client.predicted(local).entities(PLAYER).next() else { return };
+        let is_predicted = self.client.predicted_tick() == Some(tick);
+        let own = self.client.predicted(local).entities(PLAYER).next().filter(|_| is_predicted);
+        let Some(own) = own else {
+            self.figures.shots_unpredicted += u64::from(is_sampled);
+            return;
+        };
         let eye = own.latest().vec3(player::POSITION) + Vec3::Y * EYE_HEIGHT;
         let ray = Ray::of_look(eye, row.angle(input::YAW), row.scalar(input::PITCH));
         let view = shown.map_or_else(|| self.client.view(local), |shown| self.client.view_at(shown));

@@ -2,7 +2,7 @@
 //!
 //! With the picture in which it shoots a client makes the ray test itself: from where it is predicted to be, on the poses in
 //! that picture. When the room has stepped the tick of that input, this is compared with what the room's cue says. Shots of those
-//! who have been knocked out and do not know it yet are not counted.
+//! who have been knocked out and do not know it yet, and those while nothing is predicted, are counted apart.
 
 use std::collections::VecDeque;
 
@@ -74,8 +74,12 @@ impl Shots {
             // Who was knocked out and does not know it yet shoots from where it is no more.
             let knows =
                 self.moved.is_none_or(|moved| shot.newest.is_some_and(|newest| !moved.is_newer_than(newest)));
-            if shot.tick == verdicts.tick && shot.is_sampled && knows {
-                shot.compare(head.id, verdicts, figures);
+            if shot.tick == verdicts.tick && shot.is_sampled {
+                if knows {
+                    shot.compare(head.id, verdicts, figures);
+                } else {
+                    figures.shots_unknowing += 1;
+                }
             }
         }
     }
@@ -92,6 +96,30 @@ impl Shot {
         if self.rewind <= verdicts.rewind_max {
             figures.shots_within_cap += 1;
             figures.shots_agreed += u64::from(judged == self.target);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tickwire_protocol::RowHead;
+
+    #[test]
+    fn who_does_not_know_that_it_was_moved_is_counted_apart() {
+        const SHOOTER: PlayerId = PlayerId(3);
+        let mut tables = Tables::new(schema().clone());
+        let id = EntityId { slot: 1, generation: 1 };
+        tables.insert(PLAYER, RowHead::new(id).owned_by(SHOOTER));
+        tables.finish();
+        let verdicts = Verdicts { tick: Tick(10), tables: &tables, cues: &[], rewind_max: 15.0 };
+        for (newest, counted) in [(Some(8), (1, 0)), (Some(6), (0, 1)), (None, (0, 1))] {
+            let newest = newest.map(Tick);
+            let shot = Shot { tick: Tick(10), newest, target: None, rewind: 5.0, is_sampled: true };
+            let mut shots = Shots { waiting: [shot].into(), moved: Some(Tick(7)) };
+            let mut figures = Figures::default();
+            shots.settle(SHOOTER, &verdicts, &mut figures);
+            assert_eq!((figures.shots, figures.shots_unknowing), counted, "{newest:?}");
         }
     }
 }

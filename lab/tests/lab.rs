@@ -71,6 +71,10 @@ fn every_correction_has_a_reason() {
             let name = profile.name;
             assert_eq!(figures.corrections_unexplained, 0, "{name}, {stream:?}");
             assert!(figures.prediction_error_cm.count() > 8 * 60 * 5, "{name}, {stream:?}");
+            // What is in no figure of the own player is counted.
+            let shown = figures.own_latency_ms.count();
+            assert!(figures.own_inputs >= shown, "{} inputs, {shown} shown", figures.own_inputs);
+            assert!(figures.own_inputs - figures.unpredicted_inputs <= shown + 8 * 60, "{name}, {stream:?}");
             let report = figures.report();
             // A tick and a rendered frame, for the whole effect of an input.
             assert!(report.own_latency_ms.p99 <= report.own_latency_whole_ms.p99);

@@ -108,7 +108,7 @@ impl Track {
                     let height = ctx.random(runner.id).range_f32(0.0..5.0);
                     let position = runner.position.with_y(height);
                     self.bolts.push(Bolt { id, owner: runner.owner, position, age: 0 });
-                    ctx.cue(LEFT_HAND, Some(runner.id));
+                    ctx.cue(LEFT_HAND, Some(id));
                 }
             }
             runner.position += runner.velocity * dt;

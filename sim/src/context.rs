@@ -96,7 +96,8 @@ impl<'a> StepContext<'a> {
     /// [`is_authority`](StepContext::is_authority) holds: on a client most of what there is to count is absent.
     ///
     /// On a client the id is a guess ([`is_provisional`](crate::is_provisional)): it lives until the world is
-    /// restored from what the server says.
+    /// restored from what the server says. So nothing but references may follow from it: draw the newborn's chance by its
+    /// maker's id ([`random`](StepContext::random)).
     ///
     /// # Panics
     /// If the world is full: [`ENTITIES_MAX`](tickwire_protocol::limits::ENTITIES_MAX) entities live, or so many
@@ -141,6 +142,9 @@ impl<'a> StepContext<'a> {
 
     /// Chance for this entity in this tick: a function of the room's seed, the tick and the entity. Asked for twice
     /// in a tick it starts again with the same numbers, so keep it for as many draws as are needed.
+    ///
+    /// Of an entity that a client has spawned ahead of the server the id is a guess, and so is chance drawn by it: ask by the id
+    /// of whoever spawns it, or its owner's entity.
     pub fn random(&self, entity: EntityId) -> Random {
         Random::of(self.seed, self.tick.0, entity.pack())
     }

@@ -13,8 +13,8 @@ const SLOTS: usize = 1 << 16;
 /// another.
 const PROVISIONAL_GENERATION: u16 = u16::MAX;
 
-/// Provisional entities of so many ticks, and so many of each, have slots of their own, as long as the server's own do not
-/// stand there: about what is on its way to the server and back.
+/// Provisional entities of so many ticks, and so many of each, have slots of their own: about what is on its way to the
+/// server and back. They are the last ones, for servers give out the first ones first.
 const PROVISIONAL_TICKS: usize = 128;
 const PROVISIONAL_PER_TICK: usize = 8;
 
@@ -31,9 +31,12 @@ pub fn is_provisional(id: EntityId) -> bool {
 pub(crate) struct Entities {
     authority: Authority,
     slots: Vec<Slot>,
+    /// Those that live, in no order. What is done once a step goes through these: slots may be as many as a peer likes.
+    tenants: Vec<Tenant>,
+    /// Memory: the slots of those that end in a step.
+    ended: Vec<u16>,
     /// Slots without a tenant, longest at rest first. Empty in a partial world.
     resting: VecDeque<Resting>,
-    live: usize,
     /// Steps so far. Ticks wrap; this does not.
     steps: u64,
     /// The tick of the step.
@@ -55,11 +58,13 @@ pub(crate) enum Authority {
 struct Slot {
     /// Of the tenant, or of the last one; 0 if there never was one.
     generation: u16,
-    tenant: Option<Tenant>,
+    /// Where the tenant is among all.
+    tenant: Option<u16>,
 }
 
 #[derive(Clone, Debug)]
 struct Tenant {
+    slot: u16,
     kind: KindId,
     /// Empty if there is none.
     payload: Bytes,
@@ -79,8 +84,9 @@ impl Entities {
         Self {
             authority,
             slots: Vec::new(),
+            tenants: Vec::new(),
+            ended: Vec::new(),
             resting: VecDeque::new(),
-            live: 0,
             steps: 0,
             tick: Tick(0),
             spawned: 0,
@@ -108,20 +114,19 @@ impl Entities {
             "a spawn payload has at most {SPAWN_PAYLOAD_BYTES_MAX} bytes, this one {}",
             payload.len()
         );
-        assert!(self.live < ENTITIES_MAX, "{ENTITIES_MAX} entities live, no more fit into a world");
+        assert!(self.tenants.len() < ENTITIES_MAX, "{ENTITIES_MAX} entities live, no more fit into a world");
         let index = match self.authority {
             Authority::Here => self.vacant_slot(),
             Authority::Elsewhere => self.provisional_slot(),
         };
         self.spawned += 1;
-        let slot = &mut self.slots[index];
-        slot.generation = match self.authority {
-            Authority::Here => next_generation(slot.generation),
+        let generation = match self.authority {
+            Authority::Here => next_generation(self.slots[index].generation),
             Authority::Elsewhere => PROVISIONAL_GENERATION,
         };
-        slot.tenant = Some(Tenant { kind, payload, is_saved: false });
-        self.live += 1;
-        EntityId { slot: index as u16, generation: slot.generation }
+        let id = EntityId { slot: index as u16, generation };
+        self.settle(id, Tenant { slot: id.slot, kind, payload, is_saved: false });
+        id
     }
 
     /// Lets an entity live whose id comes from elsewhere; whoever had its slot is gone.
@@ -134,27 +139,33 @@ impl Entities {
             "a spawn payload has at most {SPAWN_PAYLOAD_BYTES_MAX} bytes, this one {}",
             payload.len()
         );
+        self.resting.retain(|resting| resting.slot != id.slot);
+        self.settle(id, Tenant { slot: id.slot, kind, payload, is_saved: false });
+    }
+
+    /// Lets a tenant into a slot, in place of whoever is there.
+    fn settle(&mut self, id: EntityId, tenant: Tenant) {
         let slot = usize::from(id.slot);
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, Slot::default);
         }
-        self.resting.retain(|resting| resting.slot != id.slot);
-        let tenant = Some(Tenant { kind, payload, is_saved: false });
-        self.slots[slot] = Slot { generation: id.generation, tenant };
+        self.slots[slot].generation = id.generation;
+        if let Some(place) = self.slots[slot].tenant {
+            self.tenants[usize::from(place)] = tenant;
+        } else {
+            self.slots[slot].tenant = Some(self.tenants.len() as u16);
+            self.tenants.push(tenant);
+        }
     }
 
     /// A slot that follows from the tick and the order in it: what is spawned again when a client steps a tick anew has the
     /// same id as before.
     fn provisional_slot(&mut self) -> usize {
         let of_tick = self.tick.0 as usize % PROVISIONAL_TICKS * PROVISIONAL_PER_TICK;
-        let first = of_tick + self.spawned % PROVISIONAL_PER_TICK;
+        let first = SLOTS - 1 - of_tick - self.spawned % PROVISIONAL_PER_TICK;
         let is_vacant = |slot: &usize| self.slots.get(*slot).is_none_or(|slot| slot.tenant.is_none());
         // There is one: fewer live than there are slots.
-        let slot = (0..SLOTS).map(|ahead| (first + ahead) % SLOTS).find(is_vacant).unwrap_or(first);
-        if self.slots.len() <= slot {
-            self.slots.resize_with(slot + 1, Slot::default);
-        }
-        slot
+        (0..=first).rev().chain(first..SLOTS).find(is_vacant).unwrap_or(first)
     }
 
     fn vacant_slot(&mut self) -> usize {
@@ -221,49 +232,49 @@ impl Entities {
     pub(crate) fn adopt(&mut self, tables: &Tables) {
         for (kind, table) in tables.iter() {
             let kind = KindId(kind.index());
-            for EntityId { slot, generation } in table.heads().iter().map(|head| head.id) {
-                if self.slots.len() <= usize::from(slot) {
-                    self.slots.resize_with(usize::from(slot) + 1, Slot::default);
-                }
-                let place = &mut self.slots[usize::from(slot)];
-                let payload = match place.tenant.take() {
-                    Some(tenant) if place.generation == generation => tenant.payload,
-                    _ => Bytes::new(),
-                };
-                *place = Slot { generation, tenant: Some(Tenant { kind, payload, is_saved: true }) };
+            for id in table.heads().iter().map(|head| head.id) {
+                let payload = self.tenant_mut(id).map(|tenant| core::mem::take(&mut tenant.payload));
+                let payload = payload.unwrap_or_default();
+                self.settle(id, Tenant { slot: id.slot, kind, payload, is_saved: true });
             }
         }
         self.end_unsaved();
     }
 
     fn end_unsaved(&mut self) {
-        self.live = 0;
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            match &mut slot.tenant {
-                Some(tenant) if tenant.is_saved => {
-                    tenant.is_saved = false;
-                    self.live += 1;
-                }
-                Some(_) => {
-                    slot.tenant = None;
-                    if self.authority == Authority::Here {
-                        let until = self.steps + u64::from(SLOT_REST_TICKS);
-                        self.resting.push_back(Resting { slot: index as u16, until });
-                    }
-                }
-                None => {}
+        let mut place = 0;
+        while let Some(tenant) = self.tenants.get_mut(place) {
+            if core::mem::take(&mut tenant.is_saved) {
+                place += 1;
+                continue;
             }
+            let slot = self.tenants.swap_remove(place).slot;
+            self.slots[usize::from(slot)].tenant = None;
+            if let Some(moved) = self.tenants.get(place) {
+                self.slots[usize::from(moved.slot)].tenant = Some(place as u16);
+            }
+            self.ended.push(slot);
         }
+        if self.authority == Authority::Here {
+            let until = self.steps + u64::from(SLOT_REST_TICKS);
+            self.ended.sort_unstable();
+            self.resting.extend(self.ended.iter().map(|&slot| Resting { slot, until }));
+        }
+        self.ended.clear();
+    }
+
+    fn place_of(&self, id: EntityId) -> Option<usize> {
+        let slot = self.slots.get(usize::from(id.slot)).filter(|slot| slot.generation == id.generation)?;
+        slot.tenant.map(usize::from)
     }
 
     fn tenant(&self, id: EntityId) -> Option<&Tenant> {
-        let slot = self.slots.get(usize::from(id.slot))?;
-        slot.tenant.as_ref().filter(|_| slot.generation == id.generation)
+        Some(&self.tenants[self.place_of(id)?])
     }
 
     fn tenant_mut(&mut self, id: EntityId) -> Option<&mut Tenant> {
-        let slot = self.slots.get_mut(usize::from(id.slot))?;
-        slot.tenant.as_mut().filter(|_| slot.generation == id.generation)
+        let place = self.place_of(id)?;
+        Some(&mut self.tenants[place])
     }
 }
 
@@ -336,8 +347,8 @@ mod tests {
         assert!(entities.set_payload(b, Bytes::from_static(b"b")));
         entities.begin_step(Tick(0));
         let guess = spawn(&mut entities);
-        assert!(is_provisional(guess) && guess.slot == 0, "{guess}");
-        assert_eq!([spawn(&mut entities).slot, spawn(&mut entities).slot], [2, 4], "1 and 3 are taken");
+        assert!(is_provisional(guess), "{guess}");
+        assert_eq!([spawn(&mut entities).slot, spawn(&mut entities).slot], [guess.slot - 1, guess.slot - 2]);
         entities.adopt(&tables(&[b]));
         assert_eq!((entities.kind(a), entities.kind(guess), entities.kind(b)), (None, None, Some(K)));
         assert_eq!(entities.payload(b).unwrap(), "b");
@@ -349,6 +360,38 @@ mod tests {
         assert_eq!(spawn(&mut entities), guess, "the same tick, the same order, the same id");
         entities.begin_step(Tick(1));
         assert_eq!(spawn(&mut entities), next);
+    }
+
+    #[test]
+    fn a_guess_keeps_its_id_whatever_the_server_spawns() {
+        let mut entities = Entities::new(Authority::Elsewhere);
+        entities.begin_step(Tick(0));
+        let guesses = [spawn(&mut entities), spawn(&mut entities)];
+        // Servers give out the first slots first.
+        let real: Vec<_> = (0..2_000).map(|slot| EntityId { slot, generation: 1 }).collect();
+        entities.adopt(&tables(&real));
+        entities.begin_step(Tick(0));
+        assert_eq!([spawn(&mut entities), spawn(&mut entities)], guesses);
+    }
+
+    #[test]
+    fn who_stays_is_found_however_others_come_and_go() {
+        let mut entities = Entities::new(Authority::Elsewhere);
+        let id = |slot: u16| EntityId { slot, generation: 7 };
+        let lives = |slot: u16, round: u16| (slot.wrapping_mul(31) ^ round.wrapping_mul(17)) % 5 < 3;
+        for round in 1..50_u16 {
+            let here: Vec<_> =
+                (0..40).map(|n| n * 1_638).filter(|&slot| lives(slot, round)).map(id).collect();
+            entities.adopt(&tables(&here));
+            for slot in (0..40).map(|n| n * 1_638) {
+                let is_new = lives(slot, round) && !(round > 1 && lives(slot, round - 1));
+                let payload = Bytes::copy_from_slice(&slot.to_le_bytes());
+                assert!(!is_new || entities.set_payload(id(slot), payload.clone()));
+                let expected = lives(slot, round).then_some(&payload);
+                assert_eq!(entities.payload(id(slot)), expected, "slot {slot} in round {round}");
+            }
+            assert_eq!(entities.tenants.len(), here.len(), "a step walks no more than live");
+        }
     }
 
     #[test]

@@ -36,7 +36,8 @@ use crate::context::StepContext;
 ///   let what hinges on it (an end, a point) happen only where it is known; the client hears of it as state.
 /// - **What is spawned later is spawned because of an event, never because of a count,** or on the authority alone
 ///   ([`StepContext::is_authority`]). A client that counts monsters, sees two of five and fills up spawns three that
-///   never are. One that falls and is followed by another is an event.
+///   never are. One that falls and is followed by another is an event. Its chance is drawn by the id of its maker:
+///   its own is a guess on a client.
 /// - **A player with nobody near moves as a function of its own row, its own input and static data alone.** Then a
 ///   client that knows nothing else predicts it without a single error.
 /// - **Entities live as long as they are saved.** [`StepContext::spawn`] gives an id; leaving the entity out of

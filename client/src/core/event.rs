@@ -43,8 +43,9 @@ pub enum Event {
         despawned: bool,
     },
     /// Something happened at the moment that the view now shows; or, where the client predicts, something of the player's own
-    /// entities in the tick that was just predicted. Each cue comes once. Its source need not be in view: it may have ended with
-    /// this very cue.
+    /// entities in the tick that was just predicted. Each cue comes once, but for an own one that a correction moves by more
+    /// than 8 ticks: it is told again, and one that turns out not to have happened is not taken back. Its source need not be
+    /// in view: it may have ended with this very cue.
     Cue(Cue),
     /// An own entity that was spawned ahead of the server ([`is_provisional`](tickwire_sim::is_provisional)) is the server's
     /// entity `id`: from now on [`Client::predicted`](crate::Client::predicted) has it under this name. Where it is shown does not

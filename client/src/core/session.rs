@@ -9,7 +9,7 @@ use tickwire_protocol::handshake::{StreamKind, Welcome};
 use tickwire_protocol::limits::{DATAGRAM_BYTES_MAX, HISTORY_TICKS};
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica, SnapshotHeader};
-use tickwire_protocol::{DecodeError, EntityId, KindId, Micros, RowMut, RowRef, Schema, Tick, TickTime};
+use tickwire_protocol::{Cue, DecodeError, EntityId, KindId, Micros, RowMut, RowRef, Schema, Tick, TickTime};
 
 use tickwire_sim::Simulation;
 
@@ -20,7 +20,7 @@ use super::event::{ClientFault, Event};
 use super::inputs::{Inputs, SET_BACK_TICKS};
 use super::lead::{Lead, LinkState};
 use super::playout::Playout;
-use super::prediction::{Prediction, Told};
+use super::prediction::{Prediction, Told, Whose};
 use super::receipts::Receipts;
 use super::stage::{Horizon, Stage};
 use super::stats::ClientStats;
@@ -105,6 +105,15 @@ fn prior_of(config: &ClientConfig, welcome: &Welcome) -> Result<Arc<Prior>, Clie
     match prior.hash() {
         hash if hash == named => Ok(prior),
         sent => Err(ClientFault::OtherPrior { named, sent }),
+    }
+}
+
+/// Whose the source of a cue is, as far as is known. Who is in view is somebody else only if all own ones were told of as well.
+fn whose(cue: &Cue, own: &[EntityId], own_is_whole: bool, replica: &Replica) -> Whose {
+    match cue.source {
+        Some(source) if own.contains(&source) => Whose::Own,
+        Some(source) if !own_is_whole || replica.find(source).is_none() => Whose::Unknown,
+        _ => Whose::Others,
     }
 }
 
@@ -357,7 +366,7 @@ impl Session {
             self.own.clear();
             self.own.extend(self.replica.own().map(tickwire_protocol::snapshot::replica::Track::id));
         }
-        self.take_cues(newest, stats);
+        self.take_cues(newest, header.own_is_whole, stats);
         self.correct(now, header, stats);
         if let Some(feedback) = header.feedback {
             self.inputs.handle_received(feedback.newest_input);
@@ -375,15 +384,15 @@ impl Session {
     }
 
     /// Cues of the player's own that were predicted were told then; those of others are told when the view gets there.
-    fn take_cues(&mut self, newest: Tick, stats: &mut ClientStats) {
+    fn take_cues(&mut self, newest: Tick, own_is_whole: bool, stats: &mut ClientStats) {
         for cue in &self.decoded.cues {
             if !self.agenda.is_news(cue, newest) {
                 continue;
             }
             stats.cues += 1;
-            let is_own = cue.source.is_some_and(|source| self.own.contains(&source));
+            let whose = whose(cue, &self.own, own_is_whole, &self.replica);
             let cue = match &mut self.prediction {
-                Some(prediction) => prediction.sort_cue(*cue, is_own),
+                Some(prediction) => prediction.sort_cue(*cue, whose),
                 None => Some(*cue),
             };
             if let Some(cue) = cue {

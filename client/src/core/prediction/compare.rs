@@ -1,8 +1,9 @@
 //! Whether what was predicted is so.
 
 use glam::Vec3;
-use tickwire_protocol::schema::{FieldType, KindId};
-use tickwire_protocol::{EntityId, PlayerId, RowRef, Tables};
+use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, KindId};
+
+use tickwire_protocol::{EntityId, PlayerId, RowRef, Table, Tables};
 use tickwire_sim::is_provisional;
 
 /// In what a prediction and the truth differ.
@@ -10,9 +11,9 @@ use tickwire_sim::is_provisional;
 pub(super) struct Difference {
     /// An integer of an own row, or which own rows there are.
     pub(super) own: bool,
-    /// Nothing but the id of an own entity that was spawned ahead of the server.
+    /// Nothing but the id of an own entity that was spawned ahead of the server, there or where it is referred to.
     pub(super) name: bool,
-    /// A row of somebody else's.
+    /// A row of somebody else's, or whether there is one.
     pub(super) other: bool,
     /// The greatest distance between a predicted and a true position, in the field's unit.
     pub(super) error: f32,
@@ -31,6 +32,8 @@ pub(super) struct Comparison {
     guesses: Vec<usize>,
     news: Vec<usize>,
     renamed: Vec<(EntityId, EntityId)>,
+    /// Guesses that predicted own rows refer to, and to whom the true ones refer there.
+    references: Vec<(EntityId, Option<EntityId>)>,
 }
 
 impl Comparison {
@@ -43,79 +46,131 @@ impl Comparison {
         self.renamed.clear();
     }
 
-    /// In what two states of a tick differ. Of the truth every row counts, of the prediction those of the player.
+    /// In what two states of a tick differ. Of the truth every row counts; of the prediction those of the player, and those of
+    /// others that are not there any more.
     pub(super) fn compare(&mut self, predicted: &Tables, truth: &Tables, player: PlayerId) -> Difference {
         self.renamed.clear();
+        self.references.clear();
         let mut difference = Difference::default();
         for kind in truth.schema().kinds() {
-            let kind = KindId(kind.index());
-            self.compare_kind(kind, predicted, truth, player, &mut difference);
+            let pair = Pair {
+                kind,
+                guessed: predicted.table(KindId(kind.index())),
+                real: truth.table(KindId(kind.index())),
+            };
+            self.compare_known(pair, player, &mut difference);
+            self.find_guesses(pair, &mut difference);
         }
+        // Who refers to a guess refers to whom it turned out to be.
+        let is_renamed = |&(guess, id): &(EntityId, Option<EntityId>)| {
+            id.is_some_and(|id| self.renamed.contains(&(guess, id)))
+        };
+        difference.name |= !self.references.is_empty();
+        difference.own |= !self.references.iter().all(is_renamed);
         difference
     }
 
-    fn compare_kind(
-        &mut self,
-        kind: KindId,
-        predicted: &Tables,
-        truth: &Tables,
-        player: PlayerId,
-        difference: &mut Difference,
-    ) {
-        let (guessed, real) = (predicted.table(kind), truth.table(kind));
-        let shape = truth.schema().kind(kind);
+    /// Compares rows of the same id, and takes down those that only one side has.
+    fn compare_known(&mut self, pair: Pair<'_>, player: PlayerId, difference: &mut Difference) {
+        let Pair { guessed, real, .. } = pair;
         self.guesses.clear();
         self.news.clear();
         for (place, head) in real.heads().iter().enumerate() {
             let is_own = head.owner == Some(player);
             match guessed.find(head.id) {
-                Some(guess) => {
-                    let (guess, real) = (guessed.row(shape, guess), real.row(shape, place));
-                    let is_other = !is_same(guess, real);
-                    difference.note(is_own, is_other, if is_other { distance(guess, real) } else { 0.0 });
-                }
+                Some(guess) if is_own => self.compare_own(pair, guess, place, difference),
+                Some(guess) => difference.other |= !is_same(pair.guess(guess), pair.real(place)),
                 None if is_own => self.news.push(place),
                 None => difference.other = true,
             }
         }
         for (place, head) in guessed.heads().iter().enumerate() {
-            if head.owner == Some(player) && real.find(head.id).is_none() {
+            if real.find(head.id).is_some() {
+                continue;
+            }
+            if head.owner == Some(player) {
                 self.guesses.push(place);
+            } else {
+                // What the step has spawned for nobody is never told as the player's.
+                difference.other |= !is_provisional(head.id);
             }
         }
-        for &place in &self.news {
-            let real_row = real.row(shape, place);
-            let is_guess = |guess: &usize| is_provisional(guessed.heads()[*guess].id);
-            // Who is where it should be is surely the one; otherwise the order counts.
-            let is_exact = |guess: &usize| is_guess(guess) && is_same(guessed.row(shape, *guess), real_row);
-            let found = self.guesses.iter().position(is_exact);
-            let Some(found) = found.or_else(|| self.guesses.iter().position(is_guess)) else {
-                difference.own = true;
-                continue;
-            };
-            let guess = self.guesses.remove(found);
-            let guess_row = guessed.row(shape, guess);
-            difference.name = true;
-            difference.note(true, !is_same(guess_row, real_row), distance(guess_row, real_row));
-            self.renamed.push((guessed.heads()[guess].id, real.heads()[place].id));
+    }
+
+    fn compare_own(&mut self, pair: Pair<'_>, guess: usize, real: usize, difference: &mut Difference) {
+        let (guess, real) = (pair.guess(guess), pair.real(real));
+        if !is_like(guess, real) {
+            difference.own = true;
+            difference.error = difference.error.max(distance(guess, real));
         }
-        difference.own |= !self.guesses.is_empty();
+        let references = references(guess.kind()).filter_map(|field| {
+            let guessed = guess.entity(field).filter(|id| is_provisional(*id))?;
+            Some((guessed, real.entity(field)))
+        });
+        self.references.extend(references);
+    }
+
+    /// Finds out who was spawned ahead. Who is where it should be is surely the one; among the rest the order counts.
+    fn find_guesses(&mut self, pair: Pair<'_>, difference: &mut Difference) {
+        for is_by_order in [false, true] {
+            for _ in 0..self.news.len() {
+                let new = self.news.remove(0);
+                let is_it = |guess: &usize| {
+                    is_provisional(pair.guessed.heads()[*guess].id)
+                        && (is_by_order || is_like(pair.guess(*guess), pair.real(new)))
+                };
+                let Some(found) = self.guesses.iter().position(is_it) else {
+                    self.news.push(new);
+                    continue;
+                };
+                let guess = self.guesses.remove(found);
+                difference.name = true;
+                self.compare_own(pair, guess, new, difference);
+                self.renamed.push((pair.guessed.heads()[guess].id, pair.real.heads()[new].id));
+            }
+        }
+        difference.own |= !self.guesses.is_empty() || !self.news.is_empty();
     }
 }
 
-impl Difference {
-    fn note(&mut self, is_own: bool, is_other: bool, error: f32) {
-        if is_own {
-            self.own |= is_other;
-            self.error = self.error.max(error);
-        } else {
-            self.other |= is_other;
-        }
+/// The rows of one kind.
+#[derive(Clone, Copy)]
+struct Pair<'a> {
+    kind: &'a Kind,
+    guessed: &'a Table,
+    real: &'a Table,
+}
+
+impl<'a> Pair<'a> {
+    fn guess(self, place: usize) -> RowRef<'a> {
+        self.guessed.row(self.kind, place)
+    }
+
+    fn real(self, place: usize) -> RowRef<'a> {
+        self.real.row(self.kind, place)
     }
 }
 
-fn is_same(a: RowRef<'_>, b: RowRef<'_>) -> bool {
+/// Whether every column is the same.
+pub(super) fn is_same(a: RowRef<'_>, b: RowRef<'_>) -> bool {
     (0..a.kind().column_count()).all(|column| a.column(column) == b.column(column))
+}
+
+/// As [`is_same`], but a reference to a guess is like one to anybody: to whom is known once all guesses are found.
+fn is_like(guess: RowRef<'_>, real: RowRef<'_>) -> bool {
+    let is_open = |field: &Field| {
+        let is_reference = matches!(field.ty, FieldType::Entity);
+        is_reference && guess.entity(field.id).is_some_and(is_provisional) && real.entity(field.id).is_some()
+    };
+    let columns_agree =
+        |field: &Field| field.columns().all(|column| guess.column(column) == real.column(column));
+    guess.kind().fields().iter().all(|field| columns_agree(field) || is_open(field))
+}
+
+/// The fields that refer to entities.
+fn references(kind: &Kind) -> impl Iterator<Item = FieldId> {
+    let fields = kind.fields().iter().filter(|field| matches!(field.ty, FieldType::Entity));
+    fields.map(|field| field.id)
 }
 
 /// The greatest distance between two positions.
@@ -136,12 +191,23 @@ mod tests {
     const K: KindId = KindId(0);
     const ME: PlayerId = PlayerId(7);
 
+    /// A second kind, whose rows refer to entities.
+    const SHIP: KindId = KindId(1);
+
     fn schema() -> Arc<Schema> {
+        let ship = [
+            Field::new(FieldId(0), "number", FieldType::integer(0..=9)),
+            Field::new(FieldId(1), "towed", FieldType::entity()),
+        ];
         let fields = [
             Field::new(FieldId(0), "place", FieldType::position([-9.0..=9.0, -9.0..=9.0], 0.5)),
             Field::new(FieldId(1), "number", FieldType::integer(0..=9)),
         ];
-        Schema::builder("compare").kind(Kind::new(K, "k", fields)).build().unwrap()
+        Schema::builder("compare")
+            .kind(Kind::new(K, "k", fields))
+            .kind(Kind::new(SHIP, "ship", ship))
+            .build()
+            .unwrap()
     }
 
     fn id(slot: u16) -> EntityId {
@@ -195,10 +261,62 @@ mod tests {
     }
 
     #[test]
+    fn nobody_takes_the_name_of_one_who_is_found_exactly() {
+        let predicted = tables(&[(guess(1), true, [1, 1, 1]), (guess(2), true, [2, 2, 2])]);
+        let (difference, mut renamed) =
+            compare(&predicted, &tables(&[(id(8), true, [3, 3, 3]), (id(9), true, [1, 1, 1])]));
+        assert!(difference.own, "8 is not where 2 was");
+        renamed.sort_unstable();
+        assert_eq!(renamed, [(guess(1), id(9)), (guess(2), id(8))]);
+    }
+
+    /// A bolt, and a ship that was there before and refers to somebody.
+    fn towing(bolt: EntityId, towed: Option<EntityId>, number: i32) -> Tables {
+        let mut tables = Tables::new(schema());
+        tables.insert(K, RowHead::new(bolt).owned_by(ME)).copy_from(&[1, 1, 1]);
+        let mut ship = tables.insert(SHIP, RowHead::new(id(3)).owned_by(ME));
+        ship.set_integer(FieldId(0), number).set_entity(FieldId(1), towed);
+        tables.finish();
+        tables
+    }
+
+    #[test]
+    fn a_reference_to_a_guess_is_one_to_whom_it_turns_out_to_be() {
+        let predicted = towing(guess(1), Some(guess(1)), 0);
+        let (difference, renamed) = compare(&predicted, &towing(id(8), Some(id(8)), 0));
+        assert!(difference.name && !difference.own, "{difference:?}");
+        assert_eq!(renamed, [(guess(1), id(8))]);
+        for truth in [towing(id(8), Some(id(9)), 0), towing(id(8), None, 0), towing(id(8), Some(id(8)), 1)] {
+            assert!(compare(&predicted, &truth).0.own);
+        }
+    }
+
+    #[test]
+    fn those_who_refer_to_each_other_are_found_where_they_are() {
+        let ships = |ids: [(EntityId, i32, EntityId); 2]| {
+            let mut tables = Tables::new(schema());
+            for (id, number, towed) in ids {
+                let mut ship = tables.insert(SHIP, RowHead::new(id).owned_by(ME));
+                ship.set_integer(FieldId(0), number).set_entity(FieldId(1), Some(towed));
+            }
+            tables.finish();
+            tables
+        };
+        let predicted = ships([(guess(1), 1, guess(2)), (guess(2), 2, guess(1))]);
+        let (difference, mut renamed) = compare(&predicted, &ships([(id(8), 2, id(9)), (id(9), 1, id(8))]));
+        assert!(difference.name && !difference.own, "{difference:?}");
+        renamed.sort_unstable();
+        assert_eq!(renamed, [(guess(1), id(9)), (guess(2), id(8))]);
+    }
+
+    #[test]
     fn who_comes_or_goes_is_a_difference_if_it_is_ours() {
         let nobody = tables(&[]);
         let mine = tables(&[(id(1), true, [0; 3])]);
         assert!(compare(&mine, &nobody).0.own && compare(&nobody, &mine).0.own);
-        assert!(!compare(&tables(&[(id(2), false, [0; 3])]), &nobody).0.is_any(), "not asked for");
+        let other = compare(&tables(&[(id(2), false, [0; 3])]), &nobody).0;
+        assert!(other.other && !other.own, "who is gone is in nobody's way");
+        let spawned = compare(&tables(&[(guess(2), false, [0; 3])]), &nobody).0;
+        assert!(!spawned.is_any(), "of nobody, and of this world alone");
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use tickwire_protocol::{Cue, CueId, EntityId, Tick};
+use tickwire_sim::is_provisional;
 
 /// How far a correction may move a cue that still is the same, ticks. Matching is one to one, so a gun that fires more often
 /// is not silenced.
@@ -42,6 +43,11 @@ impl OwnCues {
         self.waiting.pop_front()
     }
 
+    /// Time was set back to this tick: what was told of later ones was of another time.
+    pub(super) fn set_back(&mut self, tick: Tick) {
+        self.told.retain(|told| !told.tick.is_newer_than(tick));
+    }
+
     /// Ticks behind this one are about to be predicted anew.
     pub(super) fn begin_replay(&mut self, tick: Tick) {
         for told in self.told.iter_mut().filter(|told| told.tick.is_newer_than(tick)) {
@@ -54,7 +60,9 @@ impl OwnCues {
         while self.told.front().is_some_and(|told| cue.tick.since(told.tick) > REMEMBERED_TICKS) {
             self.told.pop_front();
         }
-        if let Some(told) = self.nearest(cue, source, |told| !told.is_predicted && !told.is_confirmed) {
+        let is_open = |told: &Told| told.source == source && !told.is_predicted && !told.is_confirmed;
+        if let Some(place) = self.nearest(cue, is_open) {
+            let told = &mut self.told[place];
             (told.tick, told.is_predicted) = (cue.tick, true);
             return;
         }
@@ -66,11 +74,18 @@ impl OwnCues {
         self.tell(*cue);
     }
 
-    /// The server's copy of a cue has come, for the first time; whether the game knows of it.
-    pub(super) fn confirm(&mut self, cue: &Cue) -> bool {
+    /// The server's copy of a cue has come, for the first time; whether the game knows of it. If its source `may_be_new`, it may
+    /// be one that was spawned ahead and is not known by its real id yet.
+    pub(super) fn confirm(&mut self, cue: &Cue, may_be_new: bool) -> bool {
         let Some(source) = cue.source else { return false };
-        let told = self.nearest(cue, source, |told| !told.is_confirmed);
-        told.map(|told| told.is_confirmed = true).is_some()
+        let is_of = |told: &Told, from: &dyn Fn(EntityId) -> bool| from(told.source) && !told.is_confirmed;
+        let told = match self.nearest(cue, |told| is_of(told, &|known| known == source)) {
+            None if may_be_new => self.nearest(cue, |told| is_of(told, &is_provisional)),
+            told => told,
+        };
+        let Some(told) = told else { return false };
+        self.told[told].is_confirmed = true;
+        true
     }
 
     /// The game is to hear of this at once.
@@ -86,12 +101,12 @@ impl OwnCues {
         self.told.iter_mut().filter(|told| told.source == guess).for_each(|told| told.source = id);
     }
 
-    fn nearest(&mut self, cue: &Cue, source: EntityId, fits: impl Fn(&Told) -> bool) -> Option<&mut Told> {
+    /// Where the nearest in time is of those that fit.
+    fn nearest(&self, cue: &Cue, fits: impl Fn(&Told) -> bool) -> Option<usize> {
         let moved = |told: &Told| told.tick.since(cue.tick).unsigned_abs();
-        let is_same = |told: &&mut Told| {
-            told.id == cue.id && told.source == source && moved(told) <= MOVED_TICKS && fits(told)
-        };
-        self.told.iter_mut().filter(is_same).min_by_key(|told| moved(told))
+        let is_same = |told: &Told| told.id == cue.id && moved(told) <= MOVED_TICKS && fits(told);
+        let same = self.told.iter().enumerate().filter(|(_, told)| is_same(told));
+        same.min_by_key(|(_, told)| moved(told)).map(|(place, _)| place)
     }
 }
 
@@ -120,8 +135,8 @@ mod tests {
         cues.predict(&cue(11), ID);
         cues.predict(&cue(15), ID);
         assert_eq!(told(&mut cues), [], "moved by a tick");
-        assert!(cues.confirm(&cue(12)) && cues.confirm(&cue(15)));
-        assert!(!cues.confirm(&cue(16)), "the server has seen one more");
+        assert!(cues.confirm(&cue(12), false) && cues.confirm(&cue(15), false));
+        assert!(!cues.confirm(&cue(16), false), "the server has seen one more");
         cues.predict(&cue(17), ID);
         assert_eq!(told(&mut cues), [17], "the next");
     }
@@ -136,6 +151,31 @@ mod tests {
         assert_eq!(told(&mut cues), [10]);
         cues.predict(&cue(13), ID);
         assert_eq!(told(&mut cues), [13], "another one");
+    }
+
+    #[test]
+    fn a_source_that_was_spawned_ahead_is_known_before_its_name_is() {
+        let guess = EntityId { slot: 9, generation: u16::MAX };
+        let mut cues = OwnCues::default();
+        cues.predict(&Cue { source: Some(guess), ..cue(10) }, guess);
+        assert!(!cues.confirm(&cue(10), false), "somebody else's");
+        assert!(!cues.confirm(&cue(30), true), "another one of ours");
+        assert!(cues.confirm(&cue(12), true));
+        assert!(!cues.confirm(&cue(12), true), "one for one");
+        cues.predict(&cue(14), ID);
+        let other = EntityId { slot: 4, generation: 1 };
+        assert!(!cues.confirm(&Cue { source: Some(other), ..cue(14) }, true), "a name that was known");
+    }
+
+    #[test]
+    fn cues_of_a_time_that_was_set_back_silence_nothing() {
+        let mut cues = OwnCues::default();
+        cues.predict(&cue(95), ID);
+        cues.predict(&cue(100), ID);
+        cues.set_back(Tick(90));
+        cues.begin_replay(Tick(90));
+        cues.predict(&cue(97), ID);
+        assert_eq!(told(&mut cues), [95, 100, 97]);
     }
 
     #[test]

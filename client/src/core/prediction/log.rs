@@ -31,25 +31,37 @@ pub(super) struct Log {
     schema: Arc<Schema>,
     ring: Vec<Option<Box<Record>>>,
     newest_input: Option<Tick>,
+    /// The newest input whose place was given to another tick: after a pause the server may still go on with it.
+    outlived: Option<Tick>,
+    outlived_input: Vec<i32>,
 }
 
 impl Log {
     pub(super) fn new(schema: Arc<Schema>) -> Self {
-        Self { schema, ring: (0..LOG_TICKS).map(|_| None).collect(), newest_input: None }
+        let ring = (0..LOG_TICKS).map(|_| None).collect();
+        Self { schema, ring, newest_input: None, outlived: None, outlived_input: Vec::new() }
     }
 
     /// Forgets everything; keeps the memory.
     pub(super) fn clear(&mut self) {
         self.ring.iter_mut().flatten().for_each(|record| record.begin(record.tick));
         self.newest_input = None;
+        self.outlived = None;
     }
 
     /// The record of a tick, begun anew if its place held another.
     fn enter(&mut self, tick: Tick) -> &mut Record {
-        let Self { schema, ring, .. } = self;
+        let Self { schema, ring, outlived, outlived_input, .. } = self;
         let place = &mut ring[(tick.0 % LOG_TICKS) as usize];
         let record = place.get_or_insert_with(|| Box::new(Record::new(tick, schema)));
         if record.tick != tick {
+            if let Some(used) = record.used()
+                && outlived.is_none_or(|tick| record.tick.is_newer_than(tick))
+            {
+                *outlived = Some(record.tick);
+                outlived_input.clear();
+                outlived_input.extend_from_slice(used);
+            }
             record.begin(tick);
         }
         record
@@ -106,10 +118,13 @@ impl Log {
     /// Writes the input that the server has used last at `tick` or before, as far as is known.
     pub(super) fn last_used(&self, kind: &Kind, tick: Tick, out: &mut Vec<i32>) {
         out.resize(kind.column_count(), 0);
-        let used = |record: &&Record| record.input.is_some() && !record.is_substituted;
-        match (0..LOG_TICKS).filter_map(|ago| self.at(tick - ago)).find(used) {
-            Some(Record { input: Some(input), .. }) => out.copy_from_slice(input),
-            _ => {
+        let records = self.ring.iter().flatten().filter_map(|record| Some((record.tick, record.used()?)));
+        let outlived = self.outlived.map(|outlived| (outlived, self.outlived_input.as_slice()));
+        let is_before = |(used, _): &(Tick, _)| !used.is_newer_than(tick);
+        let used = records.chain(outlived).filter(is_before).min_by_key(|(used, _)| tick.since(*used));
+        match used.map(|(_, input)| input) {
+            Some(input) => out.copy_from_slice(input),
+            None => {
                 RowMut::new(kind, out).reset();
             }
         }
@@ -128,6 +143,11 @@ impl Record {
     fn new(tick: Tick, schema: &Arc<Schema>) -> Self {
         let rows = Tables::new(schema.clone());
         Self { tick, input: None, spare: Vec::new(), is_substituted: false, is_stepped: false, rows }
+    }
+
+    /// The input, if the server has used it as far as is known.
+    fn used(&self) -> Option<&[i32]> {
+        self.input.as_deref().filter(|_| !self.is_substituted)
     }
 
     fn begin(&mut self, tick: Tick) {
@@ -182,6 +202,22 @@ mod tests {
         assert_eq!(input, [1, 0]);
         assert!(log.has_substituted(Tick(1), Tick(2)) && !log.has_substituted(Tick(3), Tick(5)));
         assert!(log.has_substituted(Tick(2), Tick(3)) && !log.has_substituted(Tick(0), Tick(1)));
+    }
+
+    #[test]
+    fn the_last_input_outlives_a_pause_of_any_length() {
+        let schema = schema();
+        let mut log = Log::new(schema.clone());
+        log.enter_input(Tick(1), &[5, 1]);
+        log.enter_input(Tick(2), &[6, 1]);
+        let rows = Tables::new(schema.clone());
+        (3..1_000).for_each(|tick| log.enter_rows(Tick(tick), &rows));
+        let mut input = Vec::new();
+        log.last_used(schema.input(), Tick(999), &mut input);
+        assert_eq!(input, [6, 1]);
+        log.clear();
+        log.last_used(schema.input(), Tick(999), &mut input);
+        assert_eq!(input, [0, 0], "of another time");
     }
 
     #[test]

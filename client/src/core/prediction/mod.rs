@@ -9,7 +9,8 @@
 //!
 //! **Exact.** Rows are compared integer for integer: both worlds quantize at the end of each step, so they are the same or they
 //! are not. **Bounded.** No more than [`LOG_TICKS`] ticks are ever stepped again for a snapshot, with [`OWN_ROWS_MAX`] own rows and
-//! [`OTHERS_MAX`] others; beyond that nothing is predicted until it is less.
+//! [`OTHERS_MAX`] others; beyond that nothing is predicted until it is less. Nor is it predicted further than [`LOG_TICKS`] beyond
+//! the last tick that was compared.
 //!
 //! | file | what it decides |
 //! |---|---|
@@ -26,6 +27,8 @@ mod cues;
 mod log;
 mod shown;
 mod smoothing;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,20 +39,22 @@ use tickwire_protocol::input::MissingInput;
 use tickwire_protocol::schema::KindId;
 use tickwire_protocol::snapshot::Replica;
 use tickwire_protocol::snapshot::replica::Track;
-use tickwire_protocol::{Cue, EntityId, Micros, PlayerId, RowHead, Schema, Tables, Tick, TickTime};
+use tickwire_protocol::{Cue, EntityId, Micros, PlayerId, RowHead, RowRef, Schema, Tables, Tick, TickTime};
 use tickwire_sim::{PlayerInputs, Simulation, World, WorldConfig};
 
 use super::event::Event;
+use super::inputs::SET_BACK_TICKS;
 use super::stats::{ClientStats, Correction};
 use super::view::EntityView;
-use compare::{Comparison, Difference};
+use compare::{Comparison, Difference, is_same};
 use cues::OwnCues;
 use log::{LOG_TICKS, Log};
 use shown::{Scene, Shown};
 
 pub(crate) use smoothing::Offsets;
 
-/// Own rows that are predicted; a player with more is shown as it is told. A hero and all that it has thrown are a few.
+/// Own rows that are predicted; a player with more is shown as it is told. A hero and all that it has thrown are a few. The server
+/// sets a limit as well: only a snapshot's first message can be whole, so what changes of them must fit there.
 const OWN_ROWS_MAX: usize = 256;
 /// Entities of others that are predicted on request: those that the player may touch.
 const OTHERS_MAX: usize = 64;
@@ -78,6 +83,10 @@ pub(crate) struct Prediction {
     agreed: Option<Tick>,
     /// The server's rows at the tick that is compared.
     authority: Tables,
+    /// The slots of the own ones among them, in ascending order.
+    own_slots: Vec<u16>,
+    /// Memory for one of the others.
+    row: Vec<i32>,
     others: Vec<EntityId>,
     former_others: Vec<EntityId>,
     /// Whether the game has asked for others since those rows were taken over.
@@ -89,6 +98,17 @@ pub(crate) struct Prediction {
     /// Entities that were spawned ahead, and their real ids.
     renamed: VecDeque<(EntityId, EntityId)>,
     shown: Shown,
+}
+
+/// Whose the source of a cue is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Whose {
+    /// The player's.
+    Own,
+    /// Surely not the player's.
+    Others,
+    /// Of one that has not been told of yet, or is gone already.
+    Unknown,
 }
 
 /// A snapshot that tells all own rows of its tick.
@@ -119,6 +139,8 @@ impl Prediction {
             newest: None,
             agreed: None,
             authority: Tables::new(schema.clone()),
+            own_slots: Vec::new(),
+            row: Vec::new(),
             others: Vec::new(),
             former_others: Vec::new(),
             has_other_others: false,
@@ -150,15 +172,20 @@ impl Prediction {
 
     /// The game has given its input for a tick: steps as far.
     pub(crate) fn handle_input(&mut self, tick: Tick, values: &[i32]) {
-        self.log.enter_input(tick, values);
-        let Some(newest) = self.newest else { return };
-        let ahead = tick.since(newest);
-        if ahead.abs() > GAP_TICKS_MAX {
-            // A long pause, or the server's time was set back: what was given before belongs to another time.
+        let is_set_back = |last: Tick| tick.since(last) <= -SET_BACK_TICKS;
+        if self.newest.is_some_and(is_set_back) || self.log.newest_input().is_some_and(is_set_back) {
+            // The server's time was set back: what was given and told before belongs to another time.
             self.stop();
             self.log.clear();
-            self.log.enter_input(tick, values);
-        } else if ahead > 0 {
+            self.cues.set_back(tick);
+        }
+        self.log.enter_input(tick, values);
+        let Some(newest) = self.newest else { return };
+        // Without the server's word for so long, every tick would be a guess that nothing bounds.
+        let is_alone = self.agreed.is_none_or(|agreed| tick.since(agreed) >= LOG_TICKS as i32 - 1);
+        if is_alone || tick.since(newest) > GAP_TICKS_MAX {
+            self.stop();
+        } else if tick.is_newer_than(newest) {
             self.step_to(tick);
             self.shown.update(&self.log, &self.world, self.player, tick);
         }
@@ -168,6 +195,7 @@ impl Prediction {
     fn stop(&mut self) {
         self.newest = None;
         self.agreed = None;
+        self.comparison.clear();
         self.shown.clear();
     }
 
@@ -237,24 +265,55 @@ impl Prediction {
     /// are more than are predicted.
     fn gather(&mut self, told: Told<'_>) -> bool {
         self.authority.clear();
-        let mut rows = 0;
+        self.own_slots.clear();
         for track in told.replica.own() {
-            rows += 1;
-            if rows > OWN_ROWS_MAX {
+            if self.own_slots.len() == OWN_ROWS_MAX {
                 return false;
             }
+            self.own_slots.push(track.id().slot);
             let head = RowHead::new(track.id()).owned_by(self.player);
             insert(&mut self.authority, track, head);
         }
-        if rows > 0 {
-            let own = |id: &EntityId| told.replica.own().any(|track| track.id().slot == id.slot);
-            let others = self.others.iter().filter(|id| !own(id));
-            for track in others.filter_map(|id| told.replica.find(*id)) {
-                insert(&mut self.authority, track, RowHead::new(track.id()));
-            }
+        self.own_slots.sort_unstable();
+        if !self.own_slots.is_empty() {
+            self.gather_others(told);
         }
         self.authority.finish();
         true
+    }
+
+    /// The others that the game has asked for, as they are at that tick.
+    fn gather_others(&mut self, told: Told<'_>) {
+        for place in 0..self.others.len() {
+            let id = self.others[place];
+            let is_own = self.own_slots.binary_search(&id.slot).is_ok();
+            let Some(track) = told.replica.find(id).filter(|_| !is_own) else { continue };
+            let head = RowHead::new(track.id());
+            let mut row = core::mem::take(&mut self.row);
+            row.resize(self.schema.kind(track.kind()).column_count(), 0);
+            let predicted = self.predicted_as_told(track, told.tick).map(|known| known.copy_to(&mut row));
+            match predicted {
+                Some(()) => _ = self.authority.insert(track.kind(), head).copy_from(&row),
+                None => insert(&mut self.authority, track, head),
+            }
+            self.row = row;
+        }
+    }
+
+    /// The predicted row of another at `tick`, if what is told of it is older and does not say otherwise. An old row, as of who
+    /// was held back or comes in a later part of the snapshot, is no truth about this tick.
+    fn predicted_as_told(&self, track: &Track, tick: Tick) -> Option<RowRef<'_>> {
+        self.newest?;
+        let sample = track.newest().filter(|sample| sample.tick != tick && !sample.is_at_rest)?;
+        let kind = self.schema.kind(track.kind());
+        let row_at = |tick| {
+            let table = self.log.rows(tick)?.table(track.kind());
+            Some(table.row(kind, table.find(track.id())?))
+        };
+        let predicted = row_at(tick)?;
+        let is_judged = self.agreed.is_some_and(|agreed| agreed.is_newer_than(sample.tick));
+        let told = track.row(kind, track.samples().len() - 1);
+        (is_judged || is_same(row_at(sample.tick)?, told)).then_some(predicted)
     }
 
     /// Goes back to the server's rows and steps again what was stepped since; how many steps that took.
@@ -326,11 +385,11 @@ impl Prediction {
 
     /// The server's copy of a cue has come. Returns it if it is to be told when the view of all gets there, as those of others
     /// are; an own one that was not predicted is told at once.
-    pub(crate) fn sort_cue(&mut self, cue: Cue, is_own: bool) -> Option<Cue> {
-        if self.cues.confirm(&cue) {
+    pub(crate) fn sort_cue(&mut self, cue: Cue, whose: Whose) -> Option<Cue> {
+        if self.cues.confirm(&cue, whose != Whose::Others) {
             return None;
         }
-        if is_own && self.newest.is_some() {
+        if whose == Whose::Own && self.newest.is_some() {
             self.cues.tell(cue);
             return None;
         }

@@ -41,6 +41,11 @@ impl Shown {
         self.own.clear();
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.own.is_empty()
+    }
+
     /// Takes over what the log has of `newest` and of the tick before.
     pub(super) fn update(&mut self, log: &Log, world: &World, player: PlayerId, newest: Tick) {
         self.own.iter_mut().for_each(|own| own.is_there = false);
