@@ -165,7 +165,10 @@ pub(crate) fn run(args: &LabArgs) -> anyhow::Result<ExitCode> {
         };
         println!("{json}");
     }
-    let is_sound = reports.iter().all(|report| report.figures.disconnects == 0);
+    // A client that is let go, or corrected without a reason, is the engine's fault whatever the link.
+    let is_sound = reports
+        .iter()
+        .all(|report| report.figures.disconnects == 0 && report.figures.corrections_unexplained == 0);
     Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
