@@ -158,8 +158,11 @@ impl Arena {
                 let health = victim.health;
                 victim.health -= 1 + ((speed - HURT_SPEED_MIN) * HURT_PER_SPEED) as i32;
                 victim.stunned_ticks = stun_ticks;
+                // Who is pinned in a corner need not have moved.
+                victim.is_disturbed = true;
                 if health > 0 && victim.health <= 0 {
                     players[runner].score += 1;
+                    players[runner].is_disturbed = true;
                 }
             }
         }
