@@ -13,7 +13,7 @@ const GOLDEN: &[(&str, u64)] = &[
     ("bodies_spinless", 0x78bd_169e_32f1_c48e),
     ("fps", 0x76fb_a10c_c31c_a47a),
     ("fps_metres", 0x12aa_01b0_59d2_c610),
-    ("arena", 0x73f8_5196_7a27_8fb0),
+    ("arena", 0xb8ed_6a7c_50d0_d09d),
 ];
 const TICKS: u32 = 600;
 
