@@ -161,7 +161,9 @@ impl Report {
         };
         let frames = sum(|outcome| outcome.measured.frames);
         let of_frames = |count: fn(&BotOutcome) -> u64| sum(count) as f64 / (frames as f64).max(1.0);
-        let bot_minutes = (connected.len() as f64 * seconds / 60.0).max(f64::MIN_POSITIVE);
+        let predicted_ratio = of_frames(|outcome| outcome.measured.predicted_frames);
+        let bot_minutes = connected.len() as f64 * seconds / 60.0;
+        let predicted_minutes = (bot_minutes * predicted_ratio).max(f64::MIN_POSITIVE);
         let mut report = Self {
             bots: outcomes.len(),
             connected: connected.len(),
@@ -189,8 +191,9 @@ impl Report {
                 .filter(|outcome| (outcome.digests.checked as f64) < seconds.floor() / 2.0)
                 .count(),
             starved_ratio: of_frames(|outcome| outcome.measured.starved_frames),
-            predicted_ratio: of_frames(|outcome| outcome.measured.predicted_frames),
-            corrections_per_bot_per_min: sum(|outcome| outcome.measured.corrections) as f64 / bot_minutes,
+            predicted_ratio,
+            corrections_per_bot_per_min: sum(|outcome| outcome.measured.corrections) as f64
+                / predicted_minutes,
             corrections_substituted: sum(|outcome| outcome.measured.corrections_substituted),
             findings: Vec::new(),
             is_clean: true,
@@ -289,7 +292,7 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "prediction  {:.2} corrections a minute and bot, {} behind late inputs; in {:.1} % of frames",
+            "prediction  {:.2} corrections a minute and bot that predicts, {} behind late inputs; in {:.1} % of frames",
             self.corrections_per_bot_per_min,
             self.corrections_substituted,
             self.predicted_ratio * 100.0
