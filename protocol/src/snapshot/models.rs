@@ -177,19 +177,24 @@ impl Resolved {
     /// Finds the best model for every site and class: of the site, else of its role, in the nearest class.
     pub(super) fn new(learned: &Learned, is_dense: bool, kind: &Kind, links: &Links) -> Self {
         let all = &learned.models[usize::from(is_dense)];
-        let mut weights = Vec::new();
+        let (mut weights, mut known) = (Vec::new(), BTreeMap::new());
         let sites = sites(kind.column_count());
         let mut index = vec![0; CLASSES * sites];
         for (site, role) in roles(kind, links).into_iter().enumerate() {
-            let first = weights.len();
             let models = match of_key(all, site_key(kind, site)) {
                 [] => role.map_or(&[][..], |role| of_key(all, role)),
                 models => models,
             };
-            weights.extend(models.iter().map(|model| model.weights));
-            if models.is_empty() {
-                weights.push(untrained(role));
-            }
+            // Sites of one key share its weights, once: a schema may have hundreds of positions, all of one role.
+            let key = models.first().map(|model| model.key);
+            let first = *known.entry((key, role.filter(|_| key.is_none()))).or_insert_with(|| {
+                let first = weights.len();
+                weights.extend(models.iter().map(|model| model.weights));
+                if models.is_empty() {
+                    weights.push(untrained(role));
+                }
+                first
+            });
             for class in 0..CLASSES {
                 let nearest = (0..models.len()).min_by_key(|&n| distance(class as u8, models[n].class));
                 index[class * sites + site] = (first + nearest.unwrap_or(0)) as u16;
