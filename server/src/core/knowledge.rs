@@ -96,6 +96,8 @@ pub(crate) struct Knowledge {
     is_own: bool,
     /// By slot.
     known: Vec<Known>,
+    /// Where the next one is likely to be looked for: rows come in the order of slots.
+    hint: usize,
     /// By slot: whose leaving the peer knows of. It may keep their states.
     left: Vec<EntityId>,
     digest: u64,
@@ -112,6 +114,7 @@ impl Knowledge {
         Self {
             is_own: false,
             known: Vec::new(),
+            hint: 0,
             left: Vec::new(),
             digest: 0,
             planned: None,
@@ -143,6 +146,15 @@ impl Knowledge {
 
     fn place_of(&self, slot: u16) -> Result<usize, usize> {
         self.known.binary_search_by_key(&slot, |known| known.id.slot)
+    }
+
+    /// As [`Self::place_of`], for slots that are asked for in ascending order, each once or several times.
+    fn next_place(&mut self, slot: u16) -> Option<usize> {
+        let is_there = |place: &usize| self.known.get(*place).is_some_and(|known| known.id.slot == slot);
+        let near = [self.hint, self.hint.wrapping_sub(1)].into_iter().find(is_there);
+        let place = near.or_else(|| self.place_of(slot).ok())?;
+        self.hint = place + 1;
+        Some(place)
     }
 
     /// Writes down what is news to the peer at the newest tick, at which it is shown `shown`, in the order of the wire.
@@ -198,7 +210,7 @@ impl Knowledge {
 
     /// What the peer knows of the tenant of a slot that is in view.
     fn find(&mut self, tick: Tick, id: EntityId, sight: Sight) -> Found {
-        let Ok(place) = self.place_of(id.slot) else { return Found::Nothing };
+        let Some(place) = self.next_place(id.slot) else { return Found::Nothing };
         let known = &mut self.known[place];
         known.seen = tick;
         // A replaced tenant is replaced on the other side by the whole row of the new one. A state told to other
@@ -244,10 +256,17 @@ impl Knowledge {
 
     /// Enters all who are not known yet at once: one by one, a view that changes as a whole would cost the square of its size.
     fn make_room(&mut self, newest: &Published, rows: &[PlannedRow]) {
-        let sorted = self.known.len();
+        let (sorted, mut next) = (self.known.len(), 0);
         for row in rows {
             let (head, _) = row_at(newest, Place { kind: row.kind, row: row.row });
-            if self.known[..sorted].binary_search_by_key(&head.id.slot, |known| known.id.slot).is_err() {
+            let known = &self.known[..sorted];
+            if known.get(next).is_some_and(|known| known.id.slot == head.id.slot) {
+                next += 1;
+                continue;
+            }
+            let found = known.binary_search_by_key(&head.id.slot, |known| known.id.slot);
+            next = found.map_or_else(|place| place, |place| place + 1);
+            if found.is_err() {
                 if self.known.is_empty() {
                     self.known.reserve(KNOWN_AT_FIRST);
                 }
@@ -269,7 +288,7 @@ impl Knowledge {
             sight => table_row_hash(tables.schema().kind(row.kind), table, index, sight, self.is_own),
         };
         let tick = newest.tick();
-        if let Ok(place) = self.place_of(id.slot) {
+        if let Some(place) = self.next_place(id.slot) {
             let known = &mut self.known[place];
             if (known.id, known.sight) != (id, row.sight) {
                 self.digest = self.digest.wrapping_sub(known.hash);
@@ -286,7 +305,7 @@ impl Knowledge {
 
     /// The peer holds this state from now on.
     pub(crate) fn acked(&mut self, tick: Tick, row: SentRow) {
-        let Ok(place) = self.place_of(row.id.slot) else { return };
+        let Some(place) = self.next_place(row.id.slot) else { return };
         let known = &mut self.known[place];
         let is_foreign = known.id != row.id || known.sight != row.sight;
         if is_foreign || known.since.is_newer_than(tick) || known.states.ticks().any(|state| state == tick) {
