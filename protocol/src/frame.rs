@@ -43,11 +43,15 @@ pub enum FrameType {
     Ack = 7,
     /// Server: state.
     Snapshot = 8,
+    /// Either: what a game says; see [`MessageFrame`](crate::message::MessageFrame).
+    Message = 10,
+    /// Either: which messages were polled; see [`MessageAck`](crate::message::MessageAck).
+    MessageAck = 11,
 }
 
 impl FrameType {
     /// Every type that this version knows.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
@@ -56,6 +60,8 @@ impl FrameType {
         Self::Input,
         Self::Ack,
         Self::Snapshot,
+        Self::Message,
+        Self::MessageAck,
     ];
 
     /// Its name in documents and tools.
@@ -69,6 +75,8 @@ impl FrameType {
             Self::Input => "INPUT",
             Self::Ack => "ACK",
             Self::Snapshot => "SNAPSHOT",
+            Self::Message => "MESSAGE",
+            Self::MessageAck => "MESSAGE_ACK",
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::fault::DecodeError;
 use crate::frame::{FrameType, frames, split_frame, write_frame};
 use crate::handshake::{Hello, PackedSchema, RejectReason, Welcome};
 use crate::input::InputFrame;
+use crate::message::{Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId};
 use crate::ping::{Ping, Pong};
 use crate::schema::{CueId, Field, FieldId, FieldType, Kind, KindId, Schema};
 use crate::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica};
@@ -123,6 +124,16 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
             }
         }
         FrameType::Snapshot => check_snapshot(payload),
+        FrameType::Message => {
+            if let Ok((ty, message)) = MessageFrame::decode(Bytes::copy_from_slice(payload), &GAME) {
+                check(&|out| message.encode(ty.class(), out));
+            }
+        }
+        FrameType::MessageAck => {
+            if let Ok(ack) = MessageAck::decode(payload) {
+                check(&|out| ack.encode(out));
+            }
+        }
     }
 }
 
@@ -178,6 +189,8 @@ static GAME: LazyLock<Arc<Schema>> = LazyLock::new(|| {
         field(5, "plan", FieldType::integer(0..=9)).team_only(),
         field(6, "secret", FieldType::integer(i32::MIN..=i32::MAX)).owner_only(),
     ];
+    let message =
+        |id, class| MessageType::new(MessageTypeId(id), "message", Direction::BothWays, class, 1_000);
     let input = [
         field(0, "move", FieldType::position([-1.0..=1.0, -1.0..=1.0], 0.01)),
         field(1, "nothing", FieldType::integer(3..=3)),
@@ -188,6 +201,9 @@ static GAME: LazyLock<Arc<Schema>> = LazyLock::new(|| {
         .kind(Kind::new(KindId(1), "mark", [field(0, "place", FieldType::position([0.0..=9.0], 0.01))]))
         .cue(Kind::cue(CueId(0), "hit", [field(0, "power", FieldType::scalar(0.0..=1.0, 0.1))]))
         .input(input)
+        .message(message(0, MessageClass::Reliable))
+        .message(message(1, MessageClass::Latest))
+        .message(message(2, MessageClass::Unreliable))
         .build();
     schema.expect("the schema keeps every rule")
 });

@@ -27,6 +27,7 @@ pub mod ids;
 pub mod input;
 pub mod limits;
 mod lz4;
+pub mod message;
 pub mod ping;
 pub mod quantize;
 pub mod recording;

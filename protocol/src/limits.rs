@@ -132,6 +132,40 @@ pub const EXTENSION_BYTES_MAX: usize = 1024;
 /// A reason in words, in a reject or a close, bytes. RFC 6455 gives a close 123.
 pub const REASON_BYTES_MAX: usize = 123;
 
+/// Message types of a schema: a game has dozens.
+pub const MESSAGE_TYPES_MAX: usize = 1024;
+
+/// The body of a message to a client, bytes. What is larger would hold up the state behind it.
+pub const MESSAGE_BODY_BYTES_MAX: usize = 48 * 1024;
+
+/// The body of a message to the server, bytes: it shares a client's message with an input frame and acks.
+pub const CLIENT_MESSAGE_BODY_BYTES_MAX: usize = CLIENT_MESSAGE_BYTES_MAX - 1024;
+
+/// Messages of one direction of a session whose fate is not known yet: what a game may say while the other side is away.
+pub const MESSAGES_QUEUED_MAX: usize = 1000;
+
+/// Bytes of their bodies.
+pub const MESSAGE_BYTES_QUEUED_MAX: usize = 256 * 1024;
+
+/// Reliable messages of one direction that were written and not polled on the other side: what a receiver keeps for a game
+/// that does not poll.
+pub const MESSAGES_IN_FLIGHT_MAX: usize = 256;
+
+/// Bytes of their bodies; a single one may be larger.
+pub const MESSAGE_BYTES_IN_FLIGHT_MAX: usize = 64 * 1024;
+
+/// Messages that are written into one transport message: half of its frames, so that there is room for others.
+pub const MESSAGES_PER_TRANSMIT_MAX: usize = FRAMES_PER_MESSAGE_MAX / 2;
+
+/// Keys of which the newest message counts, in one direction.
+pub const LATEST_KEYS_MAX: usize = 256;
+
+/// Latest messages that may be written without an ack: their numbers are 16 bits, half of which is the past.
+pub const LATEST_UNACKED_MAX: u64 = 16 * 1024;
+
+/// Unreliable messages that wait for a game to poll them: what is older than these is not worth hearing.
+pub const UNRELIABLE_MESSAGES_WAITING_MAX: usize = 64;
+
 /// How far behind the newest state a server may ask a client to show the others, microseconds. Two seconds of ticks
 /// at 60 Hz are about what the ring holds.
 pub const INTERPOLATION_DELAY_MICROS_MAX: u64 = 2_000_000;
@@ -185,6 +219,8 @@ const _: () = assert!(ACK_WORDS_MAX as u32 * 32 >= HISTORY_TICKS);
 const _: () = assert!(
     EXTENSIONS_MAX * (EXTENSION_BYTES_MAX + 8) + SCHEMA_BYTES_MAX + PRIOR_BYTES_MAX + 1024 < FRAME_BYTES_MAX
 );
+const _: () = assert!(MESSAGE_BODY_BYTES_MAX + 64 < FRAME_BYTES_MAX);
+const _: () = assert!(MESSAGES_IN_FLIGHT_MAX < 1 << 15 && LATEST_UNACKED_MAX < 1 << 15);
 const _: () = assert!(INPUTS_PER_FRAME_MAX as u32 <= INPUT_AHEAD_TICKS_MAX);
 // The index of a recording is one record, 12 bytes a keyframe.
 const _: () = assert!(RECORDING_INDEX_ENTRIES_MAX * 12 <= RECORDING_RECORD_BYTES_MAX);

@@ -2,8 +2,9 @@
 
 use super::{Audience, AudienceMasks, Column, Declaration, Field, FieldType, Kind, SchemaError};
 use crate::limits::{
-    COLUMNS_PER_CUE_MAX, COLUMNS_PER_KIND_MAX, FIELDS_PER_KIND_MAX, KINDS_MAX, NAME_BYTES_MAX,
+    CLIENT_MESSAGE_BODY_BYTES_MAX, COLUMNS_PER_CUE_MAX, COLUMNS_PER_KIND_MAX, FIELDS_PER_KIND_MAX, KINDS_MAX, MESSAGE_BODY_BYTES_MAX, MESSAGE_TYPES_MAX, NAME_BYTES_MAX,
 };
+use crate::message::Direction;
 
 /// Above this many steps from zero an `f32` no longer tells neighbouring values apart with margin.
 const STEPS_MAX: f64 = (1 << 22) as f64;
@@ -14,14 +15,29 @@ pub(super) fn compile(declaration: &mut Declaration) -> Result<(), SchemaError> 
     for (what, kinds) in [("kinds", &mut declaration.kinds), ("cues", &mut declaration.cues)] {
         check_count(what, &declaration.name, kinds.len(), KINDS_MAX)?;
         for (place, kind) in kinds.iter_mut().enumerate() {
-            check_place(&kind.name, kind.index, place)?;
+            check_place(&kind.name, u16::from(kind.index), place)?;
             compile_kind(kind)?;
             if what == "cues" {
                 check_count("columns", &kind.name, kind.columns.len(), COLUMNS_PER_CUE_MAX)?;
             }
         }
     }
-    compile_kind(&mut declaration.input)
+    compile_kind(&mut declaration.input)?;
+    check_messages(declaration)
+}
+
+fn check_messages(declaration: &Declaration) -> Result<(), SchemaError> {
+    check_count("message types", &declaration.name, declaration.messages.len(), MESSAGE_TYPES_MAX)?;
+    for (place, ty) in declaration.messages.iter().enumerate() {
+        check_name(&ty.name)?;
+        check_place(&ty.name, ty.id, place)?;
+        let goes_up = ty.goes(Direction::ToServer);
+        let limit = if goes_up { CLIENT_MESSAGE_BODY_BYTES_MAX } else { MESSAGE_BODY_BYTES_MAX };
+        if ty.bytes_max as usize > limit {
+            return Err(SchemaError::MessageTooLarge { name: ty.name.clone(), bytes: ty.bytes_max, limit });
+        }
+    }
+    Ok(())
 }
 
 fn compile_kind(kind: &mut Kind) -> Result<(), SchemaError> {
@@ -32,7 +48,7 @@ fn compile_kind(kind: &mut Kind) -> Result<(), SchemaError> {
     kind.masks = AudienceMasks::default();
     for (place, field) in kind.fields.iter_mut().enumerate() {
         check_name(&field.name)?;
-        check_place(&field.name, field.id.0, place)?;
+        check_place(&field.name, u16::from(field.id.0), place)?;
         let first = kind.columns.len();
         push_columns(field, &axes, &mut kind.columns)?;
         field.columns = first..kind.columns.len();
@@ -155,7 +171,7 @@ fn check_name(name: &str) -> Result<(), SchemaError> {
     }
 }
 
-fn check_place(name: &str, id: u8, place: usize) -> Result<(), SchemaError> {
+fn check_place(name: &str, id: u16, place: usize) -> Result<(), SchemaError> {
     if usize::from(id) == place {
         Ok(())
     } else {

@@ -35,6 +35,7 @@ use crate::cold;
 use crate::fault::DecodeError;
 use crate::hash::bytes_hash;
 use crate::limits::SCHEMA_BYTES_MAX;
+use crate::message::{MessageType, MessageTypeId};
 
 /// Which kind of entity of a schema: its place in the declaration.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -62,6 +63,8 @@ struct Declaration {
     #[serde(deserialize_with = "cold::list")]
     cues: Vec<Kind>,
     input: Kind,
+    #[serde(deserialize_with = "cold::list")]
+    messages: Vec<MessageType>,
 }
 
 /// A kind of entity, a cue or an input: named fields, and the columns that they become.
@@ -241,6 +244,7 @@ impl Schema {
             kinds: Vec::new(),
             cues: Vec::new(),
             input: Kind::declare(0, "input", Vec::new()),
+            messages: Vec::new(),
         })
     }
 
@@ -284,6 +288,16 @@ impl Schema {
     /// What a player's input for one tick is made of.
     pub fn input(&self) -> &Kind {
         &self.declaration.input
+    }
+
+    /// The types of messages.
+    pub fn messages(&self) -> &[MessageType] {
+        &self.declaration.messages
+    }
+
+    /// The message type with this id, if there is one.
+    pub fn message(&self, id: MessageTypeId) -> Option<&MessageType> {
+        self.messages().get(usize::from(id.0))
     }
 
     /// Names the schema: equal on both sides exactly if the encodings are.
@@ -330,6 +344,12 @@ impl SchemaBuilder {
         self
     }
 
+    /// Adds a type of message.
+    pub fn message(mut self, ty: MessageType) -> Self {
+        self.0.messages.push(ty);
+        self
+    }
+
     /// Checks the declaration and lays out the columns.
     pub fn build(mut self) -> Result<Arc<Schema>, SchemaError> {
         compile::compile(&mut self.0)?;
@@ -351,10 +371,10 @@ pub enum SchemaError {
     /// An id is not the place where its thing stands.
     #[error("`{name}` has id {id} but stands at place {place}: ids count from 0 in the order of declaration")]
     Misplaced {
-        /// The kind, cue or field.
+        /// The kind, cue, field or message type.
         name: String,
         /// The id given.
-        id: u8,
+        id: u16,
         /// Where it stands.
         place: usize,
     },
@@ -377,6 +397,16 @@ pub enum SchemaError {
         field: String,
         /// What is wrong and what to do.
         reason: &'static str,
+    },
+    /// A message type allows larger bodies than the wire does.
+    #[error("message `{name}` allows {bytes} bytes, at most {limit} are allowed: split it")]
+    MessageTooLarge {
+        /// The type's name.
+        name: String,
+        /// What it allows.
+        bytes: u32,
+        /// The most that may be sent in its direction.
+        limit: usize,
     },
     /// The encoded schema is too large.
     #[error("the encoded schema has {bytes} bytes, at most {SCHEMA_BYTES_MAX} are allowed: shorten names")]

@@ -1,0 +1,30 @@
+//! Messages beside the state: what a game says in so many bytes, and the engine carries.
+//!
+//! State is never replayed; a message is. What the schema calls **reliable** arrives exactly once and in order, also across
+//! any number of connections of one session; of **latest** messages the newest of each key arrives; **unreliable** ones arrive
+//! if there is room for them now.
+//!
+//! ```text
+//!  send ──> Outbox: queued ── written ──> in flight ── acked ──> delivered
+//!                     ^          MESSAGE frames, numbered        │ MESSAGE_ACK: what the game there has polled
+//!                     └── connection lost: written again ────────┘
+//!  poll <── Inbox: in order, each number once
+//! ```
+//!
+//! Both machines need a transport that keeps order and loses nothing while it lasts. It may end at any moment: each side then
+//! tells the other what it has [`Received`], and what is missing is written again under the numbers that it had. An ack
+//! says that the receiving game has **polled** a message, so an ack moves the sender's window, and a game that does not
+//! poll holds its senders back instead of filling its memory.
+//!
+//! The scheme is that of TCP's cumulative acks (RFC 9293, section 3.4) above connections instead of below them, as in SignalR's
+//! stateful reconnect.
+
+mod frame;
+mod inbox;
+mod outbox;
+mod types;
+
+pub use frame::{MessageAck, MessageFrame, Received};
+pub use inbox::{Inbox, Message};
+pub use outbox::{MessageId, Outbox, Outcome, SendError};
+pub use types::{Direction, MessageClass, MessageType, MessageTypeId};

@@ -1,0 +1,117 @@
+//! What the schema says of messages.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cold;
+
+/// Which message type of a schema: its place in the declaration.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct MessageTypeId(pub u16);
+
+impl fmt::Display for MessageTypeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Who may send a message.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub enum Direction {
+    /// Clients to the server.
+    ToServer,
+    /// The server to clients.
+    ToClient,
+    /// Both.
+    BothWays,
+}
+
+/// What is promised of a message.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub enum MessageClass {
+    /// Exactly once, in the order of sending, as long as the session lasts.
+    Reliable,
+    /// The newest of each key, at least; older ones may be passed over.
+    Latest,
+    /// Once or not at all: dropped where there is no room for it now.
+    Unreliable,
+}
+
+/// A type of message.
+///
+/// ```
+/// use tickwire_protocol::message::{Direction, MessageClass, MessageType, MessageTypeId};
+/// use tickwire_protocol::schema::Schema;
+///
+/// const CHAT: MessageTypeId = MessageTypeId(0);
+/// let schema = Schema::builder("pong")
+///     .message(MessageType::new(CHAT, "chat", Direction::BothWays, MessageClass::Reliable, 256).expires_after(10_000))
+///     .build()?;
+/// assert_eq!(schema.message(CHAT).map(MessageType::name), Some("chat"));
+/// # Ok::<(), tickwire_protocol::schema::SchemaError>(())
+/// ```
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct MessageType {
+    pub(crate) id: u16,
+    #[serde(deserialize_with = "cold::text")]
+    pub(crate) name: String,
+    direction: Direction,
+    class: MessageClass,
+    pub(crate) bytes_max: u32,
+    expires_after_millis: u32,
+}
+
+impl MessageType {
+    /// A type whose bodies have at most `bytes_max` bytes. `id` must be its place among the schema's message types.
+    pub fn new(
+        id: MessageTypeId,
+        name: &str,
+        direction: Direction,
+        class: MessageClass,
+        bytes_max: u32,
+    ) -> Self {
+        Self { id: id.0, name: name.to_owned(), direction, class, bytes_max, expires_after_millis: 0 }
+    }
+
+    /// A message that was not written within so many milliseconds is given up, and its sender told. What was written once is
+    /// not taken back. 0 is never.
+    #[must_use]
+    pub fn expires_after(self, millis: u32) -> Self {
+        Self { expires_after_millis: millis, ..self }
+    }
+
+    /// Its place in the schema.
+    pub fn id(&self) -> MessageTypeId {
+        MessageTypeId(self.id)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Who may send it.
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// What is promised of it.
+    pub fn class(&self) -> MessageClass {
+        self.class
+    }
+
+    /// The largest body, bytes.
+    pub fn bytes_max(&self) -> u32 {
+        self.bytes_max
+    }
+
+    /// How long it waits to be written, milliseconds; 0 is for ever.
+    pub fn expires_after_millis(&self) -> u32 {
+        self.expires_after_millis
+    }
+
+    pub(crate) fn goes(&self, way: Direction) -> bool {
+        self.direction == Direction::BothWays || self.direction == way
+    }
+}

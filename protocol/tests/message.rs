@@ -1,0 +1,330 @@
+//! Messages over connections that end at any moment: each reliable one arrives exactly once and in order, and of latest ones
+//! the newest.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use tickwire_protocol::frame::{FrameType, frames};
+use tickwire_protocol::limits::{
+    LATEST_KEYS_MAX, MESSAGE_BYTES_QUEUED_MAX, MESSAGES_IN_FLIGHT_MAX, MESSAGES_QUEUED_MAX,
+};
+use tickwire_protocol::message::{
+    Direction, Inbox, Message, MessageAck, MessageClass, MessageId, MessageType, MessageTypeId, Outbox, Outcome,
+    SendError,
+};
+use tickwire_protocol::{Micros, Schema};
+
+const RELIABLE: MessageTypeId = MessageTypeId(0);
+const LATEST: MessageTypeId = MessageTypeId(1);
+const UNRELIABLE: MessageTypeId = MessageTypeId(2);
+const SHORT_LIVED: MessageTypeId = MessageTypeId(3);
+const FROM_SERVER: MessageTypeId = MessageTypeId(4);
+
+fn schema() -> Arc<Schema> {
+    use Direction::{BothWays, ToClient};
+    use MessageClass::{Latest, Reliable, Unreliable};
+    Schema::builder("messages")
+        .message(MessageType::new(RELIABLE, "reliable", BothWays, Reliable, 3_000))
+        .message(MessageType::new(LATEST, "latest", BothWays, Latest, 64))
+        .message(MessageType::new(UNRELIABLE, "unreliable", BothWays, Unreliable, 64))
+        .message(MessageType::new(SHORT_LIVED, "short-lived", BothWays, Reliable, 64).expires_after(100))
+        .message(MessageType::new(FROM_SERVER, "from server", ToClient, Reliable, 40_000))
+        .build()
+        .unwrap()
+}
+
+/// One direction of a session: a sender, a receiver, and what is on its way between them on the connection of now.
+struct Way {
+    outbox: Outbox,
+    inbox: Inbox,
+    there: VecDeque<(FrameType, Bytes)>,
+    back: VecDeque<Bytes>,
+    now: Micros,
+}
+
+impl Way {
+    fn new() -> Self {
+        Self {
+            outbox: Outbox::new(schema(), Direction::ToClient),
+            inbox: Inbox::new(schema(), Direction::ToClient),
+            there: VecDeque::new(),
+            back: VecDeque::new(),
+            now: Micros(1),
+        }
+    }
+
+    fn send(&mut self, ty: MessageTypeId, key: u32, body: &[u8]) -> Result<MessageId, SendError> {
+        self.outbox.send(self.now, ty, key, Bytes::copy_from_slice(body))
+    }
+
+    fn transmit(&mut self, bytes_max: usize) {
+        let mut out = Vec::new();
+        self.outbox.poll_transmit(self.now, bytes_max, &mut out);
+        assert!(out.len() <= bytes_max);
+        if !out.is_empty() {
+            self.there.extend(frames(out.into()).map(|frame| frame.unwrap()).map(|frame| (frame.ty, frame.payload)));
+        }
+    }
+
+    /// Lets so many messages arrive.
+    fn deliver(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some((ty, payload)) = self.there.pop_front() else { break };
+            assert_eq!(ty, FrameType::Message);
+            self.inbox.handle_message(payload).unwrap();
+        }
+    }
+
+    fn poll(&mut self, count: usize) -> Vec<Message> {
+        let polled = std::iter::from_fn(|| self.inbox.poll()).take(count).collect();
+        let mut out = Vec::new();
+        self.inbox.poll_ack(&mut out);
+        if !out.is_empty() {
+            self.back.push_back(Bytes::from(out).slice(2..));
+        }
+        polled
+    }
+
+    fn deliver_acks(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(ack) = self.back.pop_front() else { break };
+            self.outbox.handle_ack(MessageAck::decode(&ack).unwrap()).unwrap();
+        }
+    }
+
+    /// The connection ends with all that is on it, and another takes its place.
+    fn cut(&mut self) {
+        self.there.clear();
+        self.back.clear();
+        self.outbox.handle_resumed(self.inbox.received()).unwrap();
+        self.inbox.handle_resumed();
+    }
+
+    /// Everything there is goes all the way.
+    fn settle(&mut self) -> Vec<Message> {
+        let mut polled = Vec::new();
+        loop {
+            self.transmit(100_000);
+            self.deliver(usize::MAX);
+            let more = self.poll(usize::MAX);
+            self.deliver_acks(usize::MAX);
+            if more.is_empty() && !self.outbox.has_transmit() {
+                return polled;
+            }
+            polled.extend(more);
+        }
+    }
+
+    fn outcomes(&mut self) -> Vec<(MessageId, Outcome)> {
+        let now = self.now;
+        std::iter::from_fn(|| self.outbox.poll_outcome(now)).collect()
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Send { key: Option<u32>, bytes: usize },
+    Transmit(usize),
+    Deliver(usize),
+    Poll(usize),
+    DeliverAcks(usize),
+    Cut,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        5 => (prop::option::of(0..5_u32), 8..60_usize).prop_map(|(key, bytes)| Step::Send { key, bytes }),
+        3 => (0..400_usize).prop_map(Step::Transmit),
+        3 => (0..8_usize).prop_map(Step::Deliver),
+        2 => (0..8_usize).prop_map(Step::Poll),
+        2 => (0..3_usize).prop_map(Step::DeliverAcks),
+        1 => Just(Step::Cut),
+    ]
+}
+
+/// The number of a message in the order of sending, as the first bytes of its body.
+fn numbered(number: u64, bytes: usize) -> Vec<u8> {
+    let mut body = number.to_le_bytes().to_vec();
+    body.resize(bytes, 7);
+    body
+}
+
+fn number(message: &Message) -> u64 {
+    u64::from_le_bytes(message.body[..8].try_into().unwrap())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn reliable_once_and_in_order_and_latest_at_last(steps in prop::collection::vec(step(), 1..200)) {
+        let mut way = Way::new();
+        let (mut reliable_sent, mut newest_sent) = (Vec::new(), BTreeMap::new());
+        let mut polled = Vec::new();
+        let mut ids = Vec::new();
+        for (number, step) in steps.into_iter().enumerate() {
+            let number = number as u64;
+            match step {
+                Step::Send { key: None, bytes } => {
+                    ids.push(way.send(RELIABLE, 0, &numbered(number, bytes)).unwrap());
+                    reliable_sent.push(number);
+                }
+                Step::Send { key: Some(key), bytes } => {
+                    ids.push(way.send(LATEST, key, &numbered(number, bytes)).unwrap());
+                    newest_sent.insert(key, number);
+                }
+                Step::Transmit(bytes) => way.transmit(bytes),
+                Step::Deliver(count) => way.deliver(count),
+                Step::Poll(count) => polled.extend(way.poll(count)),
+                Step::DeliverAcks(count) => way.deliver_acks(count),
+                Step::Cut => way.cut(),
+            }
+        }
+        polled.extend(way.settle());
+        let of = |ty| polled.iter().filter(move |message: &&Message| message.ty == ty);
+        prop_assert_eq!(of(RELIABLE).map(number).collect::<Vec<_>>(), reliable_sent);
+        let mut newest = BTreeMap::new();
+        for message in of(LATEST) {
+            let before = newest.insert(message.key, number(message));
+            prop_assert!(before < Some(number(message)), "neither twice nor backwards");
+        }
+        prop_assert_eq!(newest, newest_sent);
+        // Every message has exactly one outcome.
+        let mut outcomes = way.outcomes();
+        prop_assert!(outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Delivered | Outcome::Replaced)));
+        outcomes.sort_by_key(|(id, _)| *id);
+        prop_assert_eq!(outcomes.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ids);
+        prop_assert_eq!((way.outbox.messages(), way.outbox.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_hostile_peer_changes_nothing_by_what_is_refused(
+        frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..12), 1..40)
+    ) {
+        let mut way = Way::new();
+        for number in 0..5 {
+            way.send(RELIABLE, 0, &numbered(number, 8)).unwrap();
+        }
+        way.transmit(60);
+        for frame in frames {
+            if let Ok(ack) = MessageAck::decode(&frame) {
+                let messages = way.outbox.messages();
+                if way.outbox.handle_ack(ack).is_err() {
+                    prop_assert_eq!(way.outbox.messages(), messages);
+                }
+            }
+            let received = way.inbox.received();
+            if way.inbox.handle_message(frame.into()).is_err() {
+                prop_assert_eq!(way.inbox.received(), received);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_says_why() {
+    let mut way = Way::new();
+    assert_eq!(way.send(MessageTypeId(9), 0, &[]), Err(SendError::UnknownType(MessageTypeId(9))));
+    let too_large = way.send(LATEST, 0, &[0; 65]).unwrap_err();
+    assert_eq!(too_large.to_string(), "message `latest` has 65 bytes, its type allows 64");
+    let mut client = Outbox::new(schema(), Direction::ToServer);
+    assert!(matches!(client.send(Micros(0), FROM_SERVER, 0, Bytes::new()), Err(SendError::WrongWay { .. })));
+    for key in 0..LATEST_KEYS_MAX as u32 {
+        way.send(LATEST, key, &[]).unwrap();
+    }
+    assert!(matches!(way.send(LATEST, 1_000_000, &[]), Err(SendError::Full { .. })));
+    for _ in LATEST_KEYS_MAX..MESSAGES_QUEUED_MAX {
+        way.send(RELIABLE, 0, &[]).unwrap();
+    }
+    let full = SendError::Full { messages: MESSAGES_QUEUED_MAX, bytes: 0 };
+    assert_eq!(way.send(RELIABLE, 0, &[]), Err(full));
+    assert_eq!(way.settle().len(), MESSAGES_QUEUED_MAX, "what was taken arrives");
+    let mut way = Way::new();
+    let taken = (0..1000).take_while(|_| way.send(RELIABLE, 0, &[0; 3_000]).is_ok()).count();
+    assert_eq!(taken, MESSAGE_BYTES_QUEUED_MAX / 3_000);
+}
+
+#[test]
+fn a_game_that_does_not_poll_holds_the_sender_back() {
+    let mut way = Way::new();
+    for number in 0..MESSAGES_QUEUED_MAX as u64 {
+        way.send(RELIABLE, 0, &numbered(number, 8)).unwrap();
+    }
+    for _ in 0..10 {
+        way.transmit(1 << 20);
+        way.deliver(usize::MAX);
+    }
+    assert_eq!(way.inbox.received().reliable, MESSAGES_IN_FLIGHT_MAX as u64);
+    assert!(!way.outbox.has_transmit());
+    assert_eq!(way.settle().len(), MESSAGES_QUEUED_MAX);
+    // By bytes as well, and a message that is larger than the window goes alone.
+    let mut way = Way::new();
+    for _ in 0..6 {
+        way.send(FROM_SERVER, 0, &[1; 40_000]).unwrap();
+    }
+    way.transmit(1 << 20);
+    way.deliver(usize::MAX);
+    assert_eq!(way.inbox.received().reliable, 1);
+    assert_eq!(way.settle().len(), 6);
+}
+
+#[test]
+fn a_sender_that_passes_over_the_window_is_found_out() {
+    let mut inbox = Inbox::new(schema(), Direction::ToClient);
+    for number in 0..MESSAGES_IN_FLIGHT_MAX as u16 {
+        let [low, high] = number.to_le_bytes();
+        inbox.handle_message(Bytes::copy_from_slice(&[0, low, high])).unwrap();
+    }
+    let fault = inbox.handle_message(Bytes::from_static(&[0, 0, 1])).unwrap_err();
+    assert_eq!(fault.to_string(), "messages that wait to be polled: 257 is above the limit of 256");
+    let gap = inbox.handle_message(Bytes::from_static(&[0, 1, 1])).unwrap_err();
+    assert_eq!(gap.to_string(), "message number, after a gap: 257 has no meaning");
+    let mut server = Inbox::new(schema(), Direction::ToServer);
+    let wrong_way = server.handle_message(Bytes::from_static(&[4, 0, 0])).unwrap_err();
+    assert_eq!(wrong_way.to_string(), "message type, this way: 4 has no meaning");
+}
+
+#[test]
+fn what_waits_too_long_expires_but_not_what_was_written() {
+    let mut way = Way::new();
+    let written = way.send(SHORT_LIVED, 0, &[1]).unwrap();
+    way.transmit(100);
+    let waits = way.send(SHORT_LIVED, 0, &[2]).unwrap();
+    let stays = way.send(RELIABLE, 0, &[3]).unwrap();
+    way.now = way.now + Micros::from_millis(99);
+    assert_eq!(way.outcomes(), []);
+    way.now = way.now + Micros::from_millis(1);
+    assert_eq!(way.outcomes(), [(waits, Outcome::Expired)]);
+    way.cut();
+    assert_eq!(way.settle().iter().map(|message| message.body[0]).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(way.outcomes(), [(written, Outcome::Delivered), (stays, Outcome::Delivered)]);
+}
+
+#[test]
+fn a_fresh_session_says_what_may_be_lost_and_keeps_the_rest() {
+    let mut way = Way::new();
+    let sent = way.send(RELIABLE, 0, &[1]).unwrap();
+    let told = way.send(LATEST, 5, &[2]).unwrap();
+    way.transmit(100);
+    way.deliver(1);
+    let waits = way.send(RELIABLE, 0, &[3]).unwrap();
+    way.there.clear();
+    way.outbox.handle_fresh();
+    way.inbox.handle_fresh();
+    assert_eq!(way.outcomes(), [(sent, Outcome::Lost), (told, Outcome::Lost)]);
+    let bodies: Vec<_> = way.settle().iter().map(|message| message.body[0]).collect();
+    assert_eq!(bodies, [1, 3], "what had come is not taken from the game");
+    assert_eq!(way.outcomes(), [(waits, Outcome::Delivered)]);
+}
+
+#[test]
+fn unreliable_messages_go_now_or_never() {
+    let mut way = Way::new();
+    way.send(UNRELIABLE, 0, &[1; 40]).unwrap();
+    way.send(UNRELIABLE, 0, &[2; 40]).unwrap();
+    way.transmit(60);
+    assert!(!way.outbox.has_transmit());
+    assert_eq!((way.outbox.dropped(), way.outbox.bytes()), (1, 0));
+    assert_eq!(way.settle().len(), 1);
+}
