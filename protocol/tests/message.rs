@@ -12,7 +12,7 @@ use tickwire_protocol::limits::{
 };
 use tickwire_protocol::message::{
     Direction, Inbox, Message, MessageAck, MessageClass, MessageId, MessageType, MessageTypeId, Outbox, Outcome,
-    SendError,
+    Received, SendError,
 };
 use tickwire_protocol::{Micros, Schema};
 
@@ -98,8 +98,9 @@ impl Way {
     fn cut(&mut self) {
         self.there.clear();
         self.back.clear();
-        self.outbox.handle_resumed(self.inbox.received()).unwrap();
-        self.inbox.handle_resumed();
+        let missed = self.outbox.handle_resumed(self.inbox.received()).unwrap();
+        assert_eq!(missed, 0);
+        self.inbox.handle_resumed(missed);
     }
 
     /// Everything there is goes all the way.
@@ -327,4 +328,23 @@ fn unreliable_messages_go_now_or_never() {
     assert!(!way.outbox.has_transmit());
     assert_eq!((way.outbox.dropped(), way.outbox.bytes()), (1, 0));
     assert_eq!(way.settle().len(), 1);
+}
+
+#[test]
+fn a_receiver_that_went_back_in_time_is_told_what_it_missed() {
+    let mut way = Way::new();
+    for number in 0..5 {
+        way.send(RELIABLE, 0, &numbered(number, 8)).unwrap();
+    }
+    assert_eq!(way.settle().len(), 5);
+    way.send(RELIABLE, 0, &numbered(5, 8)).unwrap();
+    // The receiver goes on from what it had before.
+    way.inbox = Inbox::new(schema(), Direction::ToClient);
+    let missed = way.outbox.handle_resumed(way.inbox.received()).unwrap();
+    assert_eq!(missed, 5);
+    way.inbox.handle_resumed(missed);
+    assert_eq!(way.settle().iter().map(number).collect::<Vec<_>>(), [5]);
+    // One that claims the future is not believed.
+    let claim = Received { reliable: 7, latest: 0 };
+    assert!(way.outbox.handle_resumed(claim).is_err());
 }

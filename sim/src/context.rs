@@ -1,12 +1,13 @@
 //! What a step sees of the world around the game, and what it can ask of it.
 
 use bytes::Bytes;
+use tickwire_protocol::message::{Message, MessageTypeId, SendError};
 use tickwire_protocol::{CueId, EntityId, KindId, PlayerId, RowHead, RowMut, RowRef, Schema, Tick, TickRate};
 
 use crate::cues::Cues;
 use crate::entities::{Authority, Entities};
-use crate::eyes::Eyes;
 use crate::inputs::PlayerInputs;
+use crate::mail::{Audience, Outside};
 use crate::random::Random;
 
 /// The one argument of a step: time, inputs and chance to read, entities and cues to make.
@@ -19,7 +20,7 @@ pub struct StepContext<'a> {
     pub(crate) inputs: &'a PlayerInputs,
     pub(crate) entities: &'a mut Entities,
     pub(crate) cues: &'a mut Cues,
-    pub(crate) eyes: Option<&'a mut dyn Eyes>,
+    pub(crate) outside: Outside<'a>,
 }
 
 impl<'a> StepContext<'a> {
@@ -86,7 +87,7 @@ impl<'a> StepContext<'a> {
         kind: KindId,
     ) -> Option<impl Iterator<Item = (RowHead, RowRef<'_>)>> {
         let row_kind = self.schema.kind(kind);
-        let table = self.eyes.as_mut()?.seen_by(player, kind)?;
+        let table = self.outside.eyes.as_mut()?.seen_by(player, kind)?;
         Some(table.heads().iter().enumerate().map(|(index, head)| (*head, table.row(row_kind, index))))
     }
 
@@ -167,5 +168,42 @@ impl<'a> StepContext<'a> {
     /// If the schema has no such cue.
     pub fn cue(&mut self, cue: CueId, source: Option<EntityId>) -> RowMut<'_> {
         self.cues.emit(self.schema, self.tick, cue, source)
+    }
+
+    /// The next message that a player has sent since the last step; ask until there is none. What is not asked for waits, and holds
+    /// its sender back. Always none on a client.
+    ///
+    /// ```
+    /// # use tickwire_sim::prelude::*;
+    /// # use tickwire_sim::Audience;
+    /// # use tickwire_sim::protocol::message::MessageTypeId;
+    /// const CHAT: MessageTypeId = MessageTypeId(0);
+    /// # fn step(ctx: &mut StepContext<'_>) {
+    /// while let Some((from, message)) = ctx.poll_message() {
+    ///     if message.ty == CHAT {
+    ///         // Somebody's inbox may be full: the others get it all the same.
+    ///         let _ = ctx.send(Audience::Except(from), CHAT, 0, message.body);
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn poll_message(&mut self) -> Option<(PlayerId, Message)> {
+        self.outside.mail.as_mut()?.poll()
+    }
+
+    /// Sends a message of the schema. `key` tells [latest](tickwire_protocol::message::MessageClass::Latest) messages of one
+    /// type apart; others pass it over. On a client nothing is sent.
+    ///
+    /// # Errors
+    /// Why not all of the audience get it: the type or the size is not what the schema says, or somebody does not take what is
+    /// sent. The others get it.
+    pub fn send(
+        &mut self,
+        to: Audience,
+        ty: MessageTypeId,
+        key: u32,
+        body: Bytes,
+    ) -> Result<(), SendError> {
+        self.outside.mail.as_mut().map_or(Ok(()), |mail| mail.send(to, ty, key, body))
     }
 }

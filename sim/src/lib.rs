@@ -67,6 +67,7 @@
 //! | [`context`], [`inputs`], [`random`] | what a step sees and can ask for |
 //! | [`world`] | the loop of a tick: step, save, quantize, load; ids, cues, digest |
 //! | [`eyes`], [`between`], [`blend`] | what a player saw when it gave its input; a row between two states; from one value to another |
+//! | [`mail`] | what players say, and what is said to them |
 //! | [`replay`] | a recording as a simulation: what was published, tick by tick |
 //! | [`testing`] | checks that any game should pass |
 //! | [`arena`], [`bots`] | an example game, and who plays it when nobody does |
@@ -80,6 +81,7 @@ mod cues;
 mod entities;
 pub mod eyes;
 pub mod inputs;
+pub mod mail;
 pub mod prelude;
 pub mod random;
 pub mod replay;
@@ -91,6 +93,7 @@ pub use context::StepContext;
 pub use entities::is_provisional;
 pub use eyes::Eyes;
 pub use inputs::PlayerInputs;
+pub use mail::{Audience, Mail, Outside};
 pub use random::Random;
 pub use simulation::Simulation;
 pub use tickwire_protocol as protocol;

@@ -11,6 +11,7 @@ use crate::cues::Cues;
 use crate::entities::{Authority, Entities};
 use crate::eyes::Eyes;
 use crate::inputs::PlayerInputs;
+use crate::mail::{Mail, Outside};
 use crate::simulation::Simulation;
 
 /// What a world is told at its making.
@@ -77,17 +78,17 @@ impl World {
         }
     }
 
-    /// Advances by exactly one tick, without knowing what players see. Inputs are [sanitized](Simulation::sanitize) first.
+    /// Advances by exactly one tick, without knowing what players see and say. Inputs are [sanitized](Simulation::sanitize) first.
     ///
     /// # Panics
     /// If the simulation breaks its contract: it saves an entity twice, one that does not live, or one as another
     /// kind than it was spawned as; or where the simulation itself panics. The world is of no use afterwards.
     pub fn step(&mut self, inputs: &PlayerInputs) {
-        self.step_with(inputs, None);
+        self.step_with(inputs, Outside::default());
     }
 
-    /// As [`World::step`], with `eyes` to answer [`StepContext::seen_by`].
-    pub fn step_with(&mut self, inputs: &PlayerInputs, eyes: Option<&mut dyn Eyes>) {
+    /// As [`World::step`], with those `outside` who answer [`StepContext::seen_by`] and carry messages.
+    pub fn step_with(&mut self, inputs: &PlayerInputs, outside: Outside<'_>) {
         self.tick = self.tick + 1;
         self.cues.clear();
         self.entities.begin_step(self.tick);
@@ -102,7 +103,10 @@ impl World {
             inputs: &self.inputs,
             entities: &mut self.entities,
             cues: &mut self.cues,
-            eyes: eyes.map(|eyes| eyes as &mut dyn Eyes),
+            outside: Outside {
+                eyes: outside.eyes.map(|eyes| eyes as &mut dyn Eyes),
+                mail: outside.mail.map(|mail| mail as &mut dyn Mail),
+            },
         };
         if !self.is_started && ctx.entities.authority() == Authority::Here {
             self.simulation.start(&mut ctx);

@@ -15,6 +15,7 @@
 
 mod hello;
 mod reject;
+mod resume;
 mod welcome;
 
 use core::fmt;
@@ -28,6 +29,7 @@ use crate::limits::{EXTENSION_BYTES_MAX, EXTENSIONS_MAX};
 
 pub use hello::{Hello, HelloFault, Role, RoomWish};
 pub use reject::RejectReason;
+pub use resume::{FreshReason, Resume, ResumeToken, SessionOutcome, SessionTerms};
 pub use welcome::{ClientLimits, PackedSchema, Timing, Welcome};
 
 /// The first bytes of every connection's first payload.

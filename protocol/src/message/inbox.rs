@@ -170,8 +170,12 @@ impl Inbox {
         self.received
     }
 
-    /// The session goes on over another connection: the sender may not have heard the last ack.
-    pub fn handle_resumed(&mut self) {
+    /// The session goes on over another connection. `missed` reliable messages will not come again: the sender has been told
+    /// that they were here, and has forgotten them.
+    pub fn handle_resumed(&mut self, missed: u64) {
+        self.received.reliable += missed;
+        self.polled.reliable += missed;
+        // The sender may not have heard the last ack.
         self.acked = Received { reliable: u64::MAX, latest: u64::MAX };
     }
 

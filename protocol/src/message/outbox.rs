@@ -338,18 +338,21 @@ impl Outbox {
 
     /// The session goes on over another connection, on whose other side so much has been received. Everything else that was
     /// written before is written again.
-    pub fn handle_resumed(&mut self, received: Received) -> Result<(), DecodeError> {
+    ///
+    /// Returns how many reliable messages the other side has forgotten that it had: they were delivered, and are not here any
+    /// more. An error means that it claims to have what was never written; nothing has changed then.
+    pub fn handle_resumed(&mut self, received: Received) -> Result<u64, DecodeError> {
         let numbered = self.first + self.numbered as u64;
-        if !(self.first..=numbered).contains(&received.reliable) {
+        if received.reliable > numbered {
             return Err(never_sent(received.reliable));
         }
-        if !(self.acked_latest..=self.next_latest).contains(&received.latest) {
+        if received.latest > self.next_latest {
             return Err(never_sent(received.latest));
         }
-        self.written = (received.reliable - self.first) as usize;
+        self.written = received.reliable.saturating_sub(self.first) as usize;
         let is_received = |(number, _): &(Option<u64>, Waiting)| number.is_some_and(|it| it < received.latest);
         self.latest_written = self.latest.iter().take_while(|waiting| is_received(waiting)).count();
-        Ok(())
+        Ok(self.first.saturating_sub(received.reliable))
     }
 
     /// Another session begins, of which the other side knows nothing: what was written before is lost, what was not is

@@ -1,0 +1,39 @@
+//! What players say beside their inputs, and what the game says to them.
+
+use core::fmt;
+
+use bytes::Bytes;
+use tickwire_protocol::PlayerId;
+use tickwire_protocol::message::{Message, MessageTypeId, SendError};
+
+/// Who is to get a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Audience {
+    /// Everyone in the room: players, also those whose connection is lost for the moment, and spectators.
+    Room,
+    /// Everyone but this player.
+    Except(PlayerId),
+    /// This player alone.
+    Player(PlayerId),
+}
+
+/// Carries messages between a step and the players: a server's room does; a client's predictions have none.
+///
+/// A step reaches it through [`StepContext::poll_message`](crate::StepContext::poll_message) and
+/// [`StepContext::send`](crate::StepContext::send).
+pub trait Mail: fmt::Debug {
+    /// The next message that a player has sent and that no step has seen.
+    fn poll(&mut self) -> Option<(PlayerId, Message)>;
+
+    /// Gives everyone of an audience a message. An error says why not all of them get it; the others do.
+    fn send(&mut self, to: Audience, ty: MessageTypeId, key: u32, body: Bytes) -> Result<(), SendError>;
+}
+
+/// What a step can ask of those around it: each is there or is not.
+#[derive(Debug, Default)]
+pub struct Outside<'a> {
+    /// What players were shown.
+    pub eyes: Option<&'a mut dyn crate::Eyes>,
+    /// What they say.
+    pub mail: Option<&'a mut dyn Mail>,
+}
