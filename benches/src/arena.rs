@@ -16,7 +16,7 @@ use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::handshake::{Role, StreamKind};
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::snapshot::Coder;
-use tickwire_protocol::{Micros, PeerId, PlayerId, RoomId, RowMut, SessionId, TickTime};
+use tickwire_protocol::{Micros, PeerId, PlayerId, RoomId, RowMut, TickTime};
 use tickwire_server::core::{Join, Room, RoomConfig, RoomIdentity};
 use tickwire_sim::arena::{Arena, Level, PLAYER, schema};
 use tickwire_sim::bots::{BotBody, BotView, Brain};
@@ -80,14 +80,7 @@ impl Match {
         let arena = Box::new(Arena::new(Level::for_players(bots as usize)));
         let mut room = Room::new(identity, config, arena, Micros::ZERO);
         let mut join = |index| {
-            let session = SessionId(index);
-            let join = Join {
-                session,
-                role: Role::Player,
-                stream: StreamKind::Ordered,
-                wants_schema: false,
-                wants_prior: false,
-            };
+            let join = Join::new(Role::Player, StreamKind::Ordered);
             match room.join(Micros::ZERO, join) {
                 Ok(peer) => Bot::new(peer, coder),
                 Err(reason) => panic!("bot {index} was refused: {reason:?}"),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tickwire_client::{Client, ClientConfig};
 use tickwire_protocol::frame::{FrameType, frames, write_frame};
 use tickwire_protocol::handshake::{Role, StreamKind};
-use tickwire_protocol::{Micros, PeerId, RoomId, SessionId};
+use tickwire_protocol::{Micros, PeerId, RoomId};
 use tickwire_server::core::{Join, Room, RoomConfig, RoomIdentity};
 use tickwire_sim::arena::{Arena, Level, input, schema};
 
@@ -44,8 +44,8 @@ impl Mispredicted {
         let arena = || Box::new(Arena::new(Level::for_players(1)));
         let mut room = Room::new(identity, RoomConfig::new(TICK_RATE, SNAPSHOT_HZ), arena(), now);
         let stream = StreamKind::Datagram;
-        let (session, role) = (SessionId(1), Role::Player);
-        let join = Join { session, role, stream, wants_schema: false, wants_prior: false };
+        let role = Role::Player;
+        let join = Join::new(role, stream);
         let peer = room.join(now, join).unwrap_or_else(|reason| panic!("refused: {reason:?}"));
         let config = ClientConfig { stream, ..ClientConfig::new("bench") };
         let mut client = Client::new(config, schema().clone(), now);

@@ -7,7 +7,7 @@ use glam::{Quat, Vec3};
 use tickwire_client::{Client, ClientConfig};
 use tickwire_protocol::frame::frames;
 use tickwire_protocol::handshake::{Role, StreamKind};
-use tickwire_protocol::{Micros, PeerId, RoomId, Schema, SessionId, Tables};
+use tickwire_protocol::{Micros, PeerId, RoomId, Schema, Tables};
 use tickwire_server::core::{Join, Room, RoomConfig, RoomIdentity, admit};
 use tickwire_sim::{Simulation, StepContext};
 
@@ -59,7 +59,7 @@ impl Watcher {
             other => panic!("a client begins with a hello, not {other:?}"),
         };
         let Ok(Ok(role)) = role else { panic!("the hello is refused: {role:?}") };
-        let join = Join { session: SessionId(1), role, stream, wants_schema: false, wants_prior: false };
+        let join = Join::new(role, stream);
         let Ok(peer) = room.join(Micros::ZERO, join) else { panic!("the room is full") };
         let mut watcher = Self { room, peer, client, now: Micros::ZERO };
         while watcher.now < SETTLES {

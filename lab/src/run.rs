@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tickwire_netsim::Direction;
 use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::input::InputFrame;
-use tickwire_protocol::{Micros, PeerId, PlayerId, RoomId, SessionId, Tick, TickRate};
+use tickwire_protocol::{Micros, PeerId, PlayerId, RoomId, Tick, TickRate};
 use tickwire_server::core::{InputCounters, Join, Room, RoomConfig, RoomEvent, RoomIdentity, admit};
 use tickwire_sim::arena::{self, Arena, Level};
 
@@ -141,13 +141,7 @@ impl Run {
         let frame = frames(message).next()?.ok()?;
         let stream = self.players[index].stream();
         let hello = admit(&frame.payload, arena::schema(), stream).ok()?.ok()?;
-        let join = Join {
-            session: SessionId(index as u64 + 1),
-            role: hello.role,
-            stream,
-            wants_schema: false,
-            wants_prior: false,
-        };
+        let join = Join::new(hello.role, stream);
         self.room.join(Micros(now), join).ok()
     }
 

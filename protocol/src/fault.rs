@@ -100,6 +100,9 @@ pub enum PeerFault {
     /// The peer does not take what is written to it.
     #[error("writes stalled for too long")]
     Stalled,
+    /// Its session goes on over another connection.
+    #[error("the session goes on over another connection")]
+    TakenOver,
 }
 
 /// Why a connection was or should be closed: the WebSocket close code (RFC 6455 and our own from 4000).
@@ -131,6 +134,27 @@ impl CloseCode {
     pub const SILENT: Self = Self(4002);
     /// Writes stalled for too long.
     pub const STALLED: Self = Self(4003);
+    /// The session goes on over another connection.
+    pub const TAKEN_OVER: Self = Self(4004);
+}
+
+impl CloseCode {
+    /// Whether a client may come back after this: the reason lies with a connection, a room or a server, and may pass.
+    pub const fn may_pass(self) -> bool {
+        const BROKEN: CloseCode = CloseCode(1006);
+        const RESTARTING: CloseCode = CloseCode(1012);
+        matches!(
+            self,
+            Self::GOING_AWAY
+                | BROKEN
+                | Self::INTERNAL
+                | RESTARTING
+                | Self::TRY_AGAIN_LATER
+                | Self::HANDSHAKE_TIMEOUT
+                | Self::SILENT
+                | Self::STALLED
+        )
+    }
 }
 
 impl From<PeerFault> for CloseCode {
@@ -143,6 +167,7 @@ impl From<PeerFault> for CloseCode {
             PeerFault::HandshakeTimeout => Self::HANDSHAKE_TIMEOUT,
             PeerFault::Silent => Self::SILENT,
             PeerFault::Stalled => Self::STALLED,
+            PeerFault::TakenOver => Self::TAKEN_OVER,
         }
     }
 }

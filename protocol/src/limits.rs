@@ -157,6 +157,9 @@ pub const MESSAGE_BYTES_IN_FLIGHT_MAX: usize = 64 * 1024;
 /// Messages that are written into one transport message: half of its frames, so that there is room for others.
 pub const MESSAGES_PER_TRANSMIT_MAX: usize = FRAMES_PER_MESSAGE_MAX / 2;
 
+/// Bytes of messages in one transport message: the largest, and its frame.
+pub const MESSAGE_BYTES_PER_TRANSMIT_MAX: usize = MESSAGE_BODY_BYTES_MAX + 1024;
+
 /// Keys of which the newest message counts, in one direction.
 pub const LATEST_KEYS_MAX: usize = 256;
 
@@ -219,7 +222,8 @@ const _: () = assert!(ACK_WORDS_MAX as u32 * 32 >= HISTORY_TICKS);
 const _: () = assert!(
     EXTENSIONS_MAX * (EXTENSION_BYTES_MAX + 8) + SCHEMA_BYTES_MAX + PRIOR_BYTES_MAX + 1024 < FRAME_BYTES_MAX
 );
-const _: () = assert!(MESSAGE_BODY_BYTES_MAX + 64 < FRAME_BYTES_MAX);
+const _: () =
+    assert!(BODY_BYTES_MAX + OWN_BYTES_MAX + MESSAGE_BYTES_PER_TRANSMIT_MAX + 1024 < MESSAGE_BYTES_MAX);
 const _: () = assert!(MESSAGES_IN_FLIGHT_MAX < 1 << 15 && LATEST_UNACKED_MAX < 1 << 15);
 const _: () = assert!(INPUTS_PER_FRAME_MAX as u32 <= INPUT_AHEAD_TICKS_MAX);
 // The index of a recording is one record, 12 bytes a keyframe.

@@ -11,8 +11,8 @@ use tickwire_protocol::limits::{
     LATEST_KEYS_MAX, MESSAGE_BYTES_QUEUED_MAX, MESSAGES_IN_FLIGHT_MAX, MESSAGES_QUEUED_MAX,
 };
 use tickwire_protocol::message::{
-    Direction, Inbox, Message, MessageAck, MessageClass, MessageId, MessageType, MessageTypeId, Outbox, Outcome,
-    Received, SendError,
+    Direction, Inbox, Message, MessageAck, MessageClass, MessageId, MessageType, MessageTypeId, Outbox,
+    Outcome, Received, SendError,
 };
 use tickwire_protocol::{Micros, Schema};
 
@@ -64,7 +64,9 @@ impl Way {
         self.outbox.poll_transmit(self.now, bytes_max, &mut out);
         assert!(out.len() <= bytes_max);
         if !out.is_empty() {
-            self.there.extend(frames(out.into()).map(|frame| frame.unwrap()).map(|frame| (frame.ty, frame.payload)));
+            self.there.extend(
+                frames(out.into()).map(|frame| frame.unwrap()).map(|frame| (frame.ty, frame.payload)),
+            );
         }
     }
 

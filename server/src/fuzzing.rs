@@ -7,7 +7,7 @@ use tickwire_protocol::frame::{FrameType, frames, write_frame};
 use tickwire_protocol::handshake::{Role, StreamKind};
 use tickwire_protocol::limits::CLIENT_MESSAGE_BYTES_MAX;
 use tickwire_protocol::snapshot::{Codec, DecodedSnapshot, Replica};
-use tickwire_protocol::{Micros, PeerId, RoomId, SessionId, Tick, TickRate};
+use tickwire_protocol::{Micros, PeerId, RoomId, Tick, TickRate};
 use tickwire_sim::arena::{Arena, Level};
 
 use crate::core::{Join, Room, RoomConfig, RoomIdentity};
@@ -68,7 +68,7 @@ pub fn server(mut script: &[u8]) {
 }
 
 fn join(role: Role, stream: StreamKind) -> Join {
-    Join { session: SessionId(0), role, stream, wants_schema: false, wants_prior: false }
+    Join::new(role, stream)
 }
 
 impl Scene {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tickwire_client::{Client, ClientConfig};
 use tickwire_protocol::handshake::StreamKind;
-use tickwire_protocol::{Micros, PeerId, RoomId, SessionId, TickRate};
+use tickwire_protocol::{Micros, PeerId, RoomId, TickRate};
 use tickwire_server::core::{Interest, Join, Room, RoomConfig, RoomIdentity, admit};
 use tickwire_sim::arena::{self, Arena, Level};
 use tickwire_sim::bots::{BotBody, BotView, Brain};
@@ -42,13 +42,7 @@ impl Play {
             let payload =
                 tickwire_protocol::frame::frames(Bytes::from(hello)).next().unwrap().unwrap().payload;
             let hello = admit(&payload, arena::schema(), stream).unwrap().unwrap();
-            let join = Join {
-                session: SessionId(number),
-                role: hello.role,
-                stream,
-                wants_schema: false,
-                wants_prior: false,
-            };
+            let join = Join::new(hello.role, stream);
             Seat { peer: room.join(Micros::ZERO, join).unwrap(), client, brain: Brain::new(number) }
         };
         let seats = (0..PLAYERS).map(&mut seat).collect();

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use tickwire_protocol::handshake::{Role, StreamKind};
 use tickwire_protocol::input::InputFrame;
-use tickwire_protocol::{Micros, Misbehavior, PeerFault, PeerId, RoomId, SessionId, Tick, TickTime};
+use tickwire_protocol::{Micros, Misbehavior, PeerFault, PeerId, RoomId, Tick, TickTime};
 use tickwire_server::core::{Join, Room, RoomConfig, RoomIdentity};
 use tickwire_sim::arena::{self, Arena, Level, PLAYER, input, player};
 use tickwire_sim::prelude::*;
@@ -50,9 +50,9 @@ impl Race {
         let identity = RoomIdentity { id: RoomId(1), name: "race".into(), seed: 3 };
         let config = RoomConfig::new(TickRate::new(HZ).unwrap(), 20);
         let mut room = Room::new(identity, config, Box::new(Arena::new(Level::cells(2))), now);
-        let [honest, cheat] = [1, 2].map(|session| {
-            let (session, stream) = (SessionId(session), StreamKind::Datagram);
-            let join = Join { session, role: Role::Player, stream, wants_schema: false, wants_prior: false };
+        let [honest, cheat] = [(); 2].map(|()| {
+            let stream = StreamKind::Datagram;
+            let join = Join::new(Role::Player, stream);
             room.join(now, join).unwrap()
         });
         Self { room, now, honest, cheat, way: [0.0; 2], last: [None; 2] }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tickwire_client::{Client, ClientConfig, Correction, Event};
 use tickwire_protocol::handshake::{Role, StreamKind};
-use tickwire_protocol::{Micros, PeerId, RoomId, SessionId};
+use tickwire_protocol::{Micros, PeerId, RoomId};
 use tickwire_server::core::{Join, Room, RoomConfig, RoomIdentity};
 use tickwire_sim::is_provisional;
 use tickwire_sim::prelude::*;
@@ -218,9 +218,8 @@ impl Match {
         let identity = RoomIdentity { id: RoomId(1), name: "field".into(), seed: 1 };
         let now = 1_000_000;
         let mut room = Room::new(identity, RoomConfig::new(rate, 20), Track::game(gust), Micros(now));
-        let seats = wishes.iter().enumerate().map(|(number, &wish)| {
-            let session = SessionId(number as u64);
-            let join = Join { session, role: Role::Player, stream, wants_schema: false, wants_prior: false };
+        let seats = wishes.iter().map(|&wish| {
+            let join = Join::new(Role::Player, stream);
             let peer = room.join(Micros(now), join).unwrap();
             let config = ClientConfig { stream, ..ClientConfig::new("test") };
             let mut client = Client::new(config, schema(), Micros(now));

@@ -14,8 +14,8 @@ use tickwire_protocol::recording::{Event, Recording, RecordingPlayer};
 use tickwire_protocol::schema::{Field, FieldType, Kind, Sight};
 use tickwire_protocol::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica};
 use tickwire_protocol::{
-    CueId, EntityId, FieldId, KindId, Micros, PeerId, PlayerId, RoomId, RowHead, Schema, SessionId, Tables,
-    Tick, TickRate,
+    CueId, EntityId, FieldId, KindId, Micros, PeerId, PlayerId, RoomId, RowHead, Schema, Tables, Tick,
+    TickRate,
 };
 use tickwire_server::core::{Join, Room, RoomConfig, RoomIdentity};
 use tickwire_server::net::{RecordConfig, ServerConfig};
@@ -132,8 +132,7 @@ fn room(simulation: Box<dyn Simulation>, first_tick: Tick, is_replay: bool) -> R
 }
 
 fn join(room: &mut Room, role: Role, stream: StreamKind) -> PeerId {
-    let session = SessionId(0);
-    room.join(Micros::ZERO, Join { session, role, stream, wants_schema: false, wants_prior: false }).unwrap()
+    room.join(Micros::ZERO, Join::new(role, stream)).unwrap()
 }
 
 /// What was told of a tick: everyone's and the owners' tables.

@@ -7,9 +7,7 @@ use bytes::Bytes;
 use tickwire_client::{Client, ClientConfig};
 use tickwire_protocol::frame::frames;
 use tickwire_protocol::handshake::StreamKind;
-use tickwire_protocol::{
-    EntityId, Micros, PeerId, PlayerId, RoomId, RowHead, RowRef, SessionId, Tick, TickRate,
-};
+use tickwire_protocol::{EntityId, Micros, PeerId, PlayerId, RoomId, RowHead, RowRef, Tick, TickRate};
 use tickwire_server::core::{Interest, InterestRule, Join, Looker, Room, RoomConfig, RoomIdentity, admit};
 use tickwire_sim::arena::{
     Arena, EYE_HEIGHT, HEIGHT, Level, PLAYER, RELOAD_SECONDS, SHOT, cue, input, player, schema,
@@ -81,8 +79,7 @@ fn take_due(way: &mut VecDeque<(u64, Bytes)>, now: u64) -> Option<Bytes> {
 fn join(now: u64, room: &mut Room, message: Bytes, stream: StreamKind) -> PeerId {
     let hello = frames(message).next().unwrap().unwrap();
     let hello = admit(&hello.payload, schema(), stream).unwrap().unwrap();
-    let session = SessionId(now);
-    let join = Join { session, role: hello.role, stream, wants_schema: false, wants_prior: false };
+    let join = Join::new(hello.role, stream);
     room.join(Micros(now), join).unwrap()
 }
 

@@ -197,13 +197,7 @@ impl<'a> StepContext<'a> {
     /// # Errors
     /// Why not all of the audience get it: the type or the size is not what the schema says, or somebody does not take what is
     /// sent. The others get it.
-    pub fn send(
-        &mut self,
-        to: Audience,
-        ty: MessageTypeId,
-        key: u32,
-        body: Bytes,
-    ) -> Result<(), SendError> {
+    pub fn send(&mut self, to: Audience, ty: MessageTypeId, key: u32, body: Bytes) -> Result<(), SendError> {
         self.outside.mail.as_mut().map_or(Ok(()), |mail| mail.send(to, ty, key, body))
     }
 }

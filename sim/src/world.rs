@@ -168,6 +168,11 @@ impl World {
         }
     }
 
+    /// Ends the world; the simulation is to be loaded before it is of use in another.
+    pub fn into_simulation(self) -> Box<dyn Simulation> {
+        self.simulation
+    }
+
     /// The last step that was done; before the first, the tick before it.
     pub fn tick(&self) -> Tick {
         self.tick

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use tickwire_sim::{Eyes, Outside};
 use tickwire_sim::arena::{
     Arena, EYE_HEIGHT, HEALTH_MAX, HEIGHT, Level, PLAYER, RELOAD_SECONDS, SHIELD_SECONDS, SHOT, SHOT_DAMAGE,
     cue, disturbed_ticks, input, player, schema,
 };
 use tickwire_sim::prelude::*;
 use tickwire_sim::protocol::Table;
+use tickwire_sim::{Eyes, Outside};
 
 const ONE: PlayerId = PlayerId(1);
 const OTHER: PlayerId = PlayerId(2);

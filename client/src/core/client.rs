@@ -1,4 +1,11 @@
-//! The client: one connection to one room, from hello to goodbye.
+//! The client: one session in one room, from hello to goodbye.
+//!
+//! ```text
+//!            welcome               lost               it is time
+//!   Hello ───────────> Playing ─────────> Waiting ───────────────> Hello with the session's token ──> ...
+//!     │ refused          │ goodbye, or nothing to come back for      │ too often
+//!     └─────────> Closed <───────────────────────────────────────────┘
+//! ```
 
 use core::fmt;
 use std::collections::VecDeque;
@@ -6,19 +13,23 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tickwire_protocol::frame::{Frame, FrameType, frames};
-use tickwire_protocol::handshake::{RejectReason, Welcome};
+use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome, StreamKind, Welcome};
+use tickwire_protocol::message::{MessageAck, MessageId, MessageTypeId, SendError};
 use tickwire_protocol::snapshot::Prior;
 use tickwire_protocol::{EntityId, KindId, Micros, RowMut, RowRef, Schema, Tick};
 use tickwire_sim::Simulation;
 
 use super::clock::Clock;
 use super::config::ClientConfig;
+use super::continuity::Continuity;
 use super::event::{ClientFault, DisconnectReason, Event};
+use super::reconnect::Attempts;
 use super::session::{OwnEntity, Session};
 use super::stats::ClientStats;
 use super::view::{Moment, View, Whose};
 
-/// One connection to one room. Does no I/O and reads no clock: bytes and time are handed in and taken out.
+/// One session in one room, over one connection after another if need be. Does no I/O and reads no clock: bytes and time are
+/// handed in and taken out.
 ///
 /// * `handle_*` takes in what came from the transport;
 /// * [`due_input_tick`](Client::due_input_tick) and [`push_input`](Client::push_input) take in what the player wants;
@@ -35,15 +46,19 @@ pub struct Client {
     events: VecDeque<Event>,
     /// What the session is to predict with, until there is one.
     simulation: Option<Box<dyn Simulation>>,
+    continuity: Continuity,
+    attempts: Attempts,
     stats: ClientStats,
 }
 
 #[derive(Debug)]
 enum State {
     /// The hello is to be sent, or was and waits for its answer.
-    Hello { since: Micros, asked: Option<Micros> },
+    Hello { since: Micros, asked: Option<Micros>, before: Option<Box<Session>> },
     /// Welcomed.
     Playing(Box<Session>),
+    /// The connection was lost, and is to be tried anew then; what was last seen can still be seen.
+    Waiting { until: Micros, before: Option<Box<Session>> },
     /// Over; what was last seen can still be seen. No reason if it was rejected.
     Closed { session: Option<Box<Session>>, reason: Option<DisconnectReason> },
 }
@@ -52,11 +67,13 @@ impl Client {
     /// A client that is about to say hello. `schema` must be the one that the server's game has.
     pub fn new(config: ClientConfig, schema: Arc<Schema>, now: Micros) -> Self {
         Self {
-            config,
-            schema,
-            state: State::Hello { since: now, asked: None },
+            state: State::Hello { since: now, asked: None, before: None },
             events: VecDeque::new(),
             simulation: None,
+            continuity: Continuity::new(&schema),
+            attempts: Attempts::new(config.reconnect, config.seed),
+            config,
+            schema,
             stats: ClientStats::default(),
         }
     }
@@ -80,7 +97,7 @@ impl Client {
         );
         match &mut self.state {
             State::Playing(session) => session.predict(simulation),
-            State::Hello { .. } => self.simulation = Some(simulation),
+            State::Hello { .. } | State::Waiting { .. } => self.simulation = Some(simulation),
             State::Closed { .. } => {}
         }
     }
@@ -110,7 +127,7 @@ impl Client {
         let result = self.handle_frames(now, message);
         if let Err(fault) = result {
             self.stats.decode_errors += u64::from(matches!(fault, ClientFault::Malformed(_)));
-            self.handle_disconnect(DisconnectReason::Fault(fault));
+            self.handle_disconnect(now, DisconnectReason::Fault(fault));
         }
         result
     }
@@ -127,8 +144,15 @@ impl Client {
                     self.handle_answer(now, asked, &frame)?;
                 }
                 State::Hello { asked: None, .. } => return Err(ClientFault::Unexpected(frame.ty)),
-                State::Playing(session) => session.handle_frame(now, &frame, &mut self.stats)?,
-                State::Closed { .. } => {}
+                State::Playing(session) => match frame.ty {
+                    FrameType::Message => self.continuity.inbox.handle_message(frame.payload)?,
+                    FrameType::MessageAck => {
+                        self.continuity.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?;
+                    }
+                    _ => session.handle_frame(now, &frame, &mut self.stats)?,
+                },
+                // What was still on its way when the connection was given up.
+                State::Waiting { .. } | State::Closed { .. } => return Ok(()),
             }
         }
         Ok(())
@@ -137,16 +161,7 @@ impl Client {
     /// The answer to the hello.
     fn handle_answer(&mut self, now: Micros, asked: Micros, frame: &Frame) -> Result<(), ClientFault> {
         match frame.ty {
-            FrameType::Welcome => {
-                let welcome = Welcome::decode(&frame.payload)?;
-                let (session, player, room) = (welcome.session, welcome.player, welcome.room);
-                let mut begun = Session::new(&self.config, &self.schema, welcome, asked, now)?;
-                if let Some(simulation) = self.simulation.take() {
-                    begun.predict(simulation);
-                }
-                self.state = State::Playing(Box::new(begun));
-                self.events.push_back(Event::Connected { session, player, room });
-            }
+            FrameType::Welcome => self.handle_welcome(now, asked, Welcome::decode(&frame.payload)?)?,
             FrameType::Reject => {
                 let reason = RejectReason::decode(&frame.payload)?;
                 self.state = State::Closed { session: None, reason: None };
@@ -157,19 +172,100 @@ impl Client {
         Ok(())
     }
 
+    fn handle_welcome(&mut self, now: Micros, asked: Micros, welcome: Welcome) -> Result<(), ClientFault> {
+        let (session, player, room) = (welcome.session, welcome.player, welcome.room);
+        let outcome = self.continuity.handle_welcome(&welcome)?;
+        let mut begun = Session::new(&self.config, &self.schema, welcome, asked, now)?;
+        let State::Hello { before, .. } = &mut self.state else { return Ok(()) };
+        let before = before.take().and_then(|before| before.into_simulation());
+        if let Some(simulation) = self.simulation.take().or(before) {
+            begun.predict(simulation);
+        }
+        self.state = State::Playing(Box::new(begun));
+        self.attempts.reset();
+        let outcome = outcome.unwrap_or(SessionOutcome::Fresh(FreshReason::First));
+        self.events.push_back(Event::Connected { session, player, room, outcome });
+        Ok(())
+    }
+
     /// The connection is over, or the game leaves. Of several reasons the first is told.
-    pub fn handle_disconnect(&mut self, reason: DisconnectReason) {
+    ///
+    /// If the client is to [come back](ClientConfig::reconnect) and the reason [may pass](DisconnectReason::may_pass), it waits for
+    /// [`Client::poll_connect`].
+    pub fn handle_disconnect(&mut self, now: Micros, reason: DisconnectReason) {
         let nothing = State::Closed { session: None, reason: None };
-        let session = match core::mem::replace(&mut self.state, nothing) {
-            State::Hello { .. } => None,
-            State::Playing(session) => Some(session),
-            closed @ State::Closed { .. } => {
-                self.state = closed;
+        let (session, was_welcomed) = match core::mem::replace(&mut self.state, nothing) {
+            State::Hello { before, .. } => {
+                let was_welcomed = before.is_some();
+                (before, was_welcomed)
+            }
+            State::Playing(session) => (Some(session), true),
+            State::Waiting { before, .. } if reason == DisconnectReason::Left => (before, false),
+            over @ (State::Waiting { .. } | State::Closed { .. }) => {
+                self.state = over;
                 return;
             }
         };
-        self.state = State::Closed { session, reason: Some(reason.clone()) };
-        self.events.push_back(Event::Disconnected(reason));
+        let may_come_back = was_welcomed && reason.may_pass();
+        let attempt = if may_come_back { self.attempts.next() } else { None };
+        let Some(attempt) = attempt else {
+            self.state = State::Closed { session, reason: Some(reason.clone()) };
+            self.events.push_back(Event::Disconnected(reason));
+            return;
+        };
+        self.state = State::Waiting { until: now + attempt.wait, before: session };
+        self.events.push_back(Event::Reconnecting {
+            attempt: attempt.number,
+            of: attempt.of,
+            next_in: attempt.wait,
+            reason,
+        });
+    }
+
+    /// Whether another connection is to be opened now. Asked once for each: then either its messages are handed in, beginning with
+    /// the answer to the hello that [`Client::poll_transmit`] gives, or [`Client::handle_disconnect`] says that it failed.
+    pub fn poll_connect(&mut self, now: Micros) -> bool {
+        let State::Waiting { until, before } = &mut self.state else { return false };
+        if now < *until {
+            return false;
+        }
+        self.state = State::Hello { since: now, asked: None, before: before.take() };
+        true
+    }
+
+    /// Tries a lost connection anew at once, as often as at first: the player asked for it, or the network is back. Nothing happens
+    /// while there is a connection.
+    pub fn reconnect(&mut self, now: Micros) {
+        match &mut self.state {
+            State::Waiting { until, .. } => *until = now,
+            State::Closed { session, reason: Some(reason) } if reason.may_pass() => {
+                self.state = State::Waiting { until: now, before: session.take() };
+            }
+            State::Hello { .. } | State::Playing(_) | State::Closed { .. } => return,
+        }
+        self.attempts.reset();
+    }
+
+    /// Sends a message of the schema. `key` tells [latest](tickwire_protocol::message::MessageClass::Latest) messages of one type
+    /// apart; others pass it over. What is taken while there is no connection is written when there is one again;
+    /// [`Event::Sent`] tells what became of it.
+    ///
+    /// # Errors
+    /// Why it is not taken; nothing of it will arrive.
+    pub fn send(
+        &mut self,
+        now: Micros,
+        ty: MessageTypeId,
+        key: u32,
+        body: impl Into<Bytes>,
+    ) -> Result<MessageId, SendError> {
+        if self.config.stream == StreamKind::Datagram {
+            return Err(SendError::NotOrdered);
+        }
+        if self.is_closed() {
+            return Err(SendError::Closed);
+        }
+        self.continuity.outbox.send(now, ty, key, body.into())
     }
 
     /// The tick for which the player's input is to be given now, if one is due: ask until none is.
@@ -221,10 +317,16 @@ impl Client {
         match &mut self.state {
             State::Hello { asked: asked @ None, .. } => {
                 *asked = Some(now);
-                self.config.hello_for(&self.schema).encode(out);
+                self.config.hello_for(&self.schema, self.continuity.resume()).encode(out);
             }
-            State::Playing(session) => session.poll_transmit(now, out, &mut self.stats),
-            State::Hello { .. } | State::Closed { .. } => {}
+            State::Playing(session) => {
+                session.poll_transmit(now, out, &mut self.stats);
+                if self.config.stream == StreamKind::Ordered {
+                    let bytes_max = session.welcome().limits.message_bytes_max as usize;
+                    self.continuity.write_messages(now, bytes_max.saturating_sub(out.len() - start), out);
+                }
+            }
+            State::Hello { .. } | State::Waiting { .. } | State::Closed { .. } => {}
         }
         self.stats.sent_bytes += (out.len() - start) as u64;
         out.len() > start
@@ -236,6 +338,12 @@ impl Client {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
+        if let Some((message, outcome)) = self.continuity.outbox.poll_outcome(now) {
+            return Some(Event::Sent(message, outcome));
+        }
+        if let Some(message) = self.continuity.inbox.poll() {
+            return Some(Event::Message(message));
+        }
         match &mut self.state {
             State::Playing(session) => session.poll_event(now),
             _ => None,
@@ -246,9 +354,11 @@ impl Client {
     /// [`Client::input_timeout`]; events are for those who draw, and come with the pictures.
     pub fn poll_timeout(&self) -> Option<Micros> {
         match &self.state {
-            State::Hello { since, asked: None } => Some(*since),
+            State::Hello { since, asked: None, .. } => Some(*since),
             State::Hello { .. } => self.deadline(),
+            State::Playing(_) if self.continuity.has_transmit() => Some(Micros::ZERO),
             State::Playing(session) => Some(session.next_ping().min(session.silence_deadline())),
+            State::Waiting { until, .. } => Some(*until),
             State::Closed { .. } => None,
         }
     }
@@ -267,16 +377,15 @@ impl Client {
         match &self.state {
             State::Hello { since, .. } => Some(*since + self.config.connect_timeout),
             State::Playing(session) => Some(session.silence_deadline()),
-            State::Closed { .. } => None,
+            State::Waiting { .. } | State::Closed { .. } => None,
         }
     }
 
     fn expire(&mut self, now: Micros) {
         if self.deadline().is_some_and(|deadline| now >= deadline) {
-            self.handle_disconnect(match self.state {
-                State::Hello { .. } => DisconnectReason::NoWelcome,
-                State::Playing(_) | State::Closed { .. } => DisconnectReason::Silent,
-            });
+            let is_playing = self.is_playing();
+            let reason = if is_playing { DisconnectReason::Silent } else { DisconnectReason::NoWelcome };
+            self.handle_disconnect(now, reason);
         }
     }
 
@@ -363,7 +472,12 @@ impl Client {
         matches!(self.state, State::Playing(_))
     }
 
-    /// Whether the connection is over.
+    /// Whether the connection was lost and is being tried anew.
+    pub fn is_reconnecting(&self) -> bool {
+        matches!(self.state, State::Waiting { .. } | State::Hello { before: Some(_), .. })
+    }
+
+    /// Whether the connection is over, and does not come back by itself.
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed { .. })
     }
@@ -398,9 +512,10 @@ impl Client {
 
     fn session(&self) -> Option<&Session> {
         match &self.state {
-            State::Hello { .. } => None,
             State::Playing(session) => Some(session),
-            State::Closed { session, .. } => session.as_deref(),
+            State::Hello { before: session, .. }
+            | State::Waiting { before: session, .. }
+            | State::Closed { session, .. } => session.as_deref(),
         }
     }
 }

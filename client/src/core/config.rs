@@ -6,6 +6,8 @@ use tickwire_protocol::handshake::{Extension, Features, Hello, Role, RoomWish, S
 use tickwire_protocol::snapshot::Prior;
 use tickwire_protocol::{DecodeError, Micros, Schema};
 
+use super::reconnect::Reconnect;
+
 /// Who the client is, what it wants, and the few things that it decides itself. Everything else comes with the
 /// server's welcome.
 ///
@@ -42,6 +44,10 @@ pub struct ClientConfig {
     pub interpolation_delay: Option<Micros>,
     /// How long connecting may take, up to the welcome.
     pub connect_timeout: Micros,
+    /// How the client comes back when a connection that was welcomed is lost; absent: it does not, and the loss is the end.
+    pub reconnect: Option<Reconnect>,
+    /// Where the chance comes from that spreads attempts to come back: another number on each machine.
+    pub seed: u64,
 }
 
 impl ClientConfig {
@@ -60,6 +66,8 @@ impl ClientConfig {
             input_hz: None,
             interpolation_delay: None,
             connect_timeout: Micros::from_secs(10),
+            reconnect: None,
+            seed: 0,
         }
     }
 
@@ -69,8 +77,11 @@ impl ClientConfig {
     }
 
     /// What to say first.
-    pub(crate) fn hello_for(&self, schema: &Schema) -> Hello {
-        self.hello(schema.hash())
+    pub(crate) fn hello_for(&self, schema: &Schema, resume: Option<Extension>) -> Hello {
+        let mut hello = self.hello(schema.hash());
+        // Ids of the engine's own come before those of the game.
+        hello.extensions.splice(..0, resume);
+        hello
     }
 
     /// The prior with this hash, if the client has it.

@@ -2,12 +2,14 @@
 
 use thiserror::Error;
 use tickwire_protocol::frame::FrameType;
-use tickwire_protocol::handshake::RejectReason;
-use tickwire_protocol::{CloseCode, Cue, DecodeError, EntityId, KindId, PlayerId, RoomId, SessionId};
+use tickwire_protocol::handshake::{RejectReason, SessionOutcome};
+use tickwire_protocol::message::{Message, MessageId, Outcome};
+use tickwire_protocol::{CloseCode, Cue, DecodeError, EntityId, KindId, Micros, PlayerId, RoomId, SessionId};
 
 /// What [`Client::poll_event`](crate::Client::poll_event) tells the game.
 ///
-/// `Connected` is the first, `Rejected` or `Disconnected` the last. The others come in the order of the time that the
+/// `Connected` is the first, `Rejected` or `Disconnected` the last; a client that comes back after its connection was lost tells
+/// `Reconnecting` and `Connected` in between. The others come in the order of the time that the
 /// game shows: an entity has entered exactly if the view of that moment has it, a cue comes with the picture of its
 /// tick.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +22,20 @@ pub enum Event {
         player: Option<PlayerId>,
         /// Where it is.
         room: RoomId,
+        /// Whether it is the session that there was before the connection was lost. The view begins anew in any case: what
+        /// entered before this is no more, and enters again.
+        outcome: SessionOutcome,
+    },
+    /// The connection was lost, and will be tried anew.
+    Reconnecting {
+        /// Which attempt comes, from 1.
+        attempt: u32,
+        /// After how many it is given up.
+        of: u32,
+        /// In how much time.
+        next_in: Micros,
+        /// Why there is no connection.
+        reason: DisconnectReason,
     },
     /// The server has not let the client in.
     Rejected(RejectReason),
@@ -56,7 +72,11 @@ pub enum Event {
         /// What it is called.
         id: EntityId,
     },
-    /// The connection is over.
+    /// The server's game says something.
+    Message(Message),
+    /// What became of a message that was [sent](crate::Client::send).
+    Sent(MessageId, Outcome),
+    /// The connection is over, and does not come back.
     Disconnected(DisconnectReason),
 }
 
@@ -83,16 +103,28 @@ pub enum DisconnectReason {
     /// The hello was not answered in time.
     #[error("the server did not answer the hello in time")]
     NoWelcome,
+    /// No way to the server was found.
+    #[error("{0}")]
+    Unreachable(String),
     /// The game has left.
     #[error("left")]
     Left,
 }
 
 impl DisconnectReason {
+    /// Whether it may be another time: docs/WIRE.md has the table of close codes.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Closed { code, .. } => code.may_pass(),
+            Self::Lost | Self::Silent | Self::NoWelcome | Self::Unreachable(_) => true,
+            Self::Fault(_) | Self::Left => false,
+        }
+    }
+
     /// The code with which our end is to close the connection; nothing if the other end did, or if it is broken.
     pub fn close_code(&self) -> Option<CloseCode> {
         match self {
-            Self::Closed { .. } | Self::Lost => None,
+            Self::Closed { .. } | Self::Lost | Self::Unreachable(_) => None,
             Self::Fault(fault) => Some((*fault).into()),
             Self::Silent => Some(CloseCode::SILENT),
             Self::NoWelcome => Some(CloseCode::HANDSHAKE_TIMEOUT),

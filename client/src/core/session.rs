@@ -207,6 +207,11 @@ impl Session {
         }
     }
 
+    /// The game that it predicts with, if it does.
+    pub(crate) fn into_simulation(self) -> Option<Box<dyn Simulation>> {
+        self.prediction.map(Prediction::into_simulation)
+    }
+
     pub(crate) fn prediction(&self) -> Option<&Prediction> {
         self.prediction.as_ref()
     }
@@ -255,7 +260,10 @@ impl Session {
         match frame.ty {
             FrameType::Pong => self.handle_pong(now, &Pong::decode(&frame.payload)?, stats),
             FrameType::Snapshot => self.handle_snapshot(now, &frame.payload, stats)?,
-            FrameType::Hello
+            // Messages outlast the connection: the client has them.
+            FrameType::Message
+            | FrameType::MessageAck
+            | FrameType::Hello
             | FrameType::Welcome
             | FrameType::Reject
             | FrameType::Ping

@@ -147,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Leaves, and tells the server so.
     pub async fn close(mut self) {
-        self.client.handle_disconnect(DisconnectReason::Left);
+        self.client.handle_disconnect(self.now(), DisconnectReason::Left);
         let goodbye = async {
             self.say_goodbye();
             poll_fn(|cx| {
@@ -251,7 +251,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match Pin::new(&mut self.socket).poll_next(cx) {
                 Poll::Ready(Some(Ok(message))) => self.take_message(message),
                 Poll::Ready(Some(Err(error))) => self.fail(&error),
-                Poll::Ready(None) => self.client.handle_disconnect(DisconnectReason::Lost),
+                Poll::Ready(None) => self.client.handle_disconnect(self.now(), DisconnectReason::Lost),
                 Poll::Pending => return,
             }
             if self.client.is_closed() {
@@ -270,8 +270,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 // A fault is kept by the client: it ends the connection.
                 let _ = self.client.handle_message(now, bytes);
             }
-            Message::Text(_) => self.client.handle_disconnect(DisconnectReason::Fault(ClientFault::Text)),
-            Message::Close(close) => self.client.handle_disconnect(close_reason(close)),
+            Message::Text(_) => {
+                self.client.handle_disconnect(self.now(), DisconnectReason::Fault(ClientFault::Text));
+            }
+            Message::Close(close) => self.client.handle_disconnect(self.now(), close_reason(close)),
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
         }
     }
@@ -301,11 +303,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn fail(&mut self, error: &Error) {
-        self.client.handle_disconnect(match error {
+        let reason = match error {
             Error::Capacity(_) => DisconnectReason::Fault(ClientFault::Oversized),
             Error::Utf8(_) => DisconnectReason::Fault(ClientFault::Text),
             _ => DisconnectReason::Lost,
-        });
+        };
+        self.client.handle_disconnect(self.now(), reason);
     }
 
     /// The client is closed: so is the socket, with the reason if it is ours.

@@ -1,8 +1,9 @@
 //! Hello, welcome, refusal, silence, goodbye.
 
 use tickwire_client::{Client, ClientConfig, ClientFault, DisconnectReason, Event};
-use tickwire_protocol::handshake::RejectReason;
-use tickwire_protocol::handshake::{Role, RoomWish, StreamKind, Welcome};
+use tickwire_protocol::handshake::{
+    FreshReason, RejectReason, Role, RoomWish, SessionOutcome, StreamKind, Welcome,
+};
 use tickwire_protocol::snapshot::Prior;
 use tickwire_protocol::{CloseCode, DecodeError, Micros, PlayerId, RoomId, SessionId, TickTime};
 
@@ -46,7 +47,12 @@ fn the_hello_says_who_and_what() {
 #[test]
 fn a_welcome_connects_and_the_clock_runs() {
     let mut pair = Pair::ordered();
-    let connected = Event::Connected { session: SessionId(1), player: Some(PLAYER), room: RoomId(3) };
+    let connected = Event::Connected {
+        session: SessionId(1),
+        player: Some(PLAYER),
+        room: RoomId(3),
+        outcome: SessionOutcome::Fresh(FreshReason::First),
+    };
     assert_eq!(pair.events(), [connected]);
     assert!(pair.client.is_playing());
     let clock = pair.client.clock().unwrap();
@@ -67,7 +73,10 @@ fn a_refusal_is_told_with_both_values() {
     let mut message = Vec::new();
     reason.encode(&mut message);
     client.handle_message(Micros(1_100_000), message.into()).unwrap();
-    client.handle_disconnect(DisconnectReason::Closed { code: CloseCode::REJECTED, reason: String::new() });
+    client.handle_disconnect(
+        Micros::ZERO,
+        DisconnectReason::Closed { code: CloseCode::REJECTED, reason: String::new() },
+    );
     assert_eq!(client.poll_event(Micros(1_100_000)), Some(Event::Rejected(reason)));
     assert_eq!(client.poll_event(Micros(1_100_000)), None, "the close behind it says nothing new");
     assert!(client.is_closed() && client.poll_timeout().is_none());
@@ -137,8 +146,8 @@ fn the_first_reason_is_told_and_the_last_picture_stays() {
     pair.send();
     pair.events();
     let closed = DisconnectReason::Closed { code: CloseCode::GOING_AWAY, reason: "restart".into() };
-    pair.client.handle_disconnect(closed.clone());
-    pair.client.handle_disconnect(DisconnectReason::Lost);
+    pair.client.handle_disconnect(Micros::ZERO, closed.clone());
+    pair.client.handle_disconnect(Micros::ZERO, DisconnectReason::Lost);
     assert_eq!(pair.events(), [Event::Disconnected(closed.clone())]);
     assert_eq!(pair.client.disconnect_reason(), Some(&closed));
     assert_eq!(pair.x_at(id(3), 9.0), Some(1.0));

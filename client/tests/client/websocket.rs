@@ -5,7 +5,7 @@ use futures_util::{SinkExt, StreamExt};
 use tickwire_client::net::{self, ConnectError, Connection, Wake};
 use tickwire_client::{ClientConfig, ClientFault, DisconnectReason, Event};
 use tickwire_protocol::frame::{FrameType, write_frame};
-use tickwire_protocol::handshake::{RejectReason, StreamKind};
+use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome, StreamKind};
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::limits::MESSAGE_BYTES_MAX;
 use tickwire_protocol::{CloseCode, DecodeError, Micros, PlayerId, RoomId, SessionId};
@@ -104,7 +104,12 @@ async fn a_game_over_a_socket() {
     let close = CloseFrame { code: 1001.into(), reason: "restart".into() };
     socket.close(Some(close)).await.unwrap();
     let (log, mut connection) = playing.await.unwrap();
-    let connected = Event::Connected { session: SessionId(1), player: Some(PlayerId(7)), room: RoomId(3) };
+    let connected = Event::Connected {
+        session: SessionId(1),
+        player: Some(PlayerId(7)),
+        room: RoomId(3),
+        outcome: SessionOutcome::Fresh(FreshReason::First),
+    };
     assert_eq!(log.first(), Some(&connected));
     let closed = DisconnectReason::Closed { code: CloseCode::GOING_AWAY, reason: "restart".into() };
     assert_eq!(log.last(), Some(&Event::Disconnected(closed)));

@@ -206,7 +206,10 @@ mod tests {
         assert_eq!(fault(&[0x83, 0]), "number in a message: 3 has no meaning");
         assert_eq!(fault(&[0, 9]), "truncated in message number");
         assert_eq!(fault(&[1, 0, 0]), "truncated in message");
-        assert_eq!(fault(&[1, 0, 0, 255, 255, 255, 255, 31]), "number in a message: 8589934591 has no meaning");
+        assert_eq!(
+            fault(&[1, 0, 0, 255, 255, 255, 255, 31]),
+            "number in a message: 8589934591 has no meaning"
+        );
         assert_eq!(fault(&[&[2][..], &[7; 41]].concat()), "message body: 41 is above the limit of 40");
     }
 }

@@ -197,5 +197,9 @@ impl Inbox {
 const FORMER_MESSAGES_MAX: usize = MESSAGES_IN_FLIGHT_MAX + LATEST_KEYS_MAX + UNRELIABLE_MESSAGES_WAITING_MAX;
 
 fn overrun(waiting: usize, limit: usize) -> DecodeError {
-    DecodeError::TooLarge { what: "messages that wait to be polled", value: waiting as u64, limit: limit as u64 }
+    DecodeError::TooLarge {
+        what: "messages that wait to be polled",
+        value: waiting as u64,
+        limit: limit as u64,
+    }
 }

@@ -59,6 +59,12 @@ pub enum SendError {
         /// The most that its type allows.
         max: u32,
     },
+    /// The connection keeps no order, so nothing can be promised of what it carries.
+    #[error("this connection carries datagrams: messages need a stream that keeps order")]
+    NotOrdered,
+    /// There is no session, nor will there be one.
+    #[error("the session is over")]
+    Closed,
     /// Too much waits already: the other side does not take it, or is away.
     #[error("{messages} messages with {bytes} bytes wait to be taken: try again when some are delivered")]
     Full {
@@ -218,9 +224,7 @@ impl Outbox {
 
     /// Whether [`Outbox::poll_transmit`] has something to write.
     pub fn has_transmit(&self) -> bool {
-        self.next_reliable().is_some()
-            || self.next_latest().is_some()
-            || !self.unreliable.is_empty()
+        self.next_reliable().is_some() || self.next_latest().is_some() || !self.unreliable.is_empty()
     }
 
     /// Appends at most [`MESSAGES_PER_TRANSMIT_MAX`] MESSAGE frames with at most `bytes_max` bytes in all, on a connection that
@@ -244,7 +248,8 @@ impl Outbox {
             }
             self.written += 1;
         }
-        while let Some((number, waiting)) = self.next_latest().filter(|(_, waiting)| fits(out, &waiting.body)) {
+        while let Some((number, waiting)) = self.next_latest().filter(|(_, waiting)| fits(out, &waiting.body))
+        {
             waiting.encode(MessageClass::Latest, number, out);
             self.latest[self.latest_written].0 = Some(number);
             self.latest_written += 1;
@@ -350,7 +355,8 @@ impl Outbox {
             return Err(never_sent(received.latest));
         }
         self.written = received.reliable.saturating_sub(self.first) as usize;
-        let is_received = |(number, _): &(Option<u64>, Waiting)| number.is_some_and(|it| it < received.latest);
+        let is_received =
+            |(number, _): &(Option<u64>, Waiting)| number.is_some_and(|it| it < received.latest);
         self.latest_written = self.latest.iter().take_while(|waiting| is_received(waiting)).count();
         Ok(self.first.saturating_sub(received.reliable))
     }
@@ -362,7 +368,8 @@ impl Outbox {
             self.bytes -= waiting.body.len();
             self.outcomes.push_back((waiting.id, Outcome::Lost));
         }
-        while let Some((_, waiting)) = self.latest.pop_front_if(|(number, _)| number.is_some()) {
+        let numbered = self.latest.iter().take_while(|(number, _)| number.is_some()).count();
+        for (_, waiting) in self.latest.drain(..numbered) {
             self.bytes -= waiting.body.len();
             self.outcomes.push_back((waiting.id, Outcome::Lost));
         }

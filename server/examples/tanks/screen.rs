@@ -29,7 +29,10 @@ impl Screen {
                 }
                 Event::Cue(cue) => self.tell_cue(&cue, client.schema()),
                 Event::Disconnected(reason) => println!("        {reason}"),
-                Event::Connected { .. } | Event::Rejected(_) | Event::Confirmed { .. } => {}
+                // The view begins anew.
+                Event::Connected { .. } => self.names.clear(),
+                Event::Reconnecting { reason, .. } => println!("        {reason}; trying again"),
+                Event::Rejected(_) | Event::Confirmed { .. } | Event::Message(_) | Event::Sent(..) => {}
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tickwire_client::net::{self, Wake};
-use tickwire_client::protocol::{CloseCode, PeerId, Role, RoomId, SessionId, StreamKind};
+use tickwire_client::protocol::{CloseCode, PeerId, Role, RoomId, StreamKind};
 use tickwire_client::{Client, ClientConfig, DisconnectReason, EntityView, Event, View};
 use tickwire_server::core::{Join, Room, RoomIdentity};
 use tickwire_sim::prelude::*;
@@ -152,21 +152,15 @@ impl Match {
         let identity = RoomIdentity { id: RoomId(1), name: "test".to_owned(), seed: 5 };
         let room = Room::new(identity, room(), game(), now);
         let mut whole = Self { now, room, seats: Vec::new() };
-        (0..players).for_each(|session| whole.join(SessionId(session)));
+        (0..players).for_each(|_| whole.join());
         whole
     }
 
-    fn join(&mut self, session: SessionId) {
+    fn join(&mut self) {
         let mut client = Client::new(ClientConfig::new("test"), schema(), self.now);
         // The hello, which a server reads before it lets anyone into a room.
         assert!(client.poll_transmit(self.now, &mut Vec::new()));
-        let join = Join {
-            session,
-            role: Role::Player,
-            stream: StreamKind::Ordered,
-            wants_schema: false,
-            wants_prior: false,
-        };
+        let join = Join::new(Role::Player, StreamKind::Ordered);
         let peer = self.room.join(self.now, join).unwrap();
         self.seats.push(Seat { peer, client, events: Vec::new() });
     }

@@ -100,6 +100,13 @@ impl InputQueue {
         &self.last_used
     }
 
+    /// Another connection, another clock: nothing of the one before stands for what comes now.
+    pub(crate) fn restart(&mut self, kind: &Kind) {
+        self.ticks.fill(None);
+        (self.newest, self.least_margin, self.substituted) = (None, None, 0);
+        RowMut::new(kind, &mut self.last_used).reset();
+    }
+
     /// What the player is told with the tick that was stepped last, once an input has come.
     pub(crate) fn take_feedback(&mut self) -> Option<Feedback> {
         let newest_input = self.newest?;

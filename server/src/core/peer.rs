@@ -6,35 +6,24 @@ use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::handshake::{StreamKind, Welcome};
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::limits::{ACKS_PER_TICK_MAX, FRAMES_PER_TICK_MAX, INPUTS_PER_TICK_MAX};
+use tickwire_protocol::message::MessageAck;
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::schema::Kind;
-use tickwire_protocol::snapshot::Feedback;
-use tickwire_protocol::{Micros, Misbehavior, PeerFault, PlayerId, Tick};
+use tickwire_protocol::{Micros, Misbehavior, PeerFault, SessionId, Tick};
 
-use super::belief::{ViewBelief, ViewCounters};
-use super::input_queue::{InputCounters, InputQueue};
 use super::replicator::Replicator;
 use super::room::RoomConfig;
+use super::session::Session;
 
 /// Pings that wait for their pong; more at once is no clock sync, and only the newest are answered.
 const PINGS_WAITING_MAX: usize = 4;
-
-/// The player that a peer gives inputs for.
-#[derive(Debug)]
-pub(crate) struct Player {
-    pub(crate) id: PlayerId,
-    pub(crate) inputs: InputQueue,
-    pub(crate) view: ViewBelief,
-    /// Whether a step has told the simulation of it.
-    pub(crate) is_announced: bool,
-}
 
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) stream: StreamKind,
-    /// None for a spectator.
-    pub(crate) player: Option<Player>,
+    /// Whose connection it is.
+    pub(crate) session: SessionId,
     pub(crate) replicator: Replicator,
     pub(crate) last_heard: Micros,
     /// Told with the first transmission.
@@ -59,15 +48,10 @@ pub(crate) struct Inbox<'a> {
 }
 
 impl Peer {
-    pub(crate) fn new(
-        stream: StreamKind,
-        player: Option<Player>,
-        replicator: Replicator,
-        now: Micros,
-    ) -> Self {
+    pub(crate) fn new(stream: StreamKind, session: SessionId, replicator: Replicator, now: Micros) -> Self {
         Self {
             stream,
-            player,
+            session,
             replicator,
             last_heard: now,
             welcome: None,
@@ -85,10 +69,12 @@ impl Peer {
     pub(crate) fn handle_message(
         &mut self,
         inbox: Inbox<'_>,
+        session: &mut Session,
         message: Bytes,
         scratch: &mut InputFrame,
     ) -> Result<(), PeerFault> {
         self.last_heard = inbox.now;
+        session.handle_life();
         // A message counts by itself: it may hold nothing but frames that are skipped.
         self.count_frame()?;
         for frame in frames(message) {
@@ -98,10 +84,16 @@ impl Peer {
                 FrameType::Ping => self.handle_ping(Ping::decode(&frame.payload)?, inbox.now),
                 FrameType::Input => {
                     scratch.decode(&frame.payload, inbox.input_kind, inbox.next_tick)?;
-                    self.handle_input(scratch, inbox.next_tick)?;
+                    self.handle_input(session, scratch, inbox.next_tick)?;
                 }
                 FrameType::Ack => self.handle_ack(&Ack::decode(&frame.payload)?)?,
-                FrameType::Hello
+                FrameType::Message if session.player.is_some() => {
+                    session.inbox.handle_message(frame.payload)?;
+                }
+                FrameType::MessageAck => session.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?,
+                // Who only watches has nothing to say.
+                FrameType::Message
+                | FrameType::Hello
                 | FrameType::Welcome
                 | FrameType::Reject
                 | FrameType::Pong
@@ -134,11 +126,16 @@ impl Peer {
         self.pings.push((ping, now));
     }
 
-    fn handle_input(&mut self, frame: &InputFrame, next: Tick) -> Result<(), Misbehavior> {
+    fn handle_input(
+        &mut self,
+        session: &mut Session,
+        frame: &InputFrame,
+        next: Tick,
+    ) -> Result<(), Misbehavior> {
         if let Some(ack) = &frame.ack {
             self.handle_ack(ack)?;
         }
-        let Some(player) = &mut self.player else { return Err(Misbehavior::InputWithoutPlayer) };
+        let Some(player) = &mut session.player else { return Err(Misbehavior::InputWithoutPlayer) };
         self.inputs_since_step += frame.len() as u32;
         if self.inputs_since_step > INPUTS_PER_TICK_MAX {
             return Err(Misbehavior::Flood(INPUTS_PER_TICK_MAX));
@@ -215,18 +212,5 @@ impl Peer {
             };
             pong.encode(out);
         }
-    }
-
-    /// What to tell the peer about its inputs with the snapshot that goes out now.
-    pub(crate) fn take_feedback(&mut self) -> Option<Feedback> {
-        self.player.as_mut()?.inputs.take_feedback()
-    }
-
-    pub(crate) fn input_counters(&self) -> InputCounters {
-        self.player.as_ref().map_or_else(InputCounters::default, |player| player.inputs.counters)
-    }
-
-    pub(crate) fn view_counters(&self) -> ViewCounters {
-        self.player.as_ref().map_or_else(ViewCounters::default, |player| player.view.counters)
     }
 }

@@ -21,7 +21,7 @@ use tickwire_protocol::history::{History, Published};
 use tickwire_protocol::limits::{HISTORY_TICKS, REWIND_MICROS_MAX, TICK_HZ_MAX};
 use tickwire_protocol::schema::{Kind, Schema, Sight};
 use tickwire_protocol::table::Table;
-use tickwire_protocol::{EntityId, KindId, PlayerId, RowHead, Tables, Tick, TickTime};
+use tickwire_protocol::{EntityId, KindId, PeerId, PlayerId, RowHead, Tables, Tick, TickTime};
 use tickwire_sim::Eyes;
 use tickwire_sim::between::{self, Between, Told};
 use tickwire_sim::blend::CUBIC_SECONDS_MAX;
@@ -52,6 +52,8 @@ pub(crate) struct Rewind {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
     pub(crate) player: PlayerId,
+    /// Its connection, which was shown what it saw.
+    pub(crate) peer: PeerId,
     pub(crate) moment: TickTime,
     /// The states that its client has.
     pub(crate) held: TickSet,
@@ -103,8 +105,8 @@ impl Rewind {
 pub(crate) struct RewoundEyes<'a> {
     pub(crate) rewind: &'a mut Rewind,
     pub(crate) history: &'a History,
-    /// Whether snapshots told a player of an entity at a tick.
-    pub(crate) was_shown: &'a dyn Fn(PlayerId, EntityId, Tick) -> bool,
+    /// Whether snapshots told a peer of an entity at a tick.
+    pub(crate) was_shown: &'a dyn Fn(PeerId, EntityId, Tick) -> bool,
 }
 
 impl fmt::Debug for RewoundEyes<'_> {
@@ -127,7 +129,7 @@ impl Eyes for RewoundEyes<'_> {
             let gap_max = (CUBIC_SECONDS_MAX * history.rate().hz() as f32) as i32;
             let (from, to) = rewind.states_around(&look, newest.tick(), gap_max);
             let stretch = Stretch { history, newest, from: history.at(from)?, to: history.at(to)?, look };
-            stretch.fill(kind, |id| was_shown(player, id, from), &mut rewind.seen);
+            stretch.fill(kind, |id| was_shown(look.peer, id, from), &mut rewind.seen);
             rewind.filled |= 1 << kind.0;
         }
         Some(rewind.seen.table(kind))
@@ -212,6 +214,7 @@ mod tests {
     const SECRET: FieldId = FieldId(3);
     const SIGNAL: FieldId = FieldId(4);
     const SHOOTER: PlayerId = PlayerId(3);
+    const PEER: PeerId = PeerId(3);
     /// The body is in it from tick 10 to 22.
     const TEAM: u32 = 0b100;
     const RATE: TickRate = TickRate::new(60).unwrap();
@@ -256,7 +259,7 @@ mod tests {
         (history, rewind)
     }
 
-    fn everybody(_: PlayerId, _: EntityId, _: Tick) -> bool {
+    fn everybody(_: PeerId, _: EntityId, _: Tick) -> bool {
         true
     }
 
@@ -269,7 +272,7 @@ mod tests {
         let (history, rewind) = world;
         rewind.clear();
         let moment = TickTime { tick: Tick(tick), fraction };
-        rewind.push(Look { player: SHOOTER, moment, held: set, teams: 0 });
+        rewind.push(Look { player: SHOOTER, peer: PEER, moment, held: set, teams: 0 });
         let kind = history.schema().kind(BODY).clone();
         let mut eyes = RewoundEyes { rewind, history, was_shown: &everybody };
         let table = eyes.seen_by(SHOOTER, BODY).unwrap();
@@ -317,7 +320,7 @@ mod tests {
             set.insert(Tick(tick));
         }
         let moment = TickTime { tick: Tick(21), fraction: 0.5 };
-        rewind.push(Look { player: SHOOTER, moment, held: set, teams });
+        rewind.push(Look { player: SHOOTER, peer: PEER, moment, held: set, teams });
         let mut eyes = RewoundEyes { rewind: &mut rewind, history: &history, was_shown: &everybody };
         let table = eyes.seen_by(SHOOTER, BODY).unwrap();
         table.row(history.schema().kind(BODY), table.find(id(1)).unwrap()).scalar(SIGNAL)
@@ -342,10 +345,10 @@ mod tests {
         let (history, mut rewind) = history(60, |tick| Some((tick as f32 * 0.1, 6.0, false)));
         let moment = TickTime { tick: Tick(31), fraction: 0.5 };
         for player in [SHOOTER, PlayerId(5)] {
-            rewind.push(Look { player, moment, held: TickSet::default(), teams: 0 });
+            rewind.push(Look { player, peer: PeerId(player.0), moment, held: TickSet::default(), teams: 0 });
         }
         // By the older of the two states around the moment.
-        let was_shown = |player, entity, tick| player == SHOOTER && entity == id(1) && tick == Tick(30);
+        let was_shown = |peer, entity, tick| peer == PEER && entity == id(1) && tick == Tick(30);
         let mut eyes = RewoundEyes { rewind: &mut rewind, history: &history, was_shown: &was_shown };
         let mut count = |player| eyes.seen_by(player, BODY).unwrap().len();
         assert_eq!((count(SHOOTER), count(PlayerId(5)), count(SHOOTER)), (1, 0, 1));
@@ -393,6 +396,7 @@ mod tests {
         for (player, tick) in [(SHOOTER, 30), (PlayerId(5), 45)] {
             rewind.push(Look {
                 player,
+                peer: PEER,
                 moment: TickTime { tick: Tick(tick), fraction: 0.0 },
                 held,
                 teams: 0,

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use glam::Vec3;
 use tickwire_protocol::handshake::{
-    ClientLimits, Extension, Features, PackedSchema, RejectReason, Role, StreamKind, Timing, Welcome,
+    ClientLimits, Extension, Features, FreshReason, PackedSchema, RejectReason, Resume, ResumeToken, Role,
+    SessionOutcome, StreamKind, Timing, Welcome,
 };
 use tickwire_protocol::history::History;
 use tickwire_protocol::input::{InputFrame, MissingInput};
@@ -30,19 +31,21 @@ use tickwire_protocol::snapshot::{Codec, Coder, Prior};
 use tickwire_protocol::{
     Cue, EntityId, Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tables, Tick, TickRate,
 };
-use tickwire_sim::{PlayerInputs, Simulation, World, WorldConfig};
+use tickwire_sim::{Outside, PlayerInputs, Simulation, World, WorldConfig};
 
 use super::belief::{ViewBelief, ViewCounters};
 use super::cue_log::CueLog;
 use super::input_queue::{InputCounters, InputQueue};
 use super::interest::Interest;
 use super::knowledge::Viewer;
-use super::peer::{Inbox, Peer, Player};
+use super::mail::RoomMail;
+use super::peer::{Inbox, Peer};
 use super::recording::{RoomRecording, Stepped, is_turn};
 use super::replicator::{Replicator, Source};
 use super::rewind::{Look, Rewind, RewoundEyes};
 use super::scene::Scene;
 use super::schedule::{Due, Schedule};
+use super::session::{Player, Session, Whereabouts};
 use super::shared::Shared;
 
 /// How a room runs. Every client is told what concerns it in its welcome.
@@ -76,6 +79,9 @@ pub struct RoomConfig {
     pub ping_interval: Micros,
     /// How long nothing may be heard of a peer.
     pub silence_timeout: Micros,
+    /// How long a session waits for its client after a connection was lost, and its player stands where it stood, without
+    /// input; 0 to give it up at once.
+    pub session_window: Micros,
     /// How long a peer may leave everything unacked that it may be sent ahead, before it is let go.
     pub stall_timeout: Micros,
     /// How far apart the digests of a peer's state are; 0 for none.
@@ -105,6 +111,7 @@ impl RoomConfig {
             interpolation_delay: Micros(2_500_000 / u64::from(snapshot_hz)),
             ping_interval: Micros::from_secs(1),
             silence_timeout: Micros::from_secs(5),
+            session_window: Micros::from_secs(120),
             stall_timeout: Micros::from_secs(10),
             digest_interval: Micros::from_secs(1),
             first_tick: Tick(1),
@@ -146,8 +153,10 @@ pub struct RoomIdentity {
 /// A connection that wants in.
 #[derive(Clone, Copy, Debug)]
 pub struct Join {
-    /// Its session.
-    pub session: SessionId,
+    /// Lets the session go on over the next connection: so many bits of good chance. Nobody else may ever see it.
+    pub token: ResumeToken,
+    /// The session that it wants to go on, if it does.
+    pub resume: Option<Resume>,
     /// As what.
     pub role: Role,
     /// What carries its frames.
@@ -156,6 +165,15 @@ pub struct Join {
     pub wants_schema: bool,
     /// Whether it is to be sent the room's prior, because it lacks it.
     pub wants_prior: bool,
+}
+
+impl Join {
+    /// The first connection of a session, by a client that has schema and prior. Its token is no secret: set another where
+    /// sessions are to go on.
+    pub fn new(role: Role, stream: StreamKind) -> Self {
+        let token = ResumeToken([0; 16]);
+        Self { token, resume: None, role, stream, wants_schema: false, wants_prior: false }
+    }
 }
 
 /// What [`Room::advance`] did.
@@ -193,12 +211,16 @@ pub struct Room {
     schedule: Schedule,
     steps: u64,
     peers: BTreeMap<PeerId, Peer>,
-    players: u32,
+    /// Connected or absent.
+    sessions: BTreeMap<SessionId, Session>,
+    players: BTreeMap<PlayerId, SessionId>,
     next_id: u32,
     inputs: PlayerInputs,
     rewind: Rewind,
-    /// Players whose peers went since the last step.
+    /// Players whose sessions ended since the last step.
     left: Vec<PlayerId>,
+    /// Whose message was polled last.
+    mail_turn: PlayerId,
     events: Vec<RoomEvent>,
     shared: Shared,
     input_frame: InputFrame,
@@ -233,9 +255,11 @@ impl Room {
             packed_schema: None,
             steps: 0,
             peers: BTreeMap::new(),
-            players: 0,
+            sessions: BTreeMap::new(),
+            players: BTreeMap::new(),
             next_id: 1,
             left: Vec::new(),
+            mail_turn: PlayerId(0),
             events: Vec::new(),
             shared: Shared::default(),
             input_frame: InputFrame::new(),
@@ -276,19 +300,19 @@ impl Room {
         self.peers.len()
     }
 
-    /// Players.
+    /// Players, those whose connection is lost for the moment among them.
     pub fn player_count(&self) -> u32 {
-        self.players
+        self.players.len() as u32
     }
 
     /// What became of a peer's inputs.
     pub fn input_counters(&self, peer: PeerId) -> Option<InputCounters> {
-        Some(self.peers.get(&peer)?.input_counters())
+        Some(self.session_of(peer)?.player.as_ref().map(|player| player.inputs.counters).unwrap_or_default())
     }
 
     /// What became of the views that a peer's client told.
     pub fn view_counters(&self, peer: PeerId) -> Option<ViewCounters> {
-        Some(self.peers.get(&peer)?.view_counters())
+        Some(self.session_of(peer)?.player.as_ref().map(|player| player.view.counters).unwrap_or_default())
     }
 
     /// What the newest step emitted.
@@ -301,39 +325,105 @@ impl Room {
         Some(self.peers.get(&peer)?.replicator.frames_in_flight())
     }
 
-    /// Lets a connection in; its welcome comes with its first transmission.
-    pub fn join(&mut self, now: Micros, join: Join) -> Result<PeerId, RejectReason> {
-        let is_player = join.role == Role::Player;
-        if is_player && self.players >= self.config.players_max {
-            return Err(RejectReason::RoomFull { players: self.players, max: self.config.players_max });
-        }
-        let id = self.next_id;
-        self.next_id = self.next_id.wrapping_add(1);
-        let player = is_player.then(|| {
-            self.players += 1;
-            Player {
-                id: PlayerId(id),
-                inputs: InputQueue::new(self.schema.input(), self.config.missing_input),
-                view: ViewBelief::new(self.config.tick_rate, self.config.rewind_max),
-                is_announced: false,
-            }
-        });
-        let viewer = Viewer { player: player.as_ref().map(|player| player.id), delta: self.config.delta };
-        let replicator = Replicator::new(join.stream, viewer, self.cues.next_index());
-        let mut peer = Peer::new(join.stream, player, replicator, now);
-        peer.welcome = Some(Box::new(self.welcome(join, PeerId(id))));
-        self.peers.insert(PeerId(id), peer);
-        Ok(PeerId(id))
+    fn session_of(&self, peer: PeerId) -> Option<&Session> {
+        self.sessions.get(&self.peers.get(&peer)?.session)
     }
 
-    /// A connection has ended. Its player's entity is the simulation's to take away.
+    /// Lets a connection in; its welcome comes with its first transmission. A session that goes on keeps its player; a
+    /// connection that it still had is [dropped](RoomEvent::PeerDropped).
+    pub fn join(&mut self, now: Micros, join: Join) -> Result<PeerId, RejectReason> {
+        let peer = PeerId(self.next_id);
+        let resumed = join.resume.map(|resume| (resume.session, self.resume(peer, &resume, join.token)));
+        let (session, outcome) = match resumed {
+            Some((session, Ok(outcome))) => (session, outcome),
+            Some((_, Err(reason))) => (self.begin(peer, &join)?, SessionOutcome::Fresh(reason)),
+            None => (self.begin(peer, &join)?, SessionOutcome::Fresh(FreshReason::First)),
+        };
+        self.next_id = self.next_id.wrapping_add(1);
+        let Some(begun) = self.sessions.get(&session) else { return Err(RejectReason::NoSuchRoom) };
+        let viewer = Viewer { player: begun.player_id(), delta: self.config.delta };
+        let terms = begun.terms(outcome, self.config.session_window);
+        let replicator = Replicator::new(join.stream, viewer, self.cues.next_index());
+        let mut connection = Peer::new(join.stream, session, replicator, now);
+        let mut welcome = self.welcome(&join, session, peer, viewer.player);
+        welcome.extensions.insert(0, terms.extension());
+        connection.welcome = Some(Box::new(welcome));
+        self.peers.insert(peer, connection);
+        Ok(peer)
+    }
+
+    /// A new session.
+    fn begin(&mut self, peer: PeerId, join: &Join) -> Result<SessionId, RejectReason> {
+        let players = self.players.len() as u32;
+        if join.role == Role::Player && players >= self.config.players_max {
+            return Err(RejectReason::RoomFull { players, max: self.config.players_max });
+        }
+        let player = (join.role == Role::Player).then(|| Player {
+            id: PlayerId(peer.0),
+            inputs: InputQueue::new(self.schema.input(), self.config.missing_input),
+            view: ViewBelief::new(self.config.tick_rate, self.config.rewind_max),
+            is_announced: false,
+        });
+        // The room in the high half: so a session is found without asking every room.
+        let id = SessionId(u64::from(self.identity.id.0) << 32 | u64::from(peer.0));
+        self.players.extend(player.as_ref().map(|player| (player.id, id)));
+        self.sessions.insert(id, Session::new(id, join.token, peer, player, &self.schema));
+        Ok(id)
+    }
+
+    /// Lets a session go on over this connection, and drops the one that it still had.
+    fn resume(
+        &mut self,
+        peer: PeerId,
+        resume: &Resume,
+        token: ResumeToken,
+    ) -> Result<SessionOutcome, FreshReason> {
+        let session = self.sessions.get_mut(&resume.session).ok_or(FreshReason::Unknown)?;
+        let before = session.peer();
+        let outcome = session.resume(peer, resume, token)?;
+        if let Some(player) = &mut session.player {
+            player.inputs.restart(self.schema.input());
+            player.view = ViewBelief::new(self.config.tick_rate, self.config.rewind_max);
+        }
+        if let Some(before) = before {
+            self.peers.remove(&before);
+            self.events.push(RoomEvent::PeerDropped { peer: before, fault: PeerFault::TakenOver });
+        }
+        Ok(outcome)
+    }
+
+    /// A client has said goodbye: its session is over. Its player's entity is the simulation's to take away.
     pub fn leave(&mut self, peer: PeerId) {
+        if let Some(peer) = self.peers.remove(&peer) {
+            self.end(peer.session);
+        }
+    }
+
+    /// A connection was lost. Its session waits for its client to come back, as long as the room's configuration says.
+    pub fn disconnect(&mut self, now: Micros, peer: PeerId) {
+        if self.config.session_window == Micros::ZERO {
+            return self.leave(peer);
+        }
         let Some(peer) = self.peers.remove(&peer) else { return };
-        if let Some(player) = peer.player {
-            self.players -= 1;
-            if player.is_announced {
-                self.left.push(player.id);
-            }
+        if let Some(session) = self.sessions.get_mut(&peer.session) {
+            session.whereabouts = Whereabouts::AbsentSince(now);
+        }
+    }
+
+    fn end(&mut self, session: SessionId) {
+        let Some(player) = self.sessions.remove(&session).and_then(|session| session.player) else { return };
+        self.players.remove(&player.id);
+        if player.is_announced {
+            self.left.push(player.id);
+        }
+    }
+
+    /// Ends the sessions whose clients have not come back in time.
+    fn give_up_absent(&mut self, now: Micros) {
+        let window = self.config.session_window;
+        let is_over = |session: &&Session| session.is_given_up(now, window);
+        while let Some(session) = self.sessions.values().find(is_over).map(|session| session.id) {
+            self.end(session);
         }
     }
 
@@ -351,7 +441,8 @@ impl Room {
         let next_tick = self.world.tick() + 1;
         let inbox = Inbox { now, input_kind: self.schema.input(), next_tick };
         let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
-        let result = peer.handle_message(inbox, message, &mut self.input_frame);
+        let Some(session) = self.sessions.get_mut(&peer.session) else { return Ok(()) };
+        let result = peer.handle_message(inbox, session, message, &mut self.input_frame);
         if result.is_err() {
             self.leave(id);
         }
@@ -371,7 +462,7 @@ impl Room {
         let due = self.schedule.take_due(now);
         let mut snapshot_due = false;
         for _ in 0..due.steps {
-            self.step();
+            self.step(now);
             snapshot_due |= self.is_snapshot_step();
         }
         if snapshot_due {
@@ -379,22 +470,27 @@ impl Room {
         }
         if due.steps > 0 {
             self.drop_dead_peers(now);
+            self.give_up_absent(now);
         }
         StepReport { due, snapshot_due }
     }
 
     /// Whether a peer has something to be sent: then [`Room::poll_transmit`] is worth its call.
     pub fn has_transmit(&self, peer: PeerId) -> bool {
-        self.peers.get(&peer).is_some_and(|peer| peer.has_transmit(self.config.frames_in_flight_max()))
+        let has_messages = || self.session_of(peer).is_some_and(Session::has_transmit);
+        let has_state = |peer: &Peer| peer.has_transmit(self.config.frames_in_flight_max());
+        self.peers.get(&peer).is_some_and(|peer| has_state(peer) || has_messages())
     }
 
     /// Hands what is due to a peer to `send`: one transport message on an ordered stream, or datagrams. State is
     /// encoded here and now, so it is the newest; a peer that is not polled for a while skips what was between.
     pub fn poll_transmit(&mut self, now: Micros, id: PeerId, mut send: impl FnMut(&[u8])) {
-        let in_flight_max = self.config.frames_in_flight_max();
-        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.has_transmit(in_flight_max)) else {
+        if !self.has_transmit(id) {
             return;
-        };
+        }
+        let in_flight_max = self.config.frames_in_flight_max();
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&peer.session) else { return };
         self.message.clear();
         // With a schema or a prior in it the welcome can be as large as a message may be: it goes alone.
         let is_large = |welcome: &Welcome| welcome.schema.is_some() || welcome.prior.is_some();
@@ -413,7 +509,7 @@ impl Room {
             payload_of: &payload_of,
         };
         let is_due = !is_alone && peer.take_due(in_flight_max);
-        let feedback = if is_due { peer.take_feedback() } else { None };
+        let feedback = if is_due { session.take_feedback() } else { None };
         match peer.stream {
             StreamKind::Ordered if is_due => {
                 let with_digest =
@@ -434,6 +530,9 @@ impl Room {
                 peer.replicator.write_datagrams(&source, &mut self.shared, feedback, &mut send);
             }
             StreamKind::Ordered | StreamKind::Datagram => {}
+        }
+        if !is_alone {
+            session.write_messages(now, &mut self.message);
         }
         if !self.message.is_empty() {
             send(&self.message);
@@ -477,29 +576,29 @@ impl Room {
         self.events.pop()
     }
 
-    fn step(&mut self) {
+    fn step(&mut self, now: Micros) {
         let tick = self.world.tick() + 1;
         self.inputs.clear();
         self.left.drain(..).for_each(|player| self.inputs.leave(player));
         self.rewind.clear();
-        for peer in self.peers.values_mut() {
-            let Some(player) = &mut peer.player else { continue };
-            if let Some(moment) = player.view.take(tick) {
-                let (held, teams) = (*peer.replicator.held(), peer.replicator.own_teams());
-                self.rewind.push(Look { player: player.id, moment, held, teams });
+        for (&id, session) in &self.players {
+            let Some(session) = self.sessions.get_mut(session) else { continue };
+            let peer = session.peer().and_then(|peer| self.peers.get_key_value(&peer));
+            let Some(player) = &mut session.player else { continue };
+            if let Some((&peer, connection)) = peer
+                && let Some(moment) = player.view.take(tick)
+            {
+                let replicator = &connection.replicator;
+                let (held, teams) = (*replicator.held(), replicator.own_teams());
+                self.rewind.push(Look { player: id, peer, moment, held, teams });
             }
             let is_new = !core::mem::replace(&mut player.is_announced, true);
-            let mut row = if is_new { self.inputs.join(player.id) } else { self.inputs.insert(player.id) };
-            row.copy_from(player.inputs.take(self.schema.input(), tick));
+            let mut row = if is_new { self.inputs.join(id) } else { self.inputs.insert(id) };
+            if peer.is_some() {
+                row.copy_from(player.inputs.take(self.schema.input(), tick));
+            }
         }
-        let (peers, is_everything) = (&self.peers, self.config.interest.is_everything());
-        let was_shown = |player: PlayerId, id: EntityId, tick: Tick| {
-            let peer = peers.get(&PeerId(player.0));
-            is_everything || peer.is_some_and(|peer| peer.replicator.sightings().was_shown(id, tick))
-        };
-        let mut eyes =
-            RewoundEyes { rewind: &mut self.rewind, history: &self.history, was_shown: &was_shown };
-        self.world.step_with(&self.inputs, Some(&mut eyes));
+        self.step_world(now);
         self.history.publish(tick, self.world.tables());
         self.cues.extend(tick, self.world.cues());
         self.peers.values_mut().for_each(Peer::handle_step);
@@ -517,6 +616,20 @@ impl Room {
                 payload_of: &|entity| world.payload(entity).cloned(),
             });
         }
+    }
+
+    /// Steps the world, with what players see and say.
+    fn step_world(&mut self, now: Micros) {
+        let (peers, is_everything) = (&self.peers, self.config.interest.is_everything());
+        let was_shown = |peer: PeerId, id: EntityId, tick: Tick| {
+            let peer = peers.get(&peer);
+            is_everything || peer.is_some_and(|peer| peer.replicator.sightings().was_shown(id, tick))
+        };
+        let mut eyes =
+            RewoundEyes { rewind: &mut self.rewind, history: &self.history, was_shown: &was_shown };
+        let (players, sessions) = (&self.players, &mut self.sessions);
+        let mut mail = RoomMail { now, players, sessions, turn: &mut self.mail_turn };
+        self.world.step_with(&self.inputs, Outside { eyes: Some(&mut eyes), mail: Some(&mut mail) });
     }
 
     fn is_snapshot_step(&self) -> bool {
@@ -539,19 +652,25 @@ impl Room {
         }
         for index in 0..self.events.len() {
             let RoomEvent::PeerDropped { peer, .. } = self.events[index];
-            self.leave(peer);
+            self.disconnect(now, peer);
         }
     }
 
-    fn welcome(&mut self, join: Join, peer: PeerId) -> Welcome {
+    fn welcome(
+        &mut self,
+        join: &Join,
+        session: SessionId,
+        peer: PeerId,
+        player: Option<PlayerId>,
+    ) -> Welcome {
         let config = &self.config;
         let schema = join
             .wants_schema
             .then(|| self.packed_schema.get_or_insert_with(|| PackedSchema::new(&self.schema)).clone());
         Welcome {
-            session: join.session,
+            session,
             peer,
-            player: (join.role == Role::Player).then_some(PlayerId(peer.0)),
+            player,
             room: self.identity.id,
             room_name: self.identity.name.clone(),
             room_seed: self.identity.seed,

@@ -8,7 +8,7 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use socket2::SockRef;
 use tickwire_protocol::frame::{FrameType, frames};
-use tickwire_protocol::handshake::{Hello, RejectReason, Role, StreamKind};
+use tickwire_protocol::handshake::{Hello, RejectReason, ResumeToken, Role, StreamKind};
 use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, REASON_BYTES_MAX};
 use tickwire_protocol::{CloseCode, DecodeError, Misbehavior, PeerFault, PeerId, RoomId};
 use tokio::net::TcpStream;
@@ -123,7 +123,8 @@ async fn enter(socket: &mut Socket, shared: &Arc<Shared>) -> Result<Seat, Refusa
     let (room, inbox) = shared.find_room(&hello).map_err(Refusal::Rejected)?;
     let place = Place { shared: shared.clone(), room, role: hello.role };
     let join = Join {
-        session: shared.next_session(),
+        token: ResumeToken([0; 16]),
+        resume: None,
         role: hello.role,
         stream: StreamKind::Ordered,
         wants_schema: hello.schema_hash == 0,

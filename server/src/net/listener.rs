@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tickwire_protocol::RoomId;
 use tickwire_protocol::handshake::{Hello, RejectReason};
-use tickwire_protocol::{RoomId, SessionId};
 use tickwire_sim::Random;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -41,7 +41,6 @@ pub(super) struct Shared {
     rooms: Mutex<BTreeMap<RoomId, mpsc::Sender<ToRoom>>>,
     /// Room tasks that have a recording to end.
     recordings: watch::Sender<usize>,
-    sessions: AtomicU64,
     connections: Arc<Semaphore>,
     shutdown: watch::Sender<bool>,
 }
@@ -69,7 +68,6 @@ impl Server {
             bytes_out: AtomicU64::new(0),
             rooms: Mutex::new(BTreeMap::new()),
             recordings: watch::channel(0).0,
-            sessions: AtomicU64::new(1),
             connections: Arc::new(Semaphore::new(config.connections_max)),
             shutdown: watch::channel(false).0,
             config,
@@ -209,11 +207,6 @@ impl Shared {
     /// Ends when the server does.
     pub(super) async fn is_over(&self) {
         let _ = self.shutdown.subscribe().wait_for(|is_over| *is_over).await;
-    }
-
-    /// A number for a new session.
-    pub(super) fn next_session(&self) -> SessionId {
-        SessionId(self.sessions.fetch_add(1, Ordering::Relaxed))
     }
 
     fn open_room(self: &Arc<Self>, id: RoomId, name: String) -> mpsc::Sender<ToRoom> {

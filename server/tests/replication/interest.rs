@@ -7,7 +7,7 @@ use tickwire_protocol::ping::Ping;
 use tickwire_protocol::schema::Sight;
 use tickwire_protocol::snapshot::Coder;
 use tickwire_protocol::snapshot::replica::Track;
-use tickwire_protocol::{EntityId, Micros, PlayerId, RoomId, RowHead, RowRef, SessionId, TickRate};
+use tickwire_protocol::{EntityId, Micros, PlayerId, RoomId, RowHead, RowRef, TickRate};
 use tickwire_server::core::{Interest, InterestRule, Join, Looker, Room, RoomConfig, RoomIdentity};
 
 use crate::receiver::Receiver;
@@ -92,7 +92,7 @@ fn open(interest: Interest, role: Role, stream: StreamKind) -> (Room, Receiver) 
     let identity = RoomIdentity { id: RoomId(1), name: "test".to_owned(), seed: 3 };
     let calm = config.first_tick + 60 * 60;
     let mut room = Room::new(identity, config.clone(), Turmoil::boxed(calm), Micros::ZERO);
-    let join = Join { session: SessionId(1), role, stream, wants_schema: false, wants_prior: false };
+    let join = Join::new(role, stream);
     let peer = room.join(Micros::ZERO, join).unwrap();
     (room, Receiver::new(stream, peer, &config))
 }

@@ -12,9 +12,7 @@ use bytes::Bytes;
 use tickwire_netsim::Profile;
 use tickwire_protocol::handshake::{Role, StreamKind};
 use tickwire_protocol::snapshot::Coder;
-use tickwire_protocol::{
-    EntityId, Micros, PlayerId, RoomId, RowHead, Schema, SessionId, Tables, Tick, TickRate,
-};
+use tickwire_protocol::{EntityId, Micros, PlayerId, RoomId, RowHead, Schema, Tables, Tick, TickRate};
 use tickwire_server::core::{Interest, Join, Room, RoomConfig, RoomIdentity};
 use tickwire_sim::{Simulation, StepContext};
 
@@ -64,13 +62,7 @@ fn watch(
     let identity = RoomIdentity { id: RoomId(1), name: "test".to_owned(), seed: 9 };
     let mut room = Room::new(identity, config.clone(), game, Micros::ZERO);
     let stream = StreamKind::Ordered;
-    let join = Join {
-        session: SessionId(0),
-        role: Role::Spectator,
-        stream,
-        wants_schema: false,
-        wants_prior: false,
-    };
+    let join = Join::new(Role::Spectator, stream);
     let peers: Vec<_> = (0..spectators).map(|_| room.join(Micros::ZERO, join).unwrap()).collect();
     let mut receivers: Vec<_> = peers.iter().map(|&peer| Receiver::new(stream, peer, config)).collect();
     for step in 0..steps {
@@ -244,8 +236,7 @@ fn a_leave_that_is_overtaken_by_a_return_hides_nothing() {
     let config = RoomConfig::new(rate, 20);
     let mut room = Room::new(identity, config.clone(), game, Micros::ZERO);
     let stream = StreamKind::Datagram;
-    let join =
-        Join { session: SessionId(0), role: Role::Player, stream, wants_schema: false, wants_prior: false };
+    let join = Join::new(Role::Player, stream);
     let peer = room.join(Micros::ZERO, join).unwrap();
     let mut receiver = Receiver::new(stream, peer, &config);
     let delay = Micros::from_millis(80);

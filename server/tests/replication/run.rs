@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tickwire_netsim::{Direction, Duplex, Profile};
 use tickwire_protocol::handshake::{Role, StreamKind};
 use tickwire_protocol::snapshot::Coder;
-use tickwire_protocol::{Micros, RoomId, SessionId, Tick, TickRate};
+use tickwire_protocol::{Micros, RoomId, Tick, TickRate};
 use tickwire_server::core::{Interest, Join, Room, RoomConfig, RoomIdentity};
 
 use crate::receiver::Receiver;
@@ -40,13 +40,7 @@ pub(crate) fn run(run: &Run, check_end: impl Fn(&Receiver, &Room)) -> Vec<Receiv
     let mut room = Room::new(identity, config.clone(), Turmoil::boxed(calm_tick), Micros::ZERO);
     let mut ends: Vec<_> = (0..3)
         .map(|link| {
-            let join = Join {
-                session: SessionId(link),
-                role: Role::Player,
-                stream: run.stream,
-                wants_schema: false,
-                wants_prior: false,
-            };
+            let join = Join::new(Role::Player, run.stream);
             let peer = room.join(Micros::ZERO, join).unwrap();
             (Receiver::new(run.stream, peer, &config), Wire::new(run, link))
         })

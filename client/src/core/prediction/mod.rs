@@ -153,6 +153,11 @@ impl Prediction {
         })
     }
 
+    /// The game, to predict with over another connection.
+    pub(crate) fn into_simulation(self) -> Box<dyn Simulation> {
+        self.world.into_simulation()
+    }
+
     /// From the next state on these are part of the player's world, too.
     pub(crate) fn set_others(&mut self, ids: impl IntoIterator<Item = EntityId>) {
         core::mem::swap(&mut self.others, &mut self.former_others);

@@ -1,0 +1,80 @@
+//! What lasts from one connection of a session to the next: who the client is, and the messages whose fate is not known.
+
+use std::sync::Arc;
+
+use tickwire_protocol::handshake::{Extension, Resume, ResumeToken, SessionOutcome, SessionTerms, Welcome};
+use tickwire_protocol::message::{Direction, Inbox, Outbox};
+use tickwire_protocol::{DecodeError, Micros, Schema, SessionId};
+
+/// One session, whatever connection it goes over.
+#[derive(Debug)]
+pub(crate) struct Continuity {
+    /// What the server knows it by, once there was a welcome.
+    credentials: Option<(SessionId, ResumeToken)>,
+    pub(crate) outbox: Outbox,
+    pub(crate) inbox: Inbox,
+}
+
+impl Continuity {
+    pub(crate) fn new(schema: &Arc<Schema>) -> Self {
+        Self {
+            credentials: None,
+            outbox: Outbox::new(schema.clone(), Direction::ToServer),
+            inbox: Inbox::new(schema.clone(), Direction::ToClient),
+        }
+    }
+
+    /// What to say in the hello of the next connection.
+    pub(crate) fn resume(&self) -> Option<Extension> {
+        let (session, token) = self.credentials?;
+        Some(Resume { session, token, received: self.inbox.received() }.extension())
+    }
+
+    /// The server has said whether the session goes on.
+    pub(crate) fn handle_welcome(
+        &mut self,
+        welcome: &Welcome,
+    ) -> Result<Option<SessionOutcome>, DecodeError> {
+        let Some(terms) = SessionTerms::find(&welcome.extensions)? else {
+            self.begin_anew();
+            return Ok(None);
+        };
+        let missed = match terms.outcome {
+            SessionOutcome::Fresh(_) => None,
+            SessionOutcome::Resumed => Some(0),
+            SessionOutcome::Resynced { missed } => Some(missed),
+        };
+        match missed {
+            None => self.begin_anew(),
+            Some(missed) => {
+                let is_same = self.credentials.is_some_and(|(session, _)| session == welcome.session);
+                let forgotten = self.outbox.handle_resumed(terms.received)?;
+                if !is_same || forgotten > 0 {
+                    let value = forgotten;
+                    return Err(DecodeError::Invalid { what: "resumed session, which is another", value });
+                }
+                self.inbox.handle_resumed(missed);
+            }
+        }
+        self.credentials = Some((welcome.session, terms.token));
+        Ok(Some(terms.outcome))
+    }
+
+    fn begin_anew(&mut self) {
+        self.credentials = None;
+        self.outbox.handle_fresh();
+        self.inbox.handle_fresh();
+    }
+
+    /// Appends messages, and what was polled of the server's, to a transport message that may have so many bytes.
+    pub(crate) fn write_messages(&mut self, now: Micros, bytes_max: usize, out: &mut Vec<u8>) {
+        let start = out.len();
+        self.inbox.poll_ack(out);
+        self.outbox.poll_transmit(now, bytes_max.saturating_sub(out.len() - start), out);
+    }
+
+    /// Whether there is something to be written.
+    pub(crate) fn has_transmit(&self) -> bool {
+        self.inbox.has_ack() || self.outbox.has_transmit()
+    }
+}

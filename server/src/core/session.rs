@@ -1,0 +1,185 @@
+//! What outlives a connection: who a client is, its player, and the messages whose fate is not known yet.
+//!
+//! ```text
+//!            join                    connection lost                   window passed
+//!   (none) ────────> connected ─────────────────────────> absent ────────────────────> over: the player leaves
+//!                     │  ^  ^                                │
+//!                     │  └──┼───────── resumed (token) ──────┘
+//!                     │     └── taken over by another connection (token)
+//!                     └── goodbye, or a law of the protocol broken ──> over
+//! ```
+
+use std::sync::Arc;
+
+use tickwire_protocol::handshake::{FreshReason, Resume, ResumeToken, SessionOutcome, SessionTerms};
+use tickwire_protocol::limits::MESSAGE_BYTES_PER_TRANSMIT_MAX;
+use tickwire_protocol::message::{Direction, Inbox, Outbox, Received};
+use tickwire_protocol::snapshot::Feedback;
+use tickwire_protocol::{Micros, PeerId, PlayerId, Schema, SessionId};
+
+use super::belief::ViewBelief;
+use super::input_queue::InputQueue;
+
+/// The player that a session gives inputs for.
+#[derive(Debug)]
+pub(crate) struct Player {
+    pub(crate) id: PlayerId,
+    pub(crate) inputs: InputQueue,
+    pub(crate) view: ViewBelief,
+    /// Whether a step has told the simulation of it.
+    pub(crate) is_announced: bool,
+}
+
+/// Where a session is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Whereabouts {
+    /// At the other end of this connection.
+    Connected(PeerId),
+    /// Its connection was lost at this moment.
+    AbsentSince(Micros),
+}
+
+/// One client, whatever connection it comes over.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) whereabouts: Whereabouts,
+    /// None for a spectator.
+    pub(crate) player: Option<Player>,
+    /// What the game says to it.
+    pub(crate) outbox: Outbox,
+    /// What it says to the game.
+    pub(crate) inbox: Inbox,
+    token: ResumeToken,
+    /// The one before, until the client has shown that it has read of the new one.
+    former_token: Option<ResumeToken>,
+}
+
+impl Session {
+    pub(crate) fn new(
+        id: SessionId,
+        token: ResumeToken,
+        peer: PeerId,
+        player: Option<Player>,
+        schema: &Arc<Schema>,
+    ) -> Self {
+        Self {
+            id,
+            whereabouts: Whereabouts::Connected(peer),
+            player,
+            outbox: Outbox::new(schema.clone(), Direction::ToClient),
+            inbox: Inbox::new(schema.clone(), Direction::ToServer),
+            token,
+            former_token: None,
+        }
+    }
+
+    /// The connection that it has, if it has one.
+    pub(crate) fn peer(&self) -> Option<PeerId> {
+        match self.whereabouts {
+            Whereabouts::Connected(peer) => Some(peer),
+            Whereabouts::AbsentSince(_) => None,
+        }
+    }
+
+    pub(crate) fn player_id(&self) -> Option<PlayerId> {
+        self.player.as_ref().map(|player| player.id)
+    }
+
+    /// Whether its connection was lost so long ago that nobody waits for it any more.
+    pub(crate) fn is_given_up(&self, now: Micros, window: Micros) -> bool {
+        match self.whereabouts {
+            Whereabouts::Connected(_) => false,
+            Whereabouts::AbsentSince(since) => now.saturating_since(since) >= window,
+        }
+    }
+
+    /// The client has said something on this connection: it has read of the newest token there.
+    pub(crate) fn handle_life(&mut self) {
+        self.former_token = None;
+    }
+
+    /// Goes on over another connection, if the token is right. An error leaves it as it was.
+    pub(crate) fn resume(
+        &mut self,
+        peer: PeerId,
+        resume: &Resume,
+        next_token: ResumeToken,
+    ) -> Result<SessionOutcome, FreshReason> {
+        // Both are always compared: how long it takes says nothing.
+        let (is_newest, is_former) = (self.token == resume.token, self.former_token == Some(resume.token));
+        if !(is_newest | is_former) {
+            return Err(FreshReason::WrongToken);
+        }
+        let missed = self.outbox.handle_resumed(resume.received).map_err(|_| FreshReason::Inconsistent)?;
+        self.inbox.handle_resumed(0);
+        self.former_token = Some(resume.token);
+        self.token = next_token;
+        self.whereabouts = Whereabouts::Connected(peer);
+        Ok(if missed == 0 { SessionOutcome::Resumed } else { SessionOutcome::Resynced { missed } })
+    }
+
+    /// Whether there are messages, or acks of them, to be written.
+    pub(crate) fn has_transmit(&self) -> bool {
+        self.inbox.has_ack() || self.outbox.has_transmit()
+    }
+
+    /// Appends messages, and what was polled of the client's, to what goes over its connection.
+    pub(crate) fn write_messages(&mut self, now: Micros, out: &mut Vec<u8>) {
+        self.inbox.poll_ack(out);
+        self.outbox.poll_transmit(now, MESSAGE_BYTES_PER_TRANSMIT_MAX, out);
+    }
+
+    /// What to tell the client about its inputs with the snapshot that goes out now.
+    pub(crate) fn take_feedback(&mut self) -> Option<Feedback> {
+        self.player.as_mut()?.inputs.take_feedback()
+    }
+
+    /// What its client is told in the welcome.
+    pub(crate) fn terms(&self, outcome: SessionOutcome, window: Micros) -> SessionTerms {
+        let received = match outcome {
+            SessionOutcome::Fresh(_) => Received::default(),
+            SessionOutcome::Resumed | SessionOutcome::Resynced { .. } => self.inbox.received(),
+        };
+        SessionTerms { outcome, token: self.token, window, received }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOTHING: Received = Received { reliable: 0, latest: 0 };
+
+    fn token(number: u8) -> ResumeToken {
+        ResumeToken([number; 16])
+    }
+
+    fn resume(number: u8) -> Resume {
+        Resume { session: SessionId(1), token: token(number), received: NOTHING }
+    }
+
+    #[test]
+    fn the_token_before_is_taken_until_the_new_one_was_read() {
+        let schema = Schema::builder("s").build().unwrap();
+        let mut session = Session::new(SessionId(1), token(1), PeerId(1), None, &schema);
+        assert_eq!(session.resume(PeerId(2), &resume(9), token(2)), Err(FreshReason::WrongToken));
+        assert_eq!(session.peer(), Some(PeerId(1)), "a wrong token changes nothing");
+        assert_eq!(session.resume(PeerId(2), &resume(1), token(2)), Ok(SessionOutcome::Resumed));
+        // The welcome was lost on its way.
+        assert_eq!(session.resume(PeerId(3), &resume(1), token(3)), Ok(SessionOutcome::Resumed));
+        session.handle_life();
+        assert_eq!(session.resume(PeerId(4), &resume(1), token(4)), Err(FreshReason::WrongToken));
+        assert_eq!(session.resume(PeerId(4), &resume(2), token(4)), Err(FreshReason::WrongToken));
+        assert_eq!(session.resume(PeerId(4), &resume(3), token(4)), Ok(SessionOutcome::Resumed));
+    }
+
+    #[test]
+    fn a_claim_to_have_what_was_never_sent_is_not_believed() {
+        let schema = Schema::builder("s").build().unwrap();
+        let mut session = Session::new(SessionId(1), token(1), PeerId(1), None, &schema);
+        let claim = Resume { received: Received { reliable: 1, latest: 0 }, ..resume(1) };
+        assert_eq!(session.resume(PeerId(2), &claim, token(2)), Err(FreshReason::Inconsistent));
+        assert_eq!(session.peer(), Some(PeerId(1)));
+    }
+}
