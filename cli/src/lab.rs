@@ -6,7 +6,10 @@ use std::sync::Mutex;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use tickwire_lab::{Duel, Figures, LabConfig, Lie, Policy, Profile, Report, run as run_lab, run_with_liar};
+use tickwire_lab::{
+    ChaosReport, Duel, Figures, LabConfig, Lie, Policy, Profile, Report, run as run_lab, run_chaos,
+    run_with_liar,
+};
 use tickwire_protocol::{Micros, StreamKind};
 
 /// Run a whole server and its clients over simulated links in virtual time, and report how late, how wrong and how rough the
@@ -57,6 +60,10 @@ pub(crate) struct LabArgs {
     /// One client tells the server that it saw another moment than it did; how often it hits, and the others
     #[arg(long, value_enum, value_name = "LIE", conflicts_with_all = ["all", "compare", "peaceful", "json"])]
     liar: Option<LieName>,
+
+    /// Cut connections at every possible moment, and see whether sessions and messages come through; `--seeds` says how often
+    #[arg(long, conflicts_with_all = ["profile", "stream", "all", "compare", "peaceful", "liar", "interpolation"])]
+    chaos: bool,
 
     /// The report as JSON: an object, or a list of them
     #[arg(long)]
@@ -137,6 +144,9 @@ pub(crate) fn run(args: &LabArgs) -> anyhow::Result<ExitCode> {
         seeds: args.seeds.clone().unwrap_or(args.seed..=args.seed).collect(),
         threads: usize::from(args.threads.unwrap_or_else(cores)),
     };
+    if args.chaos {
+        return lab.chaos(args.json);
+    }
     let mut reports = Vec::new();
     let policies = if args.compare { COMPARED.to_vec() } else { vec![args.interpolation] };
     for (profile, stream) in links(args) {
@@ -215,6 +225,23 @@ impl Lab {
     /// Runs every seed; `config` is asked for the place of each.
     fn runs(&self, config: impl Fn(usize) -> LabConfig + Sync) -> anyhow::Result<Vec<(u64, Figures)>> {
         self.each(|index| run_lab(&config(index), self.seeds[index]))
+    }
+
+    /// Chaos from every seed. Of those that find something, the commands that find it again.
+    fn chaos(&self, json: bool) -> anyhow::Result<ExitCode> {
+        let mut pooled = ChaosReport::default();
+        for (seed, report) in self.each(|index| run_chaos(self.seeds[index]))? {
+            pooled.merge(&report);
+            if !report.is_sound() {
+                eprintln!("to see it again: tickwire lab --chaos --seed {seed}");
+            }
+        }
+        if json {
+            println!("{}", serde_json::to_string_pretty(&pooled)?);
+        } else {
+            print!("{pooled}");
+        }
+        Ok(if pooled.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     /// A liar's hits over all seeds.

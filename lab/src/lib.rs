@@ -31,6 +31,7 @@
 //! assert!(report.view_delay_ms.p50 > 10.0, "light is faster than wifi");
 //! ```
 
+mod chaos;
 mod config;
 mod distribution;
 mod figures;
@@ -46,6 +47,7 @@ mod run;
 mod shots;
 mod truth;
 
+pub use chaos::{ChaosReport, run_chaos};
 pub use config::{FIXED_DELAY_MS_MAX, FRAME_HZ, LabConfig, Policy, SNAPSHOT_HZ, TICK_HZ, stream_name};
 pub use distribution::{Distribution, Summary};
 pub use figures::{BytesReport, Classes, FigureReport, Figures, RateSummary};

@@ -325,6 +325,11 @@ impl Room {
         Some(self.peers.get(&peer)?.replicator.frames_in_flight())
     }
 
+    /// The session of a peer.
+    pub fn session(&self, peer: PeerId) -> Option<SessionId> {
+        Some(self.peers.get(&peer)?.session)
+    }
+
     fn session_of(&self, peer: PeerId) -> Option<&Session> {
         self.sessions.get(&self.peers.get(&peer)?.session)
     }

@@ -1,0 +1,344 @@
+//! One run of chaos.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tickwire_netsim::Direction;
+use tickwire_protocol::frame::frames;
+use tickwire_protocol::handshake::{Resume, ResumeToken, Role, StreamKind};
+use tickwire_protocol::{Micros, PeerId, RoomId, RowHead, Schema, SessionId, TickRate};
+use tickwire_server::core::{Join, Room, RoomConfig, RoomEvent, RoomIdentity, admit};
+use tickwire_sim::Random;
+
+use super::game::{Counts, Person, TALKER, Talk, schema};
+use super::report::ChaosReport;
+use super::seat::{Said, Seat, Wire};
+
+const CLIENTS: u64 = 3;
+
+/// How long connections are cut, and how long all is then left in peace.
+const CHAOS: Micros = Micros::from_secs(12);
+const PEACE: Micros = Micros::from_secs(6);
+
+/// State is old after this: links stall for longer than a second where nobody cuts them, too.
+const OLD: Micros = Micros::from_secs(3);
+
+/// How far apart two looks at everything are.
+const STEP: Micros = Micros::from_millis(4);
+
+/// How long a session waits for its client: short, so that some stay away for longer.
+const WINDOW: Micros = Micros::from_secs(3);
+
+/// Cuts, overheard tokens and new starts of the server, one in so many looks.
+const CUT_ODDS: u32 = 300;
+const THIEF_ODDS: u32 = 200;
+const RESTART_ODDS: u32 = 4_000;
+
+/// What the lab itself knows of a session.
+#[derive(Clone, Copy)]
+struct Known {
+    peer: Option<PeerId>,
+    absent_since: Micros,
+}
+
+struct Chaos {
+    seed: u64,
+    random: Random,
+    schema: Arc<Schema>,
+    room: Room,
+    /// How often the server has started anew; players of each have numbers of their own.
+    starts: u32,
+    now: Micros,
+    seats: Vec<Seat>,
+    /// Connections that the server does not know are cut, and when it finds out.
+    half_open: Vec<(Micros, PeerId)>,
+    sessions: BTreeMap<SessionId, Known>,
+    /// What was last counted of each player that ever was.
+    counted: BTreeMap<Person, Counts>,
+    report: ChaosReport,
+}
+
+/// Runs chaos from a seed: the same seed finds the same.
+pub fn run_chaos(seed: u64) -> ChaosReport {
+    let mut chaos = Chaos::new(seed);
+    while chaos.now < CHAOS + PEACE {
+        chaos.step();
+        chaos.now = chaos.now + STEP;
+    }
+    chaos.settle();
+    chaos.report
+}
+
+fn rate() -> TickRate {
+    TickRate::new(30).unwrap_or_else(|| unreachable!("a rate that there is"))
+}
+
+fn open(schema: &Arc<Schema>, seed: u64, starts: u32, now: Micros) -> Room {
+    let identity = RoomIdentity { id: RoomId(starts), name: "chaos".to_owned(), seed };
+    let mut config = RoomConfig::new(rate(), 10);
+    config.session_window = WINDOW;
+    config.silence_timeout = Micros::from_millis(1_500);
+    config.ping_interval = Micros::from_millis(300);
+    let left = Micros(CHAOS.0.saturating_sub(now.0));
+    let calm = config.first_tick + rate().steps_in(left) as u32;
+    Room::new(identity, config, Box::new(Talk::new(schema.clone(), calm, starts)), now)
+}
+
+impl Chaos {
+    fn new(seed: u64) -> Self {
+        let (schema, starts) = (schema(), 1);
+        Self {
+            seed,
+            random: Random::from_seed(seed),
+            room: open(&schema, seed, starts, Micros::ZERO),
+            seats: (0..CLIENTS).map(|number| Seat::new(&schema, seed, number)).collect(),
+            schema,
+            starts,
+            now: Micros::ZERO,
+            half_open: Vec::new(),
+            sessions: BTreeMap::new(),
+            counted: BTreeMap::new(),
+            report: ChaosReport { seeds: 1, ..ChaosReport::default() },
+        }
+    }
+
+    fn is_calm(&self) -> bool {
+        self.now >= CHAOS
+    }
+
+    /// Does all that is due, on both ends.
+    fn step(&mut self) {
+        for index in 0..self.seats.len() {
+            self.receive(index);
+        }
+        self.advance();
+        for index in 0..self.seats.len() {
+            self.transmit(index);
+            if !self.is_calm() {
+                self.trouble(index);
+            }
+            let is_calm = self.is_calm();
+            self.seats[index].run(self.seed, self.now, is_calm, &mut self.report);
+        }
+        if !self.is_calm() && self.random.below(RESTART_ODDS) == 0 {
+            self.restart();
+        }
+    }
+
+    // ---- the server --------------------------------------------------------------------------------------------
+
+    /// Hands the server what has arrived.
+    fn receive(&mut self, index: usize) {
+        let now = self.now.0;
+        while let Some(wire) = self.seats[index].wire.as_mut().filter(|wire| wire.ends.is_none())
+            && let Some((_, message)) = wire.link.receive(now, Direction::Up)
+        {
+            self.take(index, message);
+        }
+    }
+
+    fn take(&mut self, index: usize, message: Bytes) {
+        let Some(wire) = &mut self.seats[index].wire else { return };
+        let Some(peer) = wire.peer else { return self.admit(index, message) };
+        wire.has_spoken = true;
+        if self.room.handle_message(self.now, peer, message).is_err() {
+            self.report.faults += 1;
+        }
+    }
+
+    fn token(&mut self) -> ResumeToken {
+        let (high, low) = (self.random.next_u64(), self.random.next_u64());
+        ResumeToken((u128::from(high) << 64 | u128::from(low)).to_le_bytes())
+    }
+
+    /// Lets a connection in that says hello.
+    fn admit(&mut self, index: usize, message: Bytes) {
+        let hello = frames(message).next().and_then(Result::ok);
+        let hello =
+            hello.and_then(|hello| admit(&hello.payload, &self.schema, StreamKind::Ordered).ok()?.ok());
+        let resume = hello.as_ref().and_then(|hello| Resume::find(&hello.extensions).ok());
+        let (Some(hello), Some(resume)) = (hello, resume) else {
+            self.report.faults += 1;
+            return;
+        };
+        let is_to_go_on = resume.is_some_and(|resume| self.sessions.contains_key(&resume.session));
+        let join = Join { token: self.token(), resume, ..Join::new(hello.role, StreamKind::Ordered) };
+        let Ok(peer) = self.room.join(self.now, join) else {
+            self.report.faults += 1;
+            return;
+        };
+        if let Some(session) = self.room.session(peer) {
+            self.sessions.insert(session, Known { peer: Some(peer), absent_since: self.now });
+        }
+        let seat = &mut self.seats[index];
+        seat.overheard = resume;
+        if let Some(wire) = &mut seat.wire {
+            (wire.peer, wire.is_to_go_on) = (Some(peer), is_to_go_on);
+        }
+    }
+
+    fn advance(&mut self) {
+        let now = self.now;
+        let lost =
+            self.half_open.extract_if(.., |(at, _)| now >= *at).map(|(_, peer)| peer).collect::<Vec<_>>();
+        for peer in lost {
+            self.lose(peer);
+        }
+        let report = self.room.advance(now);
+        while let Some(RoomEvent::PeerDropped { peer, .. }) = self.room.poll_event() {
+            self.note_lost(peer);
+            let wires = self.seats.iter_mut().filter_map(|seat| seat.wire.as_mut());
+            for wire in wires.filter(|wire| wire.peer == Some(peer)) {
+                wire.ends.get_or_insert(now);
+            }
+        }
+        if report.due.steps > 0 {
+            // The room's rule, told once more.
+            self.sessions
+                .retain(|_, known| known.peer.is_some() || now.saturating_since(known.absent_since) < WINDOW);
+            let rows = self.room.tables().rows(TALKER);
+            let starts = self.starts;
+            let person = |head: RowHead| head.owner.map(|player| Person::new(starts, player));
+            self.counted.extend(rows.filter_map(|(head, row)| Some((person(head)?, Counts::read(row)))));
+        }
+    }
+
+    /// The server finds out that a connection is no more.
+    fn lose(&mut self, peer: PeerId) {
+        self.room.disconnect(self.now, peer);
+        self.note_lost(peer);
+    }
+
+    fn note_lost(&mut self, peer: PeerId) {
+        for known in self.sessions.values_mut().filter(|known| known.peer == Some(peer)) {
+            *known = Known { peer: None, absent_since: self.now };
+        }
+    }
+
+    fn transmit(&mut self, index: usize) {
+        let Some(Wire { link, peer: Some(peer), ends: None, .. }) = &mut self.seats[index].wire else {
+            return;
+        };
+        let now = self.now;
+        link.flush(now.0, Direction::Down);
+        if link.is_free(Direction::Down) {
+            self.room.poll_transmit(now, *peer, |message| link.send(now.0, Direction::Down, message));
+        }
+    }
+
+    // ---- trouble -----------------------------------------------------------------------------------------------
+
+    fn trouble(&mut self, index: usize) {
+        if self.random.below(CUT_ODDS) == 0 {
+            self.cut(index);
+        }
+        if self.random.below(THIEF_ODDS) == 0 {
+            self.steal(index);
+        }
+    }
+
+    /// Cuts a connection; some of what is on its way still arrives. Both ends find out when chance wants, the server's perhaps
+    /// only by the silence.
+    fn cut(&mut self, index: usize) {
+        let Some(wire) = self.seats[index].wire.as_mut().filter(|wire| wire.ends.is_none()) else { return };
+        self.report.cuts += 1;
+        let late = |random: &mut Random| match random.below(4) {
+            0 => Micros::ZERO,
+            1 => Micros::from_millis(u64::from(random.below(4_000))),
+            _ => Micros::from_millis(u64::from(random.below(100))),
+        };
+        let (client_late, server_late) = (late(&mut self.random), late(&mut self.random));
+        let mut arrives = Vec::new();
+        for _ in 0..self.random.below(4) {
+            let Some(at) = wire.link.next_event(self.now.0, Direction::Up) else { break };
+            arrives.extend(wire.link.receive(at, Direction::Up).map(|(_, message)| message));
+        }
+        wire.ends = Some(self.now + client_late);
+        for message in arrives {
+            self.take(index, message);
+        }
+        let peer = self.seats[index].wire.as_ref().and_then(|wire| wire.peer);
+        self.half_open.extend(peer.map(|peer| (self.now + server_late, peer)));
+    }
+
+    /// Somebody has overheard the token of the last hello, and tries it while its owner plays.
+    fn steal(&mut self, index: usize) {
+        let Seat { wire, overheard, .. } = &self.seats[index];
+        let (Some(resume), Some(Wire { has_spoken: true, ends: None, .. })) = (*overheard, wire) else {
+            return;
+        };
+        let join = Join {
+            token: self.token(),
+            resume: Some(resume),
+            ..Join::new(Role::Spectator, StreamKind::Ordered)
+        };
+        let Ok(thief) = self.room.join(self.now, join) else { return };
+        self.report.wrong_outcome_told += u64::from(self.room.session(thief) == Some(resume.session));
+        self.room.leave(thief);
+    }
+
+    /// The server starts anew and knows nobody.
+    fn restart(&mut self) {
+        self.starts += 1;
+        self.room = open(&self.schema, self.seed, self.starts, self.now);
+        self.sessions.clear();
+        self.half_open.clear();
+        for seat in &mut self.seats {
+            if let Some(wire) = &mut seat.wire {
+                wire.ends.get_or_insert(self.now);
+            }
+        }
+    }
+
+    // ---- the end -----------------------------------------------------------------------------------------------
+
+    /// Compares what was said with what was heard.
+    fn settle(&mut self) {
+        let entities = self.room.tables().rows(TALKER).count() as u64;
+        self.report.ghost_entities += entities.abs_diff(self.seats.len() as u64);
+        for index in 0..self.seats.len() {
+            self.settle_seat(index);
+        }
+        for counts in self.counted.values() {
+            self.report.messages_doubled += counts.doubled as u64;
+            self.report.messages_reordered += (counts.gaps + counts.newest_back) as u64;
+            self.report.messages += (counts.next - (counts.first - 1).max(0)) as u64;
+        }
+    }
+
+    fn settle_seat(&mut self, index: usize) {
+        let (seat, report) = (&self.seats[index], &mut self.report);
+        let Some(person) = seat.persons.last() else {
+            report.faults += 1;
+            return;
+        };
+        let stats = seat.client.stats(self.now);
+        let age = seat.client.snapshot_age(self.now).unwrap_or(Micros(u64::MAX));
+        let is_stale = !seat.client.is_playing() || age > OLD || stats.digest_mismatches > 0;
+        report.stale_state_after_heal += u64::from(is_stale);
+        let truth = self.room.tables().rows(TALKER).map(|(head, row)| (head.id, Counts::read(row)));
+        let truth: BTreeMap<_, _> = truth.collect();
+        let view = seat.client.view(self.now);
+        let shown = view.entities(TALKER).map(|entity| (entity.id(), Counts::read(entity.latest())));
+        let shown: BTreeMap<_, _> = shown.collect();
+        report.ghost_entities += shown.keys().filter(|id| !truth.contains_key(id)).count() as u64;
+        report.aliased_ids +=
+            truth.iter().filter(|(id, counts)| shown.get(id) != Some(counts)).count() as u64;
+        let counts = self.counted.get(person).copied().unwrap_or_default();
+        // What the server said to who the client is now.
+        let heard = seat.next.get(person).copied().unwrap_or(0);
+        let newest = seat.newest_heard.get(person).copied().unwrap_or(0);
+        report.messages_lost += u64::from((counts.said as u32).abs_diff(heard));
+        report.messages_lost += u64::from((counts.newest_said as u32).abs_diff(newest));
+        // What the client said: somebody whom it was has heard it, or it was told that it is lost.
+        let counted: Vec<_> = seat.persons.iter().filter_map(|person| self.counted.get(person)).collect();
+        let is_heard = |number: u32| counted.iter().any(|counts| counts.has_heard(number));
+        let unheard = (0..seat.said).filter(|number| !is_heard(*number));
+        report.messages_lost +=
+            unheard.filter(|number| !seat.lost.contains(&Said::Talk(*number))).count() as u64;
+        let is_newest = counted.iter().any(|counts| counts.newest_heard as u32 == seat.newest_said);
+        let is_lost = seat.lost.contains(&Said::Newest(seat.newest_said));
+        report.messages_lost += u64::from(!is_newest && !is_lost);
+    }
+}

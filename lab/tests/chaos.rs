@@ -1,0 +1,20 @@
+//! Sessions and messages come through whatever connections do. `tickwire lab --chaos --seeds 1..1000` runs more of this.
+
+use tickwire_lab::{ChaosReport, run_chaos};
+
+#[test]
+fn what_is_promised_of_sessions_holds_in_chaos() {
+    let mut report = ChaosReport::default();
+    for seed in 1..=24 {
+        let found = run_chaos(seed);
+        assert!(found.is_sound(), "seed {seed}: {found}");
+        report.merge(&found);
+    }
+    assert!(report.cuts > 200 && report.resumed > 100 && report.fresh > 40, "{report}");
+    assert!(report.messages > 10_000, "{report}");
+}
+
+#[test]
+fn the_same_seed_finds_the_same() {
+    assert_eq!(run_chaos(7), run_chaos(7));
+}
