@@ -43,11 +43,13 @@ pub enum FrameType {
     Ack = 7,
     /// Server: state.
     Snapshot = 8,
+    /// Client: asks to be sent less; see [`Budget`](crate::budget::Budget).
+    Budget = 9,
 }
 
 impl FrameType {
     /// Every type that this version knows.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
@@ -56,6 +58,7 @@ impl FrameType {
         Self::Input,
         Self::Ack,
         Self::Snapshot,
+        Self::Budget,
     ];
 
     /// Its name in documents and tools.
@@ -69,6 +72,7 @@ impl FrameType {
             Self::Input => "INPUT",
             Self::Ack => "ACK",
             Self::Snapshot => "SNAPSHOT",
+            Self::Budget => "BUDGET",
         }
     }
 }
@@ -354,7 +358,7 @@ mod tests {
             (&[0x80, 0x80], DecodeError::Truncated("frame header")),
             (&[2, 4, 0], DecodeError::Truncated("frame payload")),
             (&[0, 0], DecodeError::UnknownFrame(0)),
-            (&[0, 9], DecodeError::UnknownFrame(9)),
+            (&[0, 10], DecodeError::UnknownFrame(10)),
             (&[0, 63], DecodeError::UnknownFrame(63)),
             (&[1, 8, 64], DecodeError::Invalid { what: "short snapshot in a longer form", value: 64 }),
             (&[0x80, 0, 4], DecodeError::Invalid { what: "frame length in a longer form", value: 0 }),
@@ -380,9 +384,9 @@ mod tests {
 
     #[test]
     fn nothing_comes_behind_a_fault() {
-        let mut parser = frames(Bytes::from_static(&[0, 7, 0, 9, 0, 7]));
+        let mut parser = frames(Bytes::from_static(&[0, 7, 0, 10, 0, 7]));
         assert_eq!(parser.next(), Some(Ok(frame(FrameType::Ack, &[]))));
-        assert_eq!(parser.next(), Some(Err(DecodeError::UnknownFrame(9))));
+        assert_eq!(parser.next(), Some(Err(DecodeError::UnknownFrame(10))));
         assert_eq!(parser.next(), None);
         let mut parser = frames(Bytes::new());
         assert!(parser.next().is_some_and(|item| item.is_err()));

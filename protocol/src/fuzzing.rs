@@ -12,6 +12,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::{Bytes, BytesMut};
 
 use crate::ack::Ack;
+use crate::budget::Budget;
 use crate::fault::DecodeError;
 use crate::frame::{FrameType, frames, split_frame, write_frame};
 use crate::handshake::{Hello, PackedSchema, RejectReason, Welcome};
@@ -123,6 +124,11 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
             }
         }
         FrameType::Snapshot => check_snapshot(payload),
+        FrameType::Budget => {
+            if let Ok(budget) = Budget::decode(payload) {
+                check(&|out| budget.encode(out));
+            }
+        }
     }
 }
 

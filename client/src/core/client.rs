@@ -35,6 +35,8 @@ pub struct Client {
     events: VecDeque<Event>,
     /// What the session is to predict with, until there is one.
     simulation: Option<Box<dyn Simulation>>,
+    /// What it wants to be sent of snapshots, bytes a second.
+    budget: Option<u32>,
     stats: ClientStats,
 }
 
@@ -57,6 +59,7 @@ impl Client {
             state: State::Hello { since: now, asked: None },
             events: VecDeque::new(),
             simulation: None,
+            budget: None,
             stats: ClientStats::default(),
         }
     }
@@ -93,6 +96,16 @@ impl Client {
     pub fn predict_others(&mut self, ids: impl IntoIterator<Item = EntityId>) {
         if let State::Playing(session) = &mut self.state {
             session.predict_others(ids);
+        }
+    }
+
+    /// Asks the server to send no more than this of snapshots, bytes a second, with what the transport puts around them: for a phone that
+    /// saves data, or a picture that nobody looks at. It gives at least 1,000, and no more than the room's own budget; with `None` that.
+    /// What is less important then comes less often. Told with the next [`Client::poll_transmit`].
+    pub fn set_budget(&mut self, bytes_per_second: Option<u32>) {
+        self.budget = bytes_per_second;
+        if let State::Playing(session) = &mut self.state {
+            session.set_budget(bytes_per_second);
         }
     }
 
@@ -144,6 +157,7 @@ impl Client {
                 if let Some(simulation) = self.simulation.take() {
                     begun.predict(simulation);
                 }
+                begun.set_budget(self.budget);
                 self.state = State::Playing(Box::new(begun));
                 self.events.push_back(Event::Connected { session, player, room });
             }
