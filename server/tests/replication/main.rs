@@ -5,6 +5,7 @@ mod budget;
 mod interest;
 mod receiver;
 mod run;
+mod spread;
 mod turmoil;
 
 use std::sync::Arc;
@@ -149,8 +150,8 @@ fn what_does_not_fit_follows_and_nothing_is_mixed_up() {
         let (room, receivers) = watch(&config, Box::new(game), 2, 900);
         for receiver in &receivers {
             assert!(receiver.digests > 10, "{} digests", receiver.digests);
-            // The whole crowd is more than one body holds, and so is all of its news.
-            assert!(receiver.largest > 40_000, "{} bytes", receiver.largest);
+            // The whole crowd is more than one snapshot may take, and so is all of its news.
+            assert!(receiver.largest > 10_000, "{} bytes", receiver.largest);
             receiver.check_whole(&room);
         }
     }
