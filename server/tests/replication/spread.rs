@@ -16,7 +16,9 @@ fn room(snapshot_hz: u32, spectators: u32) -> (Room, Vec<Receiver>) {
     let (stream, role) = (StreamKind::Ordered, Role::Spectator);
     let join = Join { session: SessionId(1), role, stream, wants_schema: false, wants_prior: false };
     let mut receive = |_| Receiver::new(stream, room.join(Micros::ZERO, join).unwrap(), &config);
-    let receivers = (0..spectators).map(&mut receive).collect();
+    let mut receivers: Vec<_> = (0..spectators).map(&mut receive).collect();
+    // The first is due at once.
+    receivers.iter_mut().for_each(|receiver| receiver.poll(&mut room, Micros::ZERO));
     (room, receivers)
 }
 
