@@ -7,7 +7,10 @@
 //! | `room_snapshot` | one snapshot delivered to one client, with its share of the three steps before it |
 //! | `room_transmit` | one snapshot delivered to one client, `poll_transmit` alone |
 //! | `room_inbox` | one message of a client, with the inputs of three ticks |
+//!
+//! `arena` and `arena_fast`: everybody is shown everybody, and all share their bytes. `crowd`: a thousand who are each shown the nearest 64.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -17,6 +20,10 @@ use tickwire_protocol::snapshot::Coder;
 
 /// How many bots play.
 const BOTS: [u32; 2] = [16, 64];
+
+/// How many play where each is shown the nearest, and how many these are.
+const CROWD: u32 = 1_000;
+const NEAREST: usize = 64;
 
 /// How their room codes rows.
 const CODERS: [Coder; 2] = [Coder::Dense, Coder::Fast];
@@ -38,22 +45,33 @@ const PARTS: [Part; 5] = [
 
 fn rooms(criterion: &mut Criterion) {
     for (bots, coder) in BOTS.into_iter().flat_map(|bots| CODERS.map(|coder| (bots, coder))) {
-        let mut game = Match::new(bots, coder);
         let arena = if coder == Coder::Dense { "arena" } else { "arena_fast" };
-        for Part { name, time, count } in &PARTS {
-            let mut group = criterion.benchmark_group(*name);
-            group.throughput(Throughput::Elements(1));
-            group.bench_function(BenchmarkId::new(arena, bots), |bencher| {
-                bencher.iter_custom(|iterations| {
-                    // Whole intervals are played, so that every step has its share of a snapshot.
-                    let intervals = iterations.div_ceil(u64::from(count(bots)));
-                    let spent: Duration = (0..intervals).map(|_| time(&play(&mut game, bots))).sum();
-                    let played = intervals * u64::from(count(bots));
-                    spent.mul_f64(iterations as f64 / played as f64)
-                });
+        measure(criterion, arena, bots, || Match::new(bots, coder));
+    }
+    for coder in CODERS {
+        let crowd = if coder == Coder::Dense { "crowd" } else { "crowd_fast" };
+        measure(criterion, crowd, CROWD, || Match::crowd(CROWD, coder, NEAREST));
+    }
+}
+
+/// Every part of a match; it is opened when the first of them is to be measured.
+fn measure(criterion: &mut Criterion, name: &str, bots: u32, open: impl Fn() -> Match) {
+    let game = RefCell::new(None);
+    for Part { name: part, time, count } in &PARTS {
+        let mut group = criterion.benchmark_group(*part);
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(BenchmarkId::new(name, bots), |bencher| {
+            let mut game = game.borrow_mut();
+            let game = game.get_or_insert_with(&open);
+            bencher.iter_custom(|iterations| {
+                // Whole intervals are played, so that every step has its share of a snapshot.
+                let intervals = iterations.div_ceil(u64::from(count(bots)));
+                let spent: Duration = (0..intervals).map(|_| time(&play(game, bots))).sum();
+                let played = intervals * u64::from(count(bots));
+                spent.mul_f64(iterations as f64 / played as f64)
             });
-            group.finish();
-        }
+        });
+        group.finish();
     }
 }
 

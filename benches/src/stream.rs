@@ -172,6 +172,11 @@ impl Receiver {
         &self.decoded
     }
 
+    /// How many rows are held.
+    pub fn held(&self) -> usize {
+        self.replica.view().count()
+    }
+
     /// Checks that exactly the rows of the newest published tick are held, with every value as published.
     ///
     /// # Panics

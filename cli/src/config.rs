@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use tickwire_protocol::TickRate;
+use tickwire_protocol::limits::BUDGET_BYTES_PER_SECOND_MIN;
 use tickwire_protocol::snapshot::{Coder, Prior};
 use tickwire_server::core::{Interest, RoomConfig};
 use tickwire_server::net::{RecordConfig, ServerConfig};
@@ -103,6 +104,11 @@ pub(crate) struct RoomArgs {
     #[arg(long, env = "TICKWIRE_NEAREST", value_name = "N")]
     pub(crate) nearest: Option<usize>,
 
+    /// What each client is sent of snapshots over any second, kbit/s, with the WebSocket headers; at least 8. 0: as much as its
+    /// link takes [default: 64]
+    #[arg(long, env = "TICKWIRE_BUDGET", value_name = "KBIT")]
+    pub(crate) budget: Option<u32>,
+
     /// Seed of the rooms' chance [default: 0]
     #[arg(long, env = "TICKWIRE_SEED", value_name = "N")]
     pub(crate) seed: Option<u64>,
@@ -125,6 +131,7 @@ struct FileConfig {
     prior: Option<PathBuf>,
     interest: Option<f32>,
     nearest: Option<usize>,
+    budget: Option<u32>,
     seed: Option<u64>,
 }
 
@@ -151,6 +158,7 @@ impl ServeArgs {
             prior: self.rooms.prior.or(file.prior),
             interest: self.rooms.interest.or(file.interest),
             nearest: self.rooms.nearest.or(file.nearest),
+            budget: self.rooms.budget.or(file.budget),
             seed: self.rooms.seed.or(file.seed),
         };
         let mut config = rooms.server_config(listen)?;
@@ -213,6 +221,9 @@ impl RoomArgs {
             room.prior = read_prior(path)?;
         }
         room.interest = self.interest()?;
+        if let Some(kbit) = self.budget {
+            room.budget = budget(kbit)?;
+        }
         let mut config = ServerConfig::new(listen, room);
         config.seed = self.seed.unwrap_or(0);
         Ok(config)
@@ -230,6 +241,15 @@ impl RoomArgs {
         let interest = Interest::within(metres);
         Ok(self.nearest.map_or(interest.clone(), |count| interest.nearest(count)))
     }
+}
+
+/// Bytes a second from kbit/s; none where there is to be no limit.
+fn budget(kbit: u32) -> anyhow::Result<Option<u32>> {
+    let bytes = kbit.checked_mul(125).filter(|bytes| kbit == 0 || *bytes >= BUDGET_BYTES_PER_SECOND_MIN);
+    let least = BUDGET_BYTES_PER_SECOND_MIN / 125;
+    let bytes = bytes
+        .with_context(|| format!("--budget {kbit}: must be at least {least} kbit/s, or 0 for no limit"))?;
+    Ok((bytes > 0).then_some(bytes))
 }
 
 fn read_prior(path: &Path) -> anyhow::Result<Arc<Prior>> {
@@ -277,6 +297,16 @@ mod tests {
         let near = Interest::within(30.0).nearest(8);
         assert_eq!(resolve(Some(30.0), Some(8)).unwrap(), format!("{near:?}"));
         assert_eq!(resolve(None, None).unwrap(), format!("{:?}", Interest::everything()));
+    }
+
+    #[test]
+    fn a_budget_is_told_in_kilobits() {
+        let budget =
+            |budget| with_rooms(RoomArgs { budget, ..RoomArgs::default() }).resolve().unwrap().room.budget;
+        assert_eq!(
+            [None, Some(0), Some(8), Some(500)].map(budget),
+            [Some(8_000), None, Some(1_000), Some(62_500)]
+        );
     }
 
     #[test]
@@ -335,6 +365,8 @@ mod tests {
             (with_rooms(RoomArgs { room_size: Some(0), ..RoomArgs::default() }), "at least one player"),
             (with_prior(Path::new("/nowhere.prior")), "--prior /nowhere.prior: cannot be read"),
             (with_prior(&unknown), "not a prior of this version"),
+            (with_rooms(RoomArgs { budget: Some(7), ..RoomArgs::default() }), "at least 8 kbit/s, or 0"),
+            (with_rooms(RoomArgs { budget: Some(u32::MAX), ..RoomArgs::default() }), "at least 8 kbit/s"),
             (with_record(&unknown, None), "it is there already"),
             (with_record(Path::new("/nowhere/match.twr"), None), "no such folder"),
             (with_record(Path::new("match.twr"), Some(61)), "from 1 to the tick rate, 60"),

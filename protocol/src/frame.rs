@@ -43,6 +43,8 @@ pub enum FrameType {
     Ack = 7,
     /// Server: state.
     Snapshot = 8,
+    /// Client: asks to be sent less; see [`Budget`](crate::budget::Budget).
+    Budget = 9,
     /// Either: what a game says; see [`MessageFrame`](crate::message::MessageFrame).
     Message = 10,
     /// Either: which messages were polled; see [`MessageAck`](crate::message::MessageAck).
@@ -51,7 +53,7 @@ pub enum FrameType {
 
 impl FrameType {
     /// Every type that this version knows.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
@@ -60,6 +62,7 @@ impl FrameType {
         Self::Input,
         Self::Ack,
         Self::Snapshot,
+        Self::Budget,
         Self::Message,
         Self::MessageAck,
     ];
@@ -75,6 +78,7 @@ impl FrameType {
             Self::Input => "INPUT",
             Self::Ack => "ACK",
             Self::Snapshot => "SNAPSHOT",
+            Self::Budget => "BUDGET",
             Self::Message => "MESSAGE",
             Self::MessageAck => "MESSAGE_ACK",
         }
@@ -362,7 +366,7 @@ mod tests {
             (&[0x80, 0x80], DecodeError::Truncated("frame header")),
             (&[2, 4, 0], DecodeError::Truncated("frame payload")),
             (&[0, 0], DecodeError::UnknownFrame(0)),
-            (&[0, 9], DecodeError::UnknownFrame(9)),
+            (&[0, 10], DecodeError::UnknownFrame(10)),
             (&[0, 63], DecodeError::UnknownFrame(63)),
             (&[1, 8, 64], DecodeError::Invalid { what: "short snapshot in a longer form", value: 64 }),
             (&[0x80, 0, 4], DecodeError::Invalid { what: "frame length in a longer form", value: 0 }),
@@ -388,9 +392,9 @@ mod tests {
 
     #[test]
     fn nothing_comes_behind_a_fault() {
-        let mut parser = frames(Bytes::from_static(&[0, 7, 0, 9, 0, 7]));
+        let mut parser = frames(Bytes::from_static(&[0, 7, 0, 10, 0, 7]));
         assert_eq!(parser.next(), Some(Ok(frame(FrameType::Ack, &[]))));
-        assert_eq!(parser.next(), Some(Err(DecodeError::UnknownFrame(9))));
+        assert_eq!(parser.next(), Some(Err(DecodeError::UnknownFrame(10))));
         assert_eq!(parser.next(), None);
         let mut parser = frames(Bytes::new());
         assert!(parser.next().is_some_and(|item| item.is_err()));

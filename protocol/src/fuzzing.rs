@@ -12,6 +12,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::{Bytes, BytesMut};
 
 use crate::ack::Ack;
+use crate::budget::Budget;
 use crate::fault::DecodeError;
 use crate::frame::{FrameType, frames, split_frame, write_frame};
 use crate::handshake::{Hello, PackedSchema, RejectReason, Welcome};
@@ -132,6 +133,11 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
         FrameType::MessageAck => {
             if let Ok(ack) = MessageAck::decode(payload) {
                 check(&|out| ack.encode(out));
+            }
+        }
+        FrameType::Budget => {
+            if let Ok(budget) = Budget::decode(payload) {
+                check(&|out| budget.encode(out));
             }
         }
     }

@@ -8,12 +8,13 @@
 //! | [`row`], [`table`], [`history`] | quantized state: rows, tables of a tick, the ring of published ticks |
 //! | [`snapshot`] | the delta codec: which bits a row becomes, and a replica that bits become again |
 //! | [`frame`] | how frames lie in a transport message |
-//! | [`handshake`], [`input`], [`ping`], [`ack`] | the other frames |
+//! | [`handshake`], [`input`], [`ping`], [`ack`], [`budget`] | the other frames |
 //! | [`recording`] | a room's stream in a file: seekable, and readable after a crash |
 //! | [`limits`], [`fault`] | every bound, and what happens to a peer that breaks one |
 
 pub mod ack;
 pub mod bits;
+pub mod budget;
 mod cold;
 pub mod cue;
 pub mod fault;

@@ -117,6 +117,9 @@ pub const ACKS_PER_TICK_MAX: u32 = 32;
 /// A cue is resent at most this long, seconds (law: half a second).
 pub const CUE_SECONDS_MAX: f32 = 0.5;
 
+/// The least that a client can ask to be sent of snapshots, bytes a second: 8 kbit/s keep its own row alive.
+pub const BUDGET_BYTES_PER_SECOND_MIN: u32 = 1_000;
+
 /// Text in a hello (game build, platform, room name), bytes.
 pub const HELLO_TEXT_BYTES_MAX: usize = 64;
 

@@ -11,8 +11,9 @@ use tickwire_protocol::limits::{BODY_BYTES_MAX, COLUMNS_PER_CUE_MAX, DATAGRAM_BY
 use tickwire_protocol::schema::{Field, FieldType, Kind, Schema, Sight};
 use tickwire_protocol::snapshot::replica::table_row_hash;
 use tickwire_protocol::snapshot::{
-    BodyPlan, Codec, Coder, DecodedSnapshot, EncodedBody, Feedback, Leave, NEAR_TICKS_MAX, PlannedRow, Prior,
-    References, Replica, RowCache, SectionPlan, SnapshotHeader, StateLookup, TickWidth, Written,
+    BodyPlan, Codec, Coder, DecodedSnapshot, EncodedBody, Feedback, Leave, NEAR_TICKS_MAX, Packing,
+    PlannedRow, Prior, References, Replica, RowCache, SectionPlan, SnapshotHeader, StateLookup, TickWidth,
+    Written,
 };
 use tickwire_protocol::{
     Cue, CueId, DecodeError, EntityId, FieldId, KindId, PlayerId, RowHead, RowMut, Tables, Tick, TickRate,
@@ -165,7 +166,7 @@ impl World {
 /// Plays a while, sends everything each time, cut into as many frames as it takes.
 fn play(rng: TestRng, rows: u16, snapshots: u32, is_datagram: bool, codec: &Codec) {
     let mut world = World::new(rng, rows);
-    let mut replica = Replica::new(schema(), 128);
+    let (mut replica, mut packing) = (Replica::new(schema(), 128), Packing::default());
     for snapshot in 0..snapshots {
         for _ in 0..=world.random(4) {
             world.step();
@@ -181,6 +182,7 @@ fn play(rng: TestRng, rows: u16, snapshots: u32, is_datagram: bool, codec: &Code
         let mut plan = BodyPlan { cues: world.cues(), section: world.plan_all(&replica, false) };
         plan.section.leaves = leaves;
         let mut own = world.plan_all(&replica, true);
+        check_packing(&mut world, codec, &replica, &mut packing);
         while !(plan.section.is_empty() && own.is_empty()) {
             send_frame(&world, codec, &mut replica, &mut plan, &mut own, is_datagram);
         }
@@ -220,6 +222,42 @@ fn send_frame(
     plan.cues.drain(..body.cues);
     plan.section.drain(body.written);
     own.drain(own_written);
+}
+
+/// Packed to some limit in some order, a plan is written as a whole, in no more than the limit, and nothing more important was left out
+/// for which there was room.
+fn check_packing(world: &mut World, codec: &Codec, replica: &Replica, packing: &mut Packing) {
+    let section =
+        SectionPlan { leaves: vec![Leave { slot: 900, despawned: true }], ..world.plan_all(replica, false) };
+    let whole = BodyPlan { cues: world.cues(), section };
+    let mut order: Vec<u32> = (0..whole.section.rows.len() as u32).collect();
+    (1..order.len()).for_each(|end| order.swap(end, world.random(end as u32 + 1) as usize));
+    let history = world.history.clone();
+    let encode = |plan: &BodyPlan| {
+        let (mut rows, mut body) = (RowCache::default(), EncodedBody::default());
+        codec.write_body(&history, plan, &payload_of, BODY_BYTES_MAX, &mut rows, &mut body);
+        let all = Written { leaves: plan.section.leaves.len(), rows: plan.section.rows.len() };
+        assert_eq!((body.written, body.cues), (all, plan.cues.len()), "what is packed is written");
+        body.byte_len()
+    };
+    let limit = 20 + world.random(encode(&whole) as u32 + 20) as usize;
+    let (mut plan, mut rows) = (whole.clone(), RowCache::default());
+    let is_all = codec.pack(&history, &mut plan, &order, &payload_of, limit, &mut rows, packing);
+    let (bytes, kept) = (encode(&plan), plan.section.rows.len());
+    assert!(bytes <= limit, "{bytes} of {limit} bytes");
+    let is_same = plan.section.rows == whole.section.rows && plan.cues == whole.cues;
+    assert_eq!(is_all, is_same && plan.section.leaves == whole.section.leaves);
+    let first: Vec<_> = order[..kept].iter().map(|place| &whole.section.rows[*place as usize]).collect();
+    assert!(plan.section.rows.iter().all(|row| first.contains(&row)), "the most important");
+    // Whole rows are compressed where that helps: then there was room after all.
+    let is_delta = |row: &PlannedRow| !row.references.is_empty();
+    if let Some(next) =
+        order.get(kept).filter(|_| whole.section.rows.iter().all(is_delta) && !plan.section.leaves.is_empty())
+    {
+        plan.section.rows.push(whole.section.rows[*next as usize]);
+        plan.section.rows.sort_unstable_by_key(|row| (row.kind, row.row));
+        assert!(encode(&plan) + 3 > limit, "there was room for one more in {limit} bytes");
+    }
 }
 
 fn check_replica(replica: &Replica, history: &History) {

@@ -20,3 +20,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guides/interest.md")]
 struct InterestGuide;
+
+/// Likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/bandwidth.md")]
+struct BandwidthGuide;

@@ -48,6 +48,8 @@ pub struct Client {
     simulation: Option<Box<dyn Simulation>>,
     continuity: Continuity,
     attempts: Attempts,
+    /// What it wants to be sent of snapshots, bytes a second.
+    budget: Option<u32>,
     stats: ClientStats,
 }
 
@@ -72,6 +74,7 @@ impl Client {
             simulation: None,
             continuity: Continuity::new(&schema),
             attempts: Attempts::new(config.reconnect, config.seed),
+            budget: None,
             config,
             schema,
             stats: ClientStats::default(),
@@ -110,6 +113,16 @@ impl Client {
     pub fn predict_others(&mut self, ids: impl IntoIterator<Item = EntityId>) {
         if let State::Playing(session) = &mut self.state {
             session.predict_others(ids);
+        }
+    }
+
+    /// Asks the server to send no more than this of snapshots, bytes a second, with what the transport puts around them: for a phone that
+    /// saves data, or a picture that nobody looks at. It gives at least 1,000, and no more than the room's own budget; with `None` that.
+    /// What is less important then comes less often. Told with the next [`Client::poll_transmit`].
+    pub fn set_budget(&mut self, bytes_per_second: Option<u32>) {
+        self.budget = bytes_per_second;
+        if let State::Playing(session) = &mut self.state {
+            session.set_budget(bytes_per_second);
         }
     }
 
@@ -181,6 +194,7 @@ impl Client {
         if let Some(simulation) = self.simulation.take().or(before) {
             begun.predict(simulation);
         }
+        begun.set_budget(self.budget);
         self.state = State::Playing(Box::new(begun));
         self.attempts.reset();
         let outcome = outcome.unwrap_or(SessionOutcome::Fresh(FreshReason::First));

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tickwire_protocol::budget::Budget;
 use tickwire_protocol::frame::{Frame, FrameType};
 use tickwire_protocol::handshake::{StreamKind, Welcome};
 use tickwire_protocol::limits::{DATAGRAM_BYTES_MAX, HISTORY_TICKS};
@@ -78,6 +79,9 @@ pub(crate) struct Session {
     /// Pings that wait for their answer.
     pings: VecDeque<Micros>,
     last_heard: Micros,
+    /// What was asked for, and is to be told: of snapshots, bytes a second.
+    budget: Budget,
+    is_budget_told: bool,
     /// Since when starvation has not been added up; nothing before the first snapshot.
     watched_until: Option<Micros>,
 }
@@ -168,6 +172,8 @@ impl Session {
             urgent_pings: URGENT_PINGS,
             pings: VecDeque::with_capacity(PINGS_MAX),
             last_heard: now,
+            budget: Budget { bytes_per_second: None },
+            is_budget_told: true,
             watched_until: None,
             welcome,
         })
@@ -210,6 +216,13 @@ impl Session {
     /// The game that it predicts with, if it does.
     pub(crate) fn into_simulation(self) -> Option<Box<dyn Simulation>> {
         self.prediction.map(Prediction::into_simulation)
+    }
+
+    /// Asks the server to send no more than this of snapshots, bytes a second.
+    pub(crate) fn set_budget(&mut self, bytes_per_second: Option<u32>) {
+        let budget = Budget { bytes_per_second };
+        self.is_budget_told &= budget == self.budget;
+        self.budget = budget;
     }
 
     pub(crate) fn prediction(&self) -> Option<&Prediction> {
@@ -268,7 +281,8 @@ impl Session {
             | FrameType::Reject
             | FrameType::Ping
             | FrameType::Input
-            | FrameType::Ack => return Err(ClientFault::Unexpected(frame.ty)),
+            | FrameType::Ack
+            | FrameType::Budget => return Err(ClientFault::Unexpected(frame.ty)),
         }
         Ok(())
     }
@@ -618,6 +632,12 @@ impl Session {
             let is_urgent = self.urgent_pings > 0;
             self.next_ping = now + if is_urgent { interval.min(URGENT_INTERVAL) } else { interval };
             self.urgent_pings = self.urgent_pings.saturating_sub(1);
+            // A datagram may be lost.
+            self.is_budget_told &=
+                self.stream == StreamKind::Ordered || self.budget.bytes_per_second.is_none();
+        }
+        if !core::mem::replace(&mut self.is_budget_told, true) {
+            self.budget.encode(out);
         }
         let lead = self.lead(now);
         if let Some(frame) = self.inputs.take_frame(self.schema.input()) {

@@ -98,7 +98,13 @@ pub(super) fn decompress(block: &[u8], decoded_len: u32) -> Result<Vec<u8>, Deco
 }
 
 /// Writes cues while they fit; how many did.
-fn write_cues(w: &mut Writer<'_>, schema: &Schema, now: Tick, cues: &[Cue], byte_limit: usize) -> usize {
+pub(super) fn write_cues(
+    w: &mut Writer<'_>,
+    schema: &Schema,
+    now: Tick,
+    cues: &[Cue],
+    byte_limit: usize,
+) -> usize {
     w.seldom(!cues.is_empty());
     if cues.is_empty() {
         return 0;

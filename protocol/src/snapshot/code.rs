@@ -3,6 +3,7 @@
 //! A row's values are worked out once for all receivers: as symbols (`dense`) or as a finished string of bits (`fast`). Per
 //! receiver they are only put in.
 
+use super::cost::Bits;
 use super::dense::{self, Place};
 use super::fast::{self, Codes, Stretch};
 use super::frequencies::Dial;
@@ -19,11 +20,13 @@ use crate::schema::Column;
 /// The chance, out of 65,536, of what seldom happens.
 const SELDOM: u16 = 1024;
 
-/// Writes a section in a room's coder.
+/// Writes a section in a room's coder, or only adds up what it would take.
 #[derive(Debug)]
 pub(super) enum Writer<'a> {
     Fast(BitWriter<'a>),
     Dense(RangeEncoder<'a>, usize),
+    /// What would be written in this coder.
+    Cost(super::Coder, Bits),
 }
 
 /// A place to go back to.
@@ -31,6 +34,7 @@ pub(super) enum Writer<'a> {
 pub(super) enum WriterMark {
     Fast(Mark),
     Dense(RangeMark),
+    Cost(Bits),
 }
 
 impl<'a> Writer<'a> {
@@ -44,11 +48,22 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Writes nothing, and adds up what it would take.
+    pub(super) fn cost(coder: super::Coder) -> Self {
+        Self::Cost(coder, Bits::default())
+    }
+
+    /// What was added up so far, by one that writes nothing.
+    pub(super) fn added_up(&self) -> Bits {
+        if let Self::Cost(_, bits) = self { *bits } else { Bits::default() }
+    }
+
     /// The low `count` bits of `value`, at most 32.
     pub(super) fn bits(&mut self, value: u32, count: u32) {
         match self {
             Self::Fast(w) => w.bits(value, count),
             Self::Dense(w, _) => dense::tell_raw(u64::from(value), count, |symbol| w.encode(symbol)),
+            Self::Cost(_, bits) => bits.add_whole(count),
         }
     }
 
@@ -66,6 +81,8 @@ impl<'a> Writer<'a> {
         match self {
             Self::Fast(w) => w.flag(flag),
             Self::Dense(w, _) => w.encode(dense::flag_symbol(chance, flag)),
+            Self::Cost(super::Coder::Fast, bits) => bits.add_whole(1),
+            Self::Cost(super::Coder::Dense, bits) => bits.add(dense::flag_symbol(chance, flag)),
         }
     }
 
@@ -74,12 +91,15 @@ impl<'a> Writer<'a> {
         match self {
             Self::Fast(w) => w.gamma(number - least),
             Self::Dense(w, _) => w.encode(dial.symbol(number as usize)),
+            Self::Cost(super::Coder::Fast, bits) => bits.add_gamma(number - least),
+            Self::Cost(super::Coder::Dense, bits) => bits.add(dial.symbol(number as usize)),
         }
     }
 
     pub(super) fn gamma(&mut self, value: u32) {
         match self {
             Self::Fast(w) => w.gamma(value),
+            Self::Cost(_, bits) => bits.add_gamma(value),
             Self::Dense(..) => {
                 let number = value + 1;
                 let extra = number.ilog2();
@@ -120,6 +140,7 @@ impl<'a> Writer<'a> {
                     left = left.saturating_sub(64);
                 }
             }
+            (Self::Cost(_, cost), values) => cost.add_row(values),
             _ => unreachable!("rows are worked out by the room's coder"),
         }
     }
@@ -128,6 +149,7 @@ impl<'a> Writer<'a> {
         match self {
             Self::Fast(w) => WriterMark::Fast(w.mark()),
             Self::Dense(w, _) => WriterMark::Dense(w.mark()),
+            Self::Cost(_, bits) => WriterMark::Cost(*bits),
         }
     }
 
@@ -135,6 +157,7 @@ impl<'a> Writer<'a> {
         match (self, mark) {
             (Self::Fast(w), WriterMark::Fast(mark)) => w.rewind(mark),
             (Self::Dense(w, _), WriterMark::Dense(mark)) => w.rewind(mark),
+            (Self::Cost(_, bits), WriterMark::Cost(mark)) => *bits = mark,
             _ => unreachable!("a mark is gone back to by the writer that gave it"),
         }
     }
@@ -144,6 +167,7 @@ impl<'a> Writer<'a> {
         match self {
             Self::Fast(w) => w.byte_len(),
             Self::Dense(w, _) => w.byte_len(),
+            Self::Cost(coder, bits) => bits.byte_len(*coder),
         }
     }
 
@@ -151,6 +175,7 @@ impl<'a> Writer<'a> {
         match self {
             Self::Fast(w) => w.finish(),
             Self::Dense(w, start) => w.finish(start),
+            Self::Cost(..) => {}
         }
     }
 }

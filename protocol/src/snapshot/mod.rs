@@ -21,7 +21,8 @@
 //! | `code` | the seam: how that becomes bits; `dense` (by `frequencies` and a `range` coder) and `fast` behind it |
 //! | [`prior`] | what is learned offline: weights, tables and codes; `models`: which of it is used where |
 //! | [`shared`] | what is worked out once for all receivers |
-//! | `section` | which rows are told, and their headers |
+//! | `section` | which rows are told, and their headers; which fit |
+//! | `cost` | what that takes |
 //! | `explain` | where the bits go |
 //! | `body`, `frame` | cues, compression, the peer part: the payload of a SNAPSHOT frame |
 //! | [`replica`] | what a receiver holds, by slot and tick |
@@ -30,6 +31,7 @@
 mod body;
 mod code;
 mod context;
+mod cost;
 mod dense;
 mod explain;
 mod fast;
@@ -65,7 +67,7 @@ pub use explain::Told;
 pub use frame::{DecodedSnapshot, Feedback, MARGIN_TICKS, NEAR_TICKS_MAX, SnapshotHeader, TickWidth};
 pub use prior::Prior;
 pub use replica::Replica;
-pub use section::Written;
+pub use section::{Packing, Written};
 pub use shared::RowCache;
 
 use links::Links;

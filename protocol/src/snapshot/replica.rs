@@ -82,6 +82,8 @@ pub struct Replica {
     keep_ticks: u32,
     view: Vec<Slot>,
     own: Vec<Slot>,
+    /// The slots of those that ever had a tenant, ascending.
+    own_slots: Vec<u16>,
     newest: Option<Tick>,
     changes: Vec<Change>,
 }
@@ -92,7 +94,15 @@ impl Replica {
     /// On an ordered stream the server names no others. On datagrams it may name any that was acked, so keep
     /// [`HISTORY_TICKS`](crate::limits::HISTORY_TICKS).
     pub fn new(schema: Arc<Schema>, keep_ticks: u32) -> Self {
-        Self { schema, keep_ticks, view: Vec::new(), own: Vec::new(), newest: None, changes: Vec::new() }
+        Self {
+            schema,
+            keep_ticks,
+            view: Vec::new(),
+            own: Vec::new(),
+            own_slots: Vec::new(),
+            newest: None,
+            changes: Vec::new(),
+        }
     }
 
     /// What the rows are made of.
@@ -116,6 +126,11 @@ impl Replica {
         let arrival = Arrival { tick, newest: self.newest.unwrap_or(tick), keep_ticks: self.keep_ticks };
         arrival.apply(&mut self.view, schema, &snapshot.view, |change| changes.push(change));
         arrival.apply(&mut self.own, schema, &snapshot.own, |_| ());
+        for row in &snapshot.own.rows {
+            if let Err(place) = self.own_slots.binary_search(&row.id.slot) {
+                self.own_slots.insert(place, row.id.slot);
+            }
+        }
     }
 
     /// Who came and went since the last call.
@@ -130,7 +145,7 @@ impl Replica {
 
     /// The receiver's own entities with all their fields, exact, in ascending slot.
     pub fn own(&self) -> impl Iterator<Item = &Track> {
-        self.own.iter().filter_map(Slot::present)
+        self.own_slots.iter().filter_map(|slot| self.own[usize::from(*slot)].present())
     }
 
     /// The entity in view with this id.

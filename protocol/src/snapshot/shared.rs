@@ -1,6 +1,7 @@
 //! Work on rows that is done once for all receivers: what a row's values become, per named states and sight.
 
 use super::code::{RowBits, tell_dense, tell_fast};
+use super::cost::Bits;
 use super::links::State;
 use super::range::Symbol;
 use super::row::RowContext;
@@ -45,6 +46,8 @@ pub(super) struct Entry {
     /// It has nothing to tell of its past.
     pub(super) is_plain: bool,
     pub(super) chances: Chances,
+    /// What the row takes, told by its slot, behind slot and names; if anybody had to know.
+    pub(super) cost: Option<Bits>,
     values: Option<Values>,
 }
 
@@ -86,6 +89,10 @@ impl RowCache {
     #[inline]
     pub(super) fn entry(&self, index: usize) -> &Entry {
         &self.entries[index]
+    }
+
+    pub(super) fn cost_mut(&mut self, index: usize) -> &mut Option<Bits> {
+        &mut self.entries[index].cost
     }
 
     /// Where a row is found; worked out if it is not yet. `past` is that of the row before, if there was one.
@@ -131,6 +138,7 @@ impl RowCache {
             comes_to_rest,
             is_plain: !named.was_at_rest && !track.is_at_rest && !jumped,
             chances: source.codec.chances(&context, named.was_at_rest),
+            cost: None,
             values: is_told.then(|| self.values.tell(source, &context, named.current)),
         });
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tickwire_protocol::ack::{Ack, AckWindow, Sequence};
+use tickwire_protocol::budget::Budget;
 use tickwire_protocol::frame::{Frame, FrameType, frames};
 use tickwire_protocol::handshake::{
     ClientLimits, Extension, Features, Hello, PackedSchema, RejectReason, Role, RoomWish, StreamKind, Timing,
@@ -58,6 +59,7 @@ pub(crate) fn vector(fields: &mut Fields) -> Vector {
         "INPUT" => input(fields),
         "SNAPSHOT" => snapshot::vector(fields),
         "ACK" => Vector::new(ack(&fields.take("ack")), Ack::encode, Ack::decode),
+        "BUDGET" => Vector::new(budget(&fields.take("bytes a second")), Budget::encode, Budget::decode),
         "MESSAGE" => message(fields),
         other => panic!("{}: no frame is called {other}", fields.name),
     }
@@ -190,6 +192,10 @@ fn ack(text: &str) -> Ack {
     window.ack().unwrap()
 }
 
+fn budget(text: &str) -> Budget {
+    Budget { bytes_per_second: (text != "all").then(|| parse(text)) }
+}
+
 fn input(fields: &mut Fields) -> Vector {
     let schema = example();
     let near = Tick(fields.number("near"));
@@ -251,6 +257,7 @@ pub(crate) fn decode_any(frame: &Frame) -> Result<(), String> {
         FrameType::Input => done(InputFrame::new().decode(payload, example().input(), Tick(0))),
         FrameType::Ack => done(Ack::decode(payload)),
         FrameType::Snapshot => done(snapshot::decode_with_nothing_held(payload)),
+        FrameType::Budget => done(Budget::decode(payload)),
     }
 }
 

@@ -76,6 +76,8 @@ pub struct Looker {
     pub teams: u32,
     /// From where.
     pub focus: Option<Vec3>,
+    /// Where to, of any length, if [`Room::set_facing`](super::Room::set_facing) has said so.
+    pub facing: Option<Vec3>,
 }
 
 /// What a peer is shown at one tick: worked out for one after another, in the same memory.

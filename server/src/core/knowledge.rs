@@ -103,6 +103,9 @@ pub(crate) struct Knowledge {
     digest: u64,
     /// The tick of the last plan.
     planned: Option<Tick>,
+    /// Whose rows were passed over before any was sent, by slot, and since when; and who those were the last time.
+    waiting: Vec<(EntityId, Tick)>,
+    waited: Vec<(EntityId, Tick)>,
     /// A row was sent to which older states that the peer may keep of its entity do not belong: it was told with other
     /// eyes then, or has been away.
     is_broken: bool,
@@ -118,6 +121,8 @@ impl Knowledge {
             left: Vec::new(),
             digest: 0,
             planned: None,
+            waiting: Vec::new(),
+            waited: Vec::new(),
             is_broken: false,
         }
     }
@@ -125,6 +130,11 @@ impl Knowledge {
     /// Nothing of the peer's own rows.
     pub(crate) fn of_own_rows() -> Self {
         Self { is_own: true, ..Self::of_view() }
+    }
+
+    /// Whether the peer was told of nobody.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.known.is_empty()
     }
 
     /// The sum of the hashes of what the peer holds.
@@ -227,16 +237,33 @@ impl Knowledge {
         }
     }
 
-    /// Who has waited longest first: the order in which rows are to go when not all fit. What was sent and is not acked yet has
-    /// had its turn.
-    pub(crate) fn sort_by_age(&self, newest: &Published, rows: &mut [PlannedRow]) {
-        rows.sort_unstable_by_key(|row| {
+    /// Not all of these rows may be sent: those of which nothing was sent yet wait from now on, or still.
+    pub(crate) fn wait(&mut self, newest: &Published, rows: &[PlannedRow]) {
+        core::mem::swap(&mut self.waiting, &mut self.waited);
+        self.waiting.clear();
+        for row in rows {
             let (head, _) = row_at(newest, Place { kind: row.kind, row: row.row });
-            let known = self.place_of(head.id.slot).ok().map(|place| &self.known[place]);
-            let sent = known.filter(|known| known.id == head.id).map(|known| known.sent);
-            let waited = sent.map_or(u32::MAX, |sent| newest.tick().since(sent).unsigned_abs());
-            (core::cmp::Reverse(waited), row.kind, row.row)
-        });
+            if self.sent_at(head.id).is_none() {
+                self.waiting.push((head.id, since(&self.waited, head.id).unwrap_or(newest.tick())));
+            }
+        }
+        self.waiting.sort_unstable_by_key(|(id, _)| id.slot);
+    }
+
+    /// All that was news is sent: nobody waits.
+    pub(crate) fn wait_no_more(&mut self) {
+        self.waiting.clear();
+    }
+
+    /// How long ago a row of an entity was last sent, heard of or not; if none was, for how long it has waited. Ticks, at least 1.
+    pub(crate) fn waited(&self, now: Tick, id: EntityId) -> u32 {
+        let from = self.sent_at(id).or_else(|| since(&self.waiting, id));
+        from.map_or(1, |from| now.since(from).max(1).unsigned_abs())
+    }
+
+    fn sent_at(&self, id: EntityId) -> Option<Tick> {
+        let known = &self.known[self.place_of(id.slot).ok()?];
+        (known.id == id).then_some(known.sent)
     }
 
     /// Notes that these rows are sent, and hands on what each becomes: to be remembered until it is acked.
@@ -361,6 +388,12 @@ impl Knowledge {
             left.sort_unstable_by_key(|left| left.slot);
         }
     }
+}
+
+/// Since when an entity waits, of those that do.
+fn since(waiting: &[(EntityId, Tick)], id: EntityId) -> Option<Tick> {
+    let place = waiting.binary_search_by_key(&id.slot, |(id, _)| id.slot).ok()?;
+    (waiting[place].0 == id).then_some(waiting[place].1)
 }
 
 /// What is known of an entity that is in view.

@@ -2,14 +2,19 @@
 
 mod admission;
 mod belief;
+mod budget;
 mod cue_log;
 mod directory;
+mod flight;
 mod grid;
 mod input_queue;
 mod interest;
 mod knowledge;
 mod mail;
+mod packer;
 mod peer;
+mod peer_stats;
+mod priority;
 mod recording;
 mod replicator;
 mod rewind;
@@ -26,5 +31,10 @@ pub use belief::ViewCounters;
 pub use directory::{Directory, DirectoryConfig, Placement};
 pub use input_queue::InputCounters;
 pub use interest::{Interest, InterestRule, Looker};
-pub use room::{Join, Room, RoomConfig, RoomEvent, RoomIdentity, StepReport};
+pub use peer_stats::{PeerStats, Skipped};
+pub use priority::{Priority, PriorityRule};
+pub use room::{
+    BUDGET_BYTES_PER_SECOND, JOIN_BYTES_PER_SECOND, Join, Room, RoomConfig, RoomEvent, RoomIdentity,
+    StepReport,
+};
 pub use schedule::{CATCH_UP_STEPS_MAX, Due, Schedule};

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use tickwire_protocol::ack::Ack;
+use tickwire_protocol::budget::Budget;
 use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::handshake::{StreamKind, Welcome};
 use tickwire_protocol::input::InputFrame;
@@ -11,7 +12,10 @@ use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::schema::Kind;
 use tickwire_protocol::{Micros, Misbehavior, PeerFault, SessionId, Tick};
 
-use super::replicator::Replicator;
+use super::budget::{Bucket, SNAPSHOT_BYTES_MIN};
+use super::packer::Space;
+use super::peer_stats::{PeerStats, Skipped};
+use super::replicator::{Replicator, Told};
 use super::room::RoomConfig;
 use super::session::Session;
 
@@ -24,10 +28,13 @@ pub(crate) struct Peer {
     pub(crate) stream: StreamKind,
     /// Whose connection it is.
     pub(crate) session: SessionId,
+    has_player: bool,
     pub(crate) replicator: Replicator,
     pub(crate) last_heard: Micros,
     /// Told with the first transmission.
     pub(crate) welcome: Option<Box<Welcome>>,
+    /// How many steps before the others' its snapshots are due, in a room that spreads them.
+    pub(crate) phase: u64,
     /// A snapshot is due and was not taken yet.
     pub(crate) is_due: bool,
     next_digest: Micros,
@@ -35,7 +42,29 @@ pub(crate) struct Peer {
     frames_since_step: u32,
     inputs_since_step: u32,
     acks_since_step: u32,
-    stalled_since: Option<Micros>,
+    budget: Bucket,
+    /// Until it was told of all that it saw first.
+    joining: Option<Joining>,
+    skipped: Skipped,
+}
+
+/// A peer that has just come.
+#[derive(Debug)]
+struct Joining {
+    since: Micros,
+    budget: Bucket,
+    /// Rows that are still to be told; nothing before it is known what it sees.
+    left: Option<usize>,
+}
+
+/// A player that has no entity by then is not waited for, to know what it sees.
+const SPAWNS_WITHIN: Micros = Micros::from_secs(1);
+
+/// Why a snapshot that is due is not sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Held {
+    Budget,
+    InFlight,
 }
 
 /// Where a peer's frames meet the room: what they may refer to.
@@ -45,23 +74,37 @@ pub(crate) struct Inbox<'a> {
     pub(crate) input_kind: &'a Kind,
     /// The tick that will be stepped next.
     pub(crate) next_tick: Tick,
+    /// What the room gives a peer, bytes a second, and how often.
+    pub(crate) budget: Option<u32>,
+    pub(crate) snapshot_hz: u32,
 }
 
 impl Peer {
-    pub(crate) fn new(stream: StreamKind, session: SessionId, replicator: Replicator, now: Micros) -> Self {
+    pub(crate) fn new(
+        stream: StreamKind,
+        session: &Session,
+        replicator: Replicator,
+        config: &RoomConfig,
+        now: Micros,
+    ) -> Self {
+        let bucket = |rate| Bucket::new(rate, config.snapshot_hz, now);
         Self {
             stream,
-            session,
+            session: session.id,
+            has_player: session.player.is_some(),
             replicator,
             last_heard: now,
             welcome: None,
+            phase: 0,
             is_due: true,
             next_digest: now,
             pings: Vec::new(),
             frames_since_step: 0,
             inputs_since_step: 0,
             acks_since_step: 0,
-            stalled_since: None,
+            budget: bucket(config.budget),
+            joining: Some(Joining { since: now, budget: bucket(config.join_rate), left: None }),
+            skipped: Skipped::default(),
         }
     }
 
@@ -84,12 +127,11 @@ impl Peer {
                 FrameType::Ping => self.handle_ping(Ping::decode(&frame.payload)?, inbox.now),
                 FrameType::Input => {
                     scratch.decode(&frame.payload, inbox.input_kind, inbox.next_tick)?;
-                    self.handle_input(session, scratch, inbox.next_tick)?;
+                    self.handle_input(session, scratch, inbox)?;
                 }
-                FrameType::Ack => self.handle_ack(&Ack::decode(&frame.payload)?)?,
-                FrameType::Message if session.player.is_some() => {
-                    session.inbox.handle_message(frame.payload)?;
-                }
+                FrameType::Ack => self.handle_ack(inbox.now, &Ack::decode(&frame.payload)?)?,
+                FrameType::Budget => self.handle_budget(&Budget::decode(&frame.payload)?, inbox),
+                FrameType::Message if self.has_player => session.inbox.handle_message(frame.payload)?,
                 FrameType::MessageAck => session.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?,
                 // Who only watches has nothing to say.
                 FrameType::Message
@@ -114,9 +156,15 @@ impl Peer {
     }
 
     /// Of many acks that come at once the first are looked at: whatever the others tell, the next tick's tell it again.
-    fn handle_ack(&mut self, ack: &Ack) -> Result<(), Misbehavior> {
+    fn handle_ack(&mut self, now: Micros, ack: &Ack) -> Result<(), Misbehavior> {
         self.acks_since_step += 1;
-        if self.acks_since_step > ACKS_PER_TICK_MAX { Ok(()) } else { self.replicator.handle_ack(ack) }
+        if self.acks_since_step > ACKS_PER_TICK_MAX { Ok(()) } else { self.replicator.handle_ack(now, ack) }
+    }
+
+    /// The peer wants less than the room gives, or all of it again.
+    fn handle_budget(&mut self, asked: &Budget, inbox: Inbox<'_>) {
+        let rate = asked.bytes_per_second.into_iter().chain(inbox.budget).min();
+        self.budget.set_rate(rate, inbox.snapshot_hz, inbox.now);
     }
 
     fn handle_ping(&mut self, ping: Ping, now: Micros) {
@@ -130,10 +178,11 @@ impl Peer {
         &mut self,
         session: &mut Session,
         frame: &InputFrame,
-        next: Tick,
+        inbox: Inbox<'_>,
     ) -> Result<(), Misbehavior> {
+        let next = inbox.next_tick;
         if let Some(ack) = &frame.ack {
-            self.handle_ack(ack)?;
+            self.handle_ack(inbox.now, ack)?;
         }
         let Some(player) = &mut session.player else { return Err(Misbehavior::InputWithoutPlayer) };
         self.inputs_since_step += frame.len() as u32;
@@ -166,34 +215,94 @@ impl Peer {
         is_due
     }
 
-    /// Whether anything waits to be sent.
-    pub(crate) fn has_transmit(&self, in_flight_max: u64) -> bool {
-        self.may_be_sent_state(in_flight_max) || self.welcome.is_some() || !self.pings.is_empty()
-    }
-
-    /// Whether a snapshot is to be written now; then it is not due any more.
-    pub(crate) fn take_due(&mut self, in_flight_max: u64) -> bool {
-        let is_due = self.may_be_sent_state(in_flight_max);
-        self.is_due &= !is_due;
-        is_due
-    }
-
-    fn may_be_sent_state(&self, in_flight_max: u64) -> bool {
-        self.is_due && !self.is_stalled(in_flight_max)
-    }
-
-    /// On an ordered stream a client that does not ack gets no more: whatever is on the way must come through first.
-    fn is_stalled(&self, in_flight_max: u64) -> bool {
-        self.stream == StreamKind::Ordered && self.replicator.frames_in_flight() >= in_flight_max
-    }
-
-    /// For how long it has been so, as far as calls to this have seen.
-    pub(crate) fn stalled_for(&mut self, now: Micros, in_flight_max: u64) -> Micros {
-        if !self.is_stalled(in_flight_max) {
-            self.stalled_since = None;
-            return Micros::ZERO;
+    /// A snapshot falls due. One that still is gives way to it.
+    pub(crate) fn handle_due(&mut self, now: Micros) {
+        if !core::mem::replace(&mut self.is_due, true) {
+            return;
         }
-        now.saturating_since(*self.stalled_since.get_or_insert(now))
+        match self.space(now) {
+            Err(Held::Budget) => self.skipped.budget += 1,
+            Err(Held::InFlight) => {
+                self.skipped.in_flight += 1;
+                self.replicator.handle_limited();
+            }
+            Ok(_) => self.skipped.transport += 1,
+        }
+    }
+
+    /// Whether anything waits to be sent that may be.
+    pub(crate) fn has_transmit(&self, now: Micros) -> bool {
+        (self.is_due && self.space(now).is_ok()) || self.welcome.is_some() || !self.pings.is_empty()
+    }
+
+    /// If a snapshot is to be written now, what it may take; then it is not due any more.
+    pub(crate) fn take_due(&mut self, now: Micros) -> Option<Space> {
+        let space = self.space(now).ok().filter(|_| self.is_due)?;
+        self.is_due = false;
+        Some(space)
+    }
+
+    /// What a snapshot may take at `now`, of budget and link; or what there is too little of.
+    fn space(&self, now: Micros) -> Result<Space, Held> {
+        let bucket = self.bucket();
+        let (bytes, room) = (bucket.available(now), self.replicator.flight().room(now));
+        if room < SNAPSHOT_BYTES_MIN {
+            return Err(Held::InFlight);
+        }
+        if bytes < SNAPSHOT_BYTES_MIN {
+            return Err(Held::Budget);
+        }
+        let is_full = bucket.is_full(now) && (bytes <= room || self.replicator.flight().frames() == 0);
+        let is_of_link = room < bytes;
+        Ok(Space { now, bytes: bytes.min(room), is_of_link, is_full, is_joining: self.joining.is_some() })
+    }
+
+    fn bucket(&self) -> &Bucket {
+        self.joining.as_ref().map_or(&self.budget, |joining| &joining.budget)
+    }
+
+    /// A snapshot was handed to the transport, with so many bytes of the transport's own and of frames that ride along.
+    pub(crate) fn handle_sent(&mut self, now: Micros, told: &Told, around: usize) {
+        let bytes = told.bytes + around;
+        let Some(joining) = &mut self.joining else {
+            self.budget.take(now, bytes);
+            return;
+        };
+        joining.budget.take(now, bytes);
+        let is_waiting = self.has_player && !told.owns;
+        if joining.left.is_none() && (!is_waiting || now.saturating_since(joining.since) >= SPAWNS_WITHIN) {
+            joining.left = Some(told.whole);
+        }
+        // What comes into its view meanwhile is not waited for, or it might take for ever.
+        let sent = told.whole - told.whole_left;
+        joining.left = joining.left.map(|left| left.saturating_sub(sent).min(told.whole_left));
+        if joining.left == Some(0) {
+            self.joining = None;
+        }
+    }
+
+    /// For how long nothing was acked on an ordered stream of all that it may be sent ahead.
+    pub(crate) fn stalled_for(&self, now: Micros) -> Micros {
+        if self.stream == StreamKind::Ordered {
+            self.replicator.flight().stalled_for(now)
+        } else {
+            Micros::ZERO
+        }
+    }
+
+    /// How it is doing; all but the age of what its client holds.
+    pub(crate) fn stats(&self, now: Micros) -> PeerStats {
+        let flight = self.replicator.flight();
+        PeerStats {
+            snapshot_age: None,
+            skipped: self.skipped,
+            frames_in_flight: flight.frames(),
+            bytes_in_flight: flight.bytes(),
+            window_bytes: flight.window(now),
+            queueing: flight.queueing(),
+            budget: self.budget.rate(),
+            is_joining: self.joining.is_some(),
+        }
     }
 
     /// Appends the welcome, if it was not told yet, and answers to pings.

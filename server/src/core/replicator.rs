@@ -5,22 +5,26 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use glam::Vec3;
 use tickwire_protocol::ack::{Ack, Sequence};
-use tickwire_protocol::frame::{FrameType, write_frame_with};
+use tickwire_protocol::frame::{FrameType, HEADER_BYTES_MAX, write_frame_with};
 use tickwire_protocol::handshake::StreamKind;
 use tickwire_protocol::history::{History, Published};
 use tickwire_protocol::limits::{
-    ACK_WORDS_MAX, DATAGRAM_BYTES_MAX, DATAGRAMS_IN_FLIGHT_MAX, HISTORY_TICKS, OWN_BYTES_MAX,
+    ACK_WORDS_MAX, BODY_BYTES_MAX, DATAGRAM_BYTES_MAX, DATAGRAMS_IN_FLIGHT_MAX, HISTORY_TICKS, OWN_BYTES_MAX,
 };
 use tickwire_protocol::snapshot::{
-    BodyPlan, Codec, EncodedBody, Feedback, Leave, NEAR_TICKS_MAX, References, RowCache, SectionPlan,
-    SnapshotHeader, TickWidth, Written,
+    BodyPlan, Codec, EncodedBody, Feedback, Leave, NEAR_TICKS_MAX, PlannedRow, References, RowCache,
+    SectionPlan, SnapshotHeader, TickWidth, Written,
 };
-use tickwire_protocol::{EntityId, Misbehavior, Tick};
+use tickwire_protocol::{EntityId, Micros, Misbehavior, Tick};
 
+use super::budget::SNAPSHOT_BYTES_MIN;
 use super::cue_log::CueLog;
-use super::interest::{Interest, Looker};
+use super::flight::Flight;
+use super::interest::{Interest, Looker, Selection};
 use super::knowledge::{Knowledge, SentRow, Viewer};
-use super::scene::{Scene, find, position_of, row_at};
+use super::packer::{Eyes, Packer, Space};
+use super::priority::Priority;
+use super::scene::{Place, Scene, find, position_of, row_at};
 use super::shared::{BodyCache, Plans, Shared};
 use super::sightings::Sightings;
 use super::tick_set::TickSet;
@@ -30,6 +34,12 @@ const OWN_DATAGRAM_BYTES_MAX: usize = DATAGRAM_BYTES_MAX / 2;
 
 /// Bytes around a datagram's body that are not own rows: frame header, tick, sequence, feedback, length of own rows.
 const DATAGRAM_HEADER_BYTES_MAX: usize = 20;
+
+/// How far before its limit a writer stops at the most, bytes.
+const WRITER_AHEAD_BYTES: usize = 16;
+
+/// What the cut between two datagrams costs: the front of the next, and room that the next row did not fit into.
+const DATAGRAM_CUT_BYTES: usize = DATAGRAM_HEADER_BYTES_MAX + 40;
 
 /// Ticks without a snapshot after which a short tick could be taken for another: it is then sent whole.
 const FULL_TICK_GAP: i32 = 1 << 14;
@@ -47,6 +57,7 @@ pub(crate) struct Source<'a> {
     pub(crate) cues: &'a CueLog,
     pub(crate) scene: &'a Scene,
     pub(crate) interest: &'a Interest,
+    pub(crate) priority: &'a Priority,
     pub(crate) payload_of: &'a dyn Fn(EntityId) -> Option<Bytes>,
 }
 
@@ -63,8 +74,8 @@ pub(crate) struct Replicator {
     acked: u64,
     /// Ticks of snapshots that the client has applied, by its acks; on datagrams, at least a part of each.
     held: TickSet,
-    /// On an ordered stream: ticks of the frames that are not acked yet, oldest first.
-    unacked: VecDeque<Tick>,
+    /// What is on its way.
+    flight: Flight,
     /// Sent datagrams that may still be acked, oldest first.
     in_flight: VecDeque<InFlight>,
     /// Records of acked ones, for their memory.
@@ -77,11 +88,27 @@ pub(crate) struct Replicator {
     /// Where the peer was last seen to look from, and from where it was told to look.
     focus: Option<Vec3>,
     focus_set: Option<Vec3>,
+    /// Where to it was told to look.
+    facing: Option<Vec3>,
     own_teams: u32,
     /// Whom it was shown lately; nothing if everything is shown.
     sightings: Sightings,
-    /// How many rows the datagrams of one snapshot last had room for, if not for all.
-    rows_max: usize,
+    /// Not all that was news fitted into the last snapshot: it is not tried again to write all.
+    is_tight: bool,
+    /// Rows that name no state and were taken out of the plan of the last datagrams.
+    whole_cut: usize,
+}
+
+/// What a snapshot told, as far as it matters who has just come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
+    /// Rows that named no state, and of them those that did not fit.
+    pub(crate) whole: usize,
+    pub(crate) whole_left: usize,
+    /// Whether the peer has rows of its own.
+    pub(crate) owns: bool,
+    /// Bytes of frames.
+    pub(crate) bytes: usize,
 }
 
 /// What a datagram carried.
@@ -107,7 +134,7 @@ impl Replicator {
             sent: 0,
             acked: 0,
             held: TickSet::default(),
-            unacked: VecDeque::new(),
+            flight: Flight::default(),
             in_flight: VecDeque::new(),
             spare: Vec::new(),
             next_cue,
@@ -115,9 +142,11 @@ impl Replicator {
             whole: References::NONE,
             focus: None,
             focus_set: None,
+            facing: None,
             own_teams: 0,
             sightings: Sightings::default(),
-            rows_max: usize::MAX,
+            is_tight: false,
+            whole_cut: 0,
         }
     }
 
@@ -126,9 +155,19 @@ impl Replicator {
         self.focus_set = focus;
     }
 
-    /// Frames sent after the newest that was acked.
-    pub(crate) fn frames_in_flight(&self) -> u64 {
-        self.sent - self.acked
+    /// Where to the peer looks; nothing if nobody knows.
+    pub(crate) fn set_facing(&mut self, facing: Option<Vec3>) {
+        self.facing = facing;
+    }
+
+    /// What is on its way to the peer.
+    pub(crate) fn flight(&self) -> &Flight {
+        &self.flight
+    }
+
+    /// Something had to wait for what is on its way.
+    pub(crate) fn handle_limited(&mut self) {
+        self.flight.handle_limited();
     }
 
     /// Ticks of the snapshots that the client has applied.
@@ -147,16 +186,20 @@ impl Replicator {
     }
 
     /// The client has applied these frames.
-    pub(crate) fn handle_ack(&mut self, ack: &Ack) -> Result<(), Misbehavior> {
+    pub(crate) fn handle_ack(&mut self, now: Micros, ack: &Ack) -> Result<(), Misbehavior> {
         let behind = u64::from(self.sequence().0.wrapping_sub(ack.newest.0));
         // Zero and half the circle on are the future; so is what is further back than the first frame.
         if behind == 0 || behind > self.sent.min(i16::MAX as u64) {
             return Err(Misbehavior::FutureAck(ack.newest.0));
         }
         self.acked = self.acked.max(self.sent - behind + 1);
-        if self.stream == StreamKind::Ordered {
-            let applied = self.unacked.len() - self.frames_in_flight() as usize;
-            self.unacked.drain(..applied).for_each(|tick| self.held.insert(tick));
+        let (is_ordered, held) = (self.stream == StreamKind::Ordered, &mut self.held);
+        self.flight.handle_ack(now, (self.sent - self.acked) as usize, |tick| {
+            if is_ordered {
+                held.insert(tick);
+            }
+        });
+        if is_ordered {
             return Ok(());
         }
         for sequence in ack.acked() {
@@ -201,25 +244,31 @@ impl Replicator {
         &mut self,
         source: &Source<'_>,
         shared: &mut Shared,
+        space: &Space,
         feedback: Option<Feedback>,
         with_digest: bool,
         out: &mut Vec<u8>,
-    ) {
-        let Some(newest) = source.history.newest() else { return };
-        let header = self.header(newest.tick(), feedback, true);
+    ) -> Told {
+        let Some(newest) = source.history.newest() else { return Told::default() };
         let against = self.nameable(newest.tick());
-        let Shared { bodies, rows, plans, .. } = shared;
-        self.plan(source, newest, against, plans);
-        let planned = plans.view.section.rows.len();
-        let body = self.encode_view(source, newest, bodies, rows, plans);
+        self.plan(source, newest, against, &mut shared.plans);
+        let mut told = self.told(&shared.plans);
+        let mut header = self.header(newest.tick(), feedback, true);
+        let front = front_bytes(&header, with_digest);
+        let room = space.bytes.saturating_sub(front);
+        let own_bytes = self.fit_own(source, newest, shared, room, &mut header);
+        let Shared { bodies, rows, plans, body, packer, .. } = shared;
+        let view_room = room.saturating_sub(own_bytes);
+        let body = self.encode_view(source, newest, (bodies, body), rows, plans, packer, space, view_room);
+        let written = whole_rows(&plans.view.section.rows[..body.written.rows]);
+        told.whole_left = told.whole.saturating_sub(written);
         self.sent += 1;
-        self.unacked.push_back(newest.tick());
         self.next_cue = plans.selection.cue_after(body.cues);
         let Plans { view: BodyPlan { section, .. }, own: own_plan, .. } = plans;
         let Self { view, own, .. } = self;
         know(view, source.history, section, body.written);
-        let is_whole = body.written.rows == planned && body.written.leaves == section.leaves.len();
-        note_whole(&mut self.whole, newest.tick(), is_whole, view.take_broken());
+        note_whole(&mut self.whole, newest.tick(), !self.is_tight, view.take_broken());
+        let start = out.len();
         write_frame_with(out, FrameType::Snapshot, |out| {
             let mut digest = |own_written| {
                 know(own, source.history, own_plan, own_written);
@@ -241,6 +290,38 @@ impl Replicator {
                 know(own, source.history, own_plan, written);
             }
         });
+        told.bytes = out.len() - start;
+        self.flight.handle_sent(space.now, newest.tick(), told.bytes);
+        told
+    }
+
+    fn told(&self, plans: &Plans) -> Told {
+        let whole = whole_rows(&plans.view.section.rows);
+        let owns = !plans.own.is_empty() || !self.own.is_empty();
+        Told { whole, whole_left: whole, owns, bytes: 0 }
+    }
+
+    /// Leaves in the plan of own rows what fits, and says what that takes. They come before all others, but where there are so many
+    /// that they need more than three quarters, they leave a quarter to these.
+    fn fit_own(
+        &mut self,
+        source: &Source<'_>,
+        newest: &Published,
+        Shared { rows, plans, packer, .. }: &mut Shared,
+        room: usize,
+        header: &mut SnapshotHeader,
+    ) -> usize {
+        if plans.own.is_empty() {
+            return 0;
+        }
+        let bytes = packer.own_bytes(source, &plans.own, rows);
+        let most = (room / 4 * 3).min(OWN_BYTES_MAX);
+        if bytes <= most {
+            return bytes;
+        }
+        let eyes = Eyes { source, newest, looker: &plans.looker, known: &mut self.own };
+        header.own_is_whole &= packer.pack_own(eyes, &mut plans.own, rows, most);
+        most
     }
 
     /// The ticks that a section may be told against.
@@ -251,35 +332,43 @@ impl Replicator {
         against
     }
 
-    /// Encodes the plan of everyone's view; if not all of it fits, what has waited longest.
+    /// Encodes the plan of everyone's view: all of it, shared with those who need the same; or if that is more than `room`, what comes
+    /// first.
+    #[expect(clippy::too_many_arguments, reason = "what is shared, piece by piece, as some is handed out")]
     fn encode_view<'a>(
         &mut self,
         source: &Source<'_>,
         newest: &Published,
-        bodies: &'a mut BodyCache,
+        (bodies, own_body): (&'a mut BodyCache, &'a mut EncodedBody),
         rows: &mut RowCache,
         plans: &mut Plans,
+        packer: &mut Packer,
+        space: &Space,
+        room: usize,
     ) -> &'a EncodedBody {
-        let mut place = bodies.encode(source, &plans.view, rows);
-        let body = bodies.body(place);
-        let section = &mut plans.view.section;
-        let is_cut = body.written.rows < section.rows.len();
-        if is_cut && !section.against.is_empty() {
+        let Plans { looker, selection, view: plan, .. } = plans;
+        if !self.is_tight {
+            let place = bodies.encode(source, plan, rows);
+            let body = bodies.body(place);
+            let section = &plan.section;
+            let all = Written { leaves: section.leaves.len(), rows: section.rows.len() };
+            if body.written == all && body.byte_len() <= room {
+                return body;
+            }
+        }
+        if !plan.section.against.is_empty() {
             // Against ticks all is told or nothing. By slot rows name what the peer was sent.
-            let shown = plans.selection.places.iter().copied();
+            let shown = shown(source, selection);
+            let section = &mut plan.section;
             self.view.plan(source.history, self.viewer, self.own_teams, shown, References::NONE, section);
-            place = bodies.encode(source, &plans.view, rows);
         }
-        let written = bodies.body(place).written.rows;
-        let news = &mut plans.view.section.rows;
-        if written < news.len() {
-            // In the order of the wire.
-            self.view.sort_by_age(newest, news);
-            news.truncate(written.max(1));
-            news.sort_unstable_by_key(|row| (row.kind, row.row));
-            place = bodies.encode(source, &plans.view, rows);
+        let eyes = Eyes { source, newest, looker, known: &mut self.view };
+        self.is_tight = !packer.pack_view(eyes, plan, rows, space, room);
+        if self.is_tight && space.is_of_link {
+            self.flight.handle_limited();
         }
-        bodies.body(place)
+        source.codec.write_body(source.history, plan, source.payload_of, BODY_BYTES_MAX, rows, own_body);
+        own_body
     }
 
     /// Hands the newest tick to `send` as independent SNAPSHOT frames, each fit for a datagram. What they carry is
@@ -288,50 +377,92 @@ impl Replicator {
         &mut self,
         source: &Source<'_>,
         shared: &mut Shared,
+        space: &Space,
         feedback: Option<Feedback>,
         mut send: impl FnMut(&[u8]),
-    ) {
-        let Some(newest) = source.history.newest() else { return };
+    ) -> Told {
+        let Some(newest) = source.history.newest() else { return Told::default() };
         self.plan(source, newest, References::NONE, &mut shared.plans);
-        let rows = &mut shared.plans.view.section.rows;
-        if rows.len() > self.rows_max {
-            // Not all fitted lately. What has waited longest goes now, in the order of the wire.
-            self.view.sort_by_age(newest, rows);
-            rows.truncate(self.rows_max);
-            rows.sort_unstable_by_key(|row| (row.kind, row.row));
+        let mut told = self.told(&shared.plans);
+        let mut left = space.bytes;
+        let mut header = self.header(newest.tick(), feedback, true);
+        let own_bytes =
+            self.fit_own(source, newest, shared, left.saturating_sub(DATAGRAM_HEADER_BYTES_MAX), &mut header);
+        self.fit_datagrams(source, newest, shared, space, own_bytes);
+        if shared.plans.view.section.rows.len() == 1 {
+            // Alone it may take more than there is.
+            left = left.max(DATAGRAM_BYTES_MAX);
         }
-        let (planned, is_truncated) = (rows.len(), rows.len() >= self.rows_max);
         for part in 0..DATAGRAMS_PER_SNAPSHOT_MAX {
-            if part > 0 && shared.plans.own.is_empty() && shared.plans.view.section.is_empty() {
+            let is_over = shared.plans.own.is_empty() && shared.plans.view.section.is_empty();
+            if part > 0 && (is_over || left < SNAPSHOT_BYTES_MIN) {
                 break;
             }
-            let header = self.header(newest.tick(), feedback, part == 0);
-            let is_progress = self.write_datagram(source, newest, shared, &header);
+            if part > 0 {
+                header = self.header(newest.tick(), feedback, false);
+            }
+            let is_progress = self.write_datagram(source, newest, shared, &header, left);
+            let bytes = shared.frame.len();
+            self.flight.handle_sent(space.now, newest.tick(), bytes);
             send(&shared.frame);
+            told.bytes += bytes;
+            left = left.saturating_sub(bytes);
             if !is_progress {
                 break;
             }
         }
-        let left = shared.plans.view.section.rows.len();
-        self.rows_max = match left {
-            0 if is_truncated => self.rows_max + self.rows_max / 8 + 1,
-            0 => usize::MAX,
-            _ => (planned - left).max(1),
-        };
+        told.whole_left = whole_rows(&shared.plans.view.section.rows) + self.whole_cut;
+        told
     }
 
-    /// Writes one datagram of what is left of the plans into `frame`; whether it carries any of it.
+    /// Leaves in the plan of everyone's view what fits into datagrams of `space` together.
+    fn fit_datagrams(
+        &mut self,
+        source: &Source<'_>,
+        newest: &Published,
+        Shared { rows, plans, packer, body, .. }: &mut Shared,
+        space: &Space,
+        own_bytes: usize,
+    ) {
+        let Plans { looker, view: plan, .. } = plans;
+        let one = space.bytes.min(DATAGRAM_BYTES_MAX).saturating_sub(DATAGRAM_HEADER_BYTES_MAX + own_bytes);
+        self.whole_cut = 0;
+        if !self.is_tight {
+            source.codec.write_body(source.history, plan, source.payload_of, one, rows, body);
+            if body.written.rows == plan.section.rows.len()
+                && body.written.leaves == plan.section.leaves.len()
+            {
+                return;
+            }
+        }
+        let datagrams = space.bytes.div_ceil(DATAGRAM_BYTES_MAX).min(DATAGRAMS_PER_SNAPSHOT_MAX);
+        let bytes = space.bytes.min(datagrams * DATAGRAM_BYTES_MAX);
+        let room = bytes.saturating_sub(own_bytes + datagrams * DATAGRAM_CUT_BYTES);
+        let before = whole_rows(&plan.section.rows);
+        let eyes = Eyes { source, newest, looker, known: &mut self.view };
+        self.is_tight = !packer.pack_view(eyes, plan, rows, space, room);
+        if self.is_tight && space.is_of_link {
+            self.flight.handle_limited();
+        }
+        self.whole_cut = before - whole_rows(&plan.section.rows);
+    }
+
+    /// Writes one datagram of at most `bytes` of what is left of the plans into `frame`; whether it carries any of it.
     fn write_datagram(
         &mut self,
         source: &Source<'_>,
         newest: &Published,
-        Shared { rows, plans, body, frame, .. }: &mut Shared,
+        Shared { rows, plans, body, frame, packer, .. }: &mut Shared,
         header: &SnapshotHeader,
+        bytes: usize,
     ) -> bool {
         let mut sent = self.start_flight(newest.tick(), source.cues.first_index());
-        let own_bytes = if plans.own.is_empty() { 0 } else { OWN_DATAGRAM_BYTES_MAX };
-        let body_bytes = DATAGRAM_BYTES_MAX - DATAGRAM_HEADER_BYTES_MAX - own_bytes;
-        let Plans { selection, view: view_plan, own: own_plan } = plans;
+        let own_bytes = packer.own_bytes(source, &plans.own, rows).min(OWN_DATAGRAM_BYTES_MAX);
+        let bytes = bytes.min(DATAGRAM_BYTES_MAX) - DATAGRAM_HEADER_BYTES_MAX;
+        let body_bytes = bytes.saturating_sub(own_bytes);
+        // A writer stops a little before its limit, so that it can end.
+        let own_limit = (own_bytes + WRITER_AHEAD_BYTES).min(OWN_DATAGRAM_BYTES_MAX);
+        let Plans { selection, view: view_plan, own: own_plan, .. } = plans;
         source.codec.write_body(source.history, view_plan, source.payload_of, body_bytes, rows, body);
         frame.clear();
         let mut own_written = Written::default();
@@ -340,7 +471,7 @@ impl Replicator {
                 header,
                 source.history,
                 own_plan,
-                own_bytes,
+                own_limit,
                 None,
                 body,
                 rows,
@@ -369,21 +500,19 @@ impl Replicator {
     fn plan(&mut self, source: &Source<'_>, newest: &Published, against: References, plans: &mut Plans) {
         let Source { history, scene, interest, .. } = *source;
         let looker = self.look(scene, newest);
+        plans.looker = looker;
         let Self { view, sightings, .. } = self;
         let selection = &mut plans.selection;
-        if interest.is_everything() {
-            selection.places.clear();
-            selection.places.extend_from_slice(scene.all());
-        } else {
+        if !interest.is_everything() {
             interest.select(scene, newest, &looker, |id| view.was_shown(id), selection);
             sightings.begin(newest.tick());
             let in_view = selection.places.iter().map(|place| row_at(newest, *place).0.id);
             in_view.for_each(|id| sightings.note(id));
         }
         self.plan_cues(source, newest, plans);
-        let Plans { selection, view: view_plan, own: own_plan } = plans;
+        let Plans { selection, view: view_plan, own: own_plan, .. } = plans;
         let Self { view, own, viewer, .. } = self;
-        let shown = selection.places.iter().copied();
+        let shown = shown(source, selection);
         view.plan(history, *viewer, looker.teams, shown, against, &mut view_plan.section);
         let owned = scene.owned_by(viewer.player);
         own.plan(history, *viewer, looker.teams, owned, References::NONE, own_plan);
@@ -396,7 +525,7 @@ impl Replicator {
         let teams = scene.owned_by(player).fold(0, |teams, place| teams | row_at(newest, place).0.teams);
         let body = scene.owned_by(player).find_map(|place| position_of(row_at(newest, place).1));
         self.focus = body.or(self.focus);
-        Looker { player, teams, focus: self.focus_set.or(self.focus) }
+        Looker { player, teams, focus: self.focus_set.or(self.focus), facing: self.facing }
     }
 
     /// The cues that the peer may not have, of those whose source it is shown, or was shown until it ended. It comes before the
@@ -464,6 +593,25 @@ impl InFlight {
         self.view_leaves.clear();
         self.own_leaves.clear();
     }
+}
+
+/// The rows that a peer is shown.
+fn shown<'a>(source: &Source<'a>, selection: &'a Selection) -> impl Iterator<Item = Place> {
+    let places = if source.interest.is_everything() { source.scene.all() } else { &selection.places };
+    places.iter().copied()
+}
+
+/// How many of these rows name no state.
+fn whole_rows(rows: &[PlannedRow]) -> usize {
+    rows.iter().filter(|row| row.references.is_empty()).count()
+}
+
+/// What stands before own rows and body in an ordered stream's frame, bytes: its own header and the snapshot's.
+fn front_bytes(header: &SnapshotHeader, with_digest: bool) -> usize {
+    let tick = if header.tick_width == TickWidth::Full { 4 } else { 2 };
+    let feedback = header.feedback.map_or(0, |feedback| if feedback.substituted == 0 { 3 } else { 7 });
+    let own_length = 2;
+    HEADER_BYTES_MAX + 1 + tick + feedback + own_length + if with_digest { 8 } else { 0 }
 }
 
 /// A snapshot was sent: the run of those that told all that was news goes on, or starts anew.

@@ -39,7 +39,10 @@ use super::input_queue::{InputCounters, InputQueue};
 use super::interest::Interest;
 use super::knowledge::Viewer;
 use super::mail::RoomMail;
+use super::packer::Space;
 use super::peer::{Inbox, Peer};
+use super::peer_stats::PeerStats;
+use super::priority::Priority;
 use super::recording::{RoomRecording, Stepped, is_turn};
 use super::replicator::{Replicator, Source};
 use super::rewind::{Look, Rewind, RewoundEyes};
@@ -47,6 +50,18 @@ use super::scene::Scene;
 use super::schedule::{Due, Schedule};
 use super::session::{Player, Session, Whereabouts};
 use super::shared::Shared;
+
+/// The usual budget of a peer, bytes a second: 64 kbit/s. A player in a room of 64 needs about three quarters of it.
+pub const BUDGET_BYTES_PER_SECOND: u32 = 8_000;
+
+/// At which rate a peer that joins is usually told of the world, bytes a second: 512 kbit/s. 1,000 rows take about a third of a second.
+pub const JOIN_BYTES_PER_SECOND: u32 = 64_000;
+
+/// From so many peers on, their snapshots fall due at different steps: what is lost of shared bytes is less than what a tick that serves all
+/// of them at once is late.
+const SPREAD_PEERS: usize = 129;
+/// With so many or fewer they are due together again. In between it stays as it is: each change shifts what is due once.
+const IN_STEP_PEERS: usize = 96;
 
 /// How a room runs. Every client is told what concerns it in its welcome.
 #[derive(Clone, Debug)]
@@ -65,6 +80,15 @@ pub struct RoomConfig {
     pub prior: Arc<Prior>,
     /// Which entities each peer is shown.
     pub interest: Interest,
+    /// Which of them are told first where not all fit.
+    pub priority: Priority,
+    /// What each peer is sent of snapshots over any second, bytes: engine frames, and the header of a WebSocket message. A snapshot
+    /// takes at most the share of two, or 640 bytes, and that is by how much any one second may exceed it. None: as much as its link
+    /// takes. At least [`BUDGET_BYTES_PER_SECOND_MIN`](tickwire_protocol::limits::BUDGET_BYTES_PER_SECOND_MIN).
+    pub budget: Option<u32>,
+    /// What a peer is sent instead of its budget until it was told once of all that it saw at first, bytes a second. None: as much as its link
+    /// takes.
+    pub join_rate: Option<u32>,
     /// Whether fields with a send rate or a threshold are held back. Not in a room that replays: there they were.
     pub hold_back: bool,
     /// What a player is stepped with whose input has not come.
@@ -105,6 +129,9 @@ impl RoomConfig {
             coder: Coder::default(),
             prior: Prior::default_prior(),
             interest: Interest::everything(),
+            priority: Priority::default(),
+            budget: Some(BUDGET_BYTES_PER_SECOND),
+            join_rate: Some(JOIN_BYTES_PER_SECOND),
             hold_back: true,
             missing_input: MissingInput::Hold,
             rewind_max: Micros::from_millis(250),
@@ -130,12 +157,6 @@ impl RoomConfig {
         self.silence_timeout = self.silence_timeout.clamp(self.ping_interval, longest);
         self.digest_interval = self.digest_interval.min(Micros(DIGEST_INTERVAL_MICROS_MAX));
         self
-    }
-
-    /// Frames that may be on their way to a client on an ordered stream: two seconds' worth. More would only pile up
-    /// before a link that is too slow, and be old when it comes through.
-    fn frames_in_flight_max(&self) -> u64 {
-        u64::from(self.snapshot_hz * 2).max(8)
     }
 }
 
@@ -181,7 +202,7 @@ impl Join {
 pub struct StepReport {
     /// Steps made, and steps given up because too many were due.
     pub due: Due,
-    /// Whether a snapshot fell due.
+    /// Whether anybody's snapshot fell due.
     pub snapshot_due: bool,
 }
 
@@ -210,10 +231,14 @@ pub struct Room {
     cues: CueLog,
     schedule: Schedule,
     steps: u64,
+    /// The latest time that it was told.
+    now: Micros,
     peers: BTreeMap<PeerId, Peer>,
     /// Connected or absent.
     sessions: BTreeMap<SessionId, Session>,
     players: BTreeMap<PlayerId, SessionId>,
+    /// There are so many that their snapshots fall due at different steps.
+    is_spread: bool,
     next_id: u32,
     inputs: PlayerInputs,
     rewind: Rewind,
@@ -254,9 +279,11 @@ impl Room {
             config,
             packed_schema: None,
             steps: 0,
+            now,
             peers: BTreeMap::new(),
             sessions: BTreeMap::new(),
             players: BTreeMap::new(),
+            is_spread: false,
             next_id: 1,
             left: Vec::new(),
             mail_turn: PlayerId(0),
@@ -320,9 +347,14 @@ impl Room {
         self.world.cues()
     }
 
-    /// Snapshot frames that a peer was sent and has not acked.
-    pub fn frames_in_flight(&self, peer: PeerId) -> Option<u64> {
-        Some(self.peers.get(&peer)?.replicator.frames_in_flight())
+    /// How fresh a peer's picture is, and what holds it back.
+    pub fn peer_stats(&self, now: Micros, peer: PeerId) -> Option<PeerStats> {
+        let peer = self.peers.get(&peer)?;
+        let age_of = |held: Tick| {
+            let ticks = self.world.tick().since(held).max(0);
+            now.saturating_since(self.schedule.last_due()) + self.config.tick_rate.due(ticks as u64)
+        };
+        Some(PeerStats { snapshot_age: peer.replicator.held().newest().map(age_of), ..peer.stats(now) })
     }
 
     /// The session of a peer.
@@ -349,11 +381,13 @@ impl Room {
         let viewer = Viewer { player: begun.player_id(), delta: self.config.delta };
         let terms = begun.terms(outcome, self.config.session_window);
         let replicator = Replicator::new(join.stream, viewer, self.cues.next_index());
-        let mut connection = Peer::new(join.stream, session, replicator, now);
+        let mut connection = Peer::new(join.stream, begun, replicator, &self.config, now);
         let mut welcome = self.welcome(&join, session, peer, viewer.player);
         welcome.extensions.insert(0, terms.extension());
         connection.welcome = Some(Box::new(welcome));
+        connection.phase = u64::from(peer.0 % (self.config.tick_rate.hz() / self.config.snapshot_hz));
         self.peers.insert(peer, connection);
+        self.note_peers();
         Ok(peer)
     }
 
@@ -400,6 +434,7 @@ impl Room {
     /// A client has said goodbye: its session is over. Its player's entity is the simulation's to take away.
     pub fn leave(&mut self, peer: PeerId) {
         if let Some(peer) = self.peers.remove(&peer) {
+            self.note_peers();
             self.end(peer.session);
         }
     }
@@ -410,6 +445,7 @@ impl Room {
             return self.leave(peer);
         }
         let Some(peer) = self.peers.remove(&peer) else { return };
+        self.note_peers();
         if let Some(session) = self.sessions.get_mut(&peer.session) {
             session.whereabouts = Whereabouts::AbsentSince(now);
         }
@@ -440,11 +476,21 @@ impl Room {
         }
     }
 
+    /// Where to a peer looks, of any length: what lies ahead of it goes first where not all fits its budget. With `None` nobody knows. A
+    /// peer that is not here is passed over.
+    pub fn set_facing(&mut self, peer: PeerId, facing: Option<Vec3>) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.replicator.set_facing(facing);
+        }
+    }
+
     /// Takes in one transport message of a peer, stamped with its arrival. After an error the peer has left; its
     /// connection is to be closed with the fault's code and reason.
     pub fn handle_message(&mut self, now: Micros, id: PeerId, message: Bytes) -> Result<(), PeerFault> {
         let next_tick = self.world.tick() + 1;
-        let inbox = Inbox { now, input_kind: self.schema.input(), next_tick };
+        self.now = self.now.max(now);
+        let RoomConfig { budget, snapshot_hz, .. } = self.config;
+        let inbox = Inbox { now, input_kind: self.schema.input(), next_tick, budget, snapshot_hz };
         let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
         let Some(session) = self.sessions.get_mut(&peer.session) else { return Ok(()) };
         let result = peer.handle_message(inbox, session, message, &mut self.input_frame);
@@ -464,14 +510,12 @@ impl Room {
     /// # Panics
     /// If the simulation does. The room is of no use afterwards.
     pub fn advance(&mut self, now: Micros) -> StepReport {
+        self.now = self.now.max(now);
         let due = self.schedule.take_due(now);
         let mut snapshot_due = false;
         for _ in 0..due.steps {
             self.step(now);
-            snapshot_due |= self.is_snapshot_step();
-        }
-        if snapshot_due {
-            self.peers.values_mut().for_each(|peer| peer.is_due = true);
+            snapshot_due |= self.find_due(now);
         }
         if due.steps > 0 {
             self.drop_dead_peers(now);
@@ -480,67 +524,73 @@ impl Room {
         StepReport { due, snapshot_due }
     }
 
-    /// Whether a peer has something to be sent: then [`Room::poll_transmit`] is worth its call.
+    /// Whether a peer has something to be sent, as of the last call that was told the time: then [`Room::poll_transmit`] is worth its
+    /// call.
     pub fn has_transmit(&self, peer: PeerId) -> bool {
         let has_messages = || self.session_of(peer).is_some_and(Session::has_transmit);
-        let has_state = |peer: &Peer| peer.has_transmit(self.config.frames_in_flight_max());
-        self.peers.get(&peer).is_some_and(|peer| has_state(peer) || has_messages())
+        self.peers.get(&peer).is_some_and(|peer| peer.has_transmit(self.now) || has_messages())
     }
 
     /// Hands what is due to a peer to `send`: one transport message on an ordered stream, or datagrams. State is
     /// encoded here and now, so it is the newest; a peer that is not polled for a while skips what was between.
     pub fn poll_transmit(&mut self, now: Micros, id: PeerId, mut send: impl FnMut(&[u8])) {
+        self.now = self.now.max(now);
         if !self.has_transmit(id) {
             return;
         }
-        let in_flight_max = self.config.frames_in_flight_max();
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        let Some(session) = self.sessions.get_mut(&peer.session) else { return };
         self.message.clear();
         // With a schema or a prior in it the welcome can be as large as a message may be: it goes alone.
         let is_large = |welcome: &Welcome| welcome.schema.is_some() || welcome.prior.is_some();
         let is_alone = peer.welcome.as_deref().is_some_and(is_large);
         peer.write_control(now, self.world.tick(), self.schedule.last_due(), &mut self.message);
-        let world = &self.world;
+        let space = if is_alone { None } else { peer.take_due(now) };
+        if let Some(space) = space {
+            self.write_state(space, id, &mut send);
+        }
+        if !is_alone && let Some(session) = self.peers.get(&id).and_then(|peer| self.sessions.get_mut(&peer.session)) {
+            session.write_messages(now, &mut self.message);
+        }
+        if !self.message.is_empty() {
+            send(&self.message);
+        }
+    }
+
+    /// Appends a snapshot to the message, or sends that and hands datagrams to `send`.
+    fn write_state(&mut self, mut space: Space, id: PeerId, send: &mut impl FnMut(&[u8])) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let (world, now) = (&self.world, space.now);
         let payload_of = |entity: EntityId| world.payload(entity).cloned();
-        let (scene, interest) = (&mut self.scene, &self.config.interest);
-        scene.refresh(&self.history, interest);
+        let Self { scene, config, shared, message, .. } = self;
+        scene.refresh(&self.history, &config.interest);
         let source = Source {
             codec: &self.codec,
             history: &self.history,
             cues: &self.cues,
             scene,
-            interest,
+            interest: &config.interest,
+            priority: &config.priority,
             payload_of: &payload_of,
         };
-        let is_due = !is_alone && peer.take_due(in_flight_max);
-        let feedback = if is_due { session.take_feedback() } else { None };
+        let feedback = self.sessions.get_mut(&peer.session).and_then(Session::take_feedback);
         match peer.stream {
-            StreamKind::Ordered if is_due => {
-                let with_digest =
-                    self.config.digest_interval > Micros::ZERO && peer.take_digest(&self.config, now);
-                peer.replicator.write_ordered(
-                    &source,
-                    &mut self.shared,
-                    feedback,
-                    with_digest,
-                    &mut self.message,
-                );
+            StreamKind::Ordered => {
+                let with_digest = config.digest_interval > Micros::ZERO && peer.take_digest(config, now);
+                let riders = message.len();
+                space.bytes =
+                    space.bytes.saturating_sub(riders + websocket_header_bytes(riders + space.bytes));
+                let replicator = &mut peer.replicator;
+                let told = replicator.write_ordered(&source, shared, &space, feedback, with_digest, message);
+                peer.handle_sent(now, &told, riders + websocket_header_bytes(message.len()));
             }
-            StreamKind::Datagram if is_due => {
-                if !self.message.is_empty() {
-                    send(&self.message);
-                    self.message.clear();
+            StreamKind::Datagram => {
+                if !message.is_empty() {
+                    send(message);
+                    message.clear();
                 }
-                peer.replicator.write_datagrams(&source, &mut self.shared, feedback, &mut send);
+                let told = peer.replicator.write_datagrams(&source, shared, &space, feedback, send);
+                peer.handle_sent(now, &told, 0);
             }
-            StreamKind::Ordered | StreamKind::Datagram => {}
-        }
-        if !is_alone {
-            session.write_messages(now, &mut self.message);
-        }
-        if !self.message.is_empty() {
-            send(&self.message);
         }
     }
 
@@ -608,9 +658,6 @@ impl Room {
         self.cues.extend(tick, self.world.cues());
         self.peers.values_mut().for_each(Peer::handle_step);
         self.steps += 1;
-        if self.is_snapshot_step() {
-            self.rewind.handle_due(tick);
-        }
         if let Some(recording) = &mut self.recording {
             let world = &self.world;
             recording.step(&Stepped {
@@ -637,18 +684,39 @@ impl Room {
         self.world.step_with(&self.inputs, Outside { eyes: Some(&mut eyes), mail: Some(&mut mail) });
     }
 
-    fn is_snapshot_step(&self) -> bool {
-        is_turn(self.steps, self.config.snapshot_hz, self.config.tick_rate.hz())
+    /// Whose snapshots fall due with the step that was made: everybody's at once, so that bodies are shared, or in a large room those
+    /// of a part of the peers at each step. Whether anybody's did.
+    fn find_due(&mut self, now: Micros) -> bool {
+        let (hz, tick_hz) = (self.config.snapshot_hz, self.config.tick_rate.hz());
+        let is_spread = self.is_spread;
+        let is_due = |phase: u64| is_turn(self.steps + if is_spread { phase } else { 0 }, hz, tick_hz);
+        let mut is_any = is_due(0);
+        for peer in self.peers.values_mut().filter(|peer| is_due(peer.phase)) {
+            peer.handle_due(now);
+            is_any = true;
+        }
+        if is_any {
+            self.rewind.handle_due(self.world.tick());
+        }
+        is_any
+    }
+
+    /// A peer has come or gone.
+    fn note_peers(&mut self) {
+        self.is_spread = match self.peers.len() {
+            ..=IN_STEP_PEERS => false,
+            SPREAD_PEERS.. => true,
+            _ => self.is_spread,
+        };
     }
 
     /// Lets those go who say nothing, or take nothing.
     fn drop_dead_peers(&mut self, now: Micros) {
         let (silence, stall) = (self.config.silence_timeout, self.config.stall_timeout);
-        let in_flight_max = self.config.frames_in_flight_max();
-        for (&peer, state) in &mut self.peers {
+        for (&peer, state) in &self.peers {
             let fault = if now.saturating_since(state.last_heard) > silence {
                 PeerFault::Silent
-            } else if state.stalled_for(now, in_flight_max) > stall {
+            } else if state.stalled_for(now) > stall {
                 PeerFault::Stalled
             } else {
                 continue;
@@ -703,5 +771,14 @@ impl Room {
             schema,
             extensions: config.extensions.clone(),
         }
+    }
+}
+
+/// Bytes of the header that a WebSocket puts before a message to a client (RFC 6455, section 5.2).
+const fn websocket_header_bytes(message_bytes: usize) -> usize {
+    match message_bytes {
+        0..=125 => 2,
+        126..=65_535 => 4,
+        _ => 10,
     }
 }

@@ -6,7 +6,8 @@ use tickwire_protocol::history::Published;
 use tickwire_protocol::limits::BODY_BYTES_MAX;
 use tickwire_protocol::snapshot::{BodyPlan, EncodedBody, RowCache, SectionPlan};
 
-use super::interest::Selection;
+use super::interest::{Looker, Selection};
+use super::packer::Packer;
 use super::replicator::Source;
 
 /// Work that is done once for all peers of a tick.
@@ -15,14 +16,16 @@ pub(crate) struct Shared {
     pub(crate) bodies: BodyCache,
     pub(crate) rows: RowCache,
     pub(crate) plans: Plans,
-    /// Body and frame of the datagram that is being written.
+    /// Body of one peer alone, and the datagram that is being written.
     pub(crate) body: EncodedBody,
     pub(crate) frame: Vec<u8>,
+    pub(crate) packer: Packer,
 }
 
 /// What a peer is to be told.
 #[derive(Debug, Default)]
 pub(crate) struct Plans {
+    pub(crate) looker: Looker,
     pub(crate) selection: Selection,
     /// Of what it is shown.
     pub(crate) view: BodyPlan,

@@ -75,7 +75,8 @@ fn what_comes_near_is_told_and_what_goes_far_is_taken_away_on_any_link() {
         let profile = Profile::named(name).unwrap();
         let interest = Interest::within(80.0).until(120.0);
         let stalls = seed % 2 == 0;
-        let played = Run { seed, profile, stream, seconds: 20, stalls, delta: true, coder, interest };
+        let budget = Some(8_000);
+        let played = Run { seed, profile, stream, seconds: 20, stalls, delta: true, coder, interest, budget };
         for receiver in run(&played, |receiver, room| check_distance(receiver, room, 80.0, 120.0)) {
             assert!(receiver.applied > 100, "{name}: {} frames", receiver.applied);
             assert!(stream == datagram || receiver.digests >= 15, "{name}: {} digests", receiver.digests);
@@ -169,7 +170,9 @@ fn whether_it_acks_or_not_nobody_hears_of_those_out_of_view() {
     for answers in [true, false] {
         let heard = watch_datagrams(Interest::within(20.0), 20, |_| true, answers);
         let cues = heard.receiver.cues.len();
-        assert!(cues > 50 && heard.from_afar == 0, "{} of {cues}, {answers}", heard.from_afar);
+        // Who acks nothing is sent little: its link may be full.
+        let least = if answers { 50 } else { 10 };
+        assert!(cues > least && heard.from_afar == 0, "{} of {cues}, {answers}", heard.from_afar);
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Run {
     pub(crate) delta: bool,
     pub(crate) coder: Coder,
     pub(crate) interest: Interest,
+    /// What each receiver may be sent, bytes a second; checked over every second.
+    pub(crate) budget: Option<u32>,
 }
 
 /// The room plays on a bad link, then calms down on a good one.
@@ -35,6 +37,7 @@ pub(crate) fn run(run: &Run, check_end: impl Fn(&Receiver, &Room)) -> Vec<Receiv
         (first_tick, run.delta, Micros::from_secs(100));
     config.coder = run.coder;
     config.interest = run.interest.clone();
+    config.budget = run.budget;
     let identity = RoomIdentity { id: RoomId(1), name: "test".to_owned(), seed: run.seed };
     let calm_tick = first_tick + rate.steps_in(calm) as u32;
     let mut room = Room::new(identity, config.clone(), Turmoil::boxed(calm_tick), Micros::ZERO);
@@ -42,7 +45,7 @@ pub(crate) fn run(run: &Run, check_end: impl Fn(&Receiver, &Room)) -> Vec<Receiv
         .map(|link| {
             let join = Join::new(Role::Player, run.stream);
             let peer = room.join(Micros::ZERO, join).unwrap();
-            (Receiver::new(run.stream, peer, &config), Wire::new(run, link))
+            (Receiver::new(run.stream, peer, &config), Wire::new(run, link), Meter::default())
         })
         .collect();
     let end = calm + Micros::from_secs(4);
@@ -50,11 +53,15 @@ pub(crate) fn run(run: &Run, check_end: impl Fn(&Receiver, &Room)) -> Vec<Receiv
     while now < end {
         now = room.poll_timeout();
         room.advance(now);
-        for (receiver, wire) in &mut ends {
+        for (receiver, wire, meter) in &mut ends {
             let is_stalled =
                 run.stalls && now < calm && (now.0 / 700_000 + u64::from(receiver.peer.0)).is_multiple_of(2);
             if !is_stalled {
-                room.poll_transmit(now, receiver.peer, |message| wire.send(now, Direction::Down, message));
+                let is_joining = room.peer_stats(now, receiver.peer).unwrap().is_joining;
+                room.poll_transmit(now, receiver.peer, |message| {
+                    meter.note(now, message, run.stream, is_joining);
+                    wire.send(now, Direction::Down, message);
+                });
             }
             for message in wire.receive(now, Direction::Down) {
                 if let Some(answer) = receiver.receive(message) {
@@ -68,11 +75,52 @@ pub(crate) fn run(run: &Run, check_end: impl Fn(&Receiver, &Room)) -> Vec<Receiv
         }
     }
     ends.into_iter()
-        .map(|(receiver, _)| {
+        .map(|(receiver, _, meter)| {
+            if let Some(rate) = run.budget {
+                meter.check(rate);
+            }
             check_end(&receiver, &room);
             receiver
         })
         .collect()
+}
+
+/// What a receiver was sent after it had joined.
+#[derive(Default)]
+pub(crate) struct Meter {
+    sent: Vec<(u64, u64)>,
+}
+
+impl Meter {
+    pub(crate) fn note(&mut self, now: Micros, message: &[u8], stream: StreamKind, is_joining: bool) {
+        // RFC 6455, section 5.2.
+        let header = match (stream, message.len()) {
+            (StreamKind::Datagram, _) => 0,
+            (_, ..126) => 2,
+            (_, ..65_536) => 4,
+            _ => 10,
+        };
+        if !is_joining {
+            self.sent.push((now.0, message.len() as u64 + header));
+        }
+    }
+
+    /// Bytes of the second with the most.
+    pub(crate) fn most(&self) -> u64 {
+        let of_second = |(index, (from, _)): (usize, &(u64, u64))| {
+            let second = self.sent[index..].iter().take_while(move |(at, _)| *at < from + 1_000_000);
+            second.map(|(_, bytes)| bytes).sum::<u64>()
+        };
+        self.sent.iter().enumerate().map(of_second).max().unwrap_or(0)
+    }
+
+    /// No second carries more than the rate and one largest snapshot.
+    pub(crate) fn check(&self, rate: u32) {
+        let burst = (rate / 10).max(640);
+        let largest = self.sent.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
+        assert!(largest <= u64::from(burst), "a snapshot of {largest} bytes");
+        assert!(self.most() <= u64::from(rate + burst), "{} bytes in a second of {rate}", self.most());
+    }
 }
 
 /// A link of either kind.

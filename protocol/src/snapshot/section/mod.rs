@@ -5,6 +5,7 @@
 //! of them is told of, most by a flag alone, which says that it is as it was. Newcomers follow by slot.
 
 mod chances;
+mod pack;
 mod read;
 mod terms;
 mod write;
@@ -16,6 +17,7 @@ use crate::limits::ROWS_PER_SNAPSHOT_MAX;
 use crate::time::Tick;
 
 pub(super) use chances::Chances;
+pub use pack::Packing;
 pub(super) use terms::{dial_numbers, which_dial};
 pub(super) use write::RowSource;
 

@@ -34,7 +34,7 @@ impl<'a> RowSource<'a> {
         Some(Self { codec, history, newest: history.newest()?, payload_of })
     }
 
-    fn dials(&self) -> &[Dial; DIALS] {
+    pub(super) fn dials(&self) -> &[Dial; DIALS] {
         &self.codec.prior.learned().dials
     }
 
@@ -60,7 +60,7 @@ impl<'a> RowSource<'a> {
 
     /// A row that names no state may follow one that the receiver holds and the ring has lost: it tells all that is not
     /// too long ago.
-    fn write_whole(&self, w: &mut Writer<'_>, kind: &Kind, row: &PlannedRow) {
+    pub(super) fn write_whole(&self, w: &mut Writer<'_>, kind: &Kind, row: &PlannedRow) {
         let id = self.id(row);
         let now = self.newest.tick();
         let track = self.history.track(row.kind, row.row as usize);
@@ -164,7 +164,7 @@ impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
         let comes_to_rest = is_news && comes_to_rest;
         let is_sent = is_news && !comes_to_rest;
         match self.w {
-            Writer::Dense(..) => self.w.chance(is_sent, chances.sent),
+            Writer::Dense(..) | Writer::Cost(..) => self.w.chance(is_sent, chances.sent),
             // Those that have woken were told of before.
             Writer::Fast(_) if was_at_rest => {}
             Writer::Fast(_) => {
@@ -239,7 +239,7 @@ impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
 
     /// What a row tells once it is known whose it is and what it names. Told against ticks of the section, it was at rest up
     /// to the newest of these, if it was: that is not long ago, and need not be said exactly.
-    fn write_news(
+    pub(super) fn write_news(
         &mut self,
         source: RowSource<'_>,
         kind: &Kind,

@@ -1,0 +1,99 @@
+//! From news that do not all fit to those that go now: the highest scores, packed by what the encoder says that they take.
+
+use tickwire_protocol::Micros;
+use tickwire_protocol::history::Published;
+use tickwire_protocol::limits::BODY_BYTES_MAX;
+use tickwire_protocol::snapshot::{BodyPlan, Packing, PlannedRow, RowCache, SectionPlan};
+
+use super::interest::Looker;
+use super::knowledge::Knowledge;
+use super::priority::Order;
+use super::replicator::Source;
+
+/// What a snapshot may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Space {
+    pub(crate) now: Micros,
+    /// With the frame's header, without what the transport puts around it.
+    pub(crate) bytes: usize,
+    /// The link would take less than the budget.
+    pub(crate) is_of_link: bool,
+    /// Waiting longer brings no more: a row that alone takes more than this goes all the same.
+    pub(crate) is_full: bool,
+    /// Rows of which nothing was told yet go before others: the peer has just come.
+    pub(crate) is_joining: bool,
+}
+
+/// Whose rows are packed, and with which eyes they are weighed.
+pub(crate) struct Eyes<'a> {
+    pub(crate) source: &'a Source<'a>,
+    pub(crate) newest: &'a Published,
+    pub(crate) looker: &'a Looker,
+    pub(crate) known: &'a mut Knowledge,
+}
+
+/// Packs the plans of one peer after another in the same memory.
+#[derive(Debug, Default)]
+pub(crate) struct Packer {
+    order: Order,
+    packing: Packing,
+}
+
+impl Packer {
+    /// How many bytes a plan of own rows takes at most.
+    pub(crate) fn own_bytes(
+        &mut self,
+        source: &Source<'_>,
+        plan: &SectionPlan,
+        rows: &mut RowCache,
+    ) -> usize {
+        source.codec.section_bytes(source.history, plan, rows, &mut self.packing)
+    }
+
+    /// Leaves in the plan of a peer's own rows what fits into `bytes`; whether all does.
+    pub(crate) fn pack_own(
+        &mut self,
+        eyes: Eyes<'_>,
+        plan: &mut SectionPlan,
+        rows: &mut RowCache,
+        bytes: usize,
+    ) -> bool {
+        eyes.known.wait(eyes.newest, &plan.rows);
+        self.sort(&eyes, &plan.rows, false);
+        let Source { codec, history, .. } = eyes.source;
+        let is_all = codec.pack_section(history, plan, &self.order.places, bytes, rows, &mut self.packing);
+        if is_all {
+            eyes.known.wait_no_more();
+        }
+        is_all
+    }
+
+    /// Leaves in the plan of everyone's view what fits into `bytes`; whether all does.
+    pub(crate) fn pack_view(
+        &mut self,
+        eyes: Eyes<'_>,
+        plan: &mut BodyPlan,
+        rows: &mut RowCache,
+        space: &Space,
+        bytes: usize,
+    ) -> bool {
+        eyes.known.wait(eyes.newest, &plan.section.rows);
+        self.sort(&eyes, &plan.section.rows, space.is_joining);
+        let first = self.order.places.first().map(|place| plan.section.rows[*place as usize]);
+        let Source { codec, history, payload_of, .. } = *eyes.source;
+        let (order, bytes) = (&self.order.places, bytes.min(BODY_BYTES_MAX));
+        let is_all = codec.pack(history, plan, order, payload_of, bytes, rows, &mut self.packing);
+        if plan.section.is_empty() && space.is_full {
+            plan.section.rows.extend(first);
+        }
+        if is_all {
+            eyes.known.wait_no_more();
+        }
+        is_all
+    }
+
+    fn sort(&mut self, eyes: &Eyes<'_>, rows: &[PlannedRow], whole_first: bool) {
+        let first = |row: &PlannedRow| whole_first && row.references.is_empty();
+        eyes.source.priority.sort(eyes.newest, eyes.looker, eyes.known, rows, first, &mut self.order);
+    }
+}
