@@ -363,6 +363,12 @@ impl Room {
         self.schedule.next_due()
     }
 
+    /// Lets the room go on at `now` after its owner let its time stand still, as while nobody was in it: what was not
+    /// stepped since then is not due any more.
+    pub fn resume(&mut self, now: Micros) {
+        self.schedule.resume(now);
+    }
+
     /// Makes the steps that are due, at most a few at once. Early or repeated calls do nothing.
     ///
     /// # Panics
