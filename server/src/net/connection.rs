@@ -159,7 +159,7 @@ async fn listen(
         let at = shared.clock.now();
         let said = match received {
             Received::Message(message) => ToRoom::Message { peer, at, message },
-            Received::Ping(payload) => ToRoom::Ping { peer, at, payload },
+            Received::Ping(payload) => ToRoom::Ping { peer, payload },
             Received::Close(code) => return Ending::Closed(Closing::answer(code)),
         };
         if room.send(said).await.is_err() {

@@ -39,7 +39,7 @@ pub(super) enum ToRoom {
     /// A transport message of a peer, stamped at the socket.
     Message { peer: PeerId, at: Micros, message: Bytes },
     /// A WebSocket ping of a peer.
-    Ping { peer: PeerId, at: Micros, payload: Bytes },
+    Ping { peer: PeerId, payload: Bytes },
     /// A connection wants out; it gets its writer back.
     Leave { peer: PeerId },
     /// Someone wants to know.
@@ -325,11 +325,11 @@ impl RoomTask {
     fn handle(&mut self, message: ToRoom) {
         match message {
             ToRoom::Message { peer, at, message } => self.handle_message(peer, at, message),
-            ToRoom::Ping { peer, at, payload } => {
-                if let Some(seat) = self.seats.get_mut(&peer) {
-                    seat.handle_ping(payload);
-                    // Counts as a message, so that a flood of them is one.
-                    self.handle_message(peer, at, Bytes::new());
+            ToRoom::Ping { peer, payload } => {
+                let told = self.seats.get_mut(&peer).map_or(Ok(()), |seat| seat.handle_ping(payload));
+                if let Err(fault) = told {
+                    self.room.leave(peer);
+                    self.close(peer, fault);
                 }
             }
             ToRoom::Leave { peer } => {

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use tickwire_protocol::handshake::RejectReason;
-use tickwire_protocol::{CloseCode, Micros, PeerFault, PeerId};
+use tickwire_protocol::limits::FRAMES_PER_TICK_MAX;
+use tickwire_protocol::{CloseCode, Micros, Misbehavior, PeerFault, PeerId};
 use tokio::sync::oneshot;
 
 use super::meters::Meters;
@@ -75,6 +76,8 @@ pub(super) struct Seat {
     back: oneshot::Sender<Returned>,
     /// A WebSocket ping that is to be answered; a newer one takes its place.
     ping: Option<Bytes>,
+    /// Pings since the last transmission.
+    pings: u32,
     /// When the socket last took something, while it has not taken all.
     stuck_since: Option<Micros>,
     /// Since when something is due and cannot be written.
@@ -95,7 +98,7 @@ impl Seat {
     /// Lends a writer to a room; the connection gets it back through the receiver.
     pub(super) fn new(writer: WebSocketWriter) -> (Self, oneshot::Receiver<Returned>) {
         let (back, returned) = oneshot::channel();
-        (Self { writer, back, ping: None, stuck_since: None, held_since: None }, returned)
+        (Self { writer, back, ping: None, pings: 0, stuck_since: None, held_since: None }, returned)
     }
 
     /// Gives the connection its writer back, and says how it ends. A connection that has ended by itself does not care.
@@ -108,9 +111,14 @@ impl Seat {
         self.writer
     }
 
-    /// A WebSocket ping, answered with the next transmission.
-    pub(super) fn handle_ping(&mut self, payload: Bytes) {
+    /// A WebSocket ping, answered with the next transmission. No more of them are taken than of frames.
+    pub(super) fn handle_ping(&mut self, payload: Bytes) -> Result<(), PeerFault> {
         self.ping = Some(payload);
+        self.pings += 1;
+        if self.pings > FRAMES_PER_TICK_MAX {
+            return Err(Misbehavior::Flood(FRAMES_PER_TICK_MAX).into());
+        }
+        Ok(())
     }
 
     /// Writes what is due to the peer, encoded now, if its socket has taken all that was written before.
@@ -121,6 +129,7 @@ impl Seat {
         with: Transmission<'_>,
     ) -> Result<(), Ending> {
         let Transmission { room, scratch, meters, write_timeout } = with;
+        self.pings = 0;
         if !self.writer.is_ready() {
             let has_moved = self.writer.flush().map_err(gone)?;
             if !self.writer.is_ready() {
