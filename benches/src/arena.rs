@@ -8,6 +8,7 @@
 //!  frames are parsed and counted      (not timed)
 //! ```
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use tickwire_protocol::handshake::{Role, StreamKind};
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::snapshot::Coder;
 use tickwire_protocol::{Micros, PeerId, PlayerId, RoomId, RowMut, SessionId, TickTime};
-use tickwire_server::core::{Join, Room, RoomConfig, RoomIdentity};
+use tickwire_server::core::{Interest, Join, Room, RoomConfig, RoomIdentity};
 use tickwire_sim::arena::{Arena, Level, PLAYER, schema};
 use tickwire_sim::bots::{BotBody, BotView, Brain};
 
@@ -27,6 +28,9 @@ use crate::{SEED, SNAPSHOT_HZ, SNAPSHOT_TICKS, TICK_RATE};
 /// Intervals that are played, with every value checked, before a match is handed out: the ring of published ticks is
 /// then full, and every buffer has its size.
 const WARM_INTERVALS: usize = 60;
+
+/// Further than any two bodies are apart.
+const SIGHT_METRES: f32 = 1_000.0;
 
 /// Bytes of a snapshot that may be for its peer alone: header, own row, digest.
 const PEER_PART_BYTES_MAX: usize = 64;
@@ -74,8 +78,29 @@ impl Match {
     /// # Panics
     /// If a bot was not told what was published, or not in the bytes that the others were sent as well.
     pub fn new(bots: u32, coder: Coder) -> Self {
+        let mut game = Self::fresh(bots, coder, Interest::everything());
+        for _ in 0..WARM_INTERVALS {
+            game.play_interval();
+            game.assert_arrived();
+        }
+        game.bots.iter_mut().for_each(|bot| bot.receiver = None);
+        game
+    }
+
+    /// A match that has been going on as long, in which each bot is shown only so many bodies, the nearest.
+    pub fn of_nearest(bots: u32, coder: Coder, shown: usize) -> Self {
+        let everywhere = Interest::within(SIGHT_METRES);
+        let mut game = Self::fresh(bots, coder, everywhere.nearest(shown));
+        game.bots.iter_mut().for_each(|bot| bot.receiver = None);
+        for _ in 0..WARM_INTERVALS {
+            game.play_interval();
+        }
+        game
+    }
+
+    fn fresh(bots: u32, coder: Coder, interest: Interest) -> Self {
         let mut config = RoomConfig::new(TICK_RATE, SNAPSHOT_HZ);
-        (config.players_max, config.coder) = (bots, coder);
+        (config.players_max, config.coder, config.interest) = (bots, coder, interest);
         let identity = RoomIdentity { id: RoomId(1), name: "bench".to_owned(), seed: SEED };
         let arena = Box::new(Arena::new(Level::for_players(bots as usize)));
         let mut room = Room::new(identity, config, arena, Micros::ZERO);
@@ -96,11 +121,6 @@ impl Match {
         let bots = (0..u64::from(bots)).map(&mut join).collect();
         let mut game = Self { room, now: Micros::ZERO, bots, bodies: Vec::new() };
         game.start();
-        for _ in 0..WARM_INTERVALS {
-            game.play_interval();
-            game.assert_arrived();
-        }
-        game.bots.iter_mut().for_each(|bot| bot.receiver = None);
         game
     }
 
@@ -124,6 +144,18 @@ impl Match {
     /// # Panics
     /// If a bot did not get exactly one snapshot, or the room refused a message.
     pub fn play_interval(&mut self) -> Interval {
+        let mut interval = self.play_to_snapshot();
+        interval.transmit += timed(|| self.transmit());
+        interval.bytes = self.bots.iter().map(|bot| bot.messages.len()).sum();
+        interval.snapshots = self.take_messages();
+        interval
+    }
+
+    /// Plays on until the next snapshot is due to every bot, and sends it to nobody yet.
+    ///
+    /// # Panics
+    /// If the room refused a message, or did not step as it should.
+    pub fn play_to_snapshot(&mut self) -> Interval {
         let mut interval = Interval::default();
         let messages = self.think();
         interval.inbox = timed(|| {
@@ -133,26 +165,52 @@ impl Match {
                 }
             }
         });
-        for _ in 0..SNAPSHOT_TICKS {
+        for tick in 1..=SNAPSHOT_TICKS {
             self.now = self.room.poll_timeout();
             interval.advance += timed(|| {
                 let report = self.room.advance(self.now);
                 assert_eq!((report.due.steps, report.due.skipped), (1, 0), "steps at {:?}", self.now);
             });
-            interval.transmit += timed(|| self.transmit());
+            if tick < SNAPSHOT_TICKS {
+                interval.transmit += timed(|| self.transmit());
+            }
         }
-        for bot in &mut self.bots {
-            interval.bytes += bot.messages.len();
-            interval.snapshots += bot.take_messages();
-        }
-        assert_eq!(interval.snapshots, self.bots.len(), "every bot gets one snapshot an interval");
         interval
     }
 
     fn transmit(&mut self) {
-        for Bot { peer, messages, .. } in &mut self.bots {
-            self.room.poll_transmit(self.now, *peer, |bytes| messages.extend_from_slice(bytes));
+        self.transmit_to(0..self.bots.len(), |_, _| ());
+    }
+
+    /// Sends what is due to these bots, counted from 0, as well to whoever else is interested.
+    pub fn transmit_to(&mut self, bots: Range<usize>, mut send: impl FnMut(usize, &[u8])) {
+        let first = bots.start;
+        for (index, Bot { peer, messages, .. }) in self.bots[bots].iter_mut().enumerate() {
+            self.room.poll_transmit(self.now, *peer, |bytes| {
+                send(first + index, bytes);
+                messages.extend_from_slice(bytes);
+            });
         }
+    }
+
+    /// What a bot was sent since it last looked, one message after the other.
+    pub fn messages(&self, bot: usize) -> &[u8] {
+        &self.bots[bot].messages
+    }
+
+    /// Has every bot look through what came; how many snapshots there were.
+    ///
+    /// # Panics
+    /// If a bot did not get exactly one.
+    pub fn take_messages(&mut self) -> usize {
+        let snapshots = self.bots.iter_mut().map(Bot::take_messages).sum();
+        assert_eq!(snapshots, self.bots.len(), "every bot gets one snapshot an interval");
+        snapshots
+    }
+
+    /// How many bots play.
+    pub fn bots(&self) -> usize {
+        self.bots.len()
     }
 
     /// What each bot wants in the next ticks, as a message to the room.

@@ -122,6 +122,8 @@ pub(super) struct RoomTask {
     shutdown: watch::Receiver<bool>,
     seats: BTreeMap<PeerId, Seat>,
     meters: Meters,
+    /// Joins since the last step.
+    joined: usize,
     /// Whoever woke the room from its sleep.
     first: Option<Joining>,
     /// Nobody is in the room: it makes no steps until somebody joins.
@@ -160,6 +162,7 @@ impl RoomTask {
             shutdown,
             seats: BTreeMap::new(),
             meters: Meters::default(),
+            joined: 0,
             first: None,
             is_asleep: false,
             recording: None,
@@ -270,6 +273,7 @@ impl RoomTask {
         self.flush();
         let flushed = watch.lap();
         if report.due.steps > 0 {
+            self.joined = 0;
             self.measure(report, late, ticked);
         }
         if self.meters.messages_sent > sent {
@@ -294,12 +298,11 @@ impl RoomTask {
 
     /// Lets in who waits, as many as fit into a tick.
     fn admit(&mut self, now: Micros) {
-        for _ in 0..JOINS_PER_TICK_MAX {
-            let Some(Joining { join, seat, answer }) =
+        while self.joined < JOINS_PER_TICK_MAX
+            && let Some(Joining { join, seat, answer }) =
                 self.first.take().or_else(|| self.inlets.joins.try_recv().ok())
-            else {
-                return;
-            };
+        {
+            self.joined += 1;
             match self.room.join(now, join) {
                 Ok(peer) if answer.send(peer).is_ok() => drop(self.seats.insert(peer, seat)),
                 Ok(peer) => self.room.leave(peer),

@@ -118,3 +118,84 @@ fn write_frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) -> io::Result<
 fn truncated(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use socket2::SockRef;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+    use tokio::time::{Duration, timeout};
+
+    /// A writer, and a far end of which both sides of the way keep little.
+    async fn narrow() -> (WebSocketWriter, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let far = socket.connect(listener.local_addr().unwrap()).await.unwrap();
+        let (near, _) = listener.accept().await.unwrap();
+        SockRef::from(&near).set_send_buffer_size(4096).unwrap();
+        (WebSocketWriter::new(near.into_split().1), far)
+    }
+
+    /// A frame by the letter of RFC 6455, section 5.2.
+    fn framed(first: u8, payload: &[u8]) -> Vec<u8> {
+        let length = payload.len();
+        let header = match length {
+            0..=125 => vec![first, length as u8],
+            126..=0xffff => [&[first, 126][..], &(length as u16).to_be_bytes()].concat(),
+            _ => [&[first, 127][..], &(length as u64).to_be_bytes()].concat(),
+        };
+        [&header, payload].concat()
+    }
+
+    #[tokio::test]
+    async fn every_byte_arrives_in_order_however_little_the_socket_takes() {
+        let (mut writer, mut far) = narrow().await;
+        let (mut scratch, mut expected) = (Vec::new(), Vec::new());
+        let (mut refusals, mut received) = (0, vec![0; 3000]);
+        for length in [0, 125, 126, 5_000, 65_535, 65_536, 300_000, 7] {
+            let message: Vec<u8> = (0..length).map(|index| (index * 7 + length) as u8).collect();
+            expected.extend(framed(0x82, &message));
+            writer.send(&mut scratch, &message).unwrap();
+            // Not polite, and still in order.
+            expected.extend(framed(0x8a, b"ping"));
+            writer.send_pong(&mut scratch, b"ping").unwrap();
+            while !writer.is_ready() {
+                refusals += 1;
+                // There may be nothing to read: that there is space again is known only once the runtime was told.
+                if let Ok(count) = timeout(Duration::from_millis(1), far.read(&mut received)).await {
+                    let count = count.unwrap();
+                    assert_eq!(received[..count], expected[..count]);
+                    expected.drain(..count);
+                }
+                writer.flush().unwrap();
+            }
+        }
+        assert!(refusals > 10, "the socket took it all at once");
+        expected.extend(framed(0x88, &[&4003_u16.to_be_bytes()[..], b"stalled"].concat()));
+        received.clear();
+        let (closed, read) =
+            tokio::join!(writer.close(CloseCode::STALLED, "stalled"), far.read_to_end(&mut received));
+        closed.and(read).unwrap();
+        assert_eq!(received, expected);
+    }
+
+    #[tokio::test]
+    async fn a_far_end_that_is_gone_is_an_error_in_the_end() {
+        let (mut writer, far) = narrow().await;
+        drop(far);
+        let (mut scratch, mut sent) = (Vec::new(), Ok(()));
+        while sent.is_ok() {
+            sent = writer.flush().and_then(|_| writer.send(&mut scratch, &[0; 100]));
+            tokio::task::yield_now().await;
+        }
+        assert_ne!(sent.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn reasons_are_cut_between_characters() {
+        assert_eq!(truncated("short", 123), "short");
+        assert_eq!(truncated("tschüss", 5), "tsch");
+    }
+}
