@@ -8,6 +8,7 @@
 //!  frames are parsed and counted      (not timed)
 //! ```
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -146,6 +147,18 @@ impl Match {
     /// # Panics
     /// If not every bot got a snapshot, or the room refused a message.
     pub fn play_interval(&mut self) -> Interval {
+        let mut interval = self.play_to_snapshot();
+        interval.transmit += timed(|| self.transmit());
+        interval.bytes = self.bots.iter().map(|bot| bot.messages.len()).sum();
+        interval.snapshots = self.take_messages();
+        interval
+    }
+
+    /// Plays on until the next snapshot is due to every bot, and sends it to nobody yet.
+    ///
+    /// # Panics
+    /// If the room refused a message, or did not step as it should.
+    pub fn play_to_snapshot(&mut self) -> Interval {
         let mut interval = Interval::default();
         let messages = self.think();
         interval.inbox = timed(|| {
@@ -155,26 +168,52 @@ impl Match {
                 }
             }
         });
-        for _ in 0..SNAPSHOT_TICKS {
+        for tick in 1..=SNAPSHOT_TICKS {
             self.now = self.room.poll_timeout();
             interval.advance += timed(|| {
                 let report = self.room.advance(self.now);
                 assert_eq!((report.due.steps, report.due.skipped), (1, 0), "steps at {:?}", self.now);
             });
-            interval.transmit += timed(|| self.transmit());
+            if tick < SNAPSHOT_TICKS {
+                interval.transmit += timed(|| self.transmit());
+            }
         }
-        for bot in &mut self.bots {
-            interval.bytes += bot.messages.len();
-            interval.snapshots += bot.take_messages();
-        }
-        assert_eq!(interval.snapshots, self.bots.len(), "every bot gets one snapshot an interval");
         interval
     }
 
     fn transmit(&mut self) {
-        for Bot { peer, messages, .. } in &mut self.bots {
-            self.room.poll_transmit(self.now, *peer, |bytes| messages.extend_from_slice(bytes));
+        self.transmit_to(0..self.bots.len(), |_, _| ());
+    }
+
+    /// Sends what is due to these bots, counted from 0, as well to whoever else is interested.
+    pub fn transmit_to(&mut self, bots: Range<usize>, mut send: impl FnMut(usize, &[u8])) {
+        let first = bots.start;
+        for (index, Bot { peer, messages, .. }) in self.bots[bots].iter_mut().enumerate() {
+            self.room.poll_transmit(self.now, *peer, |bytes| {
+                send(first + index, bytes);
+                messages.extend_from_slice(bytes);
+            });
         }
+    }
+
+    /// What a bot was sent since it last looked, one message after the other.
+    pub fn messages(&self, bot: usize) -> &[u8] {
+        &self.bots[bot].messages
+    }
+
+    /// Has every bot look through what came; how many snapshots there were.
+    ///
+    /// # Panics
+    /// If a bot did not get exactly one.
+    pub fn take_messages(&mut self) -> usize {
+        let snapshots = self.bots.iter_mut().map(Bot::take_messages).sum();
+        assert_eq!(snapshots, self.bots.len(), "every bot gets one snapshot an interval");
+        snapshots
+    }
+
+    /// How many bots play.
+    pub fn bots(&self) -> usize {
+        self.bots.len()
     }
 
     /// What each bot wants in the next ticks, as a message to the room.

@@ -9,6 +9,7 @@
 //! | `small_frames` | one message full of what clients send: inputs, acks, pings | `frames` |
 //! | `input` | frames of 3 ticks of input each, from brains that wander, with an ack | `frames` |
 //! | `arena_16`, `arena_64` | a match of N bots, 60 steps and 20 snapshots a second, inputs 20 times a second | `room` |
+//! | `shared`, `private` | matches of 64 to many sockets: everybody shown to all, or the nearest 32 of each | `fanout` |
 //! | `view/16`, `view/100`, `view/1000` | bodies that all move, drawn by a client 120 times a second | `view` |
 //! | `mispredicted` | a client of an arena for one, whose every snapshot makes it step 30 ticks again | `prediction` |
 //! | `arena_64`, `half_moving_100`, `all_moving_1000` | recorded states, told against the last three snapshots | `coders`, `instructions.sh` |

@@ -63,6 +63,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "TICKWIRE_RECORD_HZ", value_name = "HZ")]
     pub(crate) record_hz: Option<u32>,
 
+    /// Write what the server measures of itself to this file, as one JSON object, each second and at the end
+    #[arg(long, env = "TICKWIRE_JSON_STATS", value_name = "FILE")]
+    pub(crate) json_stats: Option<PathBuf>,
+
     /// TOML file with these settings by their long names, such as `tick-hz = 60`
     #[arg(long, env = "TICKWIRE_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -122,6 +126,7 @@ struct FileConfig {
     max_players: Option<u32>,
     record: Option<PathBuf>,
     record_hz: Option<u32>,
+    json_stats: Option<PathBuf>,
     log: Option<String>,
     tick_hz: Option<u32>,
     snapshot_hz: Option<u32>,
@@ -139,6 +144,12 @@ impl ServeArgs {
     /// What the file says about logging. A file that cannot be read is a mistake that [`ServeArgs::resolve`] tells of.
     pub(crate) fn log_of_file(&self) -> Option<String> {
         FileConfig::read(self.config.as_deref()?).ok()?.log
+    }
+
+    /// Where the server's own figures go, if anywhere; of the file as [`ServeArgs::log_of_file`].
+    pub(crate) fn json_stats(&self) -> Option<PathBuf> {
+        let of_file = || FileConfig::read(self.config.as_deref()?).ok()?.json_stats;
+        self.json_stats.clone().or_else(of_file)
     }
 
     /// Fills what was not given from the file and the defaults, and checks it all.

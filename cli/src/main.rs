@@ -12,9 +12,11 @@ mod lab;
 mod replay;
 mod serve;
 mod signals;
+mod stats_file;
 mod status;
 mod swarm;
 mod trace;
+mod usage;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;

@@ -136,7 +136,7 @@ pub(crate) async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     });
     let server = serve::bind_game(ServerConfig::new(args.listen, room), game).await?;
     println!("listening on ws://{}", server.local_addr()?);
-    serve::serve(server, interrupt).await;
+    serve::serve(server, interrupt.received()).await;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -12,9 +12,11 @@ use tickwire_sim::arena::{self, Arena, LEVEL_EXTENSION, Level};
 
 use crate::config::ServeArgs;
 use crate::signals::Interrupt;
+use crate::stats_file::StatsFile;
 
 pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::listen()?;
+    let json_stats = args.json_stats();
     let server = match args.resolve() {
         Ok(config) => bind(config).await?,
         Err(error) => {
@@ -22,16 +24,27 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
+    let stats = json_stats.map(|path| StatsFile::create(path, server.handle()));
+    let stats = match stats.transpose() {
+        Ok(stats) => stats,
+        Err(error) => {
+            eprintln!("error: --json-stats {error:#}");
+            return Ok(ExitCode::from(2));
+        }
+    };
     println!("listening on ws://{}", server.local_addr()?);
-    serve(server, interrupt).await;
+    match stats {
+        Some(file) => serve(server, file.keep_until(interrupt.received())).await,
+        None => serve(server, interrupt.received()).await,
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Serves until it is interrupted.
-pub(crate) async fn serve(server: Server, interrupt: Interrupt) {
+/// Serves until `interrupted` comes to its end.
+pub(crate) async fn serve(server: Server, interrupted: impl Future<Output = ()> + Send + 'static) {
     let handle = server.handle();
     tokio::spawn(async move {
-        interrupt.received().await;
+        interrupted.await;
         report(&handle.stats().await);
         handle.shutdown();
     });

@@ -249,3 +249,33 @@ fn what_is_wrong_is_said_with_what_to_do() {
     }
     assert_eq!(server.stop(Signal::TERM), Some(0));
 }
+
+#[test]
+fn a_server_tells_its_figures() {
+    let folder = Folder::new("json-stats");
+    let path = folder.path("stats.json");
+    let server = Server::start(&["--json-stats", &path]);
+    let (output, error) =
+        output(&["swarm", "--url", &server.url, "--bots", "10", "--seconds", "2", "--json"]);
+    assert!(output.status.success(), "{error}");
+    assert_eq!(server.stop(Signal::TERM), Some(0));
+    let stats: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    for times in ["tick_ms", "flush_ms", "tick_cpu_ms", "flush_cpu_ms", "wake_up_late_ms"] {
+        let quantile = |name: &str| stats[times][name].as_f64().unwrap();
+        assert!(quantile("p50") > 0.0 && quantile("p50") <= quantile("p99"), "{times}");
+        assert!(quantile("p99") <= quantile("p999") && quantile("p999") <= quantile("max"), "{times}");
+    }
+    let count = |name: &str| stats[name].as_u64().unwrap();
+    assert!(count("ticks") > 60 && count("messages_out") > 10 * 20, "{stats}");
+    assert!(count("messages_in") > 100 && count("bytes_out") > count("messages_out"), "{stats}");
+    assert!(count("rss_bytes") > 100_000, "{stats}");
+    assert!(!std::path::Path::new(&format!("{path}.new")).exists());
+}
+
+#[test]
+fn figures_that_cannot_be_written_are_a_mistake() {
+    let (output, error) =
+        output(&["serve", "--listen", "127.0.0.1:0", "--json-stats", "/nowhere/stats.json"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(error.contains("--json-stats /nowhere/stats.json: cannot be written"), "{error}");
+}

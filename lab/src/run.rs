@@ -114,8 +114,10 @@ impl Run {
             self.players.iter_mut().for_each(|player| player.settle(now, newest, &self.truth));
             self.settle_shots();
         }
-        while let Some(RoomEvent::PeerDropped { peer, .. }) = self.room.poll_event() {
-            self.drop_peer(peer);
+        while let Some(event) = self.room.poll_event() {
+            if let RoomEvent::PeerDropped { peer, .. } = event {
+                self.drop_peer(peer);
+            }
         }
         for index in 0..self.players.len() {
             self.transmit(now, index);

@@ -76,6 +76,18 @@ id!(
     RoomId(u32)
 );
 
+impl SessionId {
+    /// A session of a room, by a number that is its own there.
+    pub const fn new(room: RoomId, number: u32) -> Self {
+        Self((room.0 as u64) << 32 | number as u64)
+    }
+
+    /// The room that it began in: so it is found without asking every room.
+    pub const fn room(self) -> RoomId {
+        RoomId((self.0 >> 32) as u32)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

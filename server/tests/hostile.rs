@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use common::crowd::crowd;
 use common::{Honest, PATIENCE, Raw, Running, arena, encoded, hello, start};
 use futures_util::SinkExt as _;
 use tickwire_protocol::ack::{Ack, Sequence};
@@ -16,11 +17,10 @@ use tickwire_protocol::handshake::{RejectReason, Role, RoomWish, StreamKind, VER
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, INPUT_AHEAD_TICKS_MAX};
 use tickwire_protocol::ping::Ping;
-use tickwire_protocol::schema::{Field, FieldType, Kind};
-use tickwire_protocol::{FieldId, KindId, Micros, RowHead, Schema, Tables, TickRate};
+use tickwire_protocol::{Micros, Schema, TickRate};
 use tickwire_server::core::RoomConfig;
-use tickwire_server::net::{Game, ServerConfig};
-use tickwire_sim::{Random, Simulation, StepContext};
+use tickwire_server::net::ServerConfig;
+use tickwire_sim::Random;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame as WsFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -189,47 +189,6 @@ async fn the_silent_and_the_slow_are_let_go() {
     let mut byte = [0];
     bare.readable().await.unwrap();
     assert_eq!(bare.try_read(&mut byte).unwrap(), 0, "not even an upgrade: the socket is closed");
-}
-
-/// A thousand rows that all move: 30 KB a snapshot, when they are all sent whole.
-struct Crowd(Arc<Schema>, Vec<tickwire_protocol::EntityId>, i32);
-
-const K: KindId = KindId(0);
-const N: FieldId = FieldId(0);
-
-fn crowd() -> Game {
-    let fields = (0..8).map(|id| Field::new(FieldId(id), "n", FieldType::integer(0..=0xff_ffff)));
-    let boom = Field::new(N, "boom", FieldType::boolean());
-    let schema = Schema::builder("crowd").kind(Kind::new(K, "k", fields)).input([boom]).build().unwrap();
-    Game::new(schema.clone(), move |_| Box::new(Crowd(schema.clone(), Vec::new(), 0)))
-}
-
-impl Simulation for Crowd {
-    fn schema(&self) -> &Arc<Schema> {
-        &self.0
-    }
-
-    fn start(&mut self, ctx: &mut StepContext<'_>) {
-        self.1 = (0..1000).map(|_| ctx.spawn(K)).collect();
-    }
-
-    fn step(&mut self, ctx: &mut StepContext<'_>) {
-        assert!(!ctx.players().any(|(_, input)| input.boolean(N)), "boom");
-        self.2 += 1;
-    }
-
-    fn save(&self, out: &mut Tables) {
-        for id in &self.1 {
-            let mut row = out.insert(K, RowHead::new(*id));
-            for field in 0..8 {
-                // Noise, so that LZ4 finds nothing in it.
-                let noise = Random::from_seed(u64::from(id.pack()) << 32 | self.2 as u64).below(0xff_ffff);
-                row.set_integer(FieldId(field), (noise >> field) as i32);
-            }
-        }
-    }
-
-    fn load(&mut self, _tables: &Tables) {}
 }
 
 #[tokio::test]

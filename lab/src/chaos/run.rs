@@ -186,7 +186,8 @@ impl Chaos {
             self.lose(peer);
         }
         let report = self.room.advance(now);
-        while let Some(RoomEvent::PeerDropped { peer, .. }) = self.room.poll_event() {
+        while let Some(event) = self.room.poll_event() {
+            let RoomEvent::PeerDropped { peer, .. } = event else { continue };
             self.note_lost(peer);
             let wires = self.seats.iter_mut().filter_map(|seat| seat.wire.as_mut());
             for wire in wires.filter(|wire| wire.peer == Some(peer)) {

@@ -157,7 +157,7 @@ impl Seat {
         let Some(welcome) = self.client.welcome() else { return };
         let terms = SessionTerms::find(&welcome.extensions).ok().flatten();
         let goes_on = terms.is_some_and(|terms| terms.outcome == SessionOutcome::Resumed);
-        let person = welcome.player.map(|player| Person::new((welcome.session.0 >> 32) as u32, player));
+        let person = welcome.player.map(|player| Person::new(welcome.session.room().0, player));
         let is_same = self.session == Some(welcome.session) && self.persons.last().copied() == person;
         report.wrong_outcome_told += u64::from(goes_on != is_same || goes_on != is_to_go_on);
         report.resumed += u64::from(goes_on);

@@ -93,6 +93,19 @@ impl Directory {
         Ok(Placement { room, open: Some(name) })
     }
 
+    /// Takes a place in a room for somebody who comes back to it, however full it is; whether there is such a room.
+    pub fn return_to(&mut self, room: RoomId, role: Role) -> bool {
+        let Some(entry) = self.rooms.get_mut(&room) else { return false };
+        match role {
+            Role::Player => {
+                entry.players += 1;
+                self.players += 1;
+            }
+            Role::Spectator => entry.spectators += 1,
+        }
+        true
+    }
+
     /// Gives back a place.
     pub fn leave(&mut self, room: RoomId, role: Role) {
         let Some(entry) = self.rooms.get_mut(&room) else { return };

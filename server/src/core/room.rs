@@ -216,6 +216,11 @@ pub enum RoomEvent {
         /// Why.
         fault: PeerFault,
     },
+    /// A session is over: its client has left, or has not come back in time.
+    SessionEnded {
+        /// Which.
+        session: SessionId,
+    },
 }
 
 /// One match.
@@ -357,6 +362,11 @@ impl Room {
         Some(PeerStats { snapshot_age: peer.replicator.held().newest().map(age_of), ..peer.stats(now) })
     }
 
+    /// Sessions, connected or absent.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// The session of a peer.
     pub fn session(&self, peer: PeerId) -> Option<SessionId> {
         Some(self.peers.get(&peer)?.session)
@@ -370,7 +380,8 @@ impl Room {
     /// connection that it still had is [dropped](RoomEvent::PeerDropped).
     pub fn join(&mut self, now: Micros, join: Join) -> Result<PeerId, RejectReason> {
         let peer = PeerId(self.next_id);
-        let resumed = join.resume.map(|resume| (resume.session, self.resume(peer, &resume, join.token)));
+        let resumed =
+            join.resume.map(|resume| (resume.session, self.resume_session(peer, &resume, join.token)));
         let (session, outcome) = match resumed {
             Some((session, Ok(outcome))) => (session, outcome),
             Some((_, Err(reason))) => (self.begin(peer, &join)?, SessionOutcome::Fresh(reason)),
@@ -403,15 +414,14 @@ impl Room {
             view: ViewBelief::new(self.config.tick_rate, self.config.rewind_max),
             is_announced: false,
         });
-        // The room in the high half: so a session is found without asking every room.
-        let id = SessionId(u64::from(self.identity.id.0) << 32 | u64::from(peer.0));
+        let id = SessionId::new(self.identity.id, peer.0);
         self.players.extend(player.as_ref().map(|player| (player.id, id)));
         self.sessions.insert(id, Session::new(id, join.token, peer, player, &self.schema));
         Ok(id)
     }
 
     /// Lets a session go on over this connection, and drops the one that it still had.
-    fn resume(
+    fn resume_session(
         &mut self,
         peer: PeerId,
         resume: &Resume,
@@ -452,6 +462,7 @@ impl Room {
     }
 
     fn end(&mut self, session: SessionId) {
+        self.events.push(RoomEvent::SessionEnded { session });
         let Some(player) = self.sessions.remove(&session).and_then(|session| session.player) else { return };
         self.players.remove(&player.id);
         if player.is_announced {
@@ -505,6 +516,12 @@ impl Room {
         self.schedule.next_due()
     }
 
+    /// Lets the room go on at `now` after its owner let its time stand still, as while nobody was in it: what was not
+    /// stepped since then is not due any more.
+    pub fn resume(&mut self, now: Micros) {
+        self.schedule.resume(now);
+    }
+
     /// Makes the steps that are due, at most a few at once. Early or repeated calls do nothing.
     ///
     /// # Panics
@@ -548,7 +565,9 @@ impl Room {
         if let Some(space) = space {
             self.write_state(space, id, &mut send);
         }
-        if !is_alone && let Some(session) = self.peers.get(&id).and_then(|peer| self.sessions.get_mut(&peer.session)) {
+        if !is_alone
+            && let Some(session) = self.peers.get(&id).and_then(|peer| self.sessions.get_mut(&peer.session))
+        {
             session.write_messages(now, &mut self.message);
         }
         if !self.message.is_empty() {
@@ -713,6 +732,7 @@ impl Room {
     /// Lets those go who say nothing, or take nothing.
     fn drop_dead_peers(&mut self, now: Micros) {
         let (silence, stall) = (self.config.silence_timeout, self.config.stall_timeout);
+        let first = self.events.len();
         for (&peer, state) in &self.peers {
             let fault = if now.saturating_since(state.last_heard) > silence {
                 PeerFault::Silent
@@ -723,9 +743,10 @@ impl Room {
             };
             self.events.push(RoomEvent::PeerDropped { peer, fault });
         }
-        for index in 0..self.events.len() {
-            let RoomEvent::PeerDropped { peer, .. } = self.events[index];
-            self.disconnect(now, peer);
+        for index in first..self.events.len() {
+            if let RoomEvent::PeerDropped { peer, .. } = self.events[index] {
+                self.disconnect(now, peer);
+            }
         }
     }
 

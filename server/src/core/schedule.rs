@@ -47,6 +47,11 @@ impl Schedule {
         self.skipped
     }
 
+    /// Time stood still until `now`, when the next step is due.
+    pub fn resume(&mut self, now: Micros) {
+        self.origin = self.origin + now.saturating_since(self.next_due());
+    }
+
     /// Hands out the steps that are due at `now`, each once.
     pub fn take_due(&mut self, now: Micros) -> Due {
         let Some(elapsed) = now.0.checked_sub(self.origin.0) else { return Due::default() };
@@ -96,6 +101,17 @@ mod tests {
         assert_eq!(schedule.take_due(Micros::ZERO).steps, 1);
         assert_eq!(schedule.take_due(Micros(19_999)).steps, 0);
         assert_eq!(schedule.take_due(Micros(20_000)).steps, 1);
+    }
+
+    #[test]
+    fn what_was_slept_through_is_neither_caught_up_nor_given_up() {
+        let mut schedule = Schedule::new(TickRate::new(50).unwrap(), Micros::ZERO);
+        schedule.take_due(Micros::ZERO);
+        schedule.resume(Micros::from_secs(9));
+        assert_eq!(schedule.next_due(), Micros::from_secs(9));
+        assert_eq!(schedule.take_due(Micros::from_secs(9)), Due { steps: 1, skipped: 0 });
+        schedule.resume(Micros::from_secs(9));
+        assert_eq!(schedule.next_due(), Micros::from_millis(9_020), "no step comes early");
     }
 
     #[test]

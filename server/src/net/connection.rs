@@ -1,87 +1,31 @@
-//! One task per connection: upgrade, hello, then bytes in both directions until something ends it.
+//! One task per connection: upgrade, hello, then it listens for its room until something ends it, and says goodbye.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
 use socket2::SockRef;
 use tickwire_protocol::frame::{FrameType, frames};
-use tickwire_protocol::handshake::{Hello, RejectReason, ResumeToken, Role, StreamKind};
-use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, REASON_BYTES_MAX};
-use tickwire_protocol::{CloseCode, DecodeError, Misbehavior, PeerFault, PeerId, RoomId};
+use tickwire_protocol::handshake::{Hello, Resume, ResumeToken, StreamKind};
+use tickwire_protocol::limits::CLIENT_MESSAGE_BYTES_MAX;
+use tickwire_protocol::{CloseCode, DecodeError, Misbehavior, PeerFault, PeerId};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WsCloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::listener::Shared;
-use super::mailbox::{Closing, Letters, ROOM_ENDED, mailbox};
-use super::room_task::{ToRoom, lock};
+use super::room_task::{Doors, Joining, ToRoom};
+use super::seat::{Closing, Ending, Returned, Seat};
+use super::websocket::{Received, WebSocketReader, WebSocketWriter, framed_bytes};
 use crate::core::{Join, admit};
-
-type Socket = WebSocketStream<TcpStream>;
-
-/// Bytes read from the socket at once: inputs are tens of bytes.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// What the kernel keeps for a slow client, bytes (Linux doubles it for its own use): a keyframe, or seconds of
 /// snapshots. Left to itself it grows to megabytes of state that is old when it comes through.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
-/// How long the other side may take to answer a close before the socket is dropped under it.
+/// How long the other side may take to hear a close before the socket is dropped under it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Every buffer and size bounded; tungstenite's own defaults are not made for thousands of small connections.
-fn limits() -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER_BYTES)
-        // Flush each message at once: it is the newest state.
-        .write_buffer_size(0)
-        .max_write_buffer_size(2 * MESSAGE_BYTES_MAX)
-        .max_message_size(Some(CLIENT_MESSAGE_BYTES_MAX))
-        .max_frame_size(Some(CLIENT_MESSAGE_BYTES_MAX))
-}
-
-/// Why a connection does not get to play.
-enum Refusal {
-    /// It is told in a reject frame.
-    Rejected(RejectReason),
-    /// It is closed, or has ended by itself if there is nothing to say.
-    Closed(Option<Closing>),
-}
-
-impl From<Option<PeerFault>> for Refusal {
-    fn from(fault: Option<PeerFault>) -> Self {
-        Self::Closed(fault.map(Closing::from))
-    }
-}
-
-/// A place in a room, given back when this is dropped: however the connection ends.
-struct Place {
-    shared: Arc<Shared>,
-    room: RoomId,
-    role: Role,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        lock(&self.shared.directory).leave(self.room, self.role);
-    }
-}
-
-/// A peer of a room.
-struct Seat {
-    place: Place,
-    inbox: mpsc::Sender<ToRoom>,
-    peer: PeerId,
-    letters: Letters,
-}
 
 /// Serves one accepted socket to its end.
 pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
@@ -89,197 +33,173 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES);
     let deadline = Instant::now() + shared.config.handshake_timeout;
-    let upgrade = tokio_tungstenite::accept_async_with_config(stream, Some(limits()));
-    let mut socket = tokio::select! {
-        upgraded = timeout_at(deadline, upgrade) => match upgraded {
-            Ok(Ok(socket)) => socket,
+    // Boxed, so that what the upgrade needs does not stay for as long as the connection does.
+    let stream = tokio::select! {
+        upgraded = timeout_at(deadline, Box::pin(upgrade(stream))) => match upgraded {
+            Ok(Some(stream)) => stream,
             _ => return,
         },
         () = shared.is_over() => return,
     };
-    let entered = tokio::select! {
-        entered = timeout_at(deadline, enter(&mut socket, &shared)) => {
-            entered.unwrap_or_else(|_| Err(Some(PeerFault::HandshakeTimeout).into()))
+    let (read, write) = stream.into_split();
+    let (mut reader, writer) = (WebSocketReader::new(read), WebSocketWriter::new(write));
+    let hello = tokio::select! {
+        hello = timeout_at(deadline, receive_hello(&mut reader, &shared)) => {
+            hello.unwrap_or_else(|_| Err(PeerFault::HandshakeTimeout.into()))
         }
-        () = shared.is_over() => Err(Refusal::Closed(Some(Closing::shutdown()))),
+        () = shared.is_over() => Err(Ending::Closed(Closing::shutdown())),
     };
-    let closing = match entered {
-        Ok(seat) => play(&mut socket, seat).await,
-        Err(Refusal::Rejected(reason)) => Some(reject(&mut socket, &reason, &shared).await),
-        Err(Refusal::Closed(closing)) => closing,
+    let returned = match hello {
+        Ok(hello) => Box::pin(play(&mut reader, writer, hello, &shared)).await,
+        Err(ending) => Some(Returned { writer, ending }),
     };
-    if let Some(closing) = closing {
-        tracing::debug!(code = closing.code.0, reason = %closing.reason, "closing a connection");
-        close(socket, closing).await;
-    } else {
-        // The other side closed: tungstenite has the answer ready, and it must still be written.
-        let _ = timeout(CLOSE_TIMEOUT, socket.flush()).await;
+    if let Some(returned) = returned {
+        say_goodbye(reader, returned).await;
     }
 }
 
-/// Waits for the hello and takes a seat in a room.
-async fn enter(socket: &mut Socket, shared: &Arc<Shared>) -> Result<Seat, Refusal> {
-    let hello = receive_hello(socket, shared).await?.map_err(Refusal::Rejected)?;
-    let (room, inbox) = shared.find_room(&hello).map_err(Refusal::Rejected)?;
-    let place = Place { shared: shared.clone(), room, role: hello.role };
+/// Answers the HTTP request. The client may say nothing before it is answered, so no byte is lost with tungstenite's buffer.
+async fn upgrade(stream: TcpStream) -> Option<TcpStream> {
+    let limits = WebSocketConfig::default().read_buffer_size(CLIENT_MESSAGE_BYTES_MAX);
+    let socket = tokio_tungstenite::accept_async_with_config(stream, Some(limits)).await.ok()?;
+    Some(socket.into_inner())
+}
+
+/// The first message must be a hello and nothing else.
+async fn receive_hello(reader: &mut WebSocketReader, shared: &Shared) -> Result<Hello, Ending> {
+    let message = loop {
+        match reader.receive().await.map_err(ending_of)? {
+            Received::Message(message) => break message,
+            // Its answer would have to wait until there is somebody to ask.
+            Received::Ping(_) => {}
+            Received::Close(code) => return Err(Ending::Closed(Closing::answer(code))),
+        }
+    };
+    shared.hello_bytes.fetch_add(framed_bytes(message.len(), true), Ordering::Relaxed);
+    let mut frames = frames(message);
+    let first = frames.next().unwrap_or(Err(DecodeError::Truncated("hello"))).map_err(PeerFault::from)?;
+    if first.ty != FrameType::Hello {
+        return Err(PeerFault::from(Misbehavior::UnexpectedFrame(first.ty as u8)).into());
+    }
+    if frames.next().is_some() {
+        return Err(PeerFault::from(DecodeError::Trailing("hello")).into());
+    }
+    admit(&first.payload, shared.game.schema(), StreamKind::Ordered)?.map_err(Ending::Rejected)
+}
+
+/// A stay in a room, until something ends it. Nothing comes back from a room that is gone without a trace.
+async fn play(
+    reader: &mut WebSocketReader,
+    writer: WebSocketWriter,
+    hello: Hello,
+    shared: &Arc<Shared>,
+) -> Option<Returned> {
+    let Ok(resume) = Resume::find(&hello.extensions) else {
+        let ending = PeerFault::from(DecodeError::Damaged("resume")).into();
+        return Some(Returned { writer, ending });
+    };
+    let mut token = [0; 16];
+    if let Err(error) = getrandom::fill(&mut token) {
+        tracing::error!(%error, "the system has no randomness for a session's token");
+        return Some(Returned { writer, ending: Ending::Closed(Closing::failed()) });
+    }
+    let (place, Doors { inbox, joins }) = match shared.find_room(&hello, resume.as_ref()) {
+        Ok(found) => found,
+        Err(reason) => return Some(Returned { writer, ending: Ending::Rejected(reason) }),
+    };
     let join = Join {
-        token: ResumeToken([0; 16]),
-        resume: None,
+        token: ResumeToken(token),
+        resume,
         role: hello.role,
         stream: StreamKind::Ordered,
         wants_schema: hello.schema_hash == 0,
         wants_prior: !hello.priors.contains(&shared.config.room.prior.hash()),
     };
-    let (mailbox, letters) = mailbox();
+    let (seat, mut returned) = Seat::new(writer);
     let (answer, joined) = oneshot::channel();
-    let _ = inbox.send(ToRoom::Join { join, mailbox, answer }).await;
-    let ended =
-        || Refusal::Closed(Some(Closing { code: CloseCode::TRY_AGAIN_LATER, reason: ROOM_ENDED.to_owned() }));
-    let peer = joined.await.map_err(|_| ended())?.map_err(Refusal::Rejected)?;
-    tracing::debug!(%room, %peer, build = %hello.game_build, platform = %hello.platform, "joined");
-    Ok(Seat { place, inbox, peer, letters })
-}
-
-/// The first message must be a hello and nothing else.
-async fn receive_hello(
-    socket: &mut Socket,
-    shared: &Shared,
-) -> Result<Result<Hello, RejectReason>, Option<PeerFault>> {
-    let message = receive(socket, shared).await?;
-    let mut frames = frames(message);
-    let first = frames.next().ok_or(PeerFault::Malformed(DecodeError::Truncated("hello")))?;
-    let first = first.map_err(PeerFault::Malformed)?;
-    if first.ty != FrameType::Hello {
-        return Err(Some(Misbehavior::UnexpectedFrame(first.ty as u8).into()));
+    if let Err(SendError(Joining { seat, .. })) = joins.send(Joining { join, seat, place, answer }).await {
+        return Some(Returned { writer: seat.into_writer(), ending: Ending::Closed(Closing::too_late()) });
     }
-    if frames.next().is_some() {
-        return Err(Some(PeerFault::Malformed(DecodeError::Trailing("hello"))));
-    }
-    Ok(admit(&first.payload, shared.game.schema(), StreamKind::Ordered)?)
-}
-
-/// Moves messages both ways until something ends it; what the connection is then to be closed with, if it still is.
-async fn play(socket: &mut Socket, mut seat: Seat) -> Option<Closing> {
-    let (mut sink, mut stream) = socket.split();
-    let shared = seat.place.shared.clone();
-    let closing = tokio::select! {
-        ended = read(&mut stream, &seat.inbox, seat.peer, &shared) => ended,
-        closing = write(&mut sink, &mut seat.letters, &shared) => Some(closing),
+    // A room that ends looks into its doors once more; what comes after that falls with the last who could still knock.
+    drop(joins);
+    let peer = tokio::select! {
+        Ok(peer) = joined => peer,
+        returned = &mut returned => return returned.ok(),
     };
-    let _ = seat.inbox.send(ToRoom::Leave { peer: seat.peer }).await;
-    closing
+    tracing::debug!(%peer, build = %hello.game_build, platform = %hello.platform, "joined");
+    drop(hello);
+    let ending = tokio::select! {
+        // What the room has to say goes before what is said to it, or a client that never pauses would not hear it.
+        biased;
+        returned = &mut returned => return returned.ok(),
+        ending = listen(reader, &inbox, peer, shared) => ending,
+    };
+    // A room that has ended has given back everything by itself.
+    let is_goodbye = is_goodbye(&ending);
+    let _ = inbox.send(ToRoom::Leave { peer, is_goodbye }).await;
+    let writer = returned.await.ok()?.writer;
+    Some(Returned { writer, ending })
 }
 
-/// The next binary message. `Err(None)` is an ordinary end.
-async fn receive(
-    stream: &mut (impl futures_util::Stream<Item = Result<Message, WsError>> + Unpin),
-    shared: &Shared,
-) -> Result<Bytes, Option<PeerFault>> {
-    while let Some(message) = stream.next().await {
-        match message {
-            Ok(Message::Binary(bytes)) => {
-                shared.bytes_in.fetch_add(framed_bytes(bytes.len(), true), Ordering::Relaxed);
-                return Ok(bytes);
-            }
-            Ok(Message::Text(_)) => return Err(Some(PeerFault::Text)),
-            // tungstenite has answers to pings and closes ready by itself.
-            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
-            Err(WsError::Capacity(CapacityError::MessageTooLong { .. })) => {
-                return Err(Some(PeerFault::Oversized));
-            }
-            // A socket that just ends is no fault of what was said.
-            Err(WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => return Err(None),
-            Err(WsError::Protocol(_) | WsError::Utf8(_)) => {
-                return Err(Some(PeerFault::Malformed(DecodeError::Damaged("WebSocket frame"))));
-            }
-            Ok(Message::Close(_)) | Err(_) => return Err(None),
-        }
-    }
-    Err(None)
-}
-
-async fn reject(socket: &mut Socket, reason: &RejectReason, shared: &Shared) -> Closing {
-    let mut frame = Vec::new();
-    reason.encode(&mut frame);
-    shared.bytes_out.fetch_add(framed_bytes(frame.len(), false), Ordering::Relaxed);
-    let _ = timeout(shared.config.write_timeout, socket.send(Message::Binary(frame.into()))).await;
-    Closing { code: reason.close_code(), reason: reason.to_string() }
-}
-
-/// Passes messages to the room, stamped with their arrival, until the connection ends or breaks the protocol.
-async fn read(
-    stream: &mut SplitStream<&mut Socket>,
+/// Passes on what a peer says, stamped with its arrival, until it is at an end or breaks the protocol.
+async fn listen(
+    reader: &mut WebSocketReader,
     room: &mpsc::Sender<ToRoom>,
     peer: PeerId,
     shared: &Shared,
-) -> Option<Closing> {
+) -> Ending {
     loop {
-        let message = match receive(stream, shared).await {
-            Ok(message) => message,
-            Err(fault) => return fault.map(Closing::from),
+        let received = match reader.receive().await {
+            Ok(received) => received,
+            Err(fault) => return ending_of(fault),
         };
         let at = shared.clock.now();
-        if room.send(ToRoom::Message { peer, at, message }).await.is_err() {
-            // The room has ended; the writer knows why.
+        let said = match received {
+            Received::Message(message) => ToRoom::Message { peer, at, message },
+            Received::Ping(payload) => ToRoom::Ping { peer, payload },
+            Received::Close(code) => return Ending::Closed(Closing::answer(code)),
+        };
+        if room.send(said).await.is_err() {
+            // The room has ended, and is about to say why.
             return std::future::pending().await;
         }
     }
 }
 
-/// Writes what the room gives, one message at a time, until the room wants the connection closed or it stalls.
-async fn write(
-    sink: &mut SplitSink<&mut Socket, Message>,
-    letters: &mut Letters,
-    shared: &Shared,
-) -> Closing {
-    loop {
-        let message = match letters.next().await {
-            Ok(message) => message,
-            Err(closing) => return closing,
-        };
-        let bytes = framed_bytes(message.len(), false);
-        let sent = tokio::select! {
-            sent = timeout(shared.config.write_timeout, sink.send(Message::Binary(message))) => sent,
-            closing = letters.closing() => return closing,
-        };
-        match sent {
-            Ok(Ok(())) => letters.flushed(),
-            Ok(Err(_)) => return Closing { code: CloseCode::NORMAL, reason: String::new() },
-            Err(_) => return PeerFault::Stalled.into(),
-        }
-        shared.bytes_out.fetch_add(bytes, Ordering::Relaxed);
+/// Whether a session ends with its connection: its client says so, or broke the protocol. A page that goes away may come back,
+/// and a connection that just ends was lost.
+fn is_goodbye(ending: &Ending) -> bool {
+    const NO_CODE: CloseCode = CloseCode(1005);
+    match ending {
+        Ending::Gone => false,
+        Ending::Rejected(_) => true,
+        Ending::Closed(Closing { code, .. }) => ![CloseCode::GOING_AWAY, NO_CODE].contains(code),
     }
 }
 
-/// Says why, and waits a moment for the other side to hear it: a socket dropped at once can lose the reason.
-async fn close(mut socket: Socket, closing: Closing) {
-    let frame = CloseFrame {
-        code: WsCloseCode::from(closing.code.0),
-        reason: Utf8Bytes::from(truncated(&closing.reason, REASON_BYTES_MAX)),
+fn ending_of(fault: Option<PeerFault>) -> Ending {
+    fault.map_or(Ending::Gone, Ending::from)
+}
+
+/// Says why the connection ends, and waits a moment for the other side to hear it.
+async fn say_goodbye(reader: WebSocketReader, Returned { mut writer, ending }: Returned) {
+    let closing = match ending {
+        Ending::Gone => return,
+        Ending::Closed(closing) => closing,
+        Ending::Rejected(reason) => {
+            let mut frame = Vec::new();
+            reason.encode(&mut frame);
+            if writer.send(&mut Vec::new(), &frame).is_err() {
+                return;
+            }
+            Closing { code: reason.close_code(), reason: reason.to_string() }
+        }
     };
+    tracing::debug!(code = closing.code.0, reason = %closing.reason, "closing a connection");
     let farewell = async {
-        if socket.close(Some(frame)).await.is_ok() {
-            while let Some(Ok(_)) = socket.next().await {}
+        if writer.close(closing.code, &closing.reason).await.is_ok() {
+            reader.discard().await;
         }
     };
     let _ = timeout(CLOSE_TIMEOUT, farewell).await;
-}
-
-/// The longest start of `text` that has at most `bytes_max` bytes.
-fn truncated(text: &str, bytes_max: usize) -> &str {
-    let mut end = text.len().min(bytes_max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
-/// Bytes of a WebSocket message with its header, and its mask if a client sent it (RFC 6455, section 5.2).
-fn framed_bytes(payload: usize, is_masked: bool) -> u64 {
-    let header = match payload {
-        0..=125 => 2,
-        126..=0xffff => 4,
-        _ => 10,
-    };
-    (payload + header + if is_masked { 4 } else { 0 }) as u64
 }

@@ -5,19 +5,22 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tickwire_protocol::RoomId;
-use tickwire_protocol::handshake::{Hello, RejectReason};
+use tickwire_protocol::handshake::{Hello, RejectReason, Resume};
 use tickwire_sim::Random;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::config::{Game, ServerConfig};
 use super::connection;
-use super::room_task::{Clock, INBOX_MESSAGES_MAX, Meters, RoomTask, ToRoom, lock};
+use super::meters::Meters;
+use super::place::Place;
+use super::room_task::{Clock, Doors, RoomTask, ToRoom, doors, lock};
+use super::stagger;
 use super::stats::ServerStats;
 use crate::core::{Directory, Placement, Room, RoomIdentity};
 
@@ -36,9 +39,11 @@ pub(super) struct Shared {
     pub(super) game: Game,
     pub(super) clock: Clock,
     pub(super) directory: Arc<Mutex<Directory>>,
-    pub(super) bytes_in: AtomicU64,
-    pub(super) bytes_out: AtomicU64,
-    rooms: Mutex<BTreeMap<RoomId, mpsc::Sender<ToRoom>>>,
+    /// Bytes of hellos: what comes later is counted by the rooms.
+    pub(super) hello_bytes: AtomicU64,
+    rooms: Mutex<BTreeMap<RoomId, Doors>>,
+    /// What rooms that have closed had measured.
+    closed: Mutex<Meters>,
     /// Room tasks that have a recording to end.
     recordings: watch::Sender<usize>,
     connections: Arc<Semaphore>,
@@ -64,9 +69,9 @@ impl Server {
         let shared = Shared {
             clock: Clock::start(),
             directory: Arc::new(Mutex::new(Directory::new(config.directory_config()))),
-            bytes_in: AtomicU64::new(0),
-            bytes_out: AtomicU64::new(0),
+            hello_bytes: AtomicU64::new(0),
             rooms: Mutex::new(BTreeMap::new()),
+            closed: Mutex::new(Meters::default()),
             recordings: watch::channel(0).0,
             connections: Arc::new(Semaphore::new(config.connections_max)),
             shutdown: watch::channel(false).0,
@@ -146,23 +151,30 @@ impl ServerHandle {
 
     /// What it counts, with every room asked.
     pub async fn stats(&self) -> ServerStats {
-        let rooms: Vec<_> = self.shared.rooms().values().cloned().collect();
-        let mut stats = ServerStats {
-            connections: self.shared.config.connections_max - self.shared.connections.available_permits(),
-            players: lock(&self.shared.directory).players(),
-            bytes_in: self.shared.bytes_in.load(Ordering::Relaxed),
-            bytes_out: self.shared.bytes_out.load(Ordering::Relaxed),
-            rooms: Vec::new(),
-        };
-        for room in rooms {
+        let mut asked = Vec::new();
+        let doors: Vec<_> = lock(&self.shared.rooms).values().cloned().collect();
+        for Doors { inbox, .. } in doors {
             let (answer, told) = oneshot::channel();
-            if room.send(ToRoom::Stats(answer)).await.is_ok()
-                && let Ok(room) = told.await
-            {
-                stats.rooms.push(room);
+            // A room that has ended does not answer, but is among the closed ones.
+            let _ = inbox.send(ToRoom::Stats(answer)).await;
+            asked.push(told);
+        }
+        let (mut rooms, mut total) = (Vec::new(), Meters::default());
+        for told in asked {
+            if let Ok(room) = told.await {
+                total += &room.meters;
+                rooms.push(room);
             }
         }
-        stats
+        total += &lock(&self.shared.closed);
+        ServerStats {
+            connections: self.shared.config.connections_max - self.shared.connections.available_permits(),
+            players: lock(&self.shared.directory).players(),
+            bytes_in: self.shared.hello_bytes.load(Ordering::Relaxed) + total.bytes_in,
+            bytes_out: total.bytes_out,
+            rooms,
+            total,
+        }
     }
 }
 
@@ -183,25 +195,32 @@ impl Drop for OpenRecording {
 }
 
 impl Shared {
-    /// Finds a place in a room for a hello, and opens the room if need be. The place must be given back.
+    /// Finds a place in a room for a hello, and opens the room if need be. Who has a session has a place already: it takes another,
+    /// beyond any limit, until the room has looked at its token.
     pub(super) fn find_room(
         self: &Arc<Self>,
         hello: &Hello,
-    ) -> Result<(RoomId, mpsc::Sender<ToRoom>), RejectReason> {
+        resume: Option<&Resume>,
+    ) -> Result<(Place, Doors), RejectReason> {
         // Both locks are held together, so that nobody finds a room in the directory that has no task yet.
         let mut directory = lock(&self.directory);
         if *self.shutdown.borrow() {
             return Err(RejectReason::ShuttingDown);
         }
-        let Placement { room, open } = directory.place(&hello.room, hello.role)?;
-        let mut rooms = self.rooms();
+        let before = resume.map(|resume| resume.session.room());
+        let Placement { room, open } = match before.filter(|room| directory.return_to(*room, hello.role)) {
+            Some(room) => Placement { room, open: None },
+            None => directory.place(&hello.room, hello.role)?,
+        };
+        let mut rooms = lock(&self.rooms);
         if let Some(name) = open {
             rooms.insert(room, self.open_room(room, name));
         }
-        rooms.get(&room).map(|inbox| (room, inbox.clone())).ok_or_else(|| {
+        let Some(doors) = rooms.get(&room).cloned() else {
             directory.leave(room, hello.role);
-            RejectReason::NoSuchRoom
-        })
+            return Err(RejectReason::NoSuchRoom);
+        };
+        Ok((Place::taken(self.directory.clone(), room, hello.role), doors))
     }
 
     /// Ends when the server does.
@@ -209,43 +228,34 @@ impl Shared {
         let _ = self.shutdown.subscribe().wait_for(|is_over| *is_over).await;
     }
 
-    fn open_room(self: &Arc<Self>, id: RoomId, name: String) -> mpsc::Sender<ToRoom> {
+    fn open_room(self: &Arc<Self>, id: RoomId, name: String) -> Doors {
         tracing::info!(room = %name, "room opened");
         let seed = Random::from_seed(self.config.seed ^ u64::from(id.0)).next_u64();
         let identity = RoomIdentity { id, name, seed };
-        let (sender, inbox) = mpsc::channel(INBOX_MESSAGES_MAX);
+        let (doors, inlets) = doors();
         let shared = self.clone();
         let record = self.config.record.clone().map(|record| (record, OpenRecording::new(self)));
         tokio::spawn(async move {
+            let config = &shared.config;
             let make = || {
                 let simulation = shared.game.simulation(&identity);
-                Room::new(identity, shared.config.room.clone(), simulation, shared.clock.now())
+                let started = stagger::start(id, config.room.tick_rate, shared.clock.now());
+                Room::new(identity, config.room.clone(), simulation, started)
             };
             if let Ok(room) = catch_unwind(AssertUnwindSafe(make)) {
-                let mut task = RoomTask {
-                    room,
-                    clock: shared.clock,
-                    directory: shared.directory.clone(),
-                    lifetime: shared.config.room_lifetime,
-                    meters: Meters::new(shared.clock.now()),
-                    mailboxes: BTreeMap::new(),
-                    peers: Vec::new(),
-                    recording: None,
-                };
+                let (directory, shutdown) = (shared.directory.clone(), shared.shutdown.subscribe());
+                let mut task = RoomTask::new(room, config, shared.clock, directory, inlets, shutdown);
                 if let Some((record, _)) = &record {
                     task.start_recording(record);
                 }
-                task.run(inbox, shared.shutdown.subscribe()).await;
+                let measured = task.run().await;
+                *lock(&shared.closed) += &measured;
             } else {
                 tracing::error!(room = %id, "the simulation failed before its first step was done");
                 lock(&shared.directory).remove(id);
             }
-            shared.rooms().remove(&id);
+            lock(&shared.rooms).remove(&id);
         });
-        sender
-    }
-
-    fn rooms(&self) -> std::sync::MutexGuard<'_, BTreeMap<RoomId, mpsc::Sender<ToRoom>>> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+        doors
     }
 }

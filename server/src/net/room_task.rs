@@ -1,39 +1,97 @@
-//! One task per room: it owns the room, ticks it on time, and moves messages between it and its connections.
+//! One task per room: it owns the room, ticks it on time, and writes to the sockets of all who are in it.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hdrhistogram::Histogram;
-use tickwire_protocol::handshake::RejectReason;
-use tickwire_protocol::{CloseCode, Micros, PeerFault, PeerId};
+use tickwire_protocol::{Micros, PeerFault, PeerId, SessionId};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::config::RecordConfig;
-use super::mailbox::{Closing, Mailbox};
+use super::config::{RecordConfig, ServerConfig};
+use super::meters::{Meters, Spent, Stopwatch, record};
+use super::place::Place;
 use super::recording::RecordingFile;
-use super::stats::{RoomStats, empty_histogram};
-use crate::core::{Directory, Join, Room, RoomEvent};
+use super::seat::{Closing, Ending, Seat, Transmission};
+use super::stagger;
+use super::stats::RoomStats;
+use super::websocket::framed_bytes;
+use crate::core::{Directory, Join, Room, RoomEvent, StepReport};
 
-/// Messages that wait in a room's inbox; connections that would add more wait, and TCP holds their peers back.
-pub(super) const INBOX_MESSAGES_MAX: usize = 1024;
+/// Messages that wait in a room's inbox from tick to tick: more than 1,000 players send in two of them. Connections that
+/// would add more wait, and TCP holds their peers back.
+const INBOX_MESSAGES_MAX: usize = 4096;
 
-/// Messages handled in one go before the clock is looked at again.
-const BATCH_MESSAGES_MAX: usize = 256;
+/// Joins between two ticks. One costs up to 0.1 ms, for its welcome and its first snapshot, whose rows are all whole: sixteen
+/// leave a tick of 16 ms most of its time, and let in 960 a second.
+const JOINS_PER_TICK_MAX: usize = 16;
+
+/// Joins that wait for a later tick; further ones wait in the tasks of their connections.
+const JOINS_WAITING_MAX: usize = 64;
+
+/// A room looks into its inbox and at its sockets at least this often, however rarely it ticks.
+const ROUND_MAX: Duration = Duration::from_millis(50);
 
 /// What reaches a room from outside.
 #[derive(Debug)]
 pub(super) enum ToRoom {
-    /// A connection wants in.
-    Join { join: Join, mailbox: Mailbox, answer: oneshot::Sender<Result<PeerId, RejectReason>> },
     /// A transport message of a peer, stamped at the socket.
     Message { peer: PeerId, at: Micros, message: Bytes },
-    /// A connection has ended.
-    Leave { peer: PeerId },
+    /// A WebSocket ping of a peer.
+    Ping { peer: PeerId, payload: Bytes },
+    /// A connection wants out; it gets its writer back. With a goodbye its session is over.
+    Leave { peer: PeerId, is_goodbye: bool },
     /// Someone wants to know.
     Stats(oneshot::Sender<RoomStats>),
+}
+
+/// A connection that wants in.
+#[derive(Debug)]
+pub(super) struct Joining {
+    pub(super) join: Join,
+    pub(super) seat: Seat,
+    /// Where it is let in.
+    pub(super) place: Place,
+    /// Who it has become. Who is not let in gets its writer back instead.
+    pub(super) answer: oneshot::Sender<PeerId>,
+}
+
+/// The ways into a room.
+#[derive(Clone, Debug)]
+pub(super) struct Doors {
+    pub(super) inbox: mpsc::Sender<ToRoom>,
+    pub(super) joins: mpsc::Sender<Joining>,
+}
+
+/// The room's end of its doors.
+pub(super) struct Inlets {
+    inbox: mpsc::Receiver<ToRoom>,
+    joins: mpsc::Receiver<Joining>,
+}
+
+impl Inlets {
+    /// Who waits to be let in gets its writer back.
+    fn refuse(&mut self, closing: &Closing) {
+        self.joins.close();
+        while let Ok(joining) = self.joins.try_recv() {
+            joining.seat.end(Ending::Closed(closing.clone()));
+        }
+    }
+}
+
+impl Drop for Inlets {
+    fn drop(&mut self) {
+        self.refuse(&Closing::too_late());
+    }
+}
+
+/// Both ends.
+pub(super) fn doors() -> (Doors, Inlets) {
+    let (inbox_sender, inbox) = mpsc::channel(INBOX_MESSAGES_MAX);
+    let (joins_sender, joins) = mpsc::channel(JOINS_WAITING_MAX);
+    (Doors { inbox: inbox_sender, joins: joins_sender }, Inlets { inbox, joins })
 }
 
 /// The server's time: microseconds since its start.
@@ -58,45 +116,29 @@ impl Clock {
 
 /// A room and what its task keeps around it.
 pub(super) struct RoomTask {
-    pub(super) room: Room,
-    pub(super) clock: Clock,
-    pub(super) directory: Arc<Mutex<Directory>>,
-    pub(super) lifetime: Duration,
-    pub(super) meters: Meters,
-    pub(super) mailboxes: BTreeMap<PeerId, Mailbox>,
-    /// Reused from tick to tick.
-    pub(super) peers: Vec<PeerId>,
+    room: Room,
+    clock: Clock,
+    directory: Arc<Mutex<Directory>>,
+    lifetime: Duration,
+    write_timeout: Micros,
+    inlets: Inlets,
+    shutdown: watch::Receiver<bool>,
+    seats: BTreeMap<PeerId, Seat>,
+    /// Of each session, connected or not.
+    places: BTreeMap<SessionId, Place>,
+    meters: Meters,
+    /// Joins since the last step.
+    joined: usize,
+    /// Whoever woke the room from its sleep.
+    first: Option<Joining>,
+    /// Nobody is in the room: it makes no steps until somebody joins.
+    is_asleep: bool,
     /// Where the room is recorded to, if it is.
-    pub(super) recording: Option<RecordingFile>,
-}
-
-/// What a room's task counts.
-pub(super) struct Meters {
-    steps: u64,
-    skipped_steps: u64,
-    step_micros: Histogram<u64>,
-    late_micros: Histogram<u64>,
-    flush_micros: Histogram<u64>,
-    messages_sent: u64,
-    snapshots_skipped: u64,
-    faults: u64,
-    empty_since: Micros,
-}
-
-impl Meters {
-    pub(super) fn new(now: Micros) -> Self {
-        Self {
-            steps: 0,
-            skipped_steps: 0,
-            step_micros: empty_histogram(),
-            late_micros: empty_histogram(),
-            flush_micros: empty_histogram(),
-            messages_sent: 0,
-            snapshots_skipped: 0,
-            faults: 0,
-            empty_since: now,
-        }
-    }
+    recording: Option<RecordingFile>,
+    /// Reused from tick to tick.
+    batch: Vec<ToRoom>,
+    scratch: Vec<u8>,
+    ended: Vec<(PeerId, Ending)>,
 }
 
 /// How a room's task ends.
@@ -107,95 +149,280 @@ enum End {
 }
 
 impl RoomTask {
-    /// Runs until the server shuts down, the room has been empty for its lifetime, or the simulation panics.
-    pub(super) async fn run(mut self, inbox: mpsc::Receiver<ToRoom>, shutdown: watch::Receiver<bool>) {
-        let end = self.serve(inbox, shutdown).await;
-        let identity = self.room.identity().clone();
+    pub(super) fn new(
+        room: Room,
+        config: &ServerConfig,
+        clock: Clock,
+        directory: Arc<Mutex<Directory>>,
+        inlets: Inlets,
+        shutdown: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            room,
+            clock,
+            directory,
+            lifetime: config.room_lifetime,
+            write_timeout: Micros(config.write_timeout.as_micros() as u64),
+            inlets,
+            shutdown,
+            seats: BTreeMap::new(),
+            places: BTreeMap::new(),
+            meters: Meters::default(),
+            joined: 0,
+            first: None,
+            is_asleep: false,
+            recording: None,
+            batch: Vec::new(),
+            scratch: Vec::new(),
+            ended: Vec::new(),
+        }
+    }
+
+    /// Runs until the server shuts down, the room has been empty for its lifetime, or the simulation panics. What it
+    /// measured in its life.
+    pub(super) async fn run(mut self) -> Meters {
+        let end = self.serve().await;
+        let identity = self.room.identity();
         let closing = match end {
             End::Shutdown => Closing::shutdown(),
             End::Empty => {
                 tracing::info!(room = %identity.name, "room closed: nobody is in it");
-                return self.finish_recording().await;
+                Closing::too_late()
             }
             End::Panicked => {
                 tracing::error!(room = %identity.name, seed = identity.seed, tick = %self.room.tick(), "room failed");
                 // Its bytes can be read without an index; nothing more is asked of what has failed.
                 self.room.stop_recording();
-                Closing { code: CloseCode::INTERNAL, reason: "the room has failed".to_owned() }
+                Closing::failed()
             }
         };
-        lock(&self.directory).remove(identity.id);
-        for mailbox in self.mailboxes.values_mut() {
-            mailbox.close(closing.clone());
-        }
+        lock(&self.directory).remove(self.room.identity().id);
+        self.dismiss(&closing);
         self.finish_recording().await;
+        std::mem::take(&mut self.meters)
     }
 
-    async fn serve(&mut self, mut inbox: mpsc::Receiver<ToRoom>, mut shutdown: watch::Receiver<bool>) -> End {
-        let mut batch = Vec::with_capacity(BATCH_MESSAGES_MAX);
+    async fn serve(&mut self) -> End {
         loop {
-            let due = self.clock.instant(self.room.poll_timeout());
-            // The clock comes first, so that no flood of messages can hold up a tick.
-            tokio::select! {
-                biased;
-                _ = shutdown.wait_for(|is_over| *is_over) => return End::Shutdown,
-                () = tokio::time::sleep_until(due) => {
-                    if catch_unwind(AssertUnwindSafe(|| self.tick())).is_err() {
-                        return End::Panicked;
-                    }
-                    if self.is_over() {
-                        return End::Empty;
-                    }
-                    // A room that is always late would never get to its inbox: each tick is followed by a batch.
-                    while batch.len() < BATCH_MESSAGES_MAX
-                        && let Ok(message) = inbox.try_recv()
-                    {
-                        batch.push(message);
-                    }
-                }
-                _ = inbox.recv_many(&mut batch, BATCH_MESSAGES_MAX) => {}
+            if let Some(end) = self.wait().await {
+                return end;
             }
-            for message in batch.drain(..) {
-                if catch_unwind(AssertUnwindSafe(|| self.handle(message))).is_err() {
-                    return End::Panicked;
-                }
+            if catch_unwind(AssertUnwindSafe(|| self.round())).is_err() {
+                return End::Panicked;
             }
-            // Neither may it keep the thread to itself.
+            // A room that is always late must not keep the thread to itself.
             tokio::task::yield_now().await;
         }
     }
 
-    fn tick(&mut self) {
-        let started = Instant::now();
+    /// Waits until there is something to do. Messages do not wake the room: nothing is simulated between ticks, and each
+    /// of them would cost as much again as handling it.
+    async fn wait(&mut self) -> Option<End> {
+        if self.is_asleep {
+            return self.sleep().await;
+        }
+        let round = self.clock.now() + Micros(ROUND_MAX.as_micros() as u64);
+        tokio::time::sleep_until(self.clock.instant(self.room.poll_timeout().min(round))).await;
+        // An atomic load, until it is true.
+        let is_over = self.shutdown.has_changed().unwrap_or(true) && *self.shutdown.borrow_and_update();
+        is_over.then_some(End::Shutdown)
+    }
+
+    /// Waits in an empty room: for somebody to join, or for its end. Its time stands still.
+    async fn sleep(&mut self) -> Option<End> {
+        let lifetime = Micros(self.lifetime.as_micros() as u64);
+        let mut closes = self.clock.now() + lifetime;
+        loop {
+            tokio::select! {
+                biased;
+                () = is_over(&mut self.shutdown) => return Some(End::Shutdown),
+                Some(first) = self.inlets.joins.recv() => {
+                    self.wake(first);
+                    return None;
+                }
+                // Only who asks for stats says anything to an empty room.
+                _ = self.inlets.inbox.recv_many(&mut self.batch, INBOX_MESSAGES_MAX) => {}
+                () = tokio::time::sleep_until(self.clock.instant(closes)) => {
+                    if lock(&self.directory).close_if_empty(self.room.identity().id) {
+                        return Some(End::Empty);
+                    }
+                    // Somebody is on the way.
+                    closes = self.clock.now() + lifetime;
+                }
+            }
+            self.handle_batch();
+        }
+    }
+
+    fn wake(&mut self, first: Joining) {
+        self.first = Some(first);
+        self.is_asleep = false;
+        let (room, rate) = (self.room.identity().id, self.room.config().tick_rate);
+        self.room.resume(stagger::start(room, rate, self.clock.now()));
+    }
+
+    /// One wake-up: the tick, then the flush.
+    fn round(&mut self) {
+        let mut watch = Stopwatch::start();
         let now = self.clock.now();
         let late = now.saturating_since(self.room.poll_timeout());
+        let was_empty = self.seats.is_empty();
+        self.admit(now);
+        self.drain_inbox();
         let report = self.room.advance(now);
-        let stepped = Instant::now();
         self.record();
-        while let Some(RoomEvent::PeerDropped { peer, fault }) = self.room.poll_event() {
-            self.close(peer, fault);
-        }
+        self.handle_events();
+        let ticked = watch.lap();
+        let sent = self.meters.messages_sent;
+        self.flush();
+        let flushed = watch.lap();
         if report.due.steps > 0 {
-            self.meters.steps += report.due.steps;
-            self.meters.skipped_steps += report.due.skipped;
-            let micros = (stepped - started).as_micros() as u64 / report.due.steps;
-            self.meters.step_micros.saturating_record(micros.max(1));
-            self.meters.late_micros.saturating_record(late.0.max(1));
+            self.joined = 0;
+            self.measure(report, late, ticked);
         }
+        if self.meters.messages_sent > sent {
+            flushed.record(&mut self.meters.flush_micros, &mut self.meters.flush_cpu_micros);
+        }
+        // Whoever left has been told to the simulation by a step that was made without it.
+        let is_empty = was_empty && self.seats.is_empty() && self.room.session_count() == 0;
+        self.is_asleep = is_empty && report.due.steps > 0;
+    }
+
+    fn measure(&mut self, report: StepReport, late: Micros, ticked: Spent) {
+        let meters = &mut self.meters;
+        ticked.record(&mut meters.tick_micros, &mut meters.tick_cpu_micros);
+        record(&mut meters.late_micros, Duration::from_micros(late.0));
+        meters.steps += report.due.steps;
+        meters.skipped_steps += report.due.skipped;
+        meters.late_ticks += u64::from(self.clock.now() > self.room.poll_timeout());
         if report.due.skipped > 0 {
             let (room, skipped) = (&self.room.identity().name, report.due.skipped);
             tracing::warn!(%room, skipped, "the room is too slow for its tick rate: steps were given up");
         }
-        let mut peers = std::mem::take(&mut self.peers);
-        peers.clear();
-        peers.extend(self.mailboxes.keys());
-        for &peer in &peers {
-            self.transmit(peer, report.snapshot_due);
+    }
+
+    /// Lets in who waits, as many as fit into a tick.
+    fn admit(&mut self, now: Micros) {
+        while self.joined < JOINS_PER_TICK_MAX
+            && let Some(Joining { join, seat, place, answer }) =
+                self.first.take().or_else(|| self.inlets.joins.try_recv().ok())
+        {
+            self.joined += 1;
+            match self.room.join(now, join) {
+                Ok(peer) => {
+                    // A session that goes on keeps the place that it has.
+                    let places = &mut self.places;
+                    self.room.session(peer).map(|session| places.entry(session).or_insert(place));
+                    if answer.send(peer).is_ok() {
+                        self.seats.insert(peer, seat);
+                    } else {
+                        self.room.disconnect(now, peer);
+                    }
+                }
+                Err(reason) => seat.end(Ending::Rejected(reason)),
+            }
         }
-        self.peers = peers;
-        if report.snapshot_due {
-            self.meters.flush_micros.saturating_record((stepped.elapsed().as_micros() as u64).max(1));
+    }
+
+    fn handle_events(&mut self) {
+        while let Some(event) = self.room.poll_event() {
+            match event {
+                RoomEvent::PeerDropped { peer, fault } => self.close(peer, fault),
+                RoomEvent::SessionEnded { session } => drop(self.places.remove(&session)),
+            }
         }
+    }
+
+    /// Takes everything in that has come since the last tick.
+    fn drain_inbox(&mut self) {
+        // Asked once, without a waker: see `wait`. It gives up the places in the queue all at once.
+        let mut context = Context::from_waker(Waker::noop());
+        let _ = self.inlets.inbox.poll_recv_many(&mut context, &mut self.batch, INBOX_MESSAGES_MAX);
+        self.handle_batch();
+    }
+
+    fn handle_batch(&mut self) {
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.drain(..).for_each(|message| self.handle(message));
+        self.batch = batch;
+    }
+
+    fn handle(&mut self, message: ToRoom) {
+        match message {
+            ToRoom::Message { peer, at, message } => self.handle_message(peer, at, message),
+            ToRoom::Ping { peer, payload } => {
+                let told = self.seats.get_mut(&peer).map_or(Ok(()), |seat| seat.handle_ping(payload));
+                if let Err(fault) = told {
+                    self.room.leave(peer);
+                    self.close(peer, fault);
+                }
+            }
+            ToRoom::Leave { peer, is_goodbye } => {
+                if is_goodbye {
+                    self.room.leave(peer);
+                } else {
+                    self.room.disconnect(self.clock.now(), peer);
+                }
+                self.end(peer, Ending::Gone);
+            }
+            ToRoom::Stats(answer) => {
+                let _ = answer.send(self.stats());
+            }
+        }
+    }
+
+    fn handle_message(&mut self, peer: PeerId, at: Micros, message: Bytes) {
+        if !self.seats.contains_key(&peer) {
+            return;
+        }
+        self.meters.messages_received += 1;
+        self.meters.bytes_in += framed_bytes(message.len(), true);
+        if let Err(fault) = self.room.handle_message(at, peer, message) {
+            self.close(peer, fault);
+        }
+    }
+
+    /// Writes to everybody to whom something is due, if their sockets have taken what came before.
+    fn flush(&mut self) {
+        let mut ended = std::mem::take(&mut self.ended);
+        for (&peer, seat) in &mut self.seats {
+            let with = Transmission {
+                room: &mut self.room,
+                scratch: &mut self.scratch,
+                meters: &mut self.meters,
+                write_timeout: self.write_timeout,
+            };
+            if let Err(ending) = seat.transmit(self.clock.now(), peer, with) {
+                ended.push((peer, ending));
+            }
+        }
+        for (peer, ending) in ended.drain(..) {
+            self.meters.faults += u64::from(matches!(ending, Ending::Closed(_)));
+            self.room.disconnect(self.clock.now(), peer);
+            self.end(peer, ending);
+        }
+        self.ended = ended;
+    }
+
+    /// The room has let a peer go.
+    fn close(&mut self, peer: PeerId, fault: PeerFault) {
+        self.meters.faults += 1;
+        tracing::debug!(room = %self.room.identity().name, %peer, %fault, "peer dropped");
+        self.end(peer, fault.into());
+    }
+
+    fn end(&mut self, peer: PeerId, ending: Ending) {
+        if let Some(seat) = self.seats.remove(&peer) {
+            seat.end(ending);
+        }
+    }
+
+    /// Gives everybody their writers back, who is in the room or on the way to it.
+    fn dismiss(&mut self, closing: &Closing) {
+        self.inlets.refuse(closing);
+        let first = self.first.take().map(|joining| joining.seat);
+        let seats = std::mem::take(&mut self.seats).into_values().chain(first);
+        seats.for_each(|seat| seat.end(Ending::Closed(closing.clone())));
     }
 
     /// Records the room from its next step on. It runs on if that fails.
@@ -236,93 +463,30 @@ impl RoomTask {
         tracing::error!(room = %self.room.identity().name, %error, "the recording has ended, the room goes on");
     }
 
-    /// Sends what waits for a peer, if its connection has nothing left to write.
-    fn transmit(&mut self, peer: PeerId, snapshot_due: bool) {
-        let Some(mailbox) = self.mailboxes.get(&peer) else { return };
-        if !self.room.has_transmit(peer) {
-            return;
-        }
-        if !mailbox.is_ready() {
-            self.meters.snapshots_skipped += u64::from(snapshot_due);
-            return;
-        }
-        self.room.poll_transmit(self.clock.now(), peer, |message| {
-            mailbox.send(Bytes::copy_from_slice(message));
-            self.meters.messages_sent += 1;
-        });
-    }
-
-    fn handle(&mut self, message: ToRoom) {
-        match message {
-            ToRoom::Join { join, mailbox, answer } => {
-                let result = self.room.join(self.clock.now(), join);
-                if let Ok(peer) = result {
-                    self.mailboxes.insert(peer, mailbox);
-                    self.transmit(peer, false);
-                }
-                if answer.send(result.clone()).is_err()
-                    && let Ok(peer) = result
-                {
-                    self.leave(peer);
-                }
-            }
-            ToRoom::Message { peer, at, message } => match self.room.handle_message(at, peer, message) {
-                Ok(()) => self.transmit(peer, false),
-                Err(fault) => self.close(peer, fault),
-            },
-            ToRoom::Leave { peer } => self.leave(peer),
-            ToRoom::Stats(answer) => {
-                let _ = answer.send(self.stats());
-            }
-        }
-    }
-
-    fn close(&mut self, peer: PeerId, fault: PeerFault) {
-        self.meters.faults += 1;
-        tracing::debug!(room = %self.room.identity().name, %peer, %fault, "peer dropped");
-        if let Some(mut mailbox) = self.mailboxes.remove(&peer) {
-            mailbox.close(fault.into());
-        }
-        self.note_if_empty();
-    }
-
-    fn leave(&mut self, peer: PeerId) {
-        self.room.leave(peer);
-        self.mailboxes.remove(&peer);
-        self.note_if_empty();
-    }
-
-    fn note_if_empty(&mut self) {
-        self.meters.empty_since = self.clock.now();
-    }
-
-    /// Whether the room has been empty for its lifetime, and nobody is on the way to it.
-    fn is_over(&self) -> bool {
-        let empty_for = self.clock.now().saturating_since(self.meters.empty_since);
-        self.mailboxes.is_empty()
-            && Duration::from_micros(empty_for.0) >= self.lifetime
-            && lock(&self.directory).close_if_empty(self.room.identity().id)
-    }
-
     fn stats(&self) -> RoomStats {
         RoomStats {
             room: self.room.identity().id,
             name: self.room.identity().name.clone(),
             tick: self.room.tick(),
             players: self.room.player_count(),
-            steps: self.meters.steps,
-            skipped_steps: self.meters.skipped_steps,
-            step_micros: self.meters.step_micros.clone(),
-            late_micros: self.meters.late_micros.clone(),
-            flush_micros: self.meters.flush_micros.clone(),
-            messages_sent: self.meters.messages_sent,
-            snapshots_skipped: self.meters.snapshots_skipped,
-            faults: self.meters.faults,
+            meters: self.meters.clone(),
         }
     }
 }
 
-/// The directory; it stays whole even if a task panicked while holding it.
-pub(super) fn lock(directory: &Mutex<Directory>) -> std::sync::MutexGuard<'_, Directory> {
-    directory.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for RoomTask {
+    /// However the task ends, nobody is left with a socket that nobody writes to.
+    fn drop(&mut self) {
+        self.dismiss(&Closing::failed());
+    }
+}
+
+/// Waits until the server ends.
+async fn is_over(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|is_over| *is_over).await;
+}
+
+/// What tasks share stays whole even if one of them panicked while holding it.
+pub(super) fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
+pub mod crowd;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +19,7 @@ use tickwire_protocol::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica}
 use tickwire_protocol::{Micros, Schema, Tick, TickTime};
 use tickwire_server::net::{Game, Server, ServerConfig, ServerHandle};
 use tickwire_sim::arena::{Arena, Level};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -72,7 +74,17 @@ pub struct Raw {
 
 impl Raw {
     pub async fn connect(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).await.unwrap();
+        Self::over(TcpStream::connect(addr).await.unwrap(), addr).await
+    }
+
+    /// One whose system takes little that nobody reads.
+    pub async fn connect_narrow(addr: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(8 * 1024).unwrap();
+        Self::over(socket.connect(addr).await.unwrap(), addr).await
+    }
+
+    async fn over(stream: TcpStream, addr: SocketAddr) -> Self {
         stream.set_nodelay(true).unwrap();
         let (socket, _) = tokio_tungstenite::client_async(format!("ws://{addr}/"), stream).await.unwrap();
         Self { socket }
@@ -130,7 +142,10 @@ pub struct Honest {
 
 impl Honest {
     pub async fn join(addr: SocketAddr, schema: &Arc<Schema>, hello: &Hello) -> Self {
-        let mut raw = Raw::connect(addr).await;
+        Self::join_over(Raw::connect(addr).await, schema, hello).await
+    }
+
+    pub async fn join_over(mut raw: Raw, schema: &Arc<Schema>, hello: &Hello) -> Self {
         raw.send(encoded(hello)).await;
         let first = raw.receive().await.expect("a welcome");
         assert_eq!(first[0].ty, FrameType::Welcome);

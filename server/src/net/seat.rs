@@ -1,0 +1,168 @@
+//! A connection's place in its room: its writing half, lent to the room until its stay is over.
+
+use bytes::Bytes;
+use tickwire_protocol::handshake::RejectReason;
+use tickwire_protocol::limits::FRAMES_PER_TICK_MAX;
+use tickwire_protocol::{CloseCode, Micros, Misbehavior, PeerFault, PeerId};
+use tokio::sync::oneshot;
+
+use super::meters::Meters;
+use super::websocket::{WebSocketWriter, framed_bytes};
+use crate::core::Room;
+
+/// Why and how a connection is to be closed.
+#[derive(Clone, Debug)]
+pub(super) struct Closing {
+    pub(super) code: CloseCode,
+    pub(super) reason: String,
+}
+
+impl Closing {
+    /// The server ends.
+    pub(super) fn shutdown() -> Self {
+        Self { code: CloseCode::GOING_AWAY, reason: "the server is shutting down".to_owned() }
+    }
+
+    /// The room has failed.
+    pub(super) fn failed() -> Self {
+        Self { code: CloseCode::INTERNAL, reason: "the room has failed".to_owned() }
+    }
+
+    /// The room closed while somebody was on the way to it.
+    pub(super) fn too_late() -> Self {
+        Self { code: CloseCode::TRY_AGAIN_LATER, reason: "the room has ended".to_owned() }
+    }
+
+    /// A client that closes is answered with its own code.
+    pub(super) fn answer(code: CloseCode) -> Self {
+        Self { code, reason: String::new() }
+    }
+}
+
+impl From<PeerFault> for Closing {
+    fn from(fault: PeerFault) -> Self {
+        Self { code: fault.into(), reason: fault.to_string() }
+    }
+}
+
+/// How a connection comes to its end.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// There is nobody left to be told anything.
+    Gone,
+    /// It may not play: told in a reject frame, then closed.
+    Rejected(RejectReason),
+    /// It is closed.
+    Closed(Closing),
+}
+
+impl From<PeerFault> for Ending {
+    fn from(fault: PeerFault) -> Self {
+        Self::Closed(fault.into())
+    }
+}
+
+/// What a connection gets back from its room.
+#[derive(Debug)]
+pub(super) struct Returned {
+    pub(super) writer: WebSocketWriter,
+    pub(super) ending: Ending,
+}
+
+/// The room's end of a connection.
+#[derive(Debug)]
+pub(super) struct Seat {
+    writer: WebSocketWriter,
+    back: oneshot::Sender<Returned>,
+    /// A WebSocket ping that is to be answered; a newer one takes its place.
+    ping: Option<Bytes>,
+    /// Pings since the last transmission.
+    pings: u32,
+    /// When the socket last took something, while it has not taken all.
+    stuck_since: Option<Micros>,
+    /// Since when something is due and cannot be written.
+    held_since: Option<Micros>,
+}
+
+/// What writing for one peer needs beside its seat.
+pub(super) struct Transmission<'a> {
+    pub(super) room: &'a mut Room,
+    /// Where frames are put together.
+    pub(super) scratch: &'a mut Vec<u8>,
+    pub(super) meters: &'a mut Meters,
+    /// How long a socket may take nothing.
+    pub(super) write_timeout: Micros,
+}
+
+impl Seat {
+    /// Lends a writer to a room; the connection gets it back through the receiver.
+    pub(super) fn new(writer: WebSocketWriter) -> (Self, oneshot::Receiver<Returned>) {
+        let (back, returned) = oneshot::channel();
+        (Self { writer, back, ping: None, pings: 0, stuck_since: None, held_since: None }, returned)
+    }
+
+    /// Gives the connection its writer back, and says how it ends. A connection that has ended by itself does not care.
+    pub(super) fn end(self, ending: Ending) {
+        let _ = self.back.send(Returned { writer: self.writer, ending });
+    }
+
+    /// For who was not seated after all.
+    pub(super) fn into_writer(self) -> WebSocketWriter {
+        self.writer
+    }
+
+    /// A WebSocket ping, answered with the next transmission. No more of them are taken than of frames.
+    pub(super) fn handle_ping(&mut self, payload: Bytes) -> Result<(), PeerFault> {
+        self.ping = Some(payload);
+        self.pings += 1;
+        if self.pings > FRAMES_PER_TICK_MAX {
+            return Err(Misbehavior::Flood(FRAMES_PER_TICK_MAX).into());
+        }
+        Ok(())
+    }
+
+    /// Writes what is due to the peer, encoded now, if its socket has taken all that was written before.
+    pub(super) fn transmit(
+        &mut self,
+        now: Micros,
+        peer: PeerId,
+        with: Transmission<'_>,
+    ) -> Result<(), Ending> {
+        let Transmission { room, scratch, meters, write_timeout } = with;
+        self.pings = 0;
+        if !self.writer.is_ready() {
+            let has_moved = self.writer.flush().map_err(gone)?;
+            if !self.writer.is_ready() {
+                self.held_since = self.held_since.or_else(|| room.has_transmit(peer).then_some(now));
+                let since = if has_moved { now } else { self.stuck_since.unwrap_or(now) };
+                self.stuck_since = Some(since);
+                let is_over = now.saturating_since(since) > write_timeout;
+                return if is_over { Err(PeerFault::Stalled.into()) } else { Ok(()) };
+            }
+        }
+        if let Some(since) = self.held_since.take() {
+            let held = now.saturating_since(since).0 * u64::from(room.config().snapshot_hz);
+            meters.snapshots_skipped += held / 1_000_000;
+        }
+        let mut written = Ok(());
+        if let Some(ping) = self.ping.take() {
+            written = self.writer.send_pong(scratch, &ping);
+        }
+        if room.has_transmit(peer) {
+            room.poll_transmit(now, peer, |message| {
+                meters.messages_sent += 1;
+                meters.bytes_out += framed_bytes(message.len(), false);
+                if written.is_ok() {
+                    written = self.writer.send(scratch, message);
+                }
+            });
+        }
+        self.stuck_since = (!self.writer.is_ready()).then_some(now);
+        written.map_err(gone)
+    }
+}
+
+/// A socket that cannot be written to: whoever is there can no longer be told anything.
+fn gone(_: std::io::Error) -> Ending {
+    Ending::Gone
+}
