@@ -26,7 +26,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame as WsFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 fn config() -> ServerConfig {
-    let room = RoomConfig::new(TickRate::new(60).unwrap(), 20);
+    let mut room = RoomConfig::new(TickRate::new(60).unwrap(), 20);
+    // Whoever is gone is gone, so that players can be counted.
+    room.session_window = Micros::ZERO;
     ServerConfig::new("127.0.0.1:0".parse().unwrap(), room)
 }
 
@@ -194,7 +196,7 @@ async fn the_silent_and_the_slow_are_let_go() {
 #[tokio::test]
 async fn one_that_never_reads_is_closed_and_holds_up_nobody() {
     let mut config = config();
-    config.room = RoomConfig::new(TickRate::new(60).unwrap(), 60);
+    config.room.snapshot_hz = 60;
     config.room.delta = false;
     config.room.silence_timeout = Micros::from_secs(250);
     config.room.stall_timeout = Micros::from_millis(500);

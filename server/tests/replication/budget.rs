@@ -8,7 +8,7 @@ use tickwire_protocol::budget::Budget;
 use tickwire_protocol::handshake::{Role, StreamKind};
 use tickwire_protocol::snapshot::Coder;
 use tickwire_protocol::{
-    EntityId, Micros, PeerId, PlayerId, RoomId, RowHead, RowRef, Schema, SessionId, Tables, Tick, TickRate,
+    EntityId, Micros, PeerId, PlayerId, RoomId, RowHead, RowRef, Schema, Tables, Tick, TickRate,
 };
 use tickwire_server::core::{
     Interest, Join, Looker, PeerStats, Priority, PriorityRule, Room, RoomConfig, RoomIdentity,
@@ -81,7 +81,7 @@ fn config(budget: Option<u32>) -> RoomConfig {
 }
 
 fn join(room: &mut Room, role: Role, stream: StreamKind) -> PeerId {
-    let join = Join { session: SessionId(1), role, stream, wants_schema: false, wants_prior: false };
+    let join = Join::new(role, stream);
     room.join(Micros::ZERO, join).unwrap()
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tickwire_protocol::handshake::{Role, StreamKind};
-use tickwire_protocol::{Micros, PeerId, RoomId, SessionId, Tick, TickRate};
+use tickwire_protocol::{Micros, PeerId, RoomId, Tick, TickRate};
 use tickwire_server::core::{Join, Room, RoomConfig, RoomIdentity};
 
 use crate::receiver::Receiver;
@@ -14,7 +14,7 @@ fn room(snapshot_hz: u32, spectators: u32) -> (Room, Vec<Receiver>) {
     let identity = RoomIdentity { id: RoomId(1), name: "test".to_owned(), seed: 2 };
     let mut room = Room::new(identity, config.clone(), Turmoil::boxed(Tick(1 << 20)), Micros::ZERO);
     let (stream, role) = (StreamKind::Ordered, Role::Spectator);
-    let join = Join { session: SessionId(1), role, stream, wants_schema: false, wants_prior: false };
+    let join = Join::new(role, stream);
     let mut receive = |_| Receiver::new(stream, room.join(Micros::ZERO, join).unwrap(), &config);
     let mut receivers: Vec<_> = (0..spectators).map(&mut receive).collect();
     // The first is due at once.
