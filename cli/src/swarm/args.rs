@@ -96,11 +96,7 @@ impl SwarmArgs {
             self.input_hz
         );
         ensure!((0.0..=3600.0).contains(&ramp), "--ramp {ramp}: must be from 0 to 3600 seconds");
-        ensure!(
-            self.slow_links <= bots,
-            "--slow-links {}: there are only {bots} bots",
-            self.slow_links
-        );
+        ensure!(self.slow_links <= bots, "--slow-links {}: there are only {bots} bots", self.slow_links);
         ensure!(
             !load.is_disturbed() || self.seconds.is_some(),
             "--load {}: say for how many --seconds, to be halved into before and after",

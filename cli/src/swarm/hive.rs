@@ -156,7 +156,7 @@ impl Hive {
     /// What such bots saw.
     pub(super) fn take_loose(&self) -> Figures {
         let mut loose = self.loose.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *loose, Figures::new())
+        std::mem::take(&mut *loose)
     }
 
     /// A refusal in words that say what to do.
@@ -165,7 +165,9 @@ impl Hive {
         match (reason, rooms) {
             (RejectReason::RoomFull { .. }, Some(rooms)) => {
                 let size = (bots + self.config.latecomers().1).div_ceil(rooms);
-                format!("{reason}; start the server with --room-size {size}, or spread the bots over more --rooms")
+                format!(
+                    "{reason}; start the server with --room-size {size}, or spread the bots over more --rooms"
+                )
             }
             _ => reason.to_string(),
         }

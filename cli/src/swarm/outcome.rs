@@ -162,6 +162,12 @@ impl Figures {
     }
 }
 
+impl Default for Figures {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// 1 microsecond to a minute, two digits.
 pub(super) fn histogram() -> Histogram<u64> {
     #[expect(clippy::unwrap_used, reason = "the bounds are constants that hdrhistogram takes")]

@@ -99,8 +99,7 @@ pub(super) struct Gather {
 impl Gather {
     /// The place of bot number `index` of `count`: the seeds of a sunflower, so that all have the same floor.
     pub(super) fn new(index: usize, count: usize) -> Self {
-        let radius =
-            (FLOOR_PER_BOT * count as f32 / core::f32::consts::PI).sqrt().max(CROWD_RADIUS_MIN);
+        let radius = (FLOOR_PER_BOT * count as f32 / core::f32::consts::PI).sqrt().max(CROWD_RADIUS_MIN);
         let golden = core::f32::consts::PI * (3.0 - 5_f32.sqrt());
         let share = (index as f32 + 0.5) / count.max(1) as f32;
         let place = Vec2::from_angle(index as f32 * golden % core::f32::consts::TAU) * radius * share.sqrt();
@@ -112,11 +111,8 @@ impl Gather {
         let way = self.place - position;
         let distance = way.length();
         self.is_there = distance < if self.is_there { FAR } else { NEAR };
-        self.yaw = if self.is_there {
-            self.yaw + TURN_SPEED * dt
-        } else {
-            Vec2::new(-way.y, -way.x).to_angle()
-        };
+        self.yaw =
+            if self.is_there { self.yaw + TURN_SPEED * dt } else { Vec2::new(-way.y, -way.x).to_angle() };
         let share = if distance > SLOW_WITHIN { 1.0 } else { WALK };
         row.set_vec2(input::MOVE, Vec2::new(0.0, share)).set_angle(input::YAW, self.yaw);
         let [_, ahead] = directions(self.yaw);
@@ -191,7 +187,7 @@ mod tests {
         let other = SCRIPT_PLAYERS as usize;
         assert_ne!(script.row(0, Tick(9)), script.row(1, Tick(9)));
         assert_eq!(script.row(0, Tick(9 + SCRIPT_SHIFT_TICKS as u32)), script.row(other, Tick(9)));
-        assert_eq!(script.row(usize::MAX, Tick(u32::MAX)).len(), kind.column_count());
+        assert_eq!(script.row(25_000, Tick(u32::MAX)).len(), kind.column_count());
     }
 
     #[test]
@@ -202,9 +198,8 @@ mod tests {
         let mut world = World::new(Box::new(Arena::new(Level::for_players(400))), config);
         let kind = arena::schema().input();
         let mut inputs = PlayerInputs::new(arena::schema().clone());
-        let mut pilots: Vec<_> = (0..bots)
-            .map(|bot| Pilot::Gathers { gather: Gather::new(bot, bots), position: None })
-            .collect();
+        let mut pilots: Vec<_> =
+            (0..bots).map(|bot| Pilot::Gathers { gather: Gather::new(bot, bots), position: None }).collect();
         let mut values = Vec::new();
         let mut distances = Vec::new();
         for tick in 0..60 * RATE {
@@ -221,7 +216,8 @@ mod tests {
             world.step(&inputs);
             if tick == 30 * RATE || tick == 60 * RATE - 1 {
                 let rows = world.tables().rows(PLAYER);
-                let from_middle = |row: tickwire_protocol::RowRef<'_>| row.vec3(arena::player::POSITION).xz().length();
+                let from_middle =
+                    |row: tickwire_protocol::RowRef<'_>| row.vec3(arena::player::POSITION).xz().length();
                 distances.push(rows.filter(|(_, row)| from_middle(*row) < 20.0).count());
             }
         }

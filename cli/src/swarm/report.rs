@@ -167,8 +167,7 @@ impl Report {
             group.each(|outcome| count(&outcome.measured) as f64 / seconds)
         };
         let frames = full.sum(|outcome| outcome.measured.frames);
-        let of_frames =
-            |count: fn(&BotOutcome) -> u64| full.sum(count) as f64 / (frames as f64).max(1.0);
+        let of_frames = |count: fn(&BotOutcome) -> u64| full.sum(count) as f64 / (frames as f64).max(1.0);
         let predicted_ratio = of_frames(|outcome| outcome.measured.predicted_frames);
         let predicted_minutes = full.0.len() as f64 * seconds / 60.0 * predicted_ratio;
         let steps = light.sum(|outcome| outcome.measured.steps).max(1);
@@ -250,7 +249,9 @@ impl<'a> Group<'a> {
     }
 
     fn millis(&self, time: impl Fn(&BotOutcome) -> Option<u64>) -> Quantiles {
-        quantiles(self.0.iter().filter_map(|outcome| time(outcome)).map(|micros| micros as f64 / 1e3).collect())
+        quantiles(
+            self.0.iter().filter_map(|outcome| time(outcome)).map(|micros| micros as f64 / 1e3).collect(),
+        )
     }
 }
 
@@ -259,7 +260,8 @@ impl Phases {
         let stage = |stage: usize| StageReport {
             seconds: seconds[stage],
             snapshots_per_bot_per_s: spread(
-                players.each(|outcome| outcome.snapshots[stage] as f64 / seconds[stage].max(f64::MIN_POSITIVE)),
+                players
+                    .each(|outcome| outcome.snapshots[stage] as f64 / seconds[stage].max(f64::MIN_POSITIVE)),
             ),
             snapshot_interval_ms: of_micros(&figures.interval_micros[stage]),
         };
@@ -308,7 +310,8 @@ fn rate_bounds(snapshot_hz: u32, seconds: f64) -> (f64, f64) {
 fn errors(seen: &Seen) -> BTreeMap<String, u64> {
     let mut errors = BTreeMap::new();
     let expected = |outcome: &&BotOutcome| outcome.plan.part == Part::Deaf && outcome.is_joined();
-    for (kind, count) in seen.outcomes.iter().filter(|outcome| !expected(outcome)).flat_map(|outcome| &outcome.errors)
+    for (kind, count) in
+        seen.outcomes.iter().filter(|outcome| !expected(outcome)).flat_map(|outcome| &outcome.errors)
     {
         *errors.entry(kind.clone()).or_default() += count;
     }
@@ -346,12 +349,6 @@ fn spread(mut values: Vec<f64>) -> Spread {
 fn nearest_rank(sorted: &[f64], quantile: f64) -> f64 {
     let rank = (quantile * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).or(sorted.last()).copied().unwrap_or(0.0)
-}
-
-impl Default for Figures {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl fmt::Display for Quantiles {
@@ -459,7 +456,10 @@ impl Report {
             )?;
         }
         if let Some(Latecomers { bots, joined, join_ms, closed }) = &self.latecomers {
-            writeln!(f, "latecomers  {joined} of {bots} joined, {join_ms} ms; {closed} closed by the server")?;
+            writeln!(
+                f,
+                "latecomers  {joined} of {bots} joined, {join_ms} ms; {closed} closed by the server"
+            )?;
         }
         if let Some(slow) = &self.slow_links {
             let SlowLinks { bots, snapshots_per_bot_per_s: rate, snapshot_age_ms: age, .. } = slow;

@@ -103,7 +103,10 @@ mod tests {
             for look in 0..10_000_000 / 700 {
                 while let Some(turn) = wheel.turn(start + Micros(look * 700)) {
                     counts[turn.slot] += 1;
-                    assert!(turn.due <= start + Micros(look * 700) && turn.due + Micros(700 + 1) > start + Micros(look * 700));
+                    assert!(
+                        turn.due <= start + Micros(look * 700)
+                            && turn.due + Micros(700 + 1) > start + Micros(look * 700)
+                    );
                 }
             }
             let expected = 10 * hz;

@@ -51,7 +51,8 @@ fn faults(report: &Report) -> Vec<String> {
     }
     let digests_due = DIGESTS_SHARE_MIN * report.seconds * report.full as f64;
     if (report.digests_checked as f64) < digests_due {
-        faults.push(format!("only {} digests were checked, {digests_due:.0} are due", report.digests_checked));
+        faults
+            .push(format!("only {} digests were checked, {digests_due:.0} are due", report.digests_checked));
     }
     if report.unchecked_bots > 0 {
         let bots = report.unchecked_bots;
@@ -80,7 +81,8 @@ fn remarks(report: &Report) -> Vec<String> {
     }
     if report.send_late_ms.p99 > LATE_MS_MAX {
         let late = report.send_late_ms.p99;
-        remarks.push(format!("the swarm itself was late by {late:.0} ms (p99): it needs more CPU than it got"));
+        remarks
+            .push(format!("the swarm itself was late by {late:.0} ms (p99): it needs more CPU than it got"));
     }
     remarks
 }

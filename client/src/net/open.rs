@@ -7,9 +7,9 @@ use tickwire_protocol::Schema;
 use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::connection::Connection;
 use super::error::ConnectError;
@@ -105,10 +105,8 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
         .max_message_size(Some(MESSAGE_BYTES_MAX))
         .max_frame_size(Some(MESSAGE_BYTES_MAX));
     let upgraded = client_async_with_config(url, stream, Some(limits)).await;
-    let (socket, _) = upgraded.map_err(|error| ConnectError::NotWebSocket {
-        address: url.to_owned(),
-        reason: error.to_string(),
-    })?;
+    let (socket, _) = upgraded
+        .map_err(|error| ConnectError::NotWebSocket { address: url.to_owned(), reason: error.to_string() })?;
     Ok(socket)
 }
 

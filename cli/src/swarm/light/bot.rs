@@ -197,12 +197,7 @@ impl LightBot {
 }
 
 impl Playing {
-    fn handle_snapshot(
-        &mut self,
-        now: Micros,
-        payload: &[u8],
-        heard: &mut Heard,
-    ) -> Result<(), ClientFault> {
+    fn handle_snapshot(&mut self, now: Micros, payload: &[u8], heard: &mut Heard) -> Result<(), ClientFault> {
         let header = SnapshotHeader::peek(payload, self.newest_tick)?;
         if let Some(number) = header.sequence {
             let what = "sequence of a snapshot on this kind of stream";
@@ -241,7 +236,14 @@ impl Playing {
     }
 
     /// Fills the frame with the inputs that are due; whether there are any.
-    fn fill(&mut self, now: Micros, client: &Client, pilot: &mut Pilot, kind: &Kind, scratch: &mut Scratch) -> bool {
+    fn fill(
+        &mut self,
+        now: Micros,
+        client: &Client,
+        pilot: &mut Pilot,
+        kind: &Kind,
+        scratch: &mut Scratch,
+    ) -> bool {
         let (true, Some(clock)) = (self.has_player, client.clock()) else { return false };
         let time = clock.tick_time(now + self.margin + Micros(clock.rtt().0 / 2));
         // A room that stalls is not run away from.
@@ -258,7 +260,8 @@ impl Playing {
             pilot.fill(kind, tick, self.rate.dt(), &mut scratch.row);
             scratch.frame.push(kind, tick, &scratch.row);
         }
-        let welcome_delay = client.welcome().map_or(Micros::ZERO, |welcome| welcome.timing.interpolation_delay);
+        let welcome_delay =
+            client.welcome().map_or(Micros::ZERO, |welcome| welcome.timing.interpolation_delay);
         let shown = Micros(clock.server_time(now).0.saturating_sub(welcome_delay.0));
         let shown = clock.tick_at(shown);
         // Nobody is shown what has not come.
@@ -269,5 +272,204 @@ impl Playing {
         };
         self.given = Some(newest);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+
+    use tickwire_client::ClientConfig;
+    use tickwire_protocol::frame::write_frame;
+    use tickwire_protocol::{PeerId, RoomId, SessionId};
+    use tickwire_server::core::{InputCounters, Join, Room, RoomConfig, RoomIdentity, admit};
+    use tickwire_sim::arena::{Arena, Level};
+
+    use crate::swarm::pilot::Script;
+
+    const INPUT_HZ: u32 = 20;
+    /// From the start of one bot to that of the next.
+    const APART: u64 = 2_311;
+
+    /// A bot in a room, and the messages on their way; each way takes as long as the test says.
+    struct Seat {
+        bot: LightBot,
+        peer: Option<PeerId>,
+        up: VecDeque<(u64, Vec<u8>)>,
+        down: VecDeque<(u64, Vec<u8>)>,
+        next_turn: u64,
+        heard: Heard,
+    }
+
+    struct Match {
+        room: Room,
+        seats: Vec<Seat>,
+        scratch: Scratch,
+    }
+
+    impl Match {
+        fn new(bots: usize) -> Self {
+            let rate = TickRate::new(60).unwrap();
+            let identity = RoomIdentity { id: RoomId(1), name: "test".to_owned(), seed: 1 };
+            let game = Box::new(Arena::new(Level::for_players(bots)));
+            let script = std::sync::Arc::new(Script::record(1, rate));
+            let seat = |bot| Seat {
+                bot: LightBot::new(
+                    Client::new(ClientConfig::new("test"), arena::schema().clone(), Micros::ZERO),
+                    Pilot::Scripted { script: script.clone(), bot },
+                ),
+                peer: None,
+                up: VecDeque::new(),
+                down: VecDeque::new(),
+                next_turn: APART * bot as u64,
+                heard: Heard::default(),
+            };
+            let seats = (0..bots).map(seat).collect();
+            let room = Room::new(identity, RoomConfig::new(rate, 20), game, Micros::ZERO);
+            Self { room, seats, scratch: Scratch::default() }
+        }
+
+        /// Plays from one time to another, microseconds; `way` says how long a message takes that leaves at a time.
+        fn play(&mut self, from: u64, to: u64, way: impl Fn(u64) -> u64) {
+            for now in (from..to).step_by(500) {
+                let at = Micros(now);
+                for seat in &mut self.seats {
+                    seat.exchange(&mut self.room, &mut self.scratch, now, &way);
+                }
+                if self.room.poll_timeout() <= at {
+                    self.room.advance(at);
+                }
+                for seat in &mut self.seats {
+                    let Some(peer) = seat.peer else { continue };
+                    while self.room.has_transmit(peer) {
+                        let down = &mut seat.down;
+                        self.room.poll_transmit(at, peer, |message| {
+                            down.push_back((now + way(now), message.to_vec()));
+                        });
+                    }
+                }
+            }
+        }
+
+        fn inputs(&self) -> InputCounters {
+            let mut sum = InputCounters::default();
+            for peer in self.seats.iter().filter_map(|seat| seat.peer) {
+                let counters = self.room.input_counters(peer).unwrap();
+                sum.on_time += counters.on_time;
+                sum.late += counters.late;
+                sum.substituted += counters.substituted;
+            }
+            sum
+        }
+    }
+
+    impl Seat {
+        fn exchange(&mut self, room: &mut Room, scratch: &mut Scratch, now: u64, way: &impl Fn(u64) -> u64) {
+            while self.down.front().is_some_and(|(at, _)| *at <= now) {
+                let (_, message) = self.down.pop_front().unwrap();
+                let heard = self.bot.handle_message(Micros(now), message.into(), INPUT_HZ).unwrap();
+                self.heard.snapshots += heard.snapshots;
+                self.heard.steps += heard.steps;
+                self.heard.steps_without_input += heard.steps_without_input;
+            }
+            if now >= self.next_turn {
+                self.next_turn += 1_000_000 / u64::from(INPUT_HZ);
+                let mut message = Vec::new();
+                self.bot.poll_transmit(Micros(now), scratch, &mut message);
+                if !message.is_empty() {
+                    self.up.push_back((now + way(now), message));
+                }
+            }
+            while self.up.front().is_some_and(|(at, _)| *at <= now) {
+                let (_, message) = self.up.pop_front().unwrap();
+                match self.peer {
+                    Some(peer) => room.handle_message(Micros(now), peer, message.into()).unwrap(),
+                    None => self.peer = Some(join(room, now, message)),
+                }
+            }
+        }
+    }
+
+    fn join(room: &mut Room, now: u64, message: Vec<u8>) -> PeerId {
+        let hello = frames(message.into()).next().unwrap().unwrap();
+        let stream = tickwire_protocol::handshake::StreamKind::Ordered;
+        let hello = admit(&hello.payload, arena::schema(), stream).unwrap().unwrap();
+        let join = Join {
+            session: SessionId(now),
+            role: hello.role,
+            stream,
+            wants_schema: false,
+            wants_prior: false,
+        };
+        room.join(Micros(now), join).unwrap()
+    }
+
+    #[test]
+    fn nearly_all_inputs_come_in_time_and_every_snapshot_is_acked() {
+        // Ways of a few milliseconds, and now and then of thirty.
+        let mut game = Match::new(24);
+        game.play(1_000_000, 12_000_000, |at| if at % 1_700_000 < 40_000 { 30_000 } else { 3_000 });
+        assert!(game.seats.iter().all(|seat| seat.bot.is_playing()));
+        let InputCounters { on_time, late, substituted, .. } = game.inputs();
+        assert!(on_time > 24 * 60 * 9, "{on_time}");
+        assert!(
+            late * 100 < on_time && substituted * 20 < on_time,
+            "{late} late, {substituted} missing of {on_time}"
+        );
+        let snapshots: u32 = game.seats.iter().map(|seat| seat.heard.snapshots).sum();
+        assert!(snapshots > 24 * 20 * 10, "nobody was held back for acks that did not come: {snapshots}");
+        for seat in &game.seats {
+            // What is not acked is on its way, or waits for the next turn.
+            assert!(game.room.frames_in_flight(seat.peer.unwrap()).unwrap() <= 4);
+        }
+        // What bots are told agrees with what the room counts.
+        let told: u32 = game.seats.iter().map(|seat| seat.heard.steps_without_input).sum();
+        assert!(u64::from(told) <= substituted + 24, "{told} told, {substituted} counted");
+        assert!(u64::from(told) + 24 >= substituted / 2, "{told} told, {substituted} counted");
+    }
+
+    #[test]
+    fn a_bot_whose_inputs_come_late_gives_them_earlier() {
+        let mut game = Match::new(8);
+        game.play(1_000_000, 4_000_000, |_| 3_000);
+        // The way up and down grows by more than the margin: pings tell soon, feedback at once.
+        game.play(4_000_000, 8_000_000, |_| 90_000);
+        let before = game.inputs();
+        game.play(8_000_000, 14_000_000, |_| 90_000);
+        let after = game.inputs();
+        let (on_time, missing) = (after.on_time - before.on_time, after.substituted - before.substituted);
+        assert!(missing * 50 < on_time, "{missing} missing, {on_time} in time");
+    }
+
+    #[test]
+    fn a_room_that_stands_still_is_not_run_away_from() {
+        let mut game = Match::new(4);
+        game.play(1_000_000, 3_000_000, |_| 3_000);
+        // Nothing is heard for four seconds; what was sent meanwhile arrives before the room steps again.
+        for now in (3_000_000..7_000_000).step_by(500) {
+            for seat in &mut game.seats {
+                seat.exchange(&mut game.room, &mut game.scratch, now, &|_| 3_000);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_as_it_should_be_ends_the_connection() {
+        let mut game = Match::new(1);
+        game.play(1_000_000, 3_000_000, |_| 3_000);
+        let bot = &mut game.seats[0].bot;
+        let mut take =
+            |message: &[u8]| bot.handle_message(Micros(3_000_000), Bytes::copy_from_slice(message), INPUT_HZ);
+        let mut hello = Vec::new();
+        write_frame(&mut hello, FrameType::Hello, &[]);
+        assert_eq!(take(&hello), Err(ClientFault::Unexpected(FrameType::Hello)));
+        // A snapshot of an old tick: the first of all, told in full.
+        let mut old = Vec::new();
+        write_frame(&mut old, FrameType::Snapshot, &[1, 0, 0, 0, 0]);
+        assert!(matches!(take(&old), Err(ClientFault::Malformed(DecodeError::Invalid { .. }))));
+        for cut in 1..old.len() {
+            assert!(matches!(take(&old[..cut]), Err(ClientFault::Malformed(_))), "{cut}");
+        }
     }
 }

@@ -183,7 +183,8 @@ impl Flock {
         if phase == Phase::Over {
             // What was measured ends here, before the goodbyes.
             let now = self.hive.now();
-            for seat in self.seats.iter_mut().flatten().filter(|seat| seat.outcome.plan.part == Part::Player) {
+            for seat in self.seats.iter_mut().flatten().filter(|seat| seat.outcome.plan.part == Part::Player)
+            {
                 seat.arrivals.end(now, self.hive.snapshot_interval(), before, &mut self.shared.figures);
             }
         }
@@ -214,7 +215,7 @@ impl Flock {
             if registered.is_err() {
                 self.end(index, DisconnectReason::Lost);
             } else {
-                self.with_seat(index, |seat, shared, now| seat.send(shared, now));
+                self.with_seat(index, Seat::send);
             }
         }
     }
@@ -269,7 +270,11 @@ impl Flock {
     }
 
     /// Does something with a seat that may end its connection.
-    fn with_seat(&mut self, index: usize, act: impl FnOnce(&mut Seat, &mut Shared, Micros) -> Result<(), End>) {
+    fn with_seat(
+        &mut self,
+        index: usize,
+        act: impl FnOnce(&mut Seat, &mut Shared, Micros) -> Result<(), End>,
+    ) {
         let now = self.hive.now();
         let Some(Some(seat)) = self.seats.get_mut(index) else { return };
         if let Err(End(reason)) = act(seat, &mut self.shared, now) {

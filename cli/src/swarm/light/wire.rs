@@ -225,4 +225,22 @@ mod tests {
         write_masked(&mut out, BINARY, [0x37, 0xfa, 0x21, 0x3d], b"Hello");
         assert_eq!(out, [0x82, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
     }
+
+    #[test]
+    fn a_server_reads_what_was_written() {
+        use tokio_tungstenite::tungstenite::WebSocket;
+        use tokio_tungstenite::tungstenite::protocol::Role;
+        let payloads = [0, 1, 125, 126, 4_000, 65_535, 65_536]
+            .map(|length| (0..length as u32).map(|byte| (byte * 7) as u8).collect::<Vec<_>>());
+        let mut stream = Vec::new();
+        for (number, payload) in (1..).zip(&payloads) {
+            write_masked(&mut stream, BINARY, [number, 0, 0xff, number * 31], payload);
+        }
+        write_masked(&mut stream, CLOSE, [9, 8, 7, 6], &1000_u16.to_be_bytes());
+        let mut server = WebSocket::from_raw_socket(std::io::Cursor::new(stream), Role::Server, None);
+        for payload in payloads {
+            assert_eq!(server.read().unwrap().into_data(), payload);
+        }
+        assert!(server.read().unwrap().is_close());
+    }
 }
