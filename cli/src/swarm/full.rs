@@ -102,10 +102,13 @@ impl Bot {
                 _ = phase.wait_for(|phase| *phase == Phase::Over) => break,
             }
         }
-        // The swarm is over: an interval that is still open counts as far as it came.
-        let measured = if self.hive.config.load.is_disturbed() { Phase::Disturbed } else { Phase::Measuring };
-        let known = if known == Phase::Over { measured } else { known };
-        self.arrivals.end(self.hive.now(), self.hive.snapshot_interval(), known, &mut self.figures);
+        // Without a connection when the swarm is over: what it waits for since counts as well.
+        self.end_arrivals(known);
+    }
+
+    /// The measured time is over.
+    fn end_arrivals(&mut self, phase: Phase) {
+        self.arrivals.end(self.hive.now(), self.hive.snapshot_interval(), phase, &mut self.figures);
     }
 
     /// Connects and plays; whether this bot is done. If not, the connection was lost.
@@ -135,8 +138,9 @@ impl Bot {
                 }
                 _ = phase.changed() => {
                     self.count(&connection, *known);
-                    *known = *phase.borrow_and_update();
+                    let before = std::mem::replace(known, *phase.borrow_and_update());
                     if *known == Phase::Over {
+                        self.end_arrivals(before);
                         connection.close().await;
                         return true;
                     }

@@ -27,8 +27,8 @@ async fn swarm(config: SwarmConfig) -> Report {
     conduct(config, gauges, std::future::pending()).await.unwrap()
 }
 
-fn seconds(seconds: f64) -> Option<Duration> {
-    Some(Duration::from_secs_f64(seconds))
+fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
 }
 
 /// Nothing that a busy machine could not be blamed for is wrong.
@@ -40,7 +40,8 @@ fn assert_sound(report: &Report) {
 #[tokio::test(flavor = "multi_thread")]
 async fn light_and_full_bots_play_together() {
     let (url, handle) = server(12).await;
-    let config = SwarmConfig { full: 4, rooms: Some(3), length: seconds(2.0), ..SwarmConfig::new(url, 36) };
+    let config =
+        SwarmConfig { full: 4, rooms: Some(3), length: Some(seconds(2.0)), ..SwarmConfig::new(url, 36) };
     let report = swarm(config).await;
     assert_sound(&report);
     assert_eq!((report.full, report.light, report.connected), (4, 32, 36));
@@ -61,7 +62,7 @@ async fn light_and_full_bots_play_together() {
 async fn a_storm_and_slow_readers_come_half_way() {
     for (load, storm, slow) in [(Load::JoinStorm, 20, 0), (Load::SlowReaders, 0, 5)] {
         let (url, handle) = server(64).await;
-        let length = seconds(4.0);
+        let length = Some(seconds(4.0));
         let config = SwarmConfig { full: 2, load, storm, slow, length, ..SwarmConfig::new(url, 8) };
         let report = swarm(config).await;
         assert_sound(&report);
@@ -83,7 +84,7 @@ async fn narrow_links_stand_apart_and_idle_bots_do_nothing() {
         full: 1,
         narrow: 2,
         load: Load::Idle,
-        length: seconds(2.0),
+        length: Some(seconds(2.0)),
         ramp: Duration::from_millis(200),
         ..SwarmConfig::new(url, 6)
     };
@@ -102,7 +103,8 @@ async fn narrow_links_stand_apart_and_idle_bots_do_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_room_that_is_too_small_is_said_with_what_to_do() {
     let (url, handle) = server(2).await;
-    let config = SwarmConfig { full: 1, rooms: Some(1), length: seconds(0.2), ..SwarmConfig::new(url, 4) };
+    let config =
+        SwarmConfig { full: 1, rooms: Some(1), length: Some(seconds(0.2)), ..SwarmConfig::new(url, 4) };
     let report = swarm(config).await;
     assert_eq!((report.connected, report.failed, report.is_clean), (2, 2, false), "{report}");
     assert!(report.errors.keys().all(|error| error.contains("--room-size 4")), "{:?}", report.errors);

@@ -93,6 +93,12 @@ impl LightBot {
         &self.client
     }
 
+    /// How old the newest state is: the server's time minus the time of its tick.
+    pub(super) fn snapshot_age(&self, now: Micros) -> Option<Micros> {
+        let (playing, clock) = (self.playing.as_ref()?, self.client.clock()?);
+        Some(clock.server_time(now).saturating_since(clock.time_of(playing.newest_tick)))
+    }
+
     /// Takes in a binary message of the server.
     pub(super) fn handle_message(
         &mut self,

@@ -382,8 +382,11 @@ impl Seat {
         if self.outcome.plan.part == Part::Player {
             if heard.snapshots > 0 {
                 self.arrivals.arrive(now, shared.phase, &mut shared.figures);
+                if let (Some(age), Some(_)) = (self.bot.snapshot_age(now), stage) {
+                    shared.figures.age_micros.saturating_record(age.0.max(1));
+                }
             }
-            if let (true, Some(clock)) = (heard.pongs > 0 && stage.is_some(), client.clock()) {
+            if let (true, Some(clock)) = (heard.pongs > 0 && stage.is_some(), self.bot.client().clock()) {
                 shared.figures.rtt_micros.saturating_record(clock.newest_rtt().0.max(1));
             }
         }

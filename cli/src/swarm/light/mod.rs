@@ -33,11 +33,11 @@ pub(super) struct Flocks {
 }
 
 impl Flocks {
-    /// Starts a thread for each core, or for each of `bots` if those are fewer.
+    /// Starts a thread for each core, but no more than `bots` need.
     pub(super) fn start(hive: &Arc<Hive>, bots: usize) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let (mut entrances, mut threads) = (Vec::new(), Vec::new());
-        for number in 0..cores.min(bots) {
+        for number in 0..cores.min(bots.div_ceil(BOTS_PER_THREAD)) {
             let (entrance, recruits) = mpsc::channel();
             let flock = Flock::new(hive.clone(), recruits, number as u32)?;
             let name = format!("flock-{number}");
@@ -115,6 +115,9 @@ pub(super) async fn run(plan: Plan, hive: Arc<Hive>, entrance: Entrance) -> BotO
 async fn over(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase == Phase::Over).await;
 }
+
+/// Bots that a thread drives before another is worth its own look at the clock a thousand times a second.
+const BOTS_PER_THREAD: usize = 512;
 
 /// What kernels keep for a bot that does not read, bytes; they may choose a little more.
 const DEAF_BUFFER_BYTES: usize = 4 * 1024;
