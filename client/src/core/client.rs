@@ -16,6 +16,7 @@ use super::config::ClientConfig;
 use super::event::{ClientFault, DisconnectReason, Event};
 use super::session::{OwnEntity, Session};
 use super::stats::ClientStats;
+use super::timekeeper::Timekeeper;
 use super::view::{Moment, View, Whose};
 
 /// One connection to one room. Does no I/O and reads no clock: bytes and time are handed in and taken out.
@@ -277,6 +278,15 @@ impl Client {
                 State::Hello { .. } => DisconnectReason::NoWelcome,
                 State::Playing(_) | State::Closed { .. } => DisconnectReason::Silent,
             });
+        }
+    }
+
+    /// Gives the client up for its knowledge of the server's time, where somebody goes on with the connection who reads no state;
+    /// nothing before the welcome and after the end.
+    pub fn into_timekeeper(self) -> Option<Timekeeper> {
+        match self.state {
+            State::Playing(session) => Some(session.into_timekeeper()),
+            State::Hello { .. } | State::Closed { .. } => None,
         }
     }
 

@@ -16,6 +16,7 @@ mod receipts;
 mod session;
 mod stage;
 mod stats;
+mod timekeeper;
 mod timeline;
 mod view;
 
@@ -25,4 +26,5 @@ pub use config::ClientConfig;
 pub use event::{ClientFault, DisconnectReason, Event};
 pub use session::OwnEntity;
 pub use stats::{ClientStats, Correction};
+pub use timekeeper::Timekeeper;
 pub use view::{EntityView, View};

@@ -3,22 +3,22 @@
 //! ```text
 //!  hello, welcome, first snapshot, first pong   by the client itself, as of any bot
 //!  from then on   snapshots are counted (acks on an ordered stream are counts), their headers read
-//!                 pings and pongs still go through the client: it knows the server's time
+//!                 the client's timekeeper sends pings, and knows the server's time; the rest of the client is gone
 //!                 inputs are made of rows that the pilot has ready
 //! ```
 //!
 //! Like the client it does no I/O and reads no clock: a room in virtual time can test it.
 
 use bytes::Bytes;
-use tickwire_client::{Client, ClientFault, DisconnectReason, Event};
+use tickwire_client::{Client, ClientFault, DisconnectReason, Event, Timekeeper};
 use tickwire_protocol::ack::{Ack, Sequence};
 use tickwire_protocol::frame::{FrameType, frames};
-use tickwire_protocol::handshake::RejectReason;
+use tickwire_protocol::handshake::{RejectReason, Welcome};
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::ping::Pong;
 use tickwire_protocol::schema::Kind;
 use tickwire_protocol::snapshot::SnapshotHeader;
-use tickwire_protocol::{DecodeError, Micros, Tick, TickRate, TickTime};
+use tickwire_protocol::{DecodeError, Micros, Tick, TickTime};
 use tickwire_sim::arena::{self, PLAYER};
 
 use crate::swarm::pilot::Pilot;
@@ -45,30 +45,35 @@ pub(super) struct Heard {
 
 /// A client that reads no rows.
 pub(super) struct LightBot {
-    /// Decodes everything until the bot plays; then pings, and keeps the time.
-    client: Client,
+    state: State,
     pilot: Pilot,
-    playing: Option<Playing>,
+    /// Ticks from one input frame to the next are these many to a second.
+    input_hz: u32,
+}
+
+enum State {
+    /// The client decodes everything.
+    Joining(Box<Client>),
+    Playing(Box<Playing>),
+    /// On the way from one to the other.
+    Between,
 }
 
 /// What a bot knows that plays.
-#[derive(Debug)]
 struct Playing {
+    welcome: Welcome,
+    time: Timekeeper,
     /// SNAPSHOT frames since the connection began.
     snapshots: u64,
     /// How many of them are acked.
     acked: u64,
     newest_tick: Tick,
-    rate: TickRate,
-    has_player: bool,
-    ahead_max: u32,
-    inputs_max: u32,
+    last_heard: Micros,
     /// The newest tick that was given an input.
     given: Option<Tick>,
     /// Beside half a round trip, microseconds.
     margin: Micros,
     grown_at: Micros,
-    next_ping: Micros,
 }
 
 /// What is kept from frame to frame for all bots of a thread.
@@ -80,43 +85,65 @@ pub(super) struct Scratch {
 
 impl LightBot {
     /// About to say hello with this client. Inputs go out every `1 / input_hz` s.
-    pub(super) fn new(client: Client, pilot: Pilot) -> Self {
-        Self { client, pilot, playing: None }
+    pub(super) fn new(client: Client, pilot: Pilot, input_hz: u32) -> Self {
+        Self { state: State::Joining(Box::new(client)), pilot, input_hz }
+    }
+
+    /// What the server said when it let the bot in.
+    pub(super) fn welcome(&self) -> Option<&Welcome> {
+        match &self.state {
+            State::Joining(client) => client.welcome(),
+            State::Playing(playing) => Some(&playing.welcome),
+            State::Between => None,
+        }
     }
 
     /// Whether it has a welcome, a state and the server's time.
     pub(super) fn is_playing(&self) -> bool {
-        self.playing.is_some()
+        matches!(self.state, State::Playing(_))
     }
 
-    pub(super) fn client(&self) -> &Client {
-        &self.client
+    /// The newest round trip, once it plays.
+    pub(super) fn rtt(&self) -> Option<Micros> {
+        self.playing().map(|playing| playing.time.clock().newest_rtt())
     }
 
     /// How old the newest state is: the server's time minus the time of its tick.
     pub(super) fn snapshot_age(&self, now: Micros) -> Option<Micros> {
-        let (playing, clock) = (self.playing.as_ref()?, self.client.clock()?);
+        let playing = self.playing()?;
+        let clock = playing.time.clock();
         Some(clock.server_time(now).saturating_since(clock.time_of(playing.newest_tick)))
     }
 
+    fn playing(&self) -> Option<&Playing> {
+        match &self.state {
+            State::Playing(playing) => Some(playing),
+            State::Joining(_) | State::Between => None,
+        }
+    }
+
     /// Takes in a binary message of the server.
-    pub(super) fn handle_message(
-        &mut self,
-        now: Micros,
-        message: Bytes,
-        input_hz: u32,
-    ) -> Result<Heard, ClientFault> {
-        let Some(playing) = &mut self.playing else { return self.join(now, message, input_hz) };
+    pub(super) fn handle_message(&mut self, now: Micros, message: Bytes) -> Result<Heard, ClientFault> {
+        let playing = match &mut self.state {
+            State::Playing(playing) => playing,
+            State::Joining(client) => {
+                let before = client.stats(now).snapshots;
+                client.handle_message(now, message)?;
+                let snapshots = (client.stats(now).snapshots - before) as u32;
+                self.begin(now);
+                return Ok(Heard { snapshots, ..Heard::default() });
+            }
+            State::Between => return Ok(Heard::default()),
+        };
+        playing.last_heard = now;
         let mut heard = Heard::default();
         for frame in frames(message) {
             let frame = frame?;
             match frame.ty {
                 FrameType::Snapshot => playing.handle_snapshot(now, &frame.payload, &mut heard)?,
                 FrameType::Pong => {
-                    let mut whole = Vec::with_capacity(40);
-                    Pong::decode(&frame.payload)?.encode(&mut whole);
-                    self.client.handle_message(now, whole.into())?;
-                    heard.pongs += 1;
+                    let answered = playing.time.handle_pong(now, &Pong::decode(&frame.payload)?);
+                    heard.pongs += u32::from(answered.is_some());
                 }
                 ty => return Err(ClientFault::Unexpected(ty)),
             }
@@ -124,82 +151,93 @@ impl LightBot {
         Ok(heard)
     }
 
-    /// Lets the client decode everything until there is state, and the server's time is known.
-    fn join(&mut self, now: Micros, message: Bytes, input_hz: u32) -> Result<Heard, ClientFault> {
-        let before = self.client.stats(now).snapshots;
-        self.client.handle_message(now, message)?;
-        let stats = self.client.stats(now);
-        if let (Some(welcome), Some(newest_tick), 1..) =
-            (self.client.welcome(), stats.newest_tick, stats.pongs)
-        {
-            let rate = welcome.timing.tick_rate;
-            let interval_ticks = rate.hz().div_ceil(input_hz);
-            let (share, whole) = AHEAD_SHARE;
-            self.playing = Some(Playing {
-                snapshots: stats.snapshots,
-                acked: 0,
-                newest_tick,
-                rate,
-                has_player: welcome.player.is_some(),
-                ahead_max: welcome.limits.input_ahead_ticks_max * share / whole,
-                inputs_max: welcome.limits.inputs_per_frame_max,
-                given: None,
-                margin: rate.due(u64::from(interval_ticks + MARGIN_TICKS)),
-                grown_at: now,
-                next_ping: now,
-            });
-            if let Some(own) = self.client.own_row(PLAYER) {
-                self.pilot.note_position(own.vec3(arena::player::POSITION));
-            }
+    /// Plays from now on, if there is state, and the server's time is known.
+    fn begin(&mut self, now: Micros) {
+        let State::Joining(client) = &self.state else { return };
+        let stats = client.stats(now);
+        let (Some(welcome), Some(newest_tick), 1..) = (client.welcome(), stats.newest_tick, stats.pongs)
+        else {
+            return;
+        };
+        let (welcome, rate) = (welcome.clone(), welcome.timing.tick_rate);
+        if let Some(own) = client.own_row(PLAYER) {
+            self.pilot.note_position(own.vec3(arena::player::POSITION));
         }
-        Ok(Heard { snapshots: (stats.snapshots - before) as u32, ..Heard::default() })
+        let State::Joining(client) = std::mem::replace(&mut self.state, State::Between) else { return };
+        let Some(time) = client.into_timekeeper() else { return };
+        self.state = State::Playing(Box::new(Playing {
+            // The schema and the prior of a welcome are tens of kilobytes.
+            welcome: Welcome { schema: None, prior: None, ..welcome },
+            time,
+            snapshots: stats.snapshots,
+            acked: 0,
+            newest_tick,
+            last_heard: now,
+            given: None,
+            margin: rate.due(u64::from(rate.hz().div_ceil(self.input_hz) + MARGIN_TICKS)),
+            grown_at: now,
+        }));
     }
 
     /// Appends what is to be sent now: hello, ping, and the inputs of all ticks since the last time, with an ack. Whether there
     /// is an input among it.
     pub(super) fn poll_transmit(&mut self, now: Micros, scratch: &mut Scratch, out: &mut Vec<u8>) -> bool {
-        let Some(playing) = &mut self.playing else {
-            self.client.poll_transmit(now, out);
-            return false;
+        let playing = match &mut self.state {
+            State::Playing(playing) => playing,
+            State::Joining(client) => {
+                client.poll_transmit(now, out);
+                return false;
+            }
+            State::Between => return false,
         };
-        if now >= playing.next_ping {
-            self.client.poll_transmit(now, out);
-            playing.next_ping = self.client.poll_timeout().unwrap_or(now);
-        }
-        let start = out.len();
-        let ack = playing.take_ack();
+        playing.time.poll_transmit(now, out);
         let kind = arena::schema().input();
-        if playing.fill(now, &self.client, &mut self.pilot, kind, scratch) {
+        let ack = playing.take_ack();
+        let has_input = playing.fill(now, &mut self.pilot, kind, scratch);
+        if has_input {
             scratch.frame.ack = ack;
             scratch.frame.encode(kind, out);
         } else if let Some(ack) = ack {
             ack.encode(out);
-            return false;
         }
-        out.len() > start
+        has_input
     }
 
     /// For a bot that reads nothing any more: it takes the room to be where its clock says, and goes on giving inputs.
     pub(super) fn assume_room_goes_on(&mut self, now: Micros) {
-        if let (Some(playing), Some(clock)) = (&mut self.playing, self.client.clock()) {
-            playing.newest_tick = clock.tick_time(now).tick;
+        if let State::Playing(playing) = &mut self.state {
+            playing.newest_tick = playing.time.clock().tick_time(now).tick;
+            playing.last_heard = now;
         }
     }
 
-    /// The connection is over; why is told by the client.
-    pub(super) fn handle_disconnect(&mut self, reason: DisconnectReason) {
-        self.client.handle_disconnect(reason);
-    }
-
-    /// Why the server did not let it in, if so.
-    pub(super) fn poll_rejected(&mut self, now: Micros) -> Option<RejectReason> {
-        while let Some(event) = self.client.poll_event(now) {
-            if let Event::Rejected(reason) = event {
-                return Some(reason);
+    /// Why the connection is to be closed, if it is.
+    pub(super) fn poll_closed(&mut self, now: Micros) -> Option<Closed> {
+        match &mut self.state {
+            State::Playing(playing) => {
+                let is_silent =
+                    now.saturating_since(playing.last_heard) > playing.welcome.timing.silence_timeout;
+                is_silent.then_some(Closed::Ended(DisconnectReason::Silent))
             }
+            State::Joining(client) if client.is_closed() => {
+                while let Some(event) = client.poll_event(now) {
+                    if let Event::Rejected(reason) = event {
+                        return Some(Closed::Rejected(reason));
+                    }
+                }
+                Some(Closed::Ended(client.disconnect_reason().cloned().unwrap_or(DisconnectReason::Lost)))
+            }
+            State::Joining(_) | State::Between => None,
         }
-        None
     }
+}
+
+/// Why a connection is over.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Closed {
+    /// The server did not let the bot in.
+    Rejected(RejectReason),
+    Ended(DisconnectReason),
 }
 
 impl Playing {
@@ -242,40 +280,31 @@ impl Playing {
     }
 
     /// Fills the frame with the inputs that are due; whether there are any.
-    fn fill(
-        &mut self,
-        now: Micros,
-        client: &Client,
-        pilot: &mut Pilot,
-        kind: &Kind,
-        scratch: &mut Scratch,
-    ) -> bool {
-        let (true, Some(clock)) = (self.has_player, client.clock()) else { return false };
+    fn fill(&mut self, now: Micros, pilot: &mut Pilot, kind: &Kind, scratch: &mut Scratch) -> bool {
+        let Welcome { player: Some(_), timing, limits, .. } = &self.welcome else { return false };
+        let clock = self.time.clock();
         let time = clock.tick_time(now + self.margin + Micros(clock.rtt().0 / 2));
         // A room that stalls is not run away from.
-        let latest = self.newest_tick + self.ahead_max;
+        let (share, whole) = AHEAD_SHARE;
+        let latest = self.newest_tick + limits.input_ahead_ticks_max * share / whole;
         let newest = if time.tick.is_newer_than(latest) { latest } else { time.tick };
-        // After a pause, or at the beginning, as many as a frame takes at most.
         let missing = self.given.map_or(1, |given| newest.since(given));
         if missing <= 0 {
             return false;
         }
-        let rows = (missing as u32).min(self.inputs_max);
+        // After a pause as many as a frame takes at most.
+        let rows = (missing as u32).min(limits.inputs_per_frame_max);
         scratch.frame.clear();
         for tick in (0..rows).rev().map(|back| newest - back) {
-            pilot.fill(kind, tick, self.rate.dt(), &mut scratch.row);
+            pilot.fill(kind, tick, timing.tick_rate.dt(), &mut scratch.row);
             scratch.frame.push(kind, tick, &scratch.row);
         }
-        let welcome_delay =
-            client.welcome().map_or(Micros::ZERO, |welcome| welcome.timing.interpolation_delay);
-        let shown = Micros(clock.server_time(now).0.saturating_sub(welcome_delay.0));
+        let shown = clock.server_time(now).saturating_since(timing.interpolation_delay);
         let shown = clock.tick_at(shown);
         // Nobody is shown what has not come.
-        scratch.frame.view = if shown.tick.is_newer_than(self.newest_tick) {
-            TickTime { tick: self.newest_tick, fraction: 0.0 }
-        } else {
-            shown
-        };
+        let newest_shown = TickTime { tick: self.newest_tick, fraction: 0.0 };
+        let is_known = !shown.tick.is_newer_than(self.newest_tick);
+        scratch.frame.view = if is_known { shown } else { newest_shown };
         self.given = Some(newest);
         true
     }
@@ -288,7 +317,7 @@ mod tests {
 
     use tickwire_client::ClientConfig;
     use tickwire_protocol::frame::write_frame;
-    use tickwire_protocol::{PeerId, RoomId, SessionId};
+    use tickwire_protocol::{PeerId, RoomId, SessionId, TickRate};
     use tickwire_server::core::{InputCounters, Join, Room, RoomConfig, RoomIdentity, admit};
     use tickwire_sim::arena::{Arena, Level};
 
@@ -324,6 +353,7 @@ mod tests {
                 bot: LightBot::new(
                     Client::new(ClientConfig::new("test"), arena::schema().clone(), Micros::ZERO),
                     Pilot::Scripted { script: script.clone(), bot },
+                    INPUT_HZ,
                 ),
                 peer: None,
                 up: VecDeque::new(),
@@ -374,7 +404,7 @@ mod tests {
         fn exchange(&mut self, room: &mut Room, scratch: &mut Scratch, now: u64, way: &impl Fn(u64) -> u64) {
             while self.down.front().is_some_and(|(at, _)| *at <= now) {
                 let (_, message) = self.down.pop_front().unwrap();
-                let heard = self.bot.handle_message(Micros(now), message.into(), INPUT_HZ).unwrap();
+                let heard = self.bot.handle_message(Micros(now), message.into()).unwrap();
                 self.heard.snapshots += heard.snapshots;
                 self.heard.steps += heard.steps;
                 self.heard.steps_without_input += heard.steps_without_input;
@@ -466,7 +496,7 @@ mod tests {
         game.play(1_000_000, 3_000_000, |_| 3_000);
         let bot = &mut game.seats[0].bot;
         let mut take =
-            |message: &[u8]| bot.handle_message(Micros(3_000_000), Bytes::copy_from_slice(message), INPUT_HZ);
+            |message: &[u8]| bot.handle_message(Micros(3_000_000), Bytes::copy_from_slice(message));
         let mut hello = Vec::new();
         write_frame(&mut hello, FrameType::Hello, &[]);
         assert_eq!(take(&hello), Err(ClientFault::Unexpected(FrameType::Hello)));

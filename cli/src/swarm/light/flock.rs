@@ -20,7 +20,7 @@ use tickwire_client::{ClientFault, DisconnectReason};
 use tickwire_protocol::{DecodeError, Micros};
 use tokio::sync::oneshot;
 
-use super::bot::{LightBot, Scratch};
+use super::bot::{Closed, LightBot, Scratch};
 use super::wire::{self, Inlet, Message};
 use crate::swarm::cpu;
 use crate::swarm::hive::Hive;
@@ -72,7 +72,7 @@ struct Seat {
 }
 
 /// Why a connection ends.
-struct End(DisconnectReason);
+struct End(Closed);
 
 impl From<DecodeError> for End {
     fn from(error: DecodeError) -> Self {
@@ -82,13 +82,13 @@ impl From<DecodeError> for End {
 
 impl From<ClientFault> for End {
     fn from(fault: ClientFault) -> Self {
-        Self(DisconnectReason::Fault(fault))
+        Self(Closed::Ended(DisconnectReason::Fault(fault)))
     }
 }
 
 impl From<io::Error> for End {
     fn from(_: io::Error) -> Self {
-        Self(DisconnectReason::Lost)
+        Self(Closed::Ended(DisconnectReason::Lost))
     }
 }
 
@@ -107,7 +107,6 @@ pub(super) struct Flock {
 /// What a bot's turn needs beside its seat.
 struct Shared {
     phase: Phase,
-    input_hz: u32,
     figures: Figures,
     scratch: Scratch,
     /// The message that is being made, and its frame.
@@ -126,16 +125,14 @@ impl Flock {
         recruits: std::sync::mpsc::Receiver<Recruit>,
         number: u32,
     ) -> io::Result<Self> {
-        let input_hz = hive.config.input_hz;
         Ok(Self {
-            wheel: Wheel::new(input_hz, hive.now()),
+            wheel: Wheel::new(hive.config.input_hz, hive.now()),
             hive,
             recruits,
             poll: Poll::new()?,
             seats: Vec::new(),
             shared: Shared {
                 phase: Phase::Gathering,
-                input_hz,
                 figures: Figures::new(),
                 scratch: Scratch::default(),
                 message: Vec::new(),
@@ -167,7 +164,7 @@ impl Flock {
         }
         let cpu_s = cpu::thread_seconds() - self.cpu_before;
         for index in 0..self.seats.len() {
-            self.end(index, DisconnectReason::Left);
+            self.end(index, Closed::Ended(DisconnectReason::Left));
         }
         // Who was on the way is sent back by the drop of its channel.
         FlockReport { figures: self.shared.figures, cpu_s }
@@ -213,7 +210,7 @@ impl Flock {
             }
             self.seats[index] = Some(seat);
             if registered.is_err() {
-                self.end(index, DisconnectReason::Lost);
+                self.end(index, Closed::Ended(DisconnectReason::Lost));
             } else {
                 self.with_seat(index, Seat::send);
             }
@@ -245,7 +242,7 @@ impl Flock {
             }
             let first = seat.outcome.join_micros.is_none();
             seat.outcome.join_micros.get_or_insert(self.hive.now().saturating_since(seat.asked).0);
-            self.hive.note_joined(seat.bot.client().welcome(), first && seat.outcome.plan.part.is_first());
+            self.hive.note_joined(seat.bot.welcome(), first && seat.outcome.plan.part.is_first());
             if let Some(joined) = seat.joined.take() {
                 let _ = joined.send(());
             }
@@ -283,23 +280,25 @@ impl Flock {
     }
 
     /// Frees a seat and sends what it knows back.
-    fn end(&mut self, index: usize, reason: DisconnectReason) {
+    fn end(&mut self, index: usize, closed: Closed) {
         let Some(mut seat) = self.seats.get_mut(index).and_then(Option::take) else { return };
-        if let Some(rejected) = seat.bot.poll_rejected(self.hive.now()) {
-            seat.outcome.note_error(self.hive.words_of(&rejected));
-        } else if reason != DisconnectReason::Left {
-            seat.outcome.note_error(reason.to_string());
+        match closed {
+            Closed::Rejected(reason) => seat.outcome.note_error(self.hive.words_of(&reason)),
+            Closed::Ended(reason) => {
+                if reason != DisconnectReason::Left {
+                    seat.outcome.note_error(reason.to_string());
+                }
+                let is_malformed = matches!(reason, DisconnectReason::Fault(ClientFault::Malformed(_)));
+                seat.outcome.decode_errors += u64::from(is_malformed);
+                if let Some(code) = reason.close_code() {
+                    self.shared.message.clear();
+                    self.shared.message.extend_from_slice(&code.0.to_be_bytes());
+                    self.shared.frame_message(wire::CLOSE);
+                    // Said if the socket takes it; nobody waits for the answer.
+                    let _ = seat.stream.write(&self.shared.framed);
+                }
+            }
         }
-        let is_malformed = matches!(reason, DisconnectReason::Fault(ClientFault::Malformed(_)));
-        seat.outcome.decode_errors += u64::from(is_malformed);
-        if let Some(code) = reason.close_code() {
-            self.shared.message.clear();
-            self.shared.message.extend_from_slice(&code.0.to_be_bytes());
-            self.shared.frame_message(wire::CLOSE);
-            // Said if the socket takes it; nobody waits for the answer.
-            let _ = seat.stream.write(&self.shared.framed);
-        }
-        seat.bot.handle_disconnect(reason);
         let _ = seat.ended.send((seat.outcome, seat.arrivals));
     }
 
@@ -329,7 +328,7 @@ impl Seat {
     fn read(&mut self, buffer: &mut [u8], shared: &mut Shared, now: Micros) -> Result<(), End> {
         loop {
             let count = match self.stream.read(buffer) {
-                Ok(0) => return Err(End(DisconnectReason::Lost)),
+                Ok(0) => return Err(End(Closed::Ended(DisconnectReason::Lost))),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -367,15 +366,14 @@ impl Seat {
             Message::Control => return Ok(()),
             Message::Close { code, reason } => {
                 let reason = String::from_utf8_lossy(reason).into_owned();
-                return Err(End(DisconnectReason::Closed { code, reason }));
+                return Err(End(Closed::Ended(DisconnectReason::Closed { code, reason })));
             }
         };
-        let heard = self.bot.handle_message(now, Bytes::copy_from_slice(payload), shared.input_hz)?;
-        let client = self.bot.client();
-        if client.is_closed() {
-            return Err(End(client.disconnect_reason().cloned().unwrap_or(DisconnectReason::Lost)));
+        let heard = self.bot.handle_message(now, Bytes::copy_from_slice(payload))?;
+        if let Some(closed) = self.bot.poll_closed(now) {
+            return Err(End(closed));
         }
-        if client.is_playing() {
+        if self.bot.welcome().is_some() {
             self.outcome.connect_micros.get_or_insert(now.saturating_since(self.asked).0);
         }
         shared.told[0] += u64::from(heard.snapshots);
@@ -386,8 +384,8 @@ impl Seat {
                     shared.figures.age_micros.saturating_record(age.0.max(1));
                 }
             }
-            if let (true, Some(clock)) = (heard.pongs > 0 && stage.is_some(), self.bot.client().clock()) {
-                shared.figures.rtt_micros.saturating_record(clock.newest_rtt().0.max(1));
+            if let (true, Some(rtt)) = (heard.pongs > 0 && stage.is_some(), self.bot.rtt()) {
+                shared.figures.rtt_micros.saturating_record(rtt.0.max(1));
             }
         }
         if let Some(stage) = stage {
@@ -413,12 +411,11 @@ impl Seat {
         }
         shared.message.clear();
         let has_input = self.bot.poll_transmit(now, &mut shared.scratch, &mut shared.message);
+        if let Some(closed) = self.bot.poll_closed(now) {
+            return Err(End(closed));
+        }
         if shared.message.is_empty() {
-            return if self.bot.client().is_closed() && !self.is_deaf {
-                Err(End(self.bot.client().disconnect_reason().cloned().unwrap_or(DisconnectReason::Lost)))
-            } else {
-                Ok(())
-            };
+            return Ok(());
         }
         shared.frame_message(wire::BINARY);
         shared.told[2] += shared.framed.len() as u64;

@@ -142,7 +142,7 @@ async fn connect(plan: Plan, hive: &Hive, outcome: &mut BotOutcome) -> Option<Co
     match opened {
         Ok(Ok(stream)) => {
             let client = Client::new(config, arena::schema().clone(), hive.now());
-            Some((LightBot::new(client, hive.pilot(plan)), stream, asked, gate))
+            Some((LightBot::new(client, hive.pilot(plan), hive.config.input_hz), stream, asked, gate))
         }
         Ok(Err(error)) => {
             outcome.note_error(error.to_string());
