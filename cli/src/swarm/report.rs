@@ -139,6 +139,8 @@ pub(crate) struct Report {
     pub(crate) digests_checked: u64,
     pub(crate) digest_rows: u64,
     pub(crate) digest_mismatches: u64,
+    /// One a second to each full bot that has the link to itself.
+    pub(crate) digests_due: f64,
     pub(crate) unchecked_bots: usize,
     pub(crate) starved_ratio: f64,
     pub(crate) predicted_ratio: f64,
@@ -204,8 +206,11 @@ impl Report {
             digests_checked: full.sum(|outcome| outcome.digests.checked),
             digest_rows: full.sum(|outcome| outcome.digests.rows),
             digest_mismatches: full.sum(|outcome| outcome.digests.mismatches),
-            unchecked_bots: full
-                .only(|outcome| (outcome.digests.checked as f64) < seconds.floor() / 2.0)
+            digests_due: players.only(|outcome| outcome.plan.is_full).0.len() as f64 * seconds,
+            unchecked_bots: players
+                .only(|outcome| {
+                    outcome.plan.is_full && (outcome.digests.checked as f64) < seconds.floor() / 2.0
+                })
                 .0
                 .len(),
             starved_ratio: of_frames(|outcome| outcome.measured.starved_frames),
@@ -542,12 +547,13 @@ pub(super) mod tests {
 
     #[test]
     fn narrow_links_do_not_touch_the_figures_of_the_others() {
-        let mut narrow = outcome(true, 80, 10);
+        let mut narrow = outcome(true, 80, 0);
         narrow.plan.part = Part::Narrow;
         let report = report(vec![outcome(true, 200, 10), narrow]);
         assert_eq!((report.snapshots_per_bot_per_s.min as u32, report.bots_outside_rate), (20, 0));
-        let slow = report.slow_links.unwrap();
+        let slow = report.slow_links.as_ref().unwrap();
         assert_eq!((slow.bots, slow.snapshots_per_bot_per_s.max as u32), (1, 8));
+        assert!(report.is_clean, "nor their verdict");
     }
 
     #[test]

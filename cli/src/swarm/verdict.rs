@@ -2,7 +2,7 @@
 
 use super::report::Report;
 
-/// Digests that full bots must have checked per second of playing, as a share of the one per second that is due to each.
+/// Digests that full bots must have checked, as a share of those due.
 const DIGESTS_SHARE_MIN: f64 = 0.9;
 
 /// Steps without an input above which light bots are no honest load.
@@ -49,7 +49,7 @@ fn faults(report: &Report) -> Vec<String> {
             report.digest_mismatches, report.digests_checked
         ));
     }
-    let digests_due = DIGESTS_SHARE_MIN * report.seconds * report.full as f64;
+    let digests_due = DIGESTS_SHARE_MIN * report.digests_due;
     if (report.digests_checked as f64) < digests_due {
         faults
             .push(format!("only {} digests were checked, {digests_due:.0} are due", report.digests_checked));

@@ -116,8 +116,8 @@ async fn over(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase == Phase::Over).await;
 }
 
-/// Bots that a thread drives before another is worth its own look at the clock a thousand times a second.
-const BOTS_PER_THREAD: usize = 512;
+/// Bots that a thread drives before there is another: to wake a thousand times a second costs it as much as hundreds of bots.
+const BOTS_PER_THREAD: usize = 2_048;
 
 /// What kernels keep for a bot that does not read, bytes; they may choose a little more.
 const DEAF_BUFFER_BYTES: usize = 4 * 1024;
