@@ -11,7 +11,6 @@ use std::io;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use socket2::SockRef;
 use tickwire_client::{Client, net};
 use tickwire_protocol::Micros;
 use tickwire_sim::arena;
@@ -119,9 +118,6 @@ async fn over(phase: &mut watch::Receiver<Phase>) {
 /// Bots that a thread drives before there is another: to wake a thousand times a second costs it as much as hundreds of bots.
 const BOTS_PER_THREAD: usize = 2_048;
 
-/// What kernels keep for a bot that does not read, bytes; they may choose a little more.
-const DEAF_BUFFER_BYTES: usize = 4 * 1024;
-
 /// A bot about to say hello, its stream, when connecting began, and the gate that it came through.
 type Connected = (LightBot, std::net::TcpStream, Micros, Option<OwnedSemaphorePermit>);
 
@@ -132,10 +128,6 @@ async fn connect(plan: Plan, hive: &Hive, outcome: &mut BotOutcome) -> Option<Co
     let config = hive.client_config(plan);
     let opening = async {
         let stream = net::dial(&hive.config.url, &config).await?;
-        if plan.part == Part::Deaf {
-            // What it does not read is not to hide in a buffer of its own.
-            let _ = SockRef::from(&stream).set_recv_buffer_size(DEAF_BUFFER_BYTES);
-        }
         net::upgrade(stream, &hive.config.url, &config).await
     };
     let opened = opening.await.map(TcpStream::into_std);
