@@ -127,16 +127,17 @@ impl Match {
         self.transmit();
         let mut is_snapshot = false;
         while !is_snapshot {
-            self.take_messages();
+            self.look();
             self.now = self.room.poll_timeout();
             self.room.advance(self.now);
             self.transmit();
             is_snapshot = self.bots.first().is_none_or(|bot| !bot.messages.is_empty());
         }
-        self.take_messages();
+        self.look();
     }
 
-    fn take_messages(&mut self) {
+    /// Has every bot look through what came, be it nothing yet.
+    fn look(&mut self) {
         for bot in &mut self.bots {
             bot.take_messages();
         }

@@ -12,7 +12,7 @@ use crate::config::RoomArgs;
 use crate::serve;
 use crate::signals::Interrupt;
 use crate::status::Status;
-use crate::swarm::{self, Gauges, Reading, Report, Swarm};
+use crate::swarm::{self, Gauges, Reading, Report, SwarmConfig};
 
 /// A server and bots in one process over real WebSockets on loopback.
 #[derive(Args, Clone, Debug)]
@@ -57,7 +57,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::listen()?;
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let config =
-        match swarm::check(args.bots, args.seconds, 2).and_then(|()| args.rooms.server_config(listen)) {
+        match swarm::check(args.bots, args.seconds, 2, 0).and_then(|()| args.rooms.server_config(listen)) {
             Ok(config) => config,
             Err(error) => {
                 eprintln!("error: {error:#}");
@@ -71,10 +71,10 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let serving = tokio::spawn(server.run());
     let gauges = Arc::new(Gauges::new(args.bots));
     let length = args.seconds.map(Duration::from_secs_f64);
-    let swarm = Swarm::new(url, args.bots, length, swarm::DEFAULT_SEED);
-    let playing = swarm.run(gauges.clone(), interrupt.received());
+    let config = SwarmConfig { length, ..SwarmConfig::new(url, args.bots) };
+    let playing = swarm::conduct(config, gauges.clone(), interrupt.received());
     let report = tokio::select! {
-        report = playing => report,
+        report = playing => report?,
         () = show(&handle, &gauges) => unreachable!("the status is shown until the swarm is done"),
     };
     let stats = handle.stats().await;

@@ -195,13 +195,27 @@ impl Profile {
         ..Self::PERFECT
     };
 
-    /// The named profiles, from the best to the worst delay.
+    /// What is left of a link that others use as well: 64 kbit/s each way, and a buffer that takes seconds to run empty.
+    /// Whoever fills it shows old state. It is none of the lab's links.
+    pub const NARROW: Self = Self {
+        name: "64k",
+        base_micros: 30_000,
+        jitter_mean_micros: 2_000,
+        jitter_cap_micros: 20_000,
+        down_bits_per_second: Some(64_000),
+        up_bits_per_second: Some(64_000),
+        // More than the send buffer of an ordered stream takes to run empty.
+        queue_micros: 10_000_000,
+        ..Self::PERFECT
+    };
+
+    /// The lab's profiles, from the best to the worst delay.
     pub const ALL: &'static [Self] =
         &[Self::PERFECT, Self::LAN, Self::WIFI, Self::CABLE, Self::MOBILE_4G, Self::LOSSY, Self::SATELLITE];
 
-    /// The profile of that name in [`Profile::ALL`].
+    /// The profile of that name: one of [`Profile::ALL`], or [`Profile::NARROW`].
     pub fn named(name: &str) -> Option<&'static Self> {
-        Self::ALL.iter().find(|profile| profile.name == name)
+        Self::ALL.iter().chain([&Self::NARROW]).find(|profile| profile.name == name)
     }
 
     /// What is wrong with the first parameter outside its range, for profiles that are not built in. A link
@@ -280,7 +294,7 @@ mod tests {
     fn every_named_profile_is_found_and_in_range() {
         let names: Vec<_> = Profile::ALL.iter().map(|profile| profile.name).collect();
         assert_eq!(names, ["perfect", "lan", "wifi", "cable", "4g", "lossy", "satellite"]);
-        for profile in Profile::ALL {
+        for profile in Profile::ALL.iter().chain([&Profile::NARROW]) {
             assert_eq!(Profile::named(profile.name), Some(profile));
             assert_eq!(profile.fault(), None, "{}", profile.name);
         }

@@ -215,6 +215,7 @@ fn send_frame(
     let all_own = Written { leaves: own.leaves.len(), rows: own.rows.len() };
     let header = SnapshotHeader { own_is_whole: header.own_is_whole && own_written == all_own, ..header };
     assert_eq!(codec.read_snapshot(&payload, world.tick - 3, replica, &mut decoded), Ok(header));
+    assert_eq!(SnapshotHeader::peek(&payload, world.tick - 3), Ok(header));
     assert_eq!(decoded.digest, (!is_datagram).then_some(42));
     assert_eq!(decoded.cues, plan.cues[..body.cues]);
     replica.apply(&decoded);
@@ -293,7 +294,10 @@ fn check_damage(codec: &Codec, payload: &[u8], tick: Tick, replica: &Replica) {
     damaged.pop();
     for bit in (0..payload.len() * 8).step_by(stride * 5) {
         damaged[bit / 8] ^= 1 << (bit % 8);
-        let _ = codec.read_snapshot(&damaged, tick, replica, &mut out);
+        // What can be read as a whole begins as it seems to at a glance.
+        if let Ok(header) = codec.read_snapshot(&damaged, tick, replica, &mut out) {
+            assert_eq!(SnapshotHeader::peek(&damaged, tick), Ok(header));
+        }
         damaged[bit / 8] ^= 1 << (bit % 8);
     }
 }
@@ -413,6 +417,7 @@ impl Spectator {
         check_damage(codec, &payload, near, &self.replica);
         let read = codec.read_snapshot(&payload, near, &self.replica, &mut decoded).unwrap();
         assert_eq!(read.tick, world.tick);
+        assert_eq!(SnapshotHeader::peek(&payload, near), Ok(read));
         let told: Vec<_> = decoded.view.rows.iter().map(|row| (row.kind, row.id)).collect();
         let table = |kind| world.history.newest().unwrap().tables(Sight::Public).table(kind);
         let planned = plan.section.rows.iter();

@@ -26,6 +26,7 @@ use super::event::{ClientFault, DisconnectReason, Event};
 use super::reconnect::Attempts;
 use super::session::{OwnEntity, Session};
 use super::stats::ClientStats;
+use super::timekeeper::Timekeeper;
 use super::view::{Moment, View, Whose};
 
 /// One session in one room, over one connection after another if need be. Does no I/O and reads no clock: bytes and time are
@@ -400,6 +401,15 @@ impl Client {
             let is_playing = self.is_playing();
             let reason = if is_playing { DisconnectReason::Silent } else { DisconnectReason::NoWelcome };
             self.handle_disconnect(now, reason);
+        }
+    }
+
+    /// Gives the client up for its knowledge of the server's time, where somebody goes on with the connection who reads no state;
+    /// nothing before the welcome and after the end.
+    pub fn into_timekeeper(self) -> Option<Timekeeper> {
+        match self.state {
+            State::Playing(session) => Some(session.into_timekeeper()),
+            State::Hello { .. } | State::Waiting { .. } | State::Closed { .. } => None,
         }
     }
 

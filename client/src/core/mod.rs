@@ -18,6 +18,7 @@ mod reconnect;
 mod session;
 mod stage;
 mod stats;
+mod timekeeper;
 mod timeline;
 mod view;
 
@@ -28,4 +29,5 @@ pub use event::{ClientFault, DisconnectReason, Event};
 pub use reconnect::Reconnect;
 pub use session::OwnEntity;
 pub use stats::{ClientStats, Correction};
+pub use timekeeper::Timekeeper;
 pub use view::{EntityView, View};

@@ -1,6 +1,5 @@
 //! A connection after the welcome: snapshots in, inputs, pings and acks out.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +7,7 @@ use tickwire_protocol::budget::Budget;
 use tickwire_protocol::frame::{Frame, FrameType};
 use tickwire_protocol::handshake::{StreamKind, Welcome};
 use tickwire_protocol::limits::{DATAGRAM_BYTES_MAX, HISTORY_TICKS};
-use tickwire_protocol::ping::{Ping, Pong};
+use tickwire_protocol::ping::Pong;
 use tickwire_protocol::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica, SnapshotHeader};
 use tickwire_protocol::{Cue, DecodeError, EntityId, KindId, Micros, RowMut, RowRef, Schema, Tick, TickTime};
 
@@ -25,21 +24,12 @@ use super::prediction::{Prediction, Told, Whose};
 use super::receipts::Receipts;
 use super::stage::{Horizon, Stage};
 use super::stats::ClientStats;
+use super::timekeeper::Timekeeper;
 use super::view::{Moment, Shared};
-
-/// Pings that may wait for an answer; older ones are given up. Six seconds of the most frequent ones that a welcome
-/// may ask for: longer than any round trip that can be played with.
-const PINGS_MAX: usize = 128;
 
 /// How much earlier than needed inputs are meant to arrive, ticks: one for the frame in which the game samples them,
 /// one for the server's own unevenness. What the link adds is measured.
 const MARGIN_TICKS: u32 = 2;
-
-/// Pings that follow each other quickly at the beginning and after a jump of a clock: the best of a few is good enough to
-/// start with.
-const URGENT_PINGS: u32 = 5;
-/// How quickly.
-const URGENT_INTERVAL: Micros = Micros::from_millis(100);
 
 /// States are kept for a view that is this far behind at least, microseconds: a delay may grow.
 const KEPT_MIN: i64 = 300_000;
@@ -65,19 +55,13 @@ pub(crate) struct Session {
     own: Vec<EntityId>,
     /// The player ahead of the server, if the game wants that.
     prediction: Option<Prediction>,
-    clock: Clock,
+    time: Timekeeper,
     inputs: Inputs,
     receipts: Receipts,
     /// The newest tick that a snapshot or a pong told of: the room is there, or further.
     room_tick: Tick,
     /// When that was told.
     room_told: Micros,
-    next_ping: Micros,
-    last_ping: Option<Micros>,
-    /// Pings that are to follow each other quickly: server time is not known well yet.
-    urgent_pings: u32,
-    /// Pings that wait for their answer.
-    pings: VecDeque<Micros>,
     last_heard: Micros,
     /// What was asked for, and is to be told: of snapshots, bytes a second.
     budget: Budget,
@@ -162,15 +146,11 @@ impl Session {
             agenda: Agenda::default(),
             own: Vec::new(),
             prediction: None,
-            clock: Clock::new(timing.tick_rate, welcome.tick, welcome.tick_time, asked, now),
+            time: Timekeeper::new(&welcome, asked, now),
             inputs,
             receipts: Receipts::new(config.stream, welcome.player.is_some()),
             room_tick: welcome.tick,
             room_told: now,
-            next_ping: now,
-            last_ping: None,
-            urgent_pings: URGENT_PINGS,
-            pings: VecDeque::with_capacity(PINGS_MAX),
             last_heard: now,
             budget: Budget { bytes_per_second: None },
             is_budget_told: true,
@@ -192,7 +172,7 @@ impl Session {
     }
 
     pub(crate) fn clock(&self) -> &Clock {
-        &self.clock
+        self.time.clock()
     }
 
     pub(crate) fn loss(&self) -> f32 {
@@ -254,7 +234,12 @@ impl Session {
     }
 
     pub(crate) fn next_ping(&self) -> Micros {
-        self.next_ping
+        self.time.poll_timeout()
+    }
+
+    /// The server's time alone; all else is given up.
+    pub(crate) fn into_timekeeper(self) -> Timekeeper {
+        self.time
     }
 
     // ---- in ----------------------------------------------------------------------------------------------------
@@ -288,11 +273,9 @@ impl Session {
     }
 
     fn handle_pong(&mut self, now: Micros, pong: &Pong, stats: &mut ClientStats) {
-        // An answer to what was never asked, or that came twice, says nothing.
-        let Some(place) = self.pings.iter().position(|&ping| ping == pong.client_time) else { return };
-        self.pings.remove(place);
-        if self.clock.handle_pong(now, pong) {
-            self.handle_clock_jump(now);
+        let Some(has_jumped) = self.time.handle_pong(now, pong) else { return };
+        if has_jumped {
+            self.handle_clock_jump();
         } else {
             self.playout.handle_clock_confirmed();
             self.lead.handle_clock_confirmed();
@@ -301,7 +284,7 @@ impl Session {
             (self.room_tick, self.room_told) = (pong.tick, now);
         }
         stats.pongs += 1;
-        stats.clock_jumps = self.clock.jumps();
+        stats.clock_jumps = self.time.clock.jumps();
     }
 
     fn handle_snapshot(
@@ -339,31 +322,25 @@ impl Session {
         Ok(())
     }
 
-    /// Server time was set anew: what was measured with the old one says nothing, and it is soon to be known exactly.
-    fn handle_clock_jump(&mut self, now: Micros) {
+    /// Server time was set anew: what was measured with the old one says nothing.
+    fn handle_clock_jump(&mut self) {
         self.playout.handle_clock_jump();
         self.lead.handle_clock_jump();
-        // What was asked before the jump and is answered after it took another time than it seems.
-        self.pings.clear();
-        self.urgent_pings = URGENT_PINGS;
-        // Not at once after the last one: a server whose time jumps for ever must not make us ping for ever.
-        let soon = self.last_ping.map_or(now, |last| now.max(last + URGENT_INTERVAL));
-        self.next_ping = self.next_ping.min(soon);
     }
 
     /// A state newer than all before has arrived.
     fn handle_newest(&mut self, now: Micros, tick: Tick) {
-        if self.clock.handle_tick(now, tick) {
-            self.handle_clock_jump(now);
+        if self.time.handle_tick(now, tick) {
+            self.handle_clock_jump();
         }
-        let (server_now, due) = (self.clock.at(now), self.clock.due(tick));
-        self.playout.handle_state(server_now, now, due, self.clock.slew(now));
+        let (server_now, due) = (self.time.clock.at(now), self.time.clock.due(tick));
+        self.playout.handle_state(server_now, now, due, self.time.clock.slew(now));
     }
 
     fn handle_feedback(&mut self, now: Micros, tick: Tick, newest_input: Tick) {
         let link = LinkState {
             first: self.first_lead(),
-            way: (self.clock.rtt().0 / 2).min(1 << 40) as i64,
+            way: (self.time.clock.rtt().0 / 2).min(1 << 40) as i64,
             deviation: self.playout.deviation(),
         };
         self.lead.handle_feedback(now, tick, newest_input, link);
@@ -456,16 +433,16 @@ impl Session {
 
     /// How far behind the server's time the view at `now` is, microseconds.
     fn delay(&self, now: Micros) -> i64 {
-        self.playout.delay(self.clock.at(now))
+        self.playout.delay(self.time.clock.at(now))
     }
 
     fn view_time(&self, now: Micros) -> TickTime {
-        self.clock.position(self.clock.at(now) - self.delay(now))
+        self.time.clock.position(self.time.clock.at(now) - self.delay(now))
     }
 
     /// What the view at `now` is of.
     pub(crate) fn moment(&self, now: Micros) -> Moment {
-        let server_time = Micros((self.clock.at(now) - self.delay(now)).max(0) as u64);
+        let server_time = Micros((self.time.clock.at(now) - self.delay(now)).max(0) as u64);
         Moment { now, server_time, time: self.view_time(now), is_starved: self.starving_for(now) > 0 }
     }
 
@@ -473,21 +450,21 @@ impl Session {
     pub(crate) fn predicted_moment(&self, now: Micros) -> Option<Moment> {
         let time = self.prediction.as_ref()?.shown_at(self.input_time(now))?;
         let of_tick = f64::from(time.fraction) * 1e6 / f64::from(self.welcome.timing.tick_rate.hz());
-        let server_time = Micros((self.clock.due(time.tick) + of_tick as i64).max(0) as u64);
+        let server_time = Micros((self.time.clock.due(time.tick) + of_tick as i64).max(0) as u64);
         Some(Moment { now, server_time, time, is_starved: false })
     }
 
     /// What the view of a given server time is of.
     pub(crate) fn moment_at(&self, server_time: Micros) -> Moment {
         let newest = self.replica.newest_tick();
-        let is_starved = newest.is_some_and(|newest| server_time > self.clock.time_of(newest));
-        Moment { now: Micros::ZERO, server_time, time: self.clock.tick_at(server_time), is_starved }
+        let is_starved = newest.is_some_and(|newest| server_time > self.time.clock.time_of(newest));
+        Moment { now: Micros::ZERO, server_time, time: self.time.clock.tick_at(server_time), is_starved }
     }
 
     /// For how long the view has been later than all that is known, microseconds; below 0 if it is not.
     fn starving_for(&self, now: Micros) -> i64 {
-        let shown = self.clock.at(now) - self.delay(now);
-        self.replica.newest_tick().map_or(-1, |newest| shown - self.clock.due(newest))
+        let shown = self.time.clock.at(now) - self.delay(now);
+        self.replica.newest_tick().map_or(-1, |newest| shown - self.time.clock.due(newest))
     }
 
     /// Settles how long the view was later than the newest state, before that changes.
@@ -528,8 +505,8 @@ impl Session {
     fn first_lead(&self) -> i64 {
         let rate = self.welcome.timing.tick_rate;
         let margin = rate.due(u64::from(MARGIN_TICKS + self.inputs.interval() - 1));
-        let uneven = Micros(self.clock.jitter().0.saturating_mul(2)).min(FIRST_UNEVEN_MAX);
-        let way = Micros(self.clock.rtt_min().0 / 2) + uneven + margin;
+        let uneven = Micros(self.time.clock.jitter().0.saturating_mul(2)).min(FIRST_UNEVEN_MAX);
+        let way = Micros(self.time.clock.rtt_min().0 / 2) + uneven + margin;
         way.0.min(1 << 50) as i64
     }
 
@@ -540,7 +517,7 @@ impl Session {
 
     /// The tick that inputs are given for at `now`, and how far time has gone towards the next.
     fn input_time(&self, now: Micros) -> TickTime {
-        self.clock.position(self.clock.at(now) + self.lead(now))
+        self.time.clock.position(self.time.clock.at(now) + self.lead(now))
     }
 
     /// No input may be later than this: the server takes one too far ahead of it for an attack. The room is at least at the
@@ -549,7 +526,7 @@ impl Session {
     fn latest_input(&self) -> Tick {
         let rate = self.welcome.timing.tick_rate;
         let ahead = self.welcome.limits.input_ahead_ticks_max * 3 / 4;
-        self.room_tick + ahead + rate.steps_in(self.clock.rtt_min()).min(u64::from(ahead)) as u32
+        self.room_tick + ahead + rate.steps_in(self.time.clock.rtt_min()).min(u64::from(ahead)) as u32
     }
 
     /// Nor may it at `now` be later than this. Round trips that were measured while this machine was too busy are no licence to
@@ -596,7 +573,7 @@ impl Session {
         if tick.is_newer_than(self.latest_input()) {
             return None;
         }
-        let due = self.clock.when(self.clock.due(tick), |now| self.lead(now));
+        let due = self.time.clock.when(self.time.clock.due(tick), |now| self.lead(now));
         Some(due.max(self.earliest(tick)))
     }
 
@@ -620,22 +597,11 @@ impl Session {
 
     /// Appends the frames that are ready.
     pub(crate) fn poll_transmit(&mut self, now: Micros, out: &mut Vec<u8>, stats: &mut ClientStats) {
-        if now >= self.next_ping {
-            Ping { client_time: now }.encode(out);
-            self.last_ping = Some(now);
-            stats.pings += 1;
-            if self.pings.len() == PINGS_MAX {
-                self.pings.pop_front();
-            }
-            self.pings.push_back(now);
-            let interval = self.welcome.timing.ping_interval;
-            let is_urgent = self.urgent_pings > 0;
-            self.next_ping = now + if is_urgent { interval.min(URGENT_INTERVAL) } else { interval };
-            self.urgent_pings = self.urgent_pings.saturating_sub(1);
-            // A datagram may be lost.
-            self.is_budget_told &=
-                self.stream == StreamKind::Ordered || self.budget.bytes_per_second.is_none();
-        }
+        let is_asked = self.time.poll_transmit(now, out);
+        stats.pings += u64::from(is_asked);
+        // A datagram may be lost.
+        self.is_budget_told &=
+            !is_asked || self.stream == StreamKind::Ordered || self.budget.bytes_per_second.is_none();
         if !core::mem::replace(&mut self.is_budget_told, true) {
             self.budget.encode(out);
         }

@@ -65,4 +65,4 @@ mod open;
 
 pub use connection::{Connection, SocketStats, Wake};
 pub use error::ConnectError;
-pub use open::{connect, connect_over, dial};
+pub use open::{connect, connect_over, dial, upgrade};

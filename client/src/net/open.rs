@@ -7,9 +7,9 @@ use tickwire_protocol::Schema;
 use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::connection::Connection;
 use super::error::ConnectError;
@@ -63,18 +63,8 @@ pub async fn connect_over<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<Connection<S>, ConnectError> {
     config.check().map_err(ConnectError::Config)?;
     let limit = Duration::from_micros(config.connect_timeout.0);
-    let limits = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_write_buffer_size(4 * CLIENT_MESSAGE_BYTES_MAX)
-        .max_message_size(Some(MESSAGE_BYTES_MAX))
-        .max_frame_size(Some(MESSAGE_BYTES_MAX));
     let welcoming = async {
-        let upgraded = client_async_with_config(url, stream, Some(limits)).await;
-        let (socket, _) = upgraded.map_err(|error| ConnectError::NotWebSocket {
-            address: url.to_owned(),
-            reason: error.to_string(),
-        })?;
+        let socket = ask(stream, url).await?;
         let mut connection = Connection::new(socket, config, schema);
         connection.handshake().await?;
         Ok(connection)
@@ -85,6 +75,39 @@ pub async fn connect_over<S: AsyncRead + AsyncWrite + Unpin>(
         }
         Ok(result) => result,
     }
+}
+
+/// Asks for the upgrade to a WebSocket and gives the stream back: for those who frame messages themselves and drive a
+/// [`Client`](crate::Client) without a [`Connection`], thousands of them to a thread. It has `connect_timeout` of `config` for it.
+///
+/// A server speaks only when it has heard the hello. What one says before that may be lost.
+pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    url: &str,
+    config: &ClientConfig,
+) -> Result<S, ConnectError> {
+    let limit = Duration::from_micros(config.connect_timeout.0);
+    match tokio::time::timeout(limit, ask(stream, url)).await {
+        Ok(socket) => socket.map(WebSocketStream::into_inner),
+        Err(_) => Err(ConnectError::TimedOut { address: url.to_owned(), seconds: limit.as_secs() }),
+    }
+}
+
+/// The HTTP request and its answer.
+async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    url: &str,
+) -> Result<WebSocketStream<S>, ConnectError> {
+    let limits = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(4 * CLIENT_MESSAGE_BYTES_MAX)
+        .max_message_size(Some(MESSAGE_BYTES_MAX))
+        .max_frame_size(Some(MESSAGE_BYTES_MAX));
+    let upgraded = client_async_with_config(url, stream, Some(limits)).await;
+    let (socket, _) = upgraded
+        .map_err(|error| ConnectError::NotWebSocket { address: url.to_owned(), reason: error.to_string() })?;
+    Ok(socket)
 }
 
 /// Host and port of an address.

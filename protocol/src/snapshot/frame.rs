@@ -171,36 +171,13 @@ impl Codec {
     ) -> Result<SnapshotHeader, DecodeError> {
         out.clear();
         let mut r = BitReader::new(payload);
-        if payload.first().is_some_and(|first| first >> NEAR_BITS == SHORT_SNAPSHOT >> NEAR_BITS) {
-            let tick = near.nearest_with_low_bits(r.bits(NEAR_BITS, WHAT)?, NEAR_BITS);
+        let Start { header, has_own, has_digest, is_compressed } = Start::read(&mut r, payload, near)?;
+        let tick = header.tick;
+        if header.tick_width == TickWidth::Near {
             self.read_body(&payload[1..], tick, states, &mut out.cues, &mut out.view)?;
-            let header = SnapshotHeader {
-                tick,
-                tick_width: TickWidth::Near,
-                sequence: None,
-                feedback: None,
-                own_is_whole: false,
-            };
             out.header = Some(header);
             return Ok(header);
         }
-        let is_full = r.flag(WHAT)?;
-        let has_sequence = r.flag(WHAT)?;
-        let has_feedback = r.flag(WHAT)?;
-        let has_digest = r.flag(WHAT)?;
-        let has_own = r.flag(WHAT)?;
-        let is_compressed = r.flag(WHAT)?;
-        if r.flag(WHAT)? {
-            return Err(DecodeError::Invalid { what: WHAT, value: 1 });
-        }
-        let own_is_whole = r.flag(WHAT)?;
-        let tick =
-            if is_full { Tick(r.bits(32, WHAT)?) } else { near.nearest_with_low_bits(r.bits(16, WHAT)?, 16) };
-        let sequence = if has_sequence { Some(Sequence(r.bits(16, WHAT)? as u16)) } else { None };
-        if has_sequence && has_digest {
-            return Err(DecodeError::Invalid { what: "digest in a datagram", value: 1 });
-        }
-        let feedback = if has_feedback { Some(read_feedback(&mut r, tick)?) } else { None };
         let mut rest = r.rest(WHAT)?;
         if has_own {
             let (length, behind) = rest.split_first_chunk().ok_or(DecodeError::Truncated(WHAT))?;
@@ -224,10 +201,63 @@ impl Codec {
             rest
         };
         self.read_body(body, tick, states, &mut out.cues, &mut out.view)?;
-        let tick_width = if is_full { TickWidth::Full } else { TickWidth::Usual };
-        let header = SnapshotHeader { tick, tick_width, sequence, feedback, own_is_whole };
         out.header = Some(header);
         Ok(header)
+    }
+}
+
+impl SnapshotHeader {
+    /// The header of a payload, without its rows: for who counts snapshots and reads what is said of its inputs, as load
+    /// generators and recorders do. That the header is sound says nothing of what is behind it.
+    ///
+    /// `near` is a tick that the receiver knows to be near, to complete short ticks.
+    pub fn peek(payload: &[u8], near: Tick) -> Result<Self, DecodeError> {
+        Start::read(&mut BitReader::new(payload), payload, near).map(|start| start.header)
+    }
+}
+
+/// What a payload begins with: the header, and what follows it.
+struct Start {
+    header: SnapshotHeader,
+    has_own: bool,
+    has_digest: bool,
+    is_compressed: bool,
+}
+
+impl Start {
+    /// Reads it with `r`, which stands at the start of `payload`.
+    fn read(r: &mut BitReader<'_>, payload: &[u8], near: Tick) -> Result<Self, DecodeError> {
+        if payload.first().is_some_and(|first| first >> NEAR_BITS == SHORT_SNAPSHOT >> NEAR_BITS) {
+            let tick = near.nearest_with_low_bits(r.bits(NEAR_BITS, WHAT)?, NEAR_BITS);
+            let header = SnapshotHeader {
+                tick,
+                tick_width: TickWidth::Near,
+                sequence: None,
+                feedback: None,
+                own_is_whole: false,
+            };
+            return Ok(Self { header, has_own: false, has_digest: false, is_compressed: false });
+        }
+        let is_full = r.flag(WHAT)?;
+        let has_sequence = r.flag(WHAT)?;
+        let has_feedback = r.flag(WHAT)?;
+        let has_digest = r.flag(WHAT)?;
+        let has_own = r.flag(WHAT)?;
+        let is_compressed = r.flag(WHAT)?;
+        if r.flag(WHAT)? {
+            return Err(DecodeError::Invalid { what: WHAT, value: 1 });
+        }
+        let own_is_whole = r.flag(WHAT)?;
+        let tick =
+            if is_full { Tick(r.bits(32, WHAT)?) } else { near.nearest_with_low_bits(r.bits(16, WHAT)?, 16) };
+        let sequence = if has_sequence { Some(Sequence(r.bits(16, WHAT)? as u16)) } else { None };
+        if has_sequence && has_digest {
+            return Err(DecodeError::Invalid { what: "digest in a datagram", value: 1 });
+        }
+        let feedback = if has_feedback { Some(read_feedback(r, tick)?) } else { None };
+        let tick_width = if is_full { TickWidth::Full } else { TickWidth::Usual };
+        let header = SnapshotHeader { tick, tick_width, sequence, feedback, own_is_whole };
+        Ok(Self { header, has_own, has_digest, is_compressed })
     }
 }
 

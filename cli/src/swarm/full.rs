@@ -1,74 +1,45 @@
-//! One bot: a client with a brain that plays the arena, and notes all that it sees.
+//! A full bot: a client with a brain that plays the arena, decodes all that it is sent, checks it, and draws.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use glam::Vec3Swizzles as _;
 use tickwire_client::net::{self, ConnectError, Wake};
 use tickwire_client::{ClientConfig, ClientFault, ClientStats, DisconnectReason, Event};
-use tickwire_netsim::Profile;
-use tickwire_protocol::{Micros, Tick, TickRate};
-use tickwire_sim::arena::{self, Arena, LEVEL_EXTENSION, Level, PLAYER};
+use tickwire_protocol::{Micros, RowMut, Tick, TickRate};
+use tickwire_sim::arena::{self, Arena, LEVEL_EXTENSION, PLAYER};
 use tickwire_sim::bots::{BotBody, BotView, Brain};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-use super::gauges::Gauges;
+use super::hive::{Hive, RECONNECT_PAUSE};
 use super::link::{Conditioned, Link};
-use super::report::{BotOutcome, Measured};
-
-/// Input frames a second; each carries the inputs of all ticks since the one before.
-const INPUT_HZ: u32 = 20;
+use super::load::{Load, Plan};
+use super::outcome::{Arrivals, BotOutcome, Figures, Phase};
+use super::pilot::Gather;
 
 /// Bots that predict their own player: a room's worth tells how good that is, and the load generator's time is short.
 const PREDICTING_BOTS: usize = 64;
 
-/// How long a bot waits before it tries again after its connection was lost.
-const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
-
 /// What a bot's row would take as plain 32-bit floats and integers, with its id.
 const RAW_ID_BYTES: u64 = 4;
 
-/// Where the swarm is in its life.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Phase {
-    /// Bots are connecting.
-    Gathering,
-    /// What they see counts.
-    Measuring,
-    /// They shall leave.
-    Over,
-}
-
-/// What all bots of a swarm share.
-pub(super) struct Hive {
-    pub(super) url: String,
-    pub(super) seed: u64,
-    /// The links' profile, and when their weather began.
-    pub(super) weather: Option<(&'static Profile, tokio::time::Instant)>,
-    pub(super) gauges: Arc<Gauges>,
-    pub(super) phase: watch::Receiver<Phase>,
-    /// The level that the server plays on: one for all bots, as soon as one was told.
-    pub(super) level: OnceLock<Option<Arc<Level>>>,
-    /// How many may be connecting at once: the server's accept queue is short.
-    pub(super) gates: Arc<Semaphore>,
-}
-
 type Connection = net::Connection<Link>;
 
-impl Hive {
-    /// The level that a server has told of.
-    fn level(&self, told: &[u8]) -> Option<Arc<Level>> {
-        self.level.get_or_init(|| Level::told(told).map(Arc::new)).clone()
-    }
+/// What moves a bot's hands.
+enum Mind {
+    Still,
+    Brawls(Box<Brain>),
+    Gathers(Gather),
 }
 
 struct Bot {
-    index: usize,
+    plan: Plan,
     hive: Arc<Hive>,
-    brain: Brain,
+    mind: Mind,
     outcome: BotOutcome,
-    /// When the newest snapshot arrived on the connection that lasts.
-    last_arrival: Option<Micros>,
+    figures: Box<Figures>,
+    arrivals: Arrivals,
     /// When the last picture was drawn, and of which moment of the server's.
     last_picture: Option<(Micros, Micros)>,
     /// What had been counted when measuring began, and what has been since the last look.
@@ -85,35 +56,63 @@ struct Counted {
 }
 
 /// Plays until the swarm is over; what it saw.
-pub(super) async fn run(index: usize, hive: Arc<Hive>) -> BotOutcome {
-    let brain = Brain::new(hive.seed.wrapping_mul(0x9e37_79b9).wrapping_add(index as u64));
-    let columns = arena::schema().kind(PLAYER).column_count() as u64;
-    let mut bot = Bot {
-        index,
-        hive,
-        brain,
-        outcome: BotOutcome::new(),
-        last_arrival: None,
-        last_picture: None,
-        counted: Counted::default(),
-        raw_row_bytes: RAW_ID_BYTES + 4 * columns,
+pub(super) async fn run(plan: Plan, hive: Arc<Hive>) -> (BotOutcome, Option<Box<Figures>>) {
+    let mut phase = hive.phase.clone();
+    let start = hive.start_of(plan);
+    let mut bot = Bot::new(plan, hive);
+    let has_come = tokio::select! {
+        () = tokio::time::sleep(start) => true,
+        _ = phase.wait_for(|phase| *phase == Phase::Over) => false,
     };
-    let mut phase = bot.hive.phase.clone();
-    loop {
-        if bot.live(&mut phase).await {
-            return bot.outcome;
-        }
-        bot.outcome.reconnects += 1;
-        tokio::select! {
-            () = tokio::time::sleep(RECONNECT_PAUSE) => {}
-            _ = phase.wait_for(|phase| *phase == Phase::Over) => return bot.outcome,
-        }
+    if has_come {
+        bot.play(&mut phase).await;
     }
+    (bot.outcome, Some(bot.figures))
 }
 
 impl Bot {
+    fn new(plan: Plan, hive: Arc<Hive>) -> Self {
+        let seed = hive.config.seed.wrapping_mul(0x9e37_79b9).wrapping_add(plan.index as u64);
+        let columns = arena::schema().kind(PLAYER).column_count() as u64;
+        let mind = match hive.config.load {
+            Load::Idle => Mind::Still,
+            Load::Crowd => Mind::Gathers(hive.gather(plan)),
+            Load::Brawl | Load::JoinStorm | Load::SlowReaders => Mind::Brawls(Box::new(Brain::new(seed))),
+        };
+        Self {
+            plan,
+            hive,
+            mind,
+            outcome: BotOutcome::new(plan),
+            figures: Box::new(Figures::new()),
+            arrivals: Arrivals::default(),
+            last_picture: None,
+            counted: Counted::default(),
+            raw_row_bytes: RAW_ID_BYTES + 4 * columns,
+        }
+    }
+
+    /// Connects and plays, again and again, until the swarm is over.
+    async fn play(&mut self, phase: &mut watch::Receiver<Phase>) {
+        let mut known = Phase::Gathering;
+        while !self.live(phase, &mut known).await {
+            self.outcome.reconnects += 1;
+            tokio::select! {
+                () = tokio::time::sleep(RECONNECT_PAUSE) => {}
+                _ = phase.wait_for(|phase| *phase == Phase::Over) => break,
+            }
+        }
+        // Without a connection when the swarm is over: what it waits for since counts as well.
+        self.end_arrivals(known);
+    }
+
+    /// The measured time is over.
+    fn end_arrivals(&mut self, phase: Phase) {
+        self.arrivals.end(self.hive.now(), self.hive.snapshot_interval(), phase, &mut self.figures);
+    }
+
     /// Connects and plays; whether this bot is done. If not, the connection was lost.
-    async fn live(&mut self, phase: &mut watch::Receiver<Phase>) -> bool {
+    async fn live(&mut self, phase: &mut watch::Receiver<Phase>, known: &mut Phase) -> bool {
         let mut over = phase.clone();
         let connection = tokio::select! {
             connection = self.connect() => connection,
@@ -122,26 +121,26 @@ impl Bot {
         };
         let Some(mut connection) = connection else {
             // A bot that never came in stays out: its failure is the finding.
-            return self.outcome.join_micros.is_none();
+            return !self.outcome.is_joined();
         };
-        let mut known = *phase.borrow_and_update();
+        *known = *phase.borrow_and_update();
         // The first snapshot came while connecting, perhaps with a digest: count from nothing.
         self.counted = Counted::default();
-        self.last_arrival = None;
         self.last_picture = None;
         loop {
             tokio::select! {
                 wake = connection.next() => {
                     let Some(wake) = wake else {
-                        self.count(&connection, known);
+                        self.count(&connection, *known);
                         return *self.hive.phase.borrow() == Phase::Over;
                     };
-                    self.handle(wake, &mut connection, known);
+                    self.handle(wake, &mut connection, *known);
                 }
                 _ = phase.changed() => {
-                    self.count(&connection, known);
-                    known = *phase.borrow_and_update();
-                    if known == Phase::Over {
+                    self.count(&connection, *known);
+                    let before = std::mem::replace(known, *phase.borrow_and_update());
+                    if *known == Phase::Over {
+                        self.end_arrivals(before);
                         connection.close().await;
                         return true;
                     }
@@ -151,11 +150,9 @@ impl Bot {
     }
 
     async fn connect(&mut self) -> Option<Connection> {
-        let Ok(_gate) = self.hive.gates.clone().acquire_owned().await else { return None };
+        let _gate = self.hive.gate(self.plan).await;
         let started = Instant::now();
-        let mut config = ClientConfig::new(concat!("tickwire-swarm ", env!("CARGO_PKG_VERSION")));
-        config.input_hz = Some(INPUT_HZ);
-        let mut connection = match self.open(config).await {
+        let mut connection = match self.open(self.hive.client_config(self.plan)).await {
             Ok(connection) => connection,
             Err(error) => {
                 self.fail(&error);
@@ -176,21 +173,20 @@ impl Bot {
                 return None;
             }
         }
-        if self.outcome.join_micros.is_none() {
-            self.outcome.join_micros = Some(started.elapsed().as_micros() as u64);
-            self.hive.gauges.joined.fetch_add(1, Ordering::Relaxed);
-        }
+        let is_first = !self.outcome.is_joined();
+        self.outcome.join_micros.get_or_insert(started.elapsed().as_micros() as u64);
+        self.hive.note_joined(connection.client().welcome(), is_first);
         Some(connection)
     }
 
     async fn open(&self, config: ClientConfig) -> Result<Connection, ConnectError> {
-        let Hive { url, seed, weather, .. } = &*self.hive;
+        let url = &self.hive.config.url;
         let stream = net::dial(url, &config).await?;
-        let link = match *weather {
+        let link = match self.hive.weather(self.plan) {
             None => Link::Plain(stream),
             Some((profile, epoch)) => {
-                let number = self.index as u64;
-                Link::Conditioned(Box::new(Conditioned::new(stream, profile, *seed, number, epoch)))
+                let (seed, number) = (self.hive.config.seed, self.plan.index as u64);
+                Link::Conditioned(Box::new(Conditioned::new(stream, profile, seed, number, epoch)))
             }
         };
         net::connect_over(link, url, config, arena::schema().clone()).await
@@ -198,7 +194,7 @@ impl Bot {
 
     /// Predicts the own player, if the server says on which level it plays.
     fn predict(&self, connection: &mut Connection) {
-        if self.index >= PREDICTING_BOTS {
+        if self.plan.index >= PREDICTING_BOTS {
             return;
         }
         let told = connection.client().welcome().into_iter().flat_map(|welcome| &welcome.extensions);
@@ -210,7 +206,10 @@ impl Bot {
     }
 
     fn fail(&mut self, error: &ConnectError) {
-        self.outcome.note_error(error.to_string());
+        self.outcome.note_error(match error {
+            ConnectError::Rejected(reason) => self.hive.words_of(reason),
+            error => error.to_string(),
+        });
         // Bytes before the welcome are decoded as well.
         let is_malformed =
             matches!(error, ConnectError::Ended(DisconnectReason::Fault(ClientFault::Malformed(_))));
@@ -220,8 +219,8 @@ impl Bot {
 
     /// Counts a bot out that was never in.
     fn note_failure(&self) {
-        if self.outcome.join_micros.is_none() {
-            self.hive.gauges.failed.fetch_add(1, Ordering::Relaxed);
+        if !self.outcome.is_joined() {
+            self.hive.note_failed(self.plan);
         }
     }
 
@@ -241,29 +240,14 @@ impl Bot {
         }
     }
 
-    /// The brain thinks once for all ticks that are due, as one picture's inputs of a game would.
+    /// The bot decides once for all ticks that are due, as one picture's inputs of a game would.
     fn give_inputs(&mut self, first: Tick, connection: &mut Connection, phase: Phase) {
         let now = connection.now();
         let rate = connection.client().welcome().map(|welcome| welcome.timing.tick_rate);
         let dt = rate.map_or(0.0, TickRate::dt);
         let mut due = Some(first);
         while let Some(tick) = due {
-            let mut others = Vec::new();
-            if self.brain.decides_within(dt) || self.brain.aims_within(dt) {
-                let view = connection.client().view(now);
-                let strangers = view.entities(PLAYER).filter(|entity| !entity.is_own());
-                others.extend(strangers.map(|entity| BotBody {
-                    position: entity.vec3(arena::player::POSITION),
-                    velocity: entity.vec3(arena::player::VELOCITY),
-                }));
-            }
-            let client = connection.client();
-            let own = client.predicted(now).entities(PLAYER).next().map(|own| own.latest());
-            let own = own.or_else(|| client.own_row(PLAYER)).map(BotBody::read);
-            let brain = &mut self.brain;
-            // The level is the server's: it decides what a shot at somebody hidden hits.
-            let seen = BotView { own, others: &others, targets: &others, level: None };
-            connection.client_mut().push_input(now, tick, |row| brain.think(dt, &seen, row));
+            self.mind.give_input(tick, dt, now, connection);
             due = connection.client().due_input_tick(now);
         }
         self.draw(now, connection, phase);
@@ -274,7 +258,7 @@ impl Bot {
         let client = connection.client();
         let view = client.view(now);
         let last = self.last_picture.replace((now, view.server_time()));
-        if phase != Phase::Measuring {
+        if phase.stage().is_none() {
             return;
         }
         self.outcome.measured.frames += 1;
@@ -282,13 +266,13 @@ impl Bot {
         self.outcome.measured.predicted_frames += u64::from(client.predicted_tick().is_some());
         if let Some(clock) = client.clock() {
             let delay = clock.server_time(now).saturating_since(view.server_time());
-            self.outcome.view_delay_micros.saturating_record(delay.0.max(1));
+            self.figures.view_delay_micros.saturating_record(delay.0.max(1));
         }
         if let Some((last_now, last_shown)) = last
             && now > last_now
         {
             let advance = view.server_time().saturating_since(last_shown).0 * 1_000_000;
-            self.outcome.view_rate_ppm.saturating_record((advance / now.saturating_since(last_now).0).max(1));
+            self.figures.view_rate_ppm.saturating_record((advance / now.saturating_since(last_now).0).max(1));
         }
     }
 
@@ -298,15 +282,14 @@ impl Bot {
         let stats = client.stats(now);
         let rtt = client.clock().map_or(0, |clock| clock.newest_rtt().0);
         let age = client.snapshot_age(now).unwrap_or_default();
-        self.hive.gauges.tell(self.index, rtt, age.0);
-        if let (Some(last), Some(arrival)) = (self.last_arrival, stats.newest_arrival)
-            && phase == Phase::Measuring
-        {
-            let interval = arrival.saturating_since(last).0;
-            self.outcome.snapshot_interval_micros.saturating_record(interval.max(1));
-            self.outcome.snapshot_age_micros.saturating_record(age.0.max(1));
+        self.hive.gauges.tell(self.plan.index, rtt, age.0);
+        let Some(arrival) = stats.newest_arrival else { return };
+        // On the swarm's clock, which outlives the connection's.
+        let at = Micros(self.hive.now().0.saturating_sub(now.saturating_since(arrival).0));
+        self.arrivals.arrive(at, phase, &mut self.figures);
+        if phase.stage().is_some() {
+            self.figures.age_micros.saturating_record(age.0.max(1));
         }
-        self.last_arrival = stats.newest_arrival;
     }
 
     /// Takes over what was counted since the last time.
@@ -322,26 +305,63 @@ impl Bot {
         self.outcome.decode_errors += now.stats.decode_errors - then.stats.decode_errors;
         let digests = &mut self.outcome.digests;
         digests.mismatches += now.stats.digest_mismatches - then.stats.digest_mismatches;
-        if phase != Phase::Measuring {
-            return;
-        }
+        let Some(stage) = phase.stage() else { return };
         digests.checked += now.stats.digests_checked - then.stats.digests_checked;
         digests.rows += now.stats.digest_rows - then.stats.digest_rows;
         if now.stats.pongs > then.stats.pongs
             && let Some(clock) = connection.client().clock()
         {
-            self.outcome.rtt_micros.saturating_record(clock.newest_rtt().0.max(1));
+            self.figures.rtt_micros.saturating_record(clock.newest_rtt().0.max(1));
         }
-        let measured: &mut Measured = &mut self.outcome.measured;
-        measured.snapshots += snapshots;
+        self.outcome.snapshots[stage] += snapshots;
+        let measured = &mut self.outcome.measured;
         let rows_in_view = connection.client().view(connection.now()).all().count() as u64;
         measured.raw_bytes += snapshots * rows_in_view * self.raw_row_bytes;
         measured.down_bytes += down;
         measured.up_bytes += up;
+        measured.input_frames += now.stats.input_frames - then.stats.input_frames;
         measured.corrections += now.stats.corrections - then.stats.corrections;
         measured.corrections_substituted +=
             now.stats.corrections_substituted - then.stats.corrections_substituted;
     }
+}
+
+impl Mind {
+    /// Gives the input for a tick.
+    fn give_input(&mut self, tick: Tick, dt: f32, now: Micros, connection: &mut Connection) {
+        let client = connection.client();
+        let own = client.predicted(now).entities(PLAYER).next().map(|own| own.latest());
+        let own = own.or_else(|| client.own_row(PLAYER)).map(BotBody::read);
+        match self {
+            Self::Still => connection.push_input(tick, |_| {}),
+            Self::Gathers(gather) => connection.push_input(tick, |row| {
+                if let Some(own) = own {
+                    gather.steer(own.position.xz(), dt, row);
+                }
+            }),
+            Self::Brawls(brain) => {
+                let others = seen_by(brain, dt, now, connection);
+                // The level is the server's: it decides what a shot at somebody hidden hits.
+                let seen = BotView { own, others: &others, targets: &others, level: None };
+                let think = |row: &mut RowMut<'_>| brain.think(dt, &seen, row);
+                connection.client_mut().push_input(now, tick, think);
+            }
+        }
+    }
+}
+
+/// The others as they are shown, if the brain is about to look at them.
+fn seen_by(brain: &Brain, dt: f32, now: Micros, connection: &Connection) -> Vec<BotBody> {
+    if !brain.decides_within(dt) && !brain.aims_within(dt) {
+        return Vec::new();
+    }
+    let view = connection.client().view(now);
+    let others = view.entities(PLAYER).filter(|entity| !entity.is_own());
+    let body = |entity: tickwire_client::EntityView<'_>| BotBody {
+        position: entity.vec3(arena::player::POSITION),
+        velocity: entity.vec3(arena::player::VELOCITY),
+    };
+    others.map(body).collect()
 }
 
 impl Counted {

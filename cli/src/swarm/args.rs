@@ -1,0 +1,140 @@
+//! What `swarm` can be asked for.
+
+use std::time::Duration;
+
+use anyhow::{bail, ensure};
+use clap::Args;
+use tickwire_netsim::Profile;
+use tickwire_protocol::limits::TICK_HZ_MAX;
+
+use super::conduct::SwarmConfig;
+use super::load::Load;
+use super::{DEFAULT_FULL, DEFAULT_INPUT_HZ, DEFAULT_SEED, DEFAULT_SLOW, DEFAULT_STORM};
+use crate::config::DEFAULT_LISTEN;
+use crate::files;
+
+/// Bots in one process. More would run out of ports towards one server.
+const BOTS_MAX: usize = 25_000;
+
+/// Connect bots to a server of the arena.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SwarmArgs {
+    /// The server
+    #[arg(long, env = "TICKWIRE_URL", default_value_t = format!("ws://{DEFAULT_LISTEN}"), value_name = "URL")]
+    url: String,
+
+    /// How many bots
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    bots: usize,
+
+    /// How many of them decode, check, predict and draw everything; the others read how snapshots begin, ack them and send
+    /// inputs
+    #[arg(long, default_value_t = DEFAULT_FULL, value_name = "N")]
+    full: usize,
+
+    /// Rooms to spread the bots over by name; without, they go wherever there is a place
+    #[arg(long, value_name = "N")]
+    rooms: Option<usize>,
+
+    /// Seconds to measure once all bots are in; without, until Ctrl-C
+    #[arg(long, value_name = "N")]
+    seconds: Option<f64>,
+
+    /// What the bots do
+    #[arg(long, value_enum, default_value_t = Load::Brawl, value_name = "NAME")]
+    load: Load,
+
+    /// Bots that join within one second, half-way through `--load join_storm`
+    #[arg(long, default_value_t = DEFAULT_STORM, value_name = "N")]
+    storm: usize,
+
+    /// Bots that join half-way through `--load slow_readers`, and read nothing after their welcome
+    #[arg(long, default_value_t = DEFAULT_SLOW, value_name = "N")]
+    slow: usize,
+
+    /// Input frames a second of each bot; each carries the inputs of all ticks since the last
+    #[arg(long, default_value_t = DEFAULT_INPUT_HZ, value_name = "HZ")]
+    input_hz: u32,
+
+    /// Connects the bots evenly over so many seconds
+    #[arg(long, default_value_t = 0.0, value_name = "SECONDS")]
+    ramp: f64,
+
+    /// Seed of the bots' brains, and of the weather
+    #[arg(long, default_value_t = DEFAULT_SEED, value_name = "N")]
+    seed: u64,
+
+    /// Puts a simulated link between each bot and its socket: `lan`, `wifi`, `cable`, `4g`, `lossy`, `satellite` or `64k`. All
+    /// bots are full ones then
+    #[arg(long, value_name = "NAME", value_parser = crate::lab::profile)]
+    profile: Option<&'static Profile>,
+
+    /// Puts the first bots behind links of 64 kbit/s, and reports them apart
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    slow_links: usize,
+
+    /// Print the report as one JSON object on stdout
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl SwarmArgs {
+    /// Refuses what cannot work before anything is started.
+    pub(super) fn resolve(self) -> anyhow::Result<SwarmConfig> {
+        let Self { bots, ramp, load, .. } = self;
+        let latecomers = load.latecomers(self.storm, self.slow).1;
+        check(bots, self.seconds, 1, latecomers)?;
+        ensure!(
+            self.url.starts_with("ws://"),
+            "--url {}: the address of a server starts with ws://, such as ws://{DEFAULT_LISTEN}",
+            self.url
+        );
+        ensure!(self.rooms != Some(0), "--rooms 0: there must be at least one");
+        ensure!(
+            (1..=TICK_HZ_MAX).contains(&self.input_hz),
+            "--input-hz {}: must be from 1 to {TICK_HZ_MAX}",
+            self.input_hz
+        );
+        ensure!((0.0..=3600.0).contains(&ramp), "--ramp {ramp}: must be from 0 to 3600 seconds");
+        ensure!(self.slow_links <= bots, "--slow-links {}: there are only {bots} bots", self.slow_links);
+        ensure!(
+            !load.is_disturbed() || self.seconds.is_some(),
+            "--load {}: say for how many --seconds, to be halved into before and after",
+            load.name()
+        );
+        Ok(SwarmConfig {
+            full: self.full,
+            rooms: self.rooms,
+            input_hz: self.input_hz,
+            ramp: Duration::from_secs_f64(ramp),
+            length: self.seconds.map(Duration::from_secs_f64),
+            seed: self.seed,
+            load,
+            storm: self.storm,
+            slow: self.slow,
+            profile: self.profile,
+            narrow: self.slow_links,
+            ..SwarmConfig::new(self.url, bots)
+        })
+    }
+}
+
+/// Refuses numbers that cannot work. `files_per_bot` are the sockets of a bot in this process; `latecomers` come beside the bots.
+pub(crate) fn check(
+    bots: usize,
+    seconds: Option<f64>,
+    files_per_bot: u64,
+    latecomers: usize,
+) -> anyhow::Result<()> {
+    if bots == 0 {
+        bail!("--bots 0: there must be at least one");
+    }
+    let all = bots.saturating_add(latecomers);
+    if all > BOTS_MAX {
+        bail!("--bots {bots}: one process runs at most {BOTS_MAX}; start several swarms");
+    }
+    if let Some(seconds) = seconds.filter(|seconds| !(0.1..=1e6).contains(seconds)) {
+        bail!("--seconds {seconds}: must be from 0.1 to 1000000");
+    }
+    files::check(all as u64 * files_per_bot)
+}
