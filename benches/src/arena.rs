@@ -104,7 +104,12 @@ impl Match {
 
     fn open(bots: u32, coder: Coder, interest: Interest) -> Self {
         let mut config = RoomConfig::new(TICK_RATE, SNAPSHOT_HZ);
-        (config.players_max, config.coder, config.interest) = (bots, coder, interest);
+        (config.players_max, config.coder) = (bots, coder);
+        if interest.is_everything() {
+            // Bots that all spawn at one tick fire their first shots at one: not all of that would fit at once.
+            config.budget = None;
+        }
+        config.interest = interest;
         let identity = RoomIdentity { id: RoomId(1), name: "bench".to_owned(), seed: SEED };
         let arena = Box::new(Arena::new(Level::for_players(bots as usize)));
         let mut room = Room::new(identity, config, arena, Micros::ZERO);
@@ -282,6 +287,9 @@ impl Bot {
     /// Looks through what came; how many snapshots there were.
     fn take_messages(&mut self) -> usize {
         let mut snapshots = 0;
+        if self.messages.is_empty() {
+            return 0;
+        }
         for frame in frames(Bytes::copy_from_slice(&self.messages)) {
             match frame {
                 Ok(frame) if frame.ty == FrameType::Snapshot => {

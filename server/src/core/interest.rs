@@ -159,7 +159,8 @@ impl Interest {
         self
     }
 
-    pub(crate) fn is_everything(&self) -> bool {
+    /// Whether every peer is shown everything.
+    pub fn is_everything(&self) -> bool {
         self.reach.is_none() && self.rule.is_none()
     }
 

@@ -46,6 +46,7 @@ pub(crate) struct Peer {
     /// Until it was told of all that it saw first.
     joining: Option<Joining>,
     skipped: Skipped,
+    cut: u64,
 }
 
 /// A peer that has just come.
@@ -105,6 +106,7 @@ impl Peer {
             budget: bucket(config.budget),
             joining: Some(Joining { since: now, budget: bucket(config.join_rate), left: None }),
             skipped: Skipped::default(),
+            cut: 0,
         }
     }
 
@@ -264,6 +266,7 @@ impl Peer {
     /// A snapshot was handed to the transport, with so many bytes of the transport's own and of frames that ride along.
     pub(crate) fn handle_sent(&mut self, now: Micros, told: &Told, around: usize) {
         let bytes = told.bytes + around;
+        self.cut += u64::from(told.is_cut);
         let Some(joining) = &mut self.joining else {
             self.budget.take(now, bytes);
             return;
@@ -296,6 +299,7 @@ impl Peer {
         PeerStats {
             snapshot_age: None,
             skipped: self.skipped,
+            cut: self.cut,
             frames_in_flight: flight.frames(),
             bytes_in_flight: flight.bytes(),
             window_bytes: flight.window(now),

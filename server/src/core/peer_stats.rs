@@ -10,6 +10,8 @@ pub struct PeerStats {
     pub snapshot_age: Option<Micros>,
     /// Snapshots that were due and gave way to a later one.
     pub skipped: Skipped,
+    /// Snapshots that did not tell all that was news: the rest did not fit.
+    pub cut: u64,
     /// Snapshot frames that were sent after the newest that was acked.
     pub frames_in_flight: usize,
     /// Their bytes.

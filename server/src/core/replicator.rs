@@ -109,6 +109,8 @@ pub(crate) struct Told {
     pub(crate) owns: bool,
     /// Bytes of frames.
     pub(crate) bytes: usize,
+    /// Not all that was news fitted.
+    pub(crate) is_cut: bool,
 }
 
 /// What a datagram carried.
@@ -290,7 +292,7 @@ impl Replicator {
                 know(own, source.history, own_plan, written);
             }
         });
-        told.bytes = out.len() - start;
+        (told.bytes, told.is_cut) = (out.len() - start, self.is_tight);
         self.flight.handle_sent(space.now, newest.tick(), told.bytes);
         told
     }
@@ -298,7 +300,7 @@ impl Replicator {
     fn told(&self, plans: &Plans) -> Told {
         let whole = whole_rows(&plans.view.section.rows);
         let owns = !plans.own.is_empty() || !self.own.is_empty();
-        Told { whole, whole_left: whole, owns, bytes: 0 }
+        Told { whole, whole_left: whole, owns, bytes: 0, is_cut: false }
     }
 
     /// Leaves in the plan of own rows what fits, and says what that takes. They come before all others, but where there are so many
@@ -412,6 +414,7 @@ impl Replicator {
             }
         }
         told.whole_left = whole_rows(&shared.plans.view.section.rows) + self.whole_cut;
+        told.is_cut = self.is_tight;
         told
     }
 
