@@ -132,6 +132,7 @@ fn answer(payload: &[u8]) -> Result<CloseCode, PeerFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const MASK: [u8; 4] = [1, 2, 3, 250];
     const BINARY: OpCode = OpCode::Data(Data::Binary);
@@ -242,6 +243,28 @@ mod tests {
             for portion in [1, bytes.len()] {
                 assert_eq!(read(&bytes, portion).1, Err(fault), "{name}, {portion} bytes at a time");
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn of_whatever_bytes_the_same_is_understood_however_they_are_cut(
+            kinds in prop::collection::vec((0..16_u8, any::<bool>(), prop::collection::vec(any::<u8>(), 0..40)), 0..8),
+            flip in prop::option::of((any::<prop::sample::Index>(), 0..8_u32)),
+            portion in 1..30_usize,
+        ) {
+            let mut bytes: Vec<u8> = kinds
+                .iter()
+                .flat_map(|(opcode, is_final, payload)| frame(OpCode::from(*opcode), *is_final, payload))
+                .collect();
+            if let Some((index, bit)) = flip
+                && !bytes.is_empty()
+            {
+                let index = index.index(bytes.len());
+                bytes[index] ^= 1 << bit;
+            }
+            let whole = read(&bytes, bytes.len().max(1));
+            prop_assert_eq!(read(&bytes, portion), whole);
         }
     }
 
