@@ -366,7 +366,7 @@ mod tests {
             (&[0x80, 0x80], DecodeError::Truncated("frame header")),
             (&[2, 4, 0], DecodeError::Truncated("frame payload")),
             (&[0, 0], DecodeError::UnknownFrame(0)),
-            (&[0, 10], DecodeError::UnknownFrame(10)),
+            (&[0, 12], DecodeError::UnknownFrame(12)),
             (&[0, 63], DecodeError::UnknownFrame(63)),
             (&[1, 8, 64], DecodeError::Invalid { what: "short snapshot in a longer form", value: 64 }),
             (&[0x80, 0, 4], DecodeError::Invalid { what: "frame length in a longer form", value: 0 }),
@@ -392,9 +392,9 @@ mod tests {
 
     #[test]
     fn nothing_comes_behind_a_fault() {
-        let mut parser = frames(Bytes::from_static(&[0, 7, 0, 10, 0, 7]));
+        let mut parser = frames(Bytes::from_static(&[0, 7, 0, 12, 0, 7]));
         assert_eq!(parser.next(), Some(Ok(frame(FrameType::Ack, &[]))));
-        assert_eq!(parser.next(), Some(Err(DecodeError::UnknownFrame(10))));
+        assert_eq!(parser.next(), Some(Err(DecodeError::UnknownFrame(12))));
         assert_eq!(parser.next(), None);
         let mut parser = frames(Bytes::new());
         assert!(parser.next().is_some_and(|item| item.is_err()));

@@ -212,6 +212,12 @@ fn limits_are_those_of_the_code() {
         ("INTERPOLATION_DELAY_MICROS_MAX", limits::INTERPOLATION_DELAY_MICROS_MAX),
         ("PING_INTERVAL_MICROS_MIN", limits::PING_INTERVAL_MICROS_MIN),
         ("BUDGET_BYTES_PER_SECOND_MIN", limits::BUDGET_BYTES_PER_SECOND_MIN.into()),
+        ("MESSAGE_TYPES_MAX", limits::MESSAGE_TYPES_MAX as u64),
+        ("MESSAGE_BODY_BYTES_MAX", limits::MESSAGE_BODY_BYTES_MAX as u64),
+        ("CLIENT_MESSAGE_BODY_BYTES_MAX", limits::CLIENT_MESSAGE_BODY_BYTES_MAX as u64),
+        ("MESSAGES_IN_FLIGHT_MAX", limits::MESSAGES_IN_FLIGHT_MAX as u64),
+        ("MESSAGE_BYTES_IN_FLIGHT_MAX", limits::MESSAGE_BYTES_IN_FLIGHT_MAX as u64),
+        ("LATEST_KEYS_MAX", limits::LATEST_KEYS_MAX as u64),
         ("SILENCE_TIMEOUT_MICROS_MAX", limits::SILENCE_TIMEOUT_MICROS_MAX),
         ("DIGEST_INTERVAL_MICROS_MAX", limits::DIGEST_INTERVAL_MICROS_MAX),
     ];
@@ -234,16 +240,21 @@ fn codes_are_those_of_the_code() {
         CloseCode::POLICY,
         CloseCode::TOO_BIG,
         CloseCode::INTERNAL,
+        CloseCode(1012),
         CloseCode::TRY_AGAIN_LATER,
         CloseCode::HANDSHAKE_TIMEOUT,
         CloseCode::REJECTED,
         CloseCode::SILENT,
         CloseCode::STALLED,
+        CloseCode::TAKEN_OVER,
     ];
     let numbered = || markdown_rows().filter_map(|row| Some((row[0].parse::<u16>().ok()?, row)));
     let page: Vec<_> =
         numbered().filter(|(number, _)| *number >= 1000).map(|(number, _)| CloseCode(number)).collect();
     assert_eq!(page, code);
+    for (number, row) in numbered().filter(|(number, _)| *number >= 1000) {
+        assert_eq!(CloseCode(number).may_pass(), row[2].starts_with("reconnects"), "{number}");
+    }
 
     let types: Vec<_> = numbered().filter(|(_, row)| row.len() == 5 && row[1].starts_with('[')).collect();
     assert_eq!(types.len(), FrameType::ALL.len());

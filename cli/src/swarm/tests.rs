@@ -54,7 +54,7 @@ async fn light_and_full_bots_play_together() {
     let stats = handle.stats().await;
     let names: Vec<_> = stats.rooms.iter().map(|room| room.name.as_str()).collect();
     assert_eq!(names, ["swarm-0", "swarm-1", "swarm-2"]);
-    assert_eq!(stats.rooms.iter().map(|room| room.faults).sum::<u64>(), 0);
+    assert_eq!(stats.rooms.iter().map(|room| room.meters.faults).sum::<u64>(), 0);
     handle.shutdown();
 }
 

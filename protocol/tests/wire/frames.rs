@@ -12,6 +12,9 @@ use tickwire_protocol::handshake::{
     Welcome,
 };
 use tickwire_protocol::input::{InputFrame, MissingInput};
+use tickwire_protocol::message::{
+    Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId,
+};
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::schema::{CueId, Field, FieldId, FieldType, Kind, KindId};
 use tickwire_protocol::{Micros, PeerId, PlayerId, RoomId, Schema, SessionId, Tick, TickRate, TickTime};
@@ -61,6 +64,8 @@ pub(crate) fn vector(fields: &mut Fields) -> Vector {
         "ACK" => Vector::new(ack(&fields.take("ack")), Ack::encode, Ack::decode),
         "BUDGET" => Vector::new(budget(&fields.take("bytes a second")), Budget::encode, Budget::decode),
         "MESSAGE" => message(fields),
+        "MESSAGE_ACK" => message_ack(fields),
+        "several" => several(fields),
         other => panic!("{}: no frame is called {other}", fields.name),
     }
 }
@@ -221,6 +226,31 @@ fn input(fields: &mut Fields) -> Vector {
 
 /// Several frames; an extension behind the first one shows that it is skipped.
 fn message(fields: &mut Fields) -> Vector {
+    let schema = example();
+    let ty = schema.message(MessageTypeId(fields.number("type"))).unwrap();
+    let is_latest = ty.class() == MessageClass::Latest;
+    let number: u64 = if ty.class() == MessageClass::Unreliable { 0 } else { fields.number("number") };
+    let frame = MessageFrame {
+        ty: ty.id(),
+        number: number as u16,
+        key: if is_latest { fields.number("key") } else { 0 },
+        body: bytes(&fields.take("body")).into(),
+    };
+    let decode = |payload: &[u8]| {
+        let schema = example();
+        MessageFrame::decode(Bytes::copy_from_slice(payload), &schema).map(|(_, frame)| frame)
+    };
+    // Less at the end of the body is another body.
+    Vector { is_cut_by_zeros: true, ..Vector::new(frame, |frame, out| frame.encode(ty.class(), out), decode) }
+}
+
+fn message_ack(fields: &mut Fields) -> Vector {
+    let mut low = |name| fields.number::<u64>(name) as u16;
+    let ack = MessageAck { reliable: low("reliable"), latest: low("latest") };
+    Vector::new(ack, MessageAck::encode, MessageAck::decode)
+}
+
+fn several(fields: &mut Fields) -> Vector {
     let held = fields.take_all("holds");
     let mut encoded = Vec::new();
     for (place, frame) in held.iter().enumerate() {
@@ -258,12 +288,15 @@ pub(crate) fn decode_any(frame: &Frame) -> Result<(), String> {
         FrameType::Ack => done(Ack::decode(payload)),
         FrameType::Snapshot => done(snapshot::decode_with_nothing_held(payload)),
         FrameType::Budget => done(Budget::decode(payload)),
+        FrameType::Message => done(MessageFrame::decode(payload.clone(), &example())),
+        FrameType::MessageAck => done(MessageAck::decode(payload)),
     }
 }
 
 /// The example schema of the page.
 pub(crate) fn example() -> Arc<Schema> {
     let field = |id, name, ty| Field::new(FieldId(id), name, ty);
+    let message = |id, name, way, class, bytes| MessageType::new(MessageTypeId(id), name, way, class, bytes);
     let ball = [
         field(0, "place", FieldType::position([-8.0..=8.0, -4.5..=4.5], 0.25)),
         field(1, "motion", FieldType::velocity(FieldId(0), 20.0, 0.5)).threshold(1.0),
@@ -280,6 +313,9 @@ pub(crate) fn example() -> Arc<Schema> {
             field(3, "spare", FieldType::integer(7..=7)),
             field(4, "fire", FieldType::boolean()).momentary(),
         ])
+        .message(message(0, "chat", Direction::BothWays, MessageClass::Reliable, 256).expires_after(10_000))
+        .message(message(1, "ready", Direction::ToServer, MessageClass::Latest, 1))
+        .message(message(2, "shake", Direction::ToClient, MessageClass::Unreliable, 4))
         .build()
         .unwrap()
 }

@@ -317,7 +317,7 @@ mod tests {
 
     use tickwire_client::ClientConfig;
     use tickwire_protocol::frame::write_frame;
-    use tickwire_protocol::{PeerId, RoomId, SessionId, TickRate};
+    use tickwire_protocol::{PeerId, RoomId, TickRate};
     use tickwire_server::core::{InputCounters, Join, Room, RoomConfig, RoomIdentity, admit};
     use tickwire_sim::arena::{Arena, Level};
 
@@ -431,14 +431,7 @@ mod tests {
         let hello = frames(message.into()).next().unwrap().unwrap();
         let stream = tickwire_protocol::handshake::StreamKind::Ordered;
         let hello = admit(&hello.payload, arena::schema(), stream).unwrap().unwrap();
-        let join = Join {
-            session: SessionId(now),
-            role: hello.role,
-            stream,
-            wants_schema: false,
-            wants_prior: false,
-        };
-        room.join(Micros(now), join).unwrap()
+        room.join(Micros(now), Join::new(hello.role, stream)).unwrap()
     }
 
     #[test]
@@ -457,7 +450,8 @@ mod tests {
         assert!(snapshots > 24 * 20 * 10, "nobody was held back for acks that did not come: {snapshots}");
         for seat in &game.seats {
             // What is not acked is on its way, or waits for the next turn.
-            assert!(game.room.frames_in_flight(seat.peer.unwrap()).unwrap() <= 4);
+            let stats = game.room.peer_stats(Micros(12_000_000), seat.peer.unwrap()).unwrap();
+            assert!(stats.frames_in_flight <= 4);
         }
         // What bots are told agrees with what the room counts.
         let told: u32 = game.seats.iter().map(|seat| seat.heard.steps_without_input).sum();
