@@ -79,7 +79,7 @@ const fn log2_table() -> [u8; PARTS as usize] {
         let mut value = ((PARTS + n) as u64) << 22;
         let (mut log, mut digit) = (0, PARTS / 2);
         while digit > 0 {
-            value = value * value >> 30;
+            value = (value * value) >> 30;
             if value >= 1 << 31 {
                 value >>= 1;
                 log += digit;

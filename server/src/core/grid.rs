@@ -39,12 +39,33 @@ impl Grid {
 
     /// Adds a point. It is found once [`Grid::finish`] was called.
     pub(crate) fn push(&mut self, place: Place, id: EntityId, position: Vec3) {
-        let cell = self.cell_of(position);
-        self.unsorted.push(Point { place, id, position, cell });
+        self.unsorted.push(Point { place, id, position, cell: [0; 2] });
+    }
+
+    /// Makes the cells so small that a few dozen of them hold the nearest `count` where points are about as dense as everywhere: each peer
+    /// looks at little more than these. They stay larger than a 32nd of what they were, so that empty ones are not many, and get no
+    /// larger.
+    pub(crate) fn fit_cells(&mut self, count: usize) {
+        let points = &self.unsorted;
+        let width = |axis: usize| {
+            // Four times the mean distance from the middle: the width of an even spread, and hardly changed by a few far away.
+            let sum =
+                |of: &dyn Fn(f32) -> f32| points.iter().map(|point| of(point.position[axis])).sum::<f32>();
+            let middle = sum(&|at| at) / points.len() as f32;
+            4.0 * sum(&|at| (at - middle).abs()) / points.len() as f32
+        };
+        let [x, z] = self.axes.map(width);
+        let each = x * z / points.len() as f32;
+        let side = (each * count as f32 / CELLS_OF_NEAREST).sqrt();
+        // None of no points is a number.
+        self.cell_side = side.max(self.cell_side / 32.0).min(self.cell_side);
     }
 
     /// Puts the points in their cells.
     pub(crate) fn finish(&mut self) {
+        for index in 0..self.unsorted.len() {
+            self.unsorted[index].cell = self.cell_of(self.unsorted[index].position);
+        }
         let buckets = self.unsorted.len().next_power_of_two();
         self.starts.clear();
         self.starts.resize(buckets + 1, 0);
@@ -99,6 +120,9 @@ impl Grid {
         self.axes.map(|axis| (position[axis] / self.cell_side).floor() as i32)
     }
 }
+
+/// How many cells the nearest fill that are shown.
+const CELLS_OF_NEAREST: f32 = 32.0;
 
 /// The bucket of a cell; `buckets` is a power of two.
 fn bucket_of([x, z]: [i32; 2], buckets: usize) -> usize {

@@ -11,8 +11,6 @@ use super::scene::{Place, Scene, find, row_at};
 
 /// Cells of the grid along the way to the farthest entity that is shown. Larger cells are fewer to look into.
 const CELLS_PER_REACH: f32 = 4.0;
-/// Where only the nearest are shown, smaller ones find these sooner in a crowd.
-const CELLS_PER_REACH_NEAREST: f32 = 8.0;
 
 /// An entity in view counts as nearer by this factor where only the nearest are shown, and is let go at a tenth more
 /// than the distance at which it came: so that two on the border do not take turns.
@@ -168,10 +166,14 @@ impl Interest {
         self.reach.is_none() || self.always[usize::from(kind.0 / 64)] >> (kind.0 % 64) & 1 != 0
     }
 
-    /// The side of a grid's cells, metres.
+    /// How many are shown at most of those within reach.
+    pub(crate) fn nearest_count(&self) -> Option<usize> {
+        self.nearest
+    }
+
+    /// The side of a grid's cells, metres; smaller where only the nearest of many are shown.
     pub(crate) fn cell_side(&self) -> f32 {
-        let cells = if self.nearest.is_some() { CELLS_PER_REACH_NEAREST } else { CELLS_PER_REACH };
-        self.reach.map_or(1.0, |reach| reach.leave / cells)
+        self.reach.map_or(1.0, |reach| reach.leave / CELLS_PER_REACH)
     }
 
     /// Writes down what the peer is shown. `knows` tells who was shown last.

@@ -53,13 +53,13 @@ impl Packer {
     /// Leaves in the plan of a peer's own rows what fits into `bytes`; whether all does.
     pub(crate) fn pack_own(
         &mut self,
-        eyes: Eyes<'_>,
+        eyes: &mut Eyes<'_>,
         plan: &mut SectionPlan,
         rows: &mut RowCache,
         bytes: usize,
     ) -> bool {
         eyes.known.wait(eyes.newest, &plan.rows);
-        self.sort(&eyes, &plan.rows, false);
+        self.sort(eyes, &plan.rows, false);
         let Source { codec, history, .. } = eyes.source;
         let is_all = codec.pack_section(history, plan, &self.order.places, bytes, rows, &mut self.packing);
         if is_all {
@@ -71,14 +71,14 @@ impl Packer {
     /// Leaves in the plan of everyone's view what fits into `bytes`; whether all does.
     pub(crate) fn pack_view(
         &mut self,
-        eyes: Eyes<'_>,
+        eyes: &mut Eyes<'_>,
         plan: &mut BodyPlan,
         rows: &mut RowCache,
         space: &Space,
         bytes: usize,
     ) -> bool {
         eyes.known.wait(eyes.newest, &plan.section.rows);
-        self.sort(&eyes, &plan.section.rows, space.is_joining);
+        self.sort(eyes, &plan.section.rows, space.is_joining);
         let first = self.order.places.first().map(|place| plan.section.rows[*place as usize]);
         let Source { codec, history, payload_of, .. } = *eyes.source;
         let (order, bytes) = (&self.order.places, bytes.min(BODY_BYTES_MAX));

@@ -132,7 +132,7 @@ impl Peer {
                     self.handle_input(session, scratch, inbox)?;
                 }
                 FrameType::Ack => self.handle_ack(inbox.now, &Ack::decode(&frame.payload)?)?,
-                FrameType::Budget => self.handle_budget(&Budget::decode(&frame.payload)?, inbox),
+                FrameType::Budget => self.handle_budget(Budget::decode(&frame.payload)?, inbox),
                 FrameType::Message if self.has_player => session.inbox.handle_message(frame.payload)?,
                 FrameType::MessageAck => session.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?,
                 // Who only watches has nothing to say.
@@ -164,7 +164,7 @@ impl Peer {
     }
 
     /// The peer wants less than the room gives, or all of it again.
-    fn handle_budget(&mut self, asked: &Budget, inbox: Inbox<'_>) {
+    fn handle_budget(&mut self, asked: Budget, inbox: Inbox<'_>) {
         let rate = asked.bytes_per_second.into_iter().chain(inbox.budget).min();
         self.budget.set_rate(rate, inbox.snapshot_hz, inbox.now);
     }

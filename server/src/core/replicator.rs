@@ -321,8 +321,8 @@ impl Replicator {
         if bytes <= most {
             return bytes;
         }
-        let eyes = Eyes { source, newest, looker: &plans.looker, known: &mut self.own };
-        header.own_is_whole &= packer.pack_own(eyes, &mut plans.own, rows, most);
+        let mut eyes = Eyes { source, newest, looker: &plans.looker, known: &mut self.own };
+        header.own_is_whole &= packer.pack_own(&mut eyes, &mut plans.own, rows, most);
         most
     }
 
@@ -364,8 +364,8 @@ impl Replicator {
             let section = &mut plan.section;
             self.view.plan(source.history, self.viewer, self.own_teams, shown, References::NONE, section);
         }
-        let eyes = Eyes { source, newest, looker, known: &mut self.view };
-        self.is_tight = !packer.pack_view(eyes, plan, rows, space, room);
+        let mut eyes = Eyes { source, newest, looker, known: &mut self.view };
+        self.is_tight = !packer.pack_view(&mut eyes, plan, rows, space, room);
         if self.is_tight && space.is_of_link {
             self.flight.handle_limited();
         }
@@ -442,8 +442,8 @@ impl Replicator {
         let bytes = space.bytes.min(datagrams * DATAGRAM_BYTES_MAX);
         let room = bytes.saturating_sub(own_bytes + datagrams * DATAGRAM_CUT_BYTES);
         let before = whole_rows(&plan.section.rows);
-        let eyes = Eyes { source, newest, looker, known: &mut self.view };
-        self.is_tight = !packer.pack_view(eyes, plan, rows, space, room);
+        let mut eyes = Eyes { source, newest, looker, known: &mut self.view };
+        self.is_tight = !packer.pack_view(&mut eyes, plan, rows, space, room);
         if self.is_tight && space.is_of_link {
             self.flight.handle_limited();
         }

@@ -63,6 +63,9 @@ impl Scene {
         }
         self.owned.sort_unstable();
         self.teams.sort_unstable();
+        if let Some(count) = interest.nearest_count() {
+            self.grid.fit_cells(count);
+        }
         self.grid.finish();
     }
 

@@ -14,6 +14,8 @@ const ENTITIES_AT_FIRST: usize = 64;
 pub(crate) struct Sightings {
     /// By id.
     entities: Vec<Sighting>,
+    /// Where the next one is likely to be: they are named in the order of slots, mostly the same as the last time.
+    hint: usize,
     /// The newest snapshot, and the one before it.
     newest: Option<Tick>,
     before: Option<Tick>,
@@ -34,12 +36,16 @@ impl Sightings {
             self.before = self.newest.replace(tick);
         }
         self.entities.retain(|seen| tick.since(seen.last) < HISTORY_TICKS as i32);
+        self.hint = 0;
     }
 
     /// Who comes back is shown from now on: the time before that it was away is no part of it.
     pub(crate) fn note(&mut self, id: EntityId) {
         let Some(tick) = self.newest else { return };
-        match self.place_of(id) {
+        let is_there = self.entities.get(self.hint).is_some_and(|seen| seen.id == id);
+        let found = if is_there { Ok(self.hint) } else { self.place_of(id) };
+        self.hint = found.unwrap_or_else(|place| place) + 1;
+        match found {
             Ok(place) => {
                 let seen = &mut self.entities[place];
                 let is_continued = seen.last == tick || Some(seen.last) == self.before;

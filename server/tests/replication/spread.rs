@@ -18,7 +18,9 @@ fn room(snapshot_hz: u32, spectators: u32) -> (Room, Vec<Receiver>) {
     let mut receive = |_| Receiver::new(stream, room.join(Micros::ZERO, join).unwrap(), &config);
     let mut receivers: Vec<_> = (0..spectators).map(&mut receive).collect();
     // The first is due at once.
-    receivers.iter_mut().for_each(|receiver| receiver.poll(&mut room, Micros::ZERO));
+    for receiver in &mut receivers {
+        receiver.poll(&mut room, Micros::ZERO);
+    }
     (room, receivers)
 }
 

@@ -67,7 +67,6 @@ impl Codec {
     }
 
     /// The same for a section alone: of a player's own rows.
-    #[expect(clippy::too_many_arguments, reason = "what a section is made from, and what it has to fit in")]
     pub fn pack_section(
         &self,
         history: &History,
