@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use crate::config::RoomArgs;
 use crate::serve;
 use crate::signals::Interrupt;
 use crate::status::Status;
-use crate::swarm::{self, Gauges, Reading, Report, SwarmConfig};
+use crate::swarm::{self, Gauges, Meter, Report, SwarmConfig};
 
 /// A server and bots in one process over real WebSockets on loopback.
 #[derive(Args, Clone, Debug)]
@@ -75,7 +75,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let playing = swarm::conduct(config, gauges.clone(), interrupt.received());
     let report = tokio::select! {
         report = playing => report?,
-        () = show(&handle, &gauges) => unreachable!("the status is shown until the swarm is done"),
+        () = show(&handle, gauges) => unreachable!("the status is shown until the swarm is done"),
     };
     let stats = handle.stats().await;
     handle.shutdown();
@@ -91,35 +91,24 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Draws the live status for ever.
-async fn show(handle: &ServerHandle, gauges: &Gauges) {
-    let mut status = Status::new();
-    let (mut earlier, mut since) = (Reading::default(), Instant::now());
+async fn show(handle: &ServerHandle, gauges: Arc<Gauges>) {
+    let (mut status, mut meter) = (Status::new(), Meter::new(gauges));
     loop {
         tokio::time::sleep(status.interval()).await;
-        let (stats, now) = (handle.stats().await, gauges.read());
-        let seconds = since.elapsed().as_secs_f64();
-        status.draw(&lines(&stats, &now, now.rates_since(&earlier, seconds)));
-        // Rates over at least a second are steady enough to be read.
-        if seconds >= 1.0 {
-            (earlier, since) = (now, Instant::now());
-        }
+        let stats = handle.stats().await;
+        let (_, words) = meter.look();
+        status.draw(&[server_line(&stats), format!("a bot: {words}")]);
     }
 }
 
-fn lines(stats: &ServerStats, now: &Reading, (snapshots, down, up): (f64, f64, f64)) -> [String; 2] {
+fn server_line(stats: &ServerStats) -> String {
     let TickTimes { p50, p99, max } = TickTimes::of(&stats.step_micros());
     let tick = stats.rooms.first().map_or(0, |room| room.tick.0);
-    [
-        format!(
-            "tick {tick}  step p50 {p50:.2} p99 {p99:.2} max {max:.2} ms  players {} in {} rooms",
-            stats.players,
-            stats.rooms.len()
-        ),
-        format!(
-            "a bot: {snapshots:.1} snapshots/s  {down:.0} B/s down  {up:.0} B/s up  RTT {:.2} ms  age {:.1} ms",
-            now.rtt_ms_p50, now.age_ms_p50
-        ),
-    ]
+    format!(
+        "tick {tick}  step p50 {p50:.2} p99 {p99:.2} max {max:.2} ms  players {} in {} rooms",
+        stats.players,
+        stats.rooms.len()
+    )
 }
 
 impl TickTimes {

@@ -1,6 +1,8 @@
 //! What a running swarm shows of itself: written by every bot, read by whoever draws a status.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 /// Live numbers. Bots only ever add to them or overwrite their own.
 #[derive(Debug)]
@@ -72,9 +74,40 @@ impl Gauges {
     }
 }
 
+/// What gauges show from look to look, as a line of status.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    gauges: Arc<Gauges>,
+    /// What rates are counted from, and when that was.
+    earlier: Reading,
+    since: Instant,
+}
+
+impl Meter {
+    pub(crate) fn new(gauges: Arc<Gauges>) -> Self {
+        Self { gauges, earlier: Reading::default(), since: Instant::now() }
+    }
+
+    /// The gauges now, and what a bot is sent and sends, in words.
+    pub(crate) fn look(&mut self) -> (Reading, String) {
+        let now = self.gauges.read();
+        let seconds = self.since.elapsed().as_secs_f64();
+        let (snapshots, down, up) = now.rates_since(&self.earlier, seconds);
+        let words = format!(
+            "{snapshots:.1} snapshots/s  {down:.0} B/s down  {up:.0} B/s up  RTT {:.2} ms  age {:.1} ms",
+            now.rtt_ms_p50, now.age_ms_p50
+        );
+        // Rates over at least a second are steady enough to be read.
+        if seconds >= 1.0 {
+            (self.earlier, self.since) = (now, Instant::now());
+        }
+        (now, words)
+    }
+}
+
 impl Reading {
     /// Per joined bot and second since an earlier reading: snapshots, bytes down, bytes up.
-    pub(crate) fn rates_since(&self, earlier: &Self, seconds: f64) -> (f64, f64, f64) {
+    fn rates_since(&self, earlier: &Self, seconds: f64) -> (f64, f64, f64) {
         let rate =
             |now: u64, then: u64| (now - then) as f64 / (self.joined.max(1) as f64 * seconds.max(1e-3));
         (

@@ -37,7 +37,8 @@ use crate::status::Status;
 
 pub(crate) use args::{SwarmArgs, check};
 pub(crate) use conduct::{SwarmConfig, run as conduct};
-pub(crate) use gauges::{Gauges, Reading};
+use gauges::Reading;
+pub(crate) use gauges::{Gauges, Meter};
 pub(crate) use report::Report;
 
 /// Seed of the bots' brains if none is given.
@@ -65,7 +66,7 @@ pub(crate) async fn run(args: SwarmArgs) -> anyhow::Result<ExitCode> {
     let playing = conduct(config, gauges.clone(), interrupt.received());
     let report = tokio::select! {
         report = playing => report?,
-        () = show(&gauges) => unreachable!("the status is shown until the swarm is done"),
+        () = show(gauges) => unreachable!("the status is shown until the swarm is done"),
     };
     if is_json {
         println!("{}", serde_json::to_string(&report)?);
@@ -81,26 +82,12 @@ pub(crate) async fn run(args: SwarmArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Draws progress for ever.
-async fn show(gauges: &Gauges) {
-    let mut status = Status::new();
-    let (mut earlier, mut since, started) = (Reading::default(), Instant::now(), Instant::now());
+async fn show(gauges: Arc<Gauges>) {
+    let (mut status, mut meter, started) = (Status::new(), Meter::new(gauges), Instant::now());
     loop {
         tokio::time::sleep(status.interval()).await;
-        let now = gauges.read();
-        let seconds = since.elapsed().as_secs_f64();
-        let (snapshots, down, up) = now.rates_since(&earlier, seconds);
-        status.draw(&[format!(
-            "{:.0} s  {} of {} bots in, {} failed  {snapshots:.1} snapshots/s  {down:.0} B/s down  {up:.0} B/s up  \
-             RTT {:.2} ms  age {:.1} ms",
-            started.elapsed().as_secs_f64(),
-            now.joined,
-            now.bots,
-            now.failed,
-            now.rtt_ms_p50,
-            now.age_ms_p50
-        )]);
-        if seconds >= 1.0 {
-            (earlier, since) = (now, Instant::now());
-        }
+        let (Reading { bots, joined, failed, .. }, words) = meter.look();
+        let seconds = started.elapsed().as_secs_f64();
+        status.draw(&[format!("{seconds:.0} s  {joined} of {bots} bots in, {failed} failed  {words}")]);
     }
 }
