@@ -264,7 +264,7 @@ fn a_game_that_does_not_poll_holds_the_sender_back() {
     // By bytes as well, and a message that is larger than the window goes alone.
     let mut way = Way::new();
     for _ in 0..6 {
-        way.send(FROM_SERVER, 0, &[1; 40_000]).unwrap();
+        way.send(FROM_SERVER, 0, &vec![1; 40_000]).unwrap();
     }
     way.transmit(1 << 20);
     way.deliver(usize::MAX);

@@ -1,4 +1,4 @@
-//! From what each bot saw to one report: numbers for machines, findings in words for people.
+//! From what each bot saw to one report. docs/SWARM.md says what each figure means.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,91 +6,48 @@ use std::fmt;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Digests that a bot must have checked per second of playing, as a share of the one per second that it is due.
-const DIGESTS_SHARE_MIN: f64 = 0.9;
+use super::load::{Load, Part};
+use super::outcome::{BotOutcome, Figures, Measured, STAGES};
+use super::verdict;
 
-/// What one bot saw.
-#[derive(Debug)]
-pub(crate) struct BotOutcome {
-    /// TCP, WebSocket, hello and welcome, microseconds; none if it never came that far.
-    pub(crate) connect_micros: Option<u64>,
-    /// From the start of connecting to the first snapshot applied, microseconds.
-    pub(crate) join_micros: Option<u64>,
-    /// Within the measured time: snapshots, bytes of WebSocket messages, rendered frames and starved ones.
-    pub(crate) measured: Measured,
-    pub(crate) rtt_micros: Histogram<u64>,
-    pub(crate) snapshot_interval_micros: Histogram<u64>,
-    pub(crate) snapshot_age_micros: Histogram<u64>,
-    /// How far behind its estimate of the server's time others are shown.
-    pub(crate) view_delay_micros: Histogram<u64>,
-    /// How fast the shown time runs from picture to picture, in millionths of the true rate.
-    pub(crate) view_rate_ppm: Histogram<u64>,
-    pub(crate) digests: Digests,
-    pub(crate) decode_errors: u64,
-    pub(crate) reconnects: u64,
-    /// By kind.
-    pub(crate) errors: BTreeMap<String, u64>,
+/// How far a bot's snapshot rate may be from the server's, as a share of it: 19 to 21 of 20.
+const RATE_SHARE: f64 = 0.05;
+
+/// What a swarm did, and what it took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    pub(super) load: Load,
+    /// Bots that were to play from the beginning.
+    pub(super) bots: usize,
+    /// Snapshots a second that the server means to send; 0 if no welcome told.
+    pub(super) snapshot_hz: u32,
+    /// Of each stage.
+    pub(super) seconds: [f64; STAGES],
+    /// CPU time within the measured time, of the process and of the threads of light bots.
+    pub(super) cpu_s: f64,
+    pub(super) light_cpu_s: f64,
 }
 
-/// Counted from when all bots are in until the end.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Measured {
-    pub(crate) snapshots: u64,
-    pub(crate) down_bytes: u64,
-    pub(crate) up_bytes: u64,
-    /// What the rows in view would have taken as plain floats and integers of 32 bits.
-    pub(crate) raw_bytes: u64,
-    pub(crate) frames: u64,
-    pub(crate) starved_frames: u64,
-    /// Frames in which the own player was predicted.
-    pub(crate) predicted_frames: u64,
-    /// Times that a prediction turned out to be wrong; those of them behind an input that came too late.
-    pub(crate) corrections: u64,
-    pub(crate) corrections_substituted: u64,
+/// What all bots saw.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) outcomes: Vec<BotOutcome>,
+    /// Of those who play from the beginning on the plain link.
+    pub(super) players: Figures,
+    /// Of those behind narrow links.
+    pub(super) narrow: Figures,
+    /// Bots that failed themselves.
+    pub(super) lost: usize,
 }
 
-/// How often a bot's state was compared with the server's.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Digests {
-    pub(crate) checked: u64,
-    pub(crate) rows: u64,
-    pub(crate) mismatches: u64,
-}
-
-impl BotOutcome {
-    pub(crate) fn new() -> Self {
-        Self {
-            connect_micros: None,
-            join_micros: None,
-            measured: Measured::default(),
-            rtt_micros: histogram(),
-            snapshot_interval_micros: histogram(),
-            snapshot_age_micros: histogram(),
-            view_delay_micros: histogram(),
-            view_rate_ppm: histogram(),
-            digests: Digests::default(),
-            decode_errors: 0,
-            reconnects: 0,
-            errors: BTreeMap::new(),
-        }
-    }
-
-    pub(crate) fn note_error(&mut self, kind: impl Into<String>) {
-        *self.errors.entry(kind.into()).or_default() += 1;
-    }
-}
-
-/// 1 microsecond to a minute, two digits.
-pub(crate) fn histogram() -> Histogram<u64> {
-    #[expect(clippy::unwrap_used, reason = "the bounds are constants that hdrhistogram takes")]
-    Histogram::new_with_bounds(1, 60_000_000, 2).unwrap()
-}
-
-/// Median and 99th percentile.
+/// Of a distribution.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Quantiles {
     pub(crate) p50: f64,
     pub(crate) p99: f64,
+    #[serde(rename = "p99.9")]
+    pub(crate) p99_9: f64,
+    pub(crate) max: f64,
 }
 
 /// What one in a thousand is below, and one in a thousand above.
@@ -110,16 +67,61 @@ pub(crate) struct Spread {
     pub(crate) max: f64,
 }
 
+/// What bots saw in a part of the measured time, or behind a link of their own.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct StageReport {
+    pub(crate) seconds: f64,
+    pub(crate) snapshots_per_bot_per_s: Spread,
+    pub(crate) snapshot_interval_ms: Quantiles,
+}
+
+/// The measured time before somebody came, and from then on.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Phases {
+    pub(crate) before: StageReport,
+    pub(crate) disturbed: StageReport,
+    /// Of the interval's p99, disturbed by before.
+    pub(crate) interval_p99_ratio: f64,
+}
+
+/// Bots behind links of 64 kbit/s.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct SlowLinks {
+    pub(crate) bots: usize,
+    pub(crate) snapshots_per_bot_per_s: Spread,
+    pub(crate) snapshot_interval_ms: Quantiles,
+    pub(crate) snapshot_age_ms: Quantiles,
+    pub(crate) down_bytes_per_bot_per_s: Quantiles,
+}
+
+/// Bots that came half-way.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Latecomers {
+    pub(crate) bots: usize,
+    pub(crate) joined: usize,
+    pub(crate) join_ms: Quantiles,
+    /// Whose connection the server ended.
+    pub(crate) closed: usize,
+}
+
 /// The whole swarm. Bytes are WebSocket messages with header and mask.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
+    pub(crate) load: &'static str,
     pub(crate) bots: usize,
+    pub(crate) full: usize,
+    pub(crate) light: usize,
     pub(crate) connected: usize,
     pub(crate) failed: usize,
     pub(crate) seconds: f64,
+    pub(crate) cpu_s: f64,
+    pub(crate) light_cpu_us_per_bot_per_s: f64,
     pub(crate) connect_ms: Quantiles,
     pub(crate) join_ms: Quantiles,
     pub(crate) snapshots_per_bot_per_s: Spread,
+    /// The least and the greatest rate that are as they should be; none if the server's is not known.
+    pub(crate) rate_bounds: Option<(f64, f64)>,
+    pub(crate) bots_outside_rate: usize,
     pub(crate) down_bytes_per_bot_per_s: Quantiles,
     pub(crate) up_bytes_per_bot_per_s: Quantiles,
     pub(crate) raw_bytes_per_bot_per_s: Quantiles,
@@ -128,128 +130,236 @@ pub(crate) struct Report {
     pub(crate) snapshot_age_ms: Quantiles,
     pub(crate) view_delay_ms: Quantiles,
     pub(crate) view_rate: Extremes,
+    pub(crate) send_late_ms: Quantiles,
+    pub(crate) input_frames_per_bot_per_s: Spread,
+    pub(crate) steps_without_input_ratio: f64,
     pub(crate) reconnects: u64,
     pub(crate) errors: BTreeMap<String, u64>,
     pub(crate) decode_errors: u64,
     pub(crate) digests_checked: u64,
     pub(crate) digest_rows: u64,
     pub(crate) digest_mismatches: u64,
+    /// One a second to each full bot that has the link to itself.
+    pub(crate) digests_due: f64,
     pub(crate) unchecked_bots: usize,
     pub(crate) starved_ratio: f64,
-    /// Share of frames in which the own player was predicted.
     pub(crate) predicted_ratio: f64,
     pub(crate) corrections_per_bot_per_min: f64,
     pub(crate) corrections_substituted: u64,
+    pub(crate) phases: Option<Phases>,
+    pub(crate) slow_links: Option<SlowLinks>,
+    pub(crate) latecomers: Option<Latecomers>,
     pub(crate) findings: Vec<String>,
     pub(crate) is_clean: bool,
 }
 
 impl Report {
-    /// Adds up what the bots saw in `seconds` of measured time.
-    pub(crate) fn new(outcomes: &[BotOutcome], seconds: f64) -> Self {
-        let connected: Vec<_> = outcomes.iter().filter(|outcome| outcome.join_micros.is_some()).collect();
-        let per_second = |count: fn(&Measured) -> u64| -> Vec<f64> {
-            connected.iter().map(|outcome| count(&outcome.measured) as f64 / seconds).collect()
+    /// Adds up what the bots saw.
+    pub(super) fn new(seen: &Seen, run: &Run) -> Self {
+        let seconds = run.seconds.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+        let all = Group::new(seen, |outcome| outcome.plan.part.is_first());
+        let joined = Group(all.0.iter().copied().filter(|outcome| outcome.is_joined()).collect());
+        let players = joined.part(Part::Player);
+        let full = joined.only(|outcome| outcome.plan.is_full);
+        let light = joined.only(|outcome| !outcome.plan.is_full);
+        let rates = players.each(|outcome| outcome.snapshots.iter().sum::<u64>() as f64 / seconds);
+        let rate_bounds = (run.snapshot_hz > 0).then(|| rate_bounds(run.snapshot_hz, seconds));
+        let outside = |rate: &&f64| rate_bounds.is_some_and(|(low, high)| !(low..=high).contains(*rate));
+        let per_second = |group: &Group<'_>, count: fn(&Measured) -> u64| {
+            group.each(|outcome| count(&outcome.measured) as f64 / seconds)
         };
-        let sum = |count: fn(&BotOutcome) -> u64| outcomes.iter().map(count).sum::<u64>();
-        let mut errors = BTreeMap::new();
-        for (kind, count) in outcomes.iter().flat_map(|outcome| &outcome.errors) {
-            *errors.entry(kind.clone()).or_default() += count;
-        }
-        let micros = |time: fn(&BotOutcome) -> Option<u64>| {
-            quantiles(outcomes.iter().filter_map(time).map(|micros| micros as f64 / 1e3).collect())
-        };
-        let frames = sum(|outcome| outcome.measured.frames);
-        let of_frames = |count: fn(&BotOutcome) -> u64| sum(count) as f64 / (frames as f64).max(1.0);
+        let frames = full.sum(|outcome| outcome.measured.frames);
+        let of_frames = |count: fn(&BotOutcome) -> u64| full.sum(count) as f64 / (frames as f64).max(1.0);
         let predicted_ratio = of_frames(|outcome| outcome.measured.predicted_frames);
-        let bot_minutes = connected.len() as f64 * seconds / 60.0;
-        let predicted_minutes = (bot_minutes * predicted_ratio).max(f64::MIN_POSITIVE);
+        let predicted_minutes = full.0.len() as f64 * seconds / 60.0 * predicted_ratio;
+        let steps = light.sum(|outcome| outcome.measured.steps).max(1);
         let mut report = Self {
-            bots: outcomes.len(),
-            connected: connected.len(),
-            failed: outcomes.len() - connected.len(),
+            load: run.load.name(),
+            bots: run.bots,
+            full: all.only(|outcome| outcome.plan.is_full).0.len(),
+            light: all.only(|outcome| !outcome.plan.is_full).0.len(),
+            connected: joined.0.len(),
+            failed: run.bots - joined.0.len(),
             seconds,
-            connect_ms: micros(|outcome| outcome.connect_micros),
-            join_ms: micros(|outcome| outcome.join_micros),
-            snapshots_per_bot_per_s: spread(per_second(|measured| measured.snapshots)),
-            down_bytes_per_bot_per_s: quantiles(per_second(|measured| measured.down_bytes)),
-            up_bytes_per_bot_per_s: quantiles(per_second(|measured| measured.up_bytes)),
-            raw_bytes_per_bot_per_s: quantiles(per_second(|measured| measured.raw_bytes)),
-            rtt_ms: merged(outcomes, |outcome| &outcome.rtt_micros),
-            snapshot_interval_ms: merged(outcomes, |outcome| &outcome.snapshot_interval_micros),
-            snapshot_age_ms: merged(outcomes, |outcome| &outcome.snapshot_age_micros),
-            view_delay_ms: merged(outcomes, |outcome| &outcome.view_delay_micros),
-            view_rate: extremes(outcomes, |outcome| &outcome.view_rate_ppm),
-            reconnects: sum(|outcome| outcome.reconnects),
-            errors,
-            decode_errors: sum(|outcome| outcome.decode_errors),
-            digests_checked: sum(|outcome| outcome.digests.checked),
-            digest_rows: sum(|outcome| outcome.digests.rows),
-            digest_mismatches: sum(|outcome| outcome.digests.mismatches),
-            unchecked_bots: connected
-                .iter()
-                .filter(|outcome| (outcome.digests.checked as f64) < seconds.floor() / 2.0)
-                .count(),
+            cpu_s: run.cpu_s,
+            light_cpu_us_per_bot_per_s: run.light_cpu_s * 1e6 / (seconds * light.0.len().max(1) as f64),
+            connect_ms: all.millis(|outcome| outcome.connect_micros),
+            join_ms: all.millis(|outcome| outcome.join_micros),
+            bots_outside_rate: rates.iter().filter(outside).count(),
+            snapshots_per_bot_per_s: spread(rates),
+            rate_bounds,
+            down_bytes_per_bot_per_s: quantiles(per_second(&players, |measured| measured.down_bytes)),
+            up_bytes_per_bot_per_s: quantiles(per_second(&players, |measured| measured.up_bytes)),
+            raw_bytes_per_bot_per_s: quantiles(per_second(&full, |measured| measured.raw_bytes)),
+            rtt_ms: of_micros(&seen.players.rtt_micros),
+            snapshot_interval_ms: of_micros(&seen.players.intervals()),
+            snapshot_age_ms: of_micros(&seen.players.age_micros),
+            view_delay_ms: of_micros(&seen.players.view_delay_micros),
+            view_rate: extremes(&seen.players.view_rate_ppm),
+            send_late_ms: of_micros(&seen.players.late_micros),
+            input_frames_per_bot_per_s: spread(per_second(&players, |measured| measured.input_frames)),
+            steps_without_input_ratio: light.sum(|outcome| outcome.measured.steps_without_input) as f64
+                / steps as f64,
+            reconnects: all.sum(|outcome| outcome.reconnects),
+            errors: errors(seen),
+            decode_errors: Group::new(seen, |_| true).sum(|outcome| outcome.decode_errors),
+            digests_checked: full.sum(|outcome| outcome.digests.checked),
+            digest_rows: full.sum(|outcome| outcome.digests.rows),
+            digest_mismatches: full.sum(|outcome| outcome.digests.mismatches),
+            digests_due: players.only(|outcome| outcome.plan.is_full).0.len() as f64 * seconds,
+            unchecked_bots: players
+                .only(|outcome| {
+                    outcome.plan.is_full && (outcome.digests.checked as f64) < seconds.floor() / 2.0
+                })
+                .0
+                .len(),
             starved_ratio: of_frames(|outcome| outcome.measured.starved_frames),
             predicted_ratio,
-            corrections_per_bot_per_min: sum(|outcome| outcome.measured.corrections) as f64
-                / predicted_minutes,
-            corrections_substituted: sum(|outcome| outcome.measured.corrections_substituted),
+            corrections_per_bot_per_min: full.sum(|outcome| outcome.measured.corrections) as f64
+                / predicted_minutes.max(f64::MIN_POSITIVE),
+            corrections_substituted: full.sum(|outcome| outcome.measured.corrections_substituted),
+            phases: run.load.is_disturbed().then(|| Phases::new(&players, &seen.players, run.seconds)),
+            slow_links: SlowLinks::new(&joined.part(Part::Narrow), &seen.narrow, seconds),
+            latecomers: Latecomers::new(seen),
             findings: Vec::new(),
             is_clean: true,
         };
-        report.find();
+        (report.findings, report.is_clean) = verdict::find(&report);
         report
     }
+}
 
-    /// Says in words what is wrong, or that nothing is.
-    fn find(&mut self) {
-        let mut findings = Vec::new();
-        if self.failed > 0 {
-            findings
-                .push(format!("{} of {} bots never got a snapshot: see `errors`", self.failed, self.bots));
-        }
-        if self.decode_errors > 0 {
-            findings.push(format!(
-                "{} messages could not be decoded: server and swarm disagree",
-                self.decode_errors
-            ));
-        }
-        if self.digest_mismatches > 0 {
-            findings.push(format!(
-                "{} of {} digests differ: replicas went wrong",
-                self.digest_mismatches, self.digests_checked
-            ));
-        }
-        // They are a second apart, to the next snapshot: so many are in any stretch of that length.
-        let seconds = (self.seconds - 0.1).floor().max(0.0);
-        let digests_due = DIGESTS_SHARE_MIN * seconds * self.bots as f64;
-        if (self.digests_checked as f64) < digests_due {
-            findings.push(format!(
-                "only {} digests were checked, {digests_due:.0} are due",
-                self.digests_checked
-            ));
-        }
-        if self.unchecked_bots > 0 {
-            let bots = self.unchecked_bots;
-            findings.push(format!("{bots} bots checked less than half of the digests that are due to each"));
-        }
-        self.is_clean = findings.is_empty();
-        if self.is_clean {
-            findings.push(format!(
-                "all {} bots held the server's state: {} digests over {} rows agree",
-                self.bots, self.digests_checked, self.digest_rows
-            ));
-        }
-        if self.starved_ratio > 0.01 {
-            let percent = self.starved_ratio * 100.0;
-            findings
-                .push(format!("{percent:.1} % of frames had no newer state to show: snapshots came late"));
-        }
-        if self.reconnects > 0 {
-            findings.push(format!("{} connections were lost and made anew", self.reconnects));
-        }
-        self.findings = findings;
+/// Some of the bots.
+struct Group<'a>(Vec<&'a BotOutcome>);
+
+impl<'a> Group<'a> {
+    fn new(seen: &'a Seen, which: impl Fn(&BotOutcome) -> bool) -> Self {
+        Self(seen.outcomes.iter().filter(|outcome| which(outcome)).collect())
+    }
+
+    fn only(&self, which: impl Fn(&BotOutcome) -> bool) -> Self {
+        Self(self.0.iter().copied().filter(|outcome| which(outcome)).collect())
+    }
+
+    fn part(&self, part: Part) -> Self {
+        self.only(|outcome| outcome.plan.part == part)
+    }
+
+    fn each(&self, value: impl Fn(&BotOutcome) -> f64) -> Vec<f64> {
+        self.0.iter().map(|outcome| value(outcome)).collect()
+    }
+
+    fn sum(&self, count: impl Fn(&BotOutcome) -> u64) -> u64 {
+        self.0.iter().map(|outcome| count(outcome)).sum()
+    }
+
+    fn millis(&self, time: impl Fn(&BotOutcome) -> Option<u64>) -> Quantiles {
+        quantiles(
+            self.0.iter().filter_map(|outcome| time(outcome)).map(|micros| micros as f64 / 1e3).collect(),
+        )
+    }
+}
+
+impl Phases {
+    fn new(players: &Group<'_>, figures: &Figures, seconds: [f64; STAGES]) -> Self {
+        let stage = |stage: usize| StageReport {
+            seconds: seconds[stage],
+            snapshots_per_bot_per_s: spread(
+                players
+                    .each(|outcome| outcome.snapshots[stage] as f64 / seconds[stage].max(f64::MIN_POSITIVE)),
+            ),
+            snapshot_interval_ms: of_micros(&figures.interval_micros[stage]),
+        };
+        let (before, disturbed) = (stage(0), stage(1));
+        let p99 = |report: &StageReport| report.snapshot_interval_ms.p99;
+        let interval_p99_ratio = p99(&disturbed) / p99(&before).max(f64::MIN_POSITIVE);
+        Self { before, disturbed, interval_p99_ratio }
+    }
+}
+
+impl SlowLinks {
+    fn new(group: &Group<'_>, figures: &Figures, seconds: f64) -> Option<Self> {
+        (!group.0.is_empty()).then(|| Self {
+            bots: group.0.len(),
+            snapshots_per_bot_per_s: spread(
+                group.each(|outcome| outcome.snapshots.iter().sum::<u64>() as f64 / seconds),
+            ),
+            snapshot_interval_ms: of_micros(&figures.intervals()),
+            snapshot_age_ms: of_micros(&figures.age_micros),
+            down_bytes_per_bot_per_s: quantiles(
+                group.each(|outcome| outcome.measured.down_bytes as f64 / seconds),
+            ),
+        })
+    }
+}
+
+impl Latecomers {
+    fn new(seen: &Seen) -> Option<Self> {
+        let group = Group::new(seen, |outcome| !outcome.plan.part.is_first());
+        (!group.0.is_empty()).then(|| Self {
+            bots: group.0.len(),
+            joined: group.only(BotOutcome::is_joined).0.len(),
+            join_ms: group.millis(|outcome| outcome.join_micros),
+            closed: group.only(|outcome| outcome.is_joined() && !outcome.errors.is_empty()).0.len(),
+        })
+    }
+}
+
+/// The rates of snapshots that are as they should be. In a short time one snapshot more or less says nothing.
+fn rate_bounds(snapshot_hz: u32, seconds: f64) -> (f64, f64) {
+    let (hz, one) = (f64::from(snapshot_hz), 1.0 / seconds);
+    (hz * (1.0 - RATE_SHARE) - one, hz * (1.0 + RATE_SHARE) + one)
+}
+
+/// By kind. That the server ends the connection of who reads nothing is as it should be.
+fn errors(seen: &Seen) -> BTreeMap<String, u64> {
+    let mut errors = BTreeMap::new();
+    let expected = |outcome: &&BotOutcome| outcome.plan.part == Part::Deaf && outcome.is_joined();
+    for (kind, count) in
+        seen.outcomes.iter().filter(|outcome| !expected(outcome)).flat_map(|outcome| &outcome.errors)
+    {
+        *errors.entry(kind.clone()).or_default() += count;
+    }
+    if seen.lost > 0 {
+        errors.insert("the bot itself failed".to_owned(), seen.lost as u64);
+    }
+    errors
+}
+
+/// In milliseconds, from microseconds.
+fn of_micros(all: &Histogram<u64>) -> Quantiles {
+    let ms = |quantile| all.value_at_quantile(quantile) as f64 / 1e3;
+    Quantiles { p50: ms(0.5), p99: ms(0.99), p99_9: ms(0.999), max: all.max() as f64 / 1e3 }
+}
+
+/// As a share, from millionths.
+fn extremes(all: &Histogram<u64>) -> Extremes {
+    let share = |quantile| all.value_at_quantile(quantile) as f64 / 1e6;
+    Extremes { low: share(0.001), high: share(0.999) }
+}
+
+fn quantiles(mut values: Vec<f64>) -> Quantiles {
+    values.sort_unstable_by(f64::total_cmp);
+    let [p50, p99, p99_9, max] = [0.5, 0.99, 0.999, 1.0].map(|quantile| nearest_rank(&values, quantile));
+    Quantiles { p50, p99, p99_9, max }
+}
+
+fn spread(mut values: Vec<f64>) -> Spread {
+    values.sort_unstable_by(f64::total_cmp);
+    let [min, p50, max] = [0.0, 0.5, 1.0].map(|quantile| nearest_rank(&values, quantile));
+    Spread { min, p50, max }
+}
+
+/// The quantile of sorted values by nearest rank; 0 of none.
+fn nearest_rank(sorted: &[f64], quantile: f64) -> f64 {
+    let rank = (quantile * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).or(sorted.last()).copied().unwrap_or(0.0)
+}
+
+impl fmt::Display for Quantiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { p50, p99, p99_9, max } = self;
+        write!(f, "p50 {p50:.1}, p99 {p99:.1}, p99.9 {p99_9:.1}, max {max:.1}")
     }
 }
 
@@ -259,34 +369,66 @@ impl fmt::Display for Report {
         let (up, raw) = (self.up_bytes_per_bot_per_s, self.raw_bytes_per_bot_per_s);
         writeln!(
             f,
-            "bots        {} connected, {} failed, {:.1} s measured",
-            self.connected, self.failed, self.seconds
+            "bots        {} connected ({} full, {} light), {} failed, {:.1} s of `{}` measured",
+            self.connected, self.full, self.light, self.failed, self.seconds, self.load
         )?;
-        writeln!(f, "connect     p50 {:.1} ms, p99 {:.1} ms", self.connect_ms.p50, self.connect_ms.p99)?;
-        writeln!(f, "join        p50 {:.1} ms, p99 {:.1} ms", self.join_ms.p50, self.join_ms.p99)?;
-        writeln!(f, "snapshots   {:.2} to {:.2} a second and bot, p50 {:.2}", rate.min, rate.max, rate.p50)?;
+        writeln!(f, "connect     {} ms", self.connect_ms)?;
+        writeln!(f, "join        {} ms", self.join_ms)?;
         writeln!(
             f,
-            "interval    p50 {:.1} ms, p99 {:.1} ms",
-            self.snapshot_interval_ms.p50, self.snapshot_interval_ms.p99
+            "snapshots   {:.2} to {:.2} a second and bot, p50 {:.2}; {} bots are off",
+            rate.min, rate.max, rate.p50, self.bots_outside_rate
         )?;
+        writeln!(f, "interval    {} ms", self.snapshot_interval_ms)?;
+        writeln!(f, "age         {} ms", self.snapshot_age_ms)?;
         writeln!(
             f,
-            "age         p50 {:.1} ms, p99 {:.1} ms",
-            self.snapshot_age_ms.p50, self.snapshot_age_ms.p99
+            "view        {} ms behind; its rate p0.1 {:.3}, p99.9 {:.3}",
+            self.view_delay_ms, self.view_rate.low, self.view_rate.high
         )?;
-        writeln!(
-            f,
-            "view        p50 {:.1} ms, p99 {:.1} ms behind; its rate p0.1 {:.3}, p99.9 {:.3}",
-            self.view_delay_ms.p50, self.view_delay_ms.p99, self.view_rate.low, self.view_rate.high
-        )?;
-        writeln!(f, "round trip  p50 {:.2} ms, p99 {:.2} ms", self.rtt_ms.p50, self.rtt_ms.p99)?;
+        writeln!(f, "round trip  {} ms", self.rtt_ms)?;
         writeln!(
             f,
             "down        p50 {:.0} B/s, p99 {:.0} B/s a bot (the same rows raw: {:.0} B/s)",
             down.p50, down.p99, raw.p50
         )?;
         writeln!(f, "up          p50 {:.0} B/s, p99 {:.0} B/s a bot", up.p50, up.p99)?;
+        self.write_instrument(f)?;
+        self.write_state(f)?;
+        self.write_apart(f)?;
+        for (kind, count) in &self.errors {
+            writeln!(f, "error       {count} x {kind}")?;
+        }
+        for finding in &self.findings {
+            writeln!(f, "=> {finding}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    /// How good the load generator itself was.
+    fn write_instrument(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let frames = self.input_frames_per_bot_per_s;
+        writeln!(
+            f,
+            "inputs      {:.1} to {:.1} frames a second and bot; sent late by {} ms; {:.2} % of steps without one",
+            frames.min,
+            frames.max,
+            self.send_late_ms,
+            self.steps_without_input_ratio * 100.0
+        )?;
+        writeln!(
+            f,
+            "swarm's CPU {:.2} s, {:.2} cores; {:.0} us a light bot and second",
+            self.cpu_s,
+            self.cpu_s / self.seconds,
+            self.light_cpu_us_per_bot_per_s
+        )
+    }
+
+    /// What full bots say of the state.
+    fn write_state(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
             "digests     {} checked over {} rows, {} differ",
@@ -305,94 +447,120 @@ impl fmt::Display for Report {
             self.decode_errors,
             self.starved_ratio * 100.0,
             self.reconnects
-        )?;
-        for (kind, count) in &self.errors {
-            writeln!(f, "error       {count} x {kind}")?;
+        )
+    }
+
+    /// Whose figures stand apart.
+    fn write_apart(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Phases { before, disturbed, interval_p99_ratio }) = &self.phases {
+            writeln!(f, "before      interval {} ms", before.snapshot_interval_ms)?;
+            writeln!(
+                f,
+                "disturbed   interval {} ms: p99 times {interval_p99_ratio:.2}",
+                disturbed.snapshot_interval_ms
+            )?;
         }
-        for finding in &self.findings {
-            writeln!(f, "=> {finding}")?;
+        if let Some(Latecomers { bots, joined, join_ms, closed }) = &self.latecomers {
+            writeln!(
+                f,
+                "latecomers  {joined} of {bots} joined, {join_ms} ms; {closed} closed by the server"
+            )?;
+        }
+        if let Some(slow) = &self.slow_links {
+            let SlowLinks { bots, snapshots_per_bot_per_s: rate, snapshot_age_ms: age, .. } = slow;
+            writeln!(
+                f,
+                "64 kbit/s   {bots} bots: {:.1} to {:.1} snapshots/s, age {age} ms",
+                rate.min, rate.max
+            )?;
         }
         Ok(())
     }
 }
 
-fn pooled(outcomes: &[BotOutcome], of: fn(&BotOutcome) -> &Histogram<u64>) -> Histogram<u64> {
-    let mut all = histogram();
-    for outcome in outcomes {
-        // Same range and precision everywhere, so this cannot fail.
-        let _ = all.add(of(outcome));
-    }
-    all
-}
-
-/// In milliseconds, from microseconds.
-fn merged(outcomes: &[BotOutcome], of: fn(&BotOutcome) -> &Histogram<u64>) -> Quantiles {
-    let all = pooled(outcomes, of);
-    let ms = |quantile| all.value_at_quantile(quantile) as f64 / 1e3;
-    Quantiles { p50: ms(0.5), p99: ms(0.99) }
-}
-
-/// As a share, from millionths.
-fn extremes(outcomes: &[BotOutcome], of: fn(&BotOutcome) -> &Histogram<u64>) -> Extremes {
-    let all = pooled(outcomes, of);
-    let share = |quantile| all.value_at_quantile(quantile) as f64 / 1e6;
-    Extremes { low: share(0.001), high: share(0.999) }
-}
-
-fn quantiles(mut values: Vec<f64>) -> Quantiles {
-    values.sort_unstable_by(f64::total_cmp);
-    Quantiles { p50: nearest_rank(&values, 0.5), p99: nearest_rank(&values, 0.99) }
-}
-
-fn spread(mut values: Vec<f64>) -> Spread {
-    values.sort_unstable_by(f64::total_cmp);
-    Spread {
-        min: nearest_rank(&values, 0.0),
-        p50: nearest_rank(&values, 0.5),
-        max: nearest_rank(&values, 1.0),
-    }
-}
-
-/// The quantile of sorted values by nearest rank; 0 of none.
-fn nearest_rank(sorted: &[f64], quantile: f64) -> f64 {
-    let rank = (quantile * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).or(sorted.last()).copied().unwrap_or(0.0)
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::swarm::load::Plan;
+    use crate::swarm::outcome::{Arrivals, Phase};
+    use tickwire_protocol::Micros;
 
-    fn outcome(snapshots: u64, digests: u64) -> BotOutcome {
-        let mut outcome = BotOutcome::new();
+    /// A bot that was in for 10 s.
+    pub(in crate::swarm) fn outcome(is_full: bool, snapshots: u64, digests: u64) -> BotOutcome {
+        let mut outcome = BotOutcome::new(Plan { index: 0, part: Part::Player, is_full });
         outcome.join_micros = Some(1000);
-        outcome.measured.snapshots = snapshots;
+        outcome.snapshots[0] = snapshots;
         outcome.digests.checked = digests;
         outcome
     }
 
-    #[test]
-    fn a_clean_run_is_clean() {
-        let report = Report::new(&[outcome(200, 10), outcome(202, 9)], 10.0);
-        assert!(report.is_clean, "{report}");
-        let rate = report.snapshots_per_bot_per_s;
-        assert_eq!((rate.min, rate.p50, rate.max), (20.0, 20.0, 20.2));
+    pub(in crate::swarm) fn report(outcomes: Vec<BotOutcome>) -> Report {
+        let bots = outcomes.iter().filter(|outcome| outcome.plan.part.is_first()).count();
+        let seen = Seen { outcomes, ..Seen::default() };
+        Report::new(&seen, &run(Load::Brawl, bots, [10.0, 0.0]))
+    }
+
+    fn run(load: Load, bots: usize, seconds: [f64; STAGES]) -> Run {
+        Run { load, bots, snapshot_hz: 20, seconds, cpu_s: 3.0, light_cpu_s: 0.5 }
     }
 
     #[test]
-    fn whatever_is_wrong_is_found() {
-        let failed = BotOutcome::new();
-        let mut wrong = outcome(200, 10);
-        wrong.digests.mismatches = 1;
-        let mut torn = outcome(200, 10);
-        torn.decode_errors = 1;
-        for (bad, word) in
-            [(failed, "never got"), (wrong, "differ"), (torn, "decoded"), (outcome(200, 7), "due")]
-        {
-            let report = Report::new(&[bad], 10.0);
-            assert!(!report.is_clean);
-            assert!(report.findings.iter().any(|finding| finding.contains(word)), "{:?}", report.findings);
+    fn full_and_light_bots_are_told_apart() {
+        let mut light = outcome(false, 201, 0);
+        light.measured.steps = 600;
+        light.measured.steps_without_input = 3;
+        let report = report(vec![outcome(true, 200, 10), light]);
+        assert_eq!((report.full, report.light, report.digests_checked), (1, 1, 10));
+        assert!((report.steps_without_input_ratio - 0.005).abs() < 1e-9);
+        assert!((report.light_cpu_us_per_bot_per_s - 50_000.0).abs() < 1e-6);
+        let rate = report.snapshots_per_bot_per_s;
+        assert_eq!([rate.min, rate.max].map(|rate| (rate * 10.0) as u32), [200, 201]);
+    }
+
+    #[test]
+    fn stages_are_compared_and_who_comes_late_counts_apart() {
+        let mut seen = Seen::default();
+        let mut arrivals = Arrivals::default();
+        for number in 0..=200 {
+            arrivals.arrive(Micros(number * 50_000), Phase::Measuring, &mut seen.players);
         }
+        for number in 1..=100 {
+            arrivals.arrive(Micros(10_000_000 + number * 100_000), Phase::Disturbed, &mut seen.players);
+        }
+        let mut player = outcome(true, 200, 20);
+        player.snapshots[1] = 100;
+        let mut late = outcome(false, 0, 0);
+        late.plan.part = Part::Deaf;
+        late.note_error("closed");
+        let mut never = BotOutcome::new(Plan { part: Part::Deaf, ..late.plan });
+        never.note_error("refused");
+        seen.outcomes = vec![player, late, never];
+        let report = Report::new(&seen, &run(Load::SlowReaders, 1, [10.0, 10.0]));
+        assert_eq!((report.bots, report.connected, report.light), (1, 1, 0));
+        let phases = report.phases.unwrap();
+        assert!((phases.interval_p99_ratio - 2.0).abs() < 0.05, "{phases:?}");
+        assert!((phases.disturbed.snapshots_per_bot_per_s.p50 - 10.0).abs() < 1e-9);
+        let late = report.latecomers.unwrap();
+        assert_eq!((late.bots, late.joined, late.closed), (2, 1, 1));
+        assert_eq!(report.errors.keys().collect::<Vec<_>>(), ["refused"], "a deaf one is closed rightly");
+    }
+
+    #[test]
+    fn narrow_links_do_not_touch_the_figures_of_the_others() {
+        let mut narrow = outcome(true, 80, 0);
+        narrow.plan.part = Part::Narrow;
+        let report = report(vec![outcome(true, 200, 10), narrow]);
+        assert_eq!((report.snapshots_per_bot_per_s.min as u32, report.bots_outside_rate), (20, 0));
+        let slow = report.slow_links.as_ref().unwrap();
+        assert_eq!((slow.bots, slow.snapshots_per_bot_per_s.max as u32), (1, 8));
+        assert!(report.is_clean, "nor their verdict");
+    }
+
+    #[test]
+    fn a_report_is_one_json_object_with_the_names_of_the_field() {
+        let json = serde_json::to_value(report(vec![outcome(true, 200, 10)])).unwrap();
+        assert!(json["snapshot_interval_ms"]["p99.9"].is_number());
+        assert!(json["phases"].is_null() && json["rate_bounds"].is_array());
     }
 
     #[test]
@@ -401,5 +569,6 @@ mod tests {
         let ranks = [0.0, 0.5, 0.99, 1.0].map(|quantile| nearest_rank(&values, quantile) as i32);
         assert_eq!(ranks, [1, 50, 99, 100]);
         assert_eq!(nearest_rank(&[], 0.5) as i32, 0);
+        assert!(of_micros(&Figures::new().rtt_micros).max < 1e-9);
     }
 }
