@@ -178,3 +178,20 @@ async fn time_stands_still_in_an_empty_room() {
     second.play_until(|second| second.digests >= 2).await;
     assert_eq!(server.handle.stats().await.total.skipped_steps, 0, "what was slept through is not late");
 }
+
+#[tokio::test]
+async fn a_room_that_stays_empty_is_closed_and_what_it_did_is_still_counted() {
+    let mut config = config();
+    config.room_lifetime = Duration::from_millis(50);
+    let server = start(config, arena()).await;
+    let schema = arena().schema().clone();
+    let mut first = Honest::join(server.addr, &schema, &hello(&schema)).await;
+    first.play_until(|first| first.snapshots >= 3).await;
+    let sent = server.handle.stats().await.total.messages_sent;
+    let room = first.welcome.room;
+    drop(first);
+    until(&server, |stats| stats.rooms.is_empty()).await;
+    assert!(server.handle.stats().await.total.messages_sent >= sent && sent >= 3);
+    let second = Honest::join(server.addr, &schema, &hello(&schema)).await;
+    assert_ne!(second.welcome.room, room);
+}

@@ -16,11 +16,11 @@
 //! | | at first | in a room | at the end |
 //! |---|---|---|---|
 //! | reading half | connection's task | connection's task | connection's task |
-//! | writing half, with what the kernel has not taken of it | connection's task | the room, in its [`Seat`](seat::Seat) | connection's task |
+//! | writing half, with what the kernel has not taken of it | connection's task | the room, in the peer's `Seat` | connection's task |
 //! | upgrade, reject, closing handshake | connection's task | nobody | connection's task |
 //!
 //! Whoever owns the writing half is the only one who writes, so frames never mix and there is nothing to lock. A room never
-//! closes a connection: it gives the writing half back with an [`Ending`](seat::Ending), and the connection's task, which
+//! closes a connection: it gives the writing half back with an `Ending`, and the connection's task, which
 //! has all the time of the world, says it after what is still pending.
 //!
 //! # Who learns of what
