@@ -100,7 +100,7 @@ pub struct RoomConfig {
     pub ping_interval: Micros,
     /// How long nothing may be heard of a peer.
     pub silence_timeout: Micros,
-    /// How long a peer may leave everything unacked that it may be sent ahead, before it is let go.
+    /// How long a peer on an ordered stream may ack nothing of what it was sent, before it is let go.
     pub stall_timeout: Micros,
     /// How far apart the digests of a peer's state are; 0 for none.
     pub digest_interval: Micros,
