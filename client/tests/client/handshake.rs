@@ -177,6 +177,39 @@ fn pings_go_at_the_pace_that_the_server_wants() {
 }
 
 #[test]
+fn a_budget_is_told_when_it_changes_and_on_datagrams_with_every_ping() {
+    for (stream, again) in [(StreamKind::Ordered, 0), (StreamKind::Datagram, 2)] {
+        let mut pair = Pair::new(stream, 1_000);
+        let ask = |pair: &mut Pair, budget, pings| {
+            pair.client.set_budget(budget);
+            pair.hear();
+            for _ in 0..pings {
+                pair.now = pair.client.poll_timeout().unwrap();
+                pair.hear();
+                pair.answer_pings();
+            }
+            std::mem::take(&mut pair.heard.budgets)
+        };
+        assert_eq!(ask(&mut pair, None, 2), [], "nothing was asked for");
+        assert_eq!(ask(&mut pair, Some(2_000), 2), vec![Some(2_000); 1 + again]);
+        assert_eq!(ask(&mut pair, Some(2_000), 0), []);
+        assert_eq!(ask(&mut pair, None, 2), [None]);
+    }
+}
+
+#[test]
+fn a_budget_asked_for_before_the_welcome_is_told_after_it() {
+    let mut client = client();
+    client.set_budget(Some(5_000));
+    say_hello(&mut client, Micros(1_000_000));
+    client.handle_message(Micros(1_000_000), welcome(|_| ())).unwrap();
+    let (mut message, mut heard) = (Vec::new(), Heard::default());
+    client.poll_transmit(Micros(1_000_000), &mut message);
+    hear(&message, tickwire_protocol::Tick(1_000), &mut heard);
+    assert_eq!(heard.budgets, [Some(5_000)]);
+}
+
+#[test]
 fn pongs_that_nobody_asked_for_say_nothing() {
     let mut pair = Pair::ordered();
     let pong = pair.server.pong(tickwire_protocol::ping::Ping { client_time: Micros(1) });

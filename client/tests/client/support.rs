@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use tickwire_client::{Client, ClientConfig, Event};
 use tickwire_protocol::ack::{Ack, Sequence};
+use tickwire_protocol::budget::Budget;
 use tickwire_protocol::frame::{FrameType, frames, write_frame_with};
 use tickwire_protocol::handshake::{ClientLimits, Features, Hello, StreamKind, Timing, Welcome};
 use tickwire_protocol::history::History;
@@ -91,6 +92,7 @@ struct Row {
 /// What came from the client.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Heard {
+    pub(crate) budgets: Vec<Option<u32>>,
     pub(crate) hellos: Vec<Hello>,
     pub(crate) pings: Vec<Ping>,
     pub(crate) acks: Vec<Ack>,
@@ -351,6 +353,7 @@ pub(crate) fn hear(message: &[u8], near: Tick, heard: &mut Heard) {
                 heard.acks.extend(input.ack);
                 heard.inputs.push(input);
             }
+            FrameType::Budget => heard.budgets.push(Budget::decode(&frame.payload).unwrap().bytes_per_second),
             other => panic!("a client sent {other}"),
         }
     }

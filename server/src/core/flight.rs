@@ -140,13 +140,9 @@ impl Flight {
         if now.saturating_since(silent_since) >= PROBE_AFTER { SNAPSHOT_BYTES_MIN * 2 } else { 0 }
     }
 
-    /// For how long nothing was acked of what the window is full of.
+    /// For how long nothing was acked of what is in flight.
     pub(crate) fn stalled_for(&self, now: Micros) -> Micros {
-        if self.bytes + SNAPSHOT_BYTES_MIN as u64 > self.window(now) {
-            now.saturating_since(self.progress)
-        } else {
-            Micros::ZERO
-        }
+        if self.frames.is_empty() { Micros::ZERO } else { now.saturating_since(self.progress) }
     }
 
     /// Something had to wait for the window, or was cut by it.

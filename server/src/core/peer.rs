@@ -284,7 +284,7 @@ impl Peer {
         }
     }
 
-    /// For how long nothing was acked on an ordered stream of all that it may be sent ahead.
+    /// For how long nothing was acked on an ordered stream of what was sent.
     pub(crate) fn stalled_for(&self, now: Micros) -> Micros {
         if self.stream == StreamKind::Ordered {
             self.replicator.flight().stalled_for(now)

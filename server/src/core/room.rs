@@ -106,7 +106,7 @@ pub struct RoomConfig {
     /// How long a session waits for its client after a connection was lost, and its player stands where it stood, without
     /// input; 0 to give it up at once.
     pub session_window: Micros,
-    /// How long a peer may leave everything unacked that it may be sent ahead, before it is let go.
+    /// How long a peer on an ordered stream may ack nothing of what it was sent, before it is let go.
     pub stall_timeout: Micros,
     /// How far apart the digests of a peer's state are; 0 for none.
     pub digest_interval: Micros,
