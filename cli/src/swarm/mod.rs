@@ -9,7 +9,7 @@
 //! | `light` | bots that count snapshots, thousands to a thread |
 //! | `pilot` | what bots do that see nothing |
 //! | `hive`, `gauges`, `link`, `cpu` | what bots share; live numbers; simulated links; CPU time |
-//! | `outcome`, `report`, `verdict` | what was seen; the figures; what is wrong with them |
+//! | `outcome`, `report`, `summary`, `verdict` | what was seen; the figures; those in words; what is wrong with them |
 
 mod args;
 mod conduct;
@@ -24,6 +24,7 @@ mod outcome;
 mod pilot;
 mod report;
 mod schedule;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod verdict;

@@ -1,9 +1,10 @@
 //! Polls only take out what is ready: none of them, however often and in whatever order, changes anything.
 
 use proptest::prelude::*;
-use tickwire_client::{Client, Event};
-use tickwire_protocol::Micros;
+use tickwire_client::{Client, ClientConfig, Event};
+use tickwire_protocol::frame::frames;
 use tickwire_protocol::handshake::StreamKind;
+use tickwire_protocol::{Micros, Pong};
 
 use super::support::*;
 
@@ -174,4 +175,38 @@ proptest! {
         let stream = if is_datagram { StreamKind::Datagram } else { StreamKind::Ordered };
         prop_assert_eq!(run(stream, &steps, true), run(stream, &steps, false));
     }
+}
+
+#[test]
+fn who_keeps_only_the_time_goes_on_pinging() {
+    let server = FakeServer::new(StreamKind::Ordered, 1_000);
+    let new = || Client::new(ClientConfig::new("test 1"), schema().clone(), Micros::ZERO);
+    assert!(new().into_timekeeper().is_none(), "nobody has told the time");
+    let mut client = new();
+    let mut hello = Vec::new();
+    client.poll_transmit(Micros::ZERO, &mut hello);
+    let mut welcome = Vec::new();
+    server.welcome_value().encode(&mut welcome);
+    client.handle_message(Micros::ZERO, welcome.into()).unwrap();
+    let mut time = client.into_timekeeper().unwrap();
+
+    let (mut heard, mut sent_at) = (Heard::default(), Vec::new());
+    for now in (0..3_000_000).step_by(10_000).map(Micros) {
+        let mut out = Vec::new();
+        assert_eq!(time.poll_transmit(now, &mut out), !out.is_empty());
+        assert!(!time.poll_transmit(now, &mut out), "once");
+        if out.is_empty() {
+            continue;
+        }
+        sent_at.push(now.0 / 1_000);
+        hear(&out, server.tick, &mut heard);
+        let pong = server.pong(*heard.pings.last().unwrap());
+        let frame = frames(pong).next().unwrap().unwrap();
+        let pong = Pong::decode(&frame.payload).unwrap();
+        assert_eq!(time.handle_pong(now, &pong), Some(false));
+        assert_eq!(time.handle_pong(now, &pong), None, "twice is not an answer");
+    }
+    assert_eq!(sent_at, [0, 100, 200, 300, 400, 500, 1_500, 2_500], "a few quickly, then one a second");
+    assert_eq!(time.poll_timeout(), Micros(3_500_000));
+    assert_eq!(time.clock().server_time(Micros(5)), Micros(5) + AHEAD);
 }

@@ -9,7 +9,7 @@ use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome, St
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::limits::MESSAGE_BYTES_MAX;
 use tickwire_protocol::{CloseCode, DecodeError, Micros, PlayerId, RoomId, SessionId};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -65,6 +65,25 @@ async fn welcomed() -> (Connection, Socket, FakeServer) {
         socket
     });
     (connection.unwrap(), socket, server)
+}
+
+#[tokio::test]
+async fn a_stream_that_was_upgraded_carries_frames() {
+    let (listener, url) = listen().await;
+    let config = ClientConfig::new("test 1");
+    let upgrading = async {
+        let stream = net::dial(&url, &config).await?;
+        net::upgrade(stream, &url, &config).await
+    };
+    let (stream, socket) = tokio::join!(upgrading, async {
+        let (stream, _) = listener.accept().await.unwrap();
+        accept_async(stream).await.unwrap()
+    });
+    let (mut stream, mut socket) = (stream.unwrap(), socket);
+    socket.send(Message::Binary(Bytes::from_static(b"abc"))).await.unwrap();
+    let mut frame = [0; 5];
+    stream.read_exact(&mut frame).await.unwrap();
+    assert_eq!(frame, *b"\x82\x03abc");
 }
 
 #[tokio::test]
