@@ -53,14 +53,25 @@ struct Bot {
     receiver: Option<Receiver>,
 }
 
+/// What a room does, in the order of a [`Match`]'s interval.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Part {
+    /// Taking in one message of each bot.
+    Inbox,
+    /// Stepping and publishing, once a tick.
+    Advance,
+    /// Encoding for every peer, and copying each message once, as a transport would; after each tick.
+    Transmit,
+}
+
 /// What an interval from snapshot to snapshot took: [`SNAPSHOT_TICKS`] steps.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Interval {
-    /// Taking in one message of each bot.
+    /// [`Part::Inbox`].
     pub inbox: Duration,
-    /// Stepping and publishing.
+    /// [`Part::Advance`], all of it.
     pub advance: Duration,
-    /// Encoding for every peer, and copying each message once, as a transport would.
+    /// [`Part::Transmit`], all of it.
     pub transmit: Duration,
     /// Snapshots that arrived: one a bot.
     pub snapshots: usize,
@@ -119,28 +130,46 @@ impl Match {
         }
     }
 
-    /// Plays on until the next snapshot has reached every bot.
+    /// Plays on until the next snapshot has reached every bot, and times it.
     ///
     /// # Panics
     /// If a bot did not get exactly one snapshot, or the room refused a message.
     pub fn play_interval(&mut self) -> Interval {
-        let mut interval = Interval::default();
+        let mut spent = Interval::default();
+        let Interval { snapshots, bytes, .. } = self.play_interval_by(&mut |part, work| {
+            let start = Instant::now();
+            work();
+            *match part {
+                Part::Inbox => &mut spent.inbox,
+                Part::Advance => &mut spent.advance,
+                Part::Transmit => &mut spent.transmit,
+            } += start.elapsed();
+        });
+        Interval { snapshots, bytes, ..spent }
+    }
+
+    /// The same, where `meter` does the work that it is given, and measures it as it likes: no times are told.
+    ///
+    /// # Panics
+    /// If a bot did not get exactly one snapshot, or the room refused a message.
+    pub fn play_interval_by(&mut self, meter: &mut dyn FnMut(Part, &mut dyn FnMut())) -> Interval {
         let messages = self.think();
-        interval.inbox = timed(|| {
-            for (bot, message) in self.bots.iter().zip(messages) {
-                if let Err(fault) = self.room.handle_message(self.now, bot.peer, message) {
+        meter(Part::Inbox, &mut || {
+            for (bot, message) in self.bots.iter().zip(&messages) {
+                if let Err(fault) = self.room.handle_message(self.now, bot.peer, message.clone()) {
                     panic!("the message of peer {} was refused: {fault:?}", bot.peer);
                 }
             }
         });
         for _ in 0..SNAPSHOT_TICKS {
             self.now = self.room.poll_timeout();
-            interval.advance += timed(|| {
+            meter(Part::Advance, &mut || {
                 let report = self.room.advance(self.now);
                 assert_eq!((report.due.steps, report.due.skipped), (1, 0), "steps at {:?}", self.now);
             });
-            interval.transmit += timed(|| self.transmit());
+            meter(Part::Transmit, &mut || self.transmit());
         }
+        let mut interval = Interval::default();
         for bot in &mut self.bots {
             interval.bytes += bot.messages.len();
             interval.snapshots += bot.take_messages();
@@ -238,12 +267,6 @@ impl Bot {
         self.messages.clear();
         snapshots
     }
-}
-
-fn timed(work: impl FnOnce()) -> Duration {
-    let start = Instant::now();
-    work();
-    start.elapsed()
 }
 
 #[cfg(test)]
