@@ -210,7 +210,7 @@ impl Kind {
 
     /// The velocity field that drives `field`, if one does.
     pub fn velocity_of(&self, field: FieldId) -> Option<&Field> {
-        self.fields.iter().find(|other| matches!(other.ty, FieldType::Velocity { of, .. } if of == field))
+        self.field(field).driver.map(|driver| self.field(driver))
     }
 
     /// The columns that a peer with this sight gets.
