@@ -54,19 +54,43 @@ struct Bot {
     receiver: Option<Receiver>,
 }
 
+/// What a room does, in the order of a [`Match`]'s interval.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Part {
+    /// Taking in one message of each bot.
+    Inbox,
+    /// Stepping and publishing, once a tick.
+    Advance,
+    /// Encoding for every peer, and copying each message once, as a transport would; after each tick.
+    Transmit,
+}
+
 /// What an interval from snapshot to snapshot took: [`SNAPSHOT_TICKS`] steps.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Interval {
-    /// Taking in one message of each bot.
+    /// [`Part::Inbox`].
     pub inbox: Duration,
-    /// Stepping and publishing.
+    /// [`Part::Advance`], all of it.
     pub advance: Duration,
-    /// Encoding for every peer, and copying each message once, as a transport would.
+    /// [`Part::Transmit`], all of it.
     pub transmit: Duration,
     /// Snapshots that arrived: one a bot.
     pub snapshots: usize,
     /// Bytes of all messages to bots.
     pub bytes: usize,
+}
+
+/// A meter that adds up the time of each part.
+fn clock(spent: &mut Interval) -> impl FnMut(Part, &mut dyn FnMut()) {
+    |part, work| {
+        let start = Instant::now();
+        work();
+        *match part {
+            Part::Inbox => &mut spent.inbox,
+            Part::Advance => &mut spent.advance,
+            Part::Transmit => &mut spent.transmit,
+        } += start.elapsed();
+    }
 }
 
 impl Match {
@@ -148,16 +172,25 @@ impl Match {
         }
     }
 
-    /// Plays on until the next snapshot has reached every bot.
+    /// Plays on until the next snapshot has reached every bot, and times it.
     ///
     /// # Panics
     /// If not every bot got a snapshot, or the room refused a message.
     pub fn play_interval(&mut self) -> Interval {
-        let mut interval = self.play_to_snapshot();
-        interval.transmit += timed(|| self.transmit());
-        interval.bytes = self.bots.iter().map(|bot| bot.messages.len()).sum();
-        interval.snapshots = self.take_messages();
-        interval
+        let mut spent = Interval::default();
+        let Interval { snapshots, bytes, .. } = self.play_interval_by(&mut clock(&mut spent));
+        Interval { snapshots, bytes, ..spent }
+    }
+
+    /// The same, where `meter` does the work that it is given, and measures it as it likes: no times are told.
+    ///
+    /// # Panics
+    /// If a bot did not get exactly one snapshot, or the room refused a message.
+    pub fn play_interval_by(&mut self, meter: &mut dyn FnMut(Part, &mut dyn FnMut())) -> Interval {
+        self.play_to_snapshot_by(meter);
+        meter(Part::Transmit, &mut || self.transmit());
+        let bytes = self.bots.iter().map(|bot| bot.messages.len()).sum();
+        Interval { bytes, snapshots: self.take_messages(), ..Interval::default() }
     }
 
     /// Plays on until the next snapshot is due to every bot, and sends it to nobody yet.
@@ -165,26 +198,30 @@ impl Match {
     /// # Panics
     /// If the room refused a message, or did not step as it should.
     pub fn play_to_snapshot(&mut self) -> Interval {
-        let mut interval = Interval::default();
+        let mut spent = Interval::default();
+        self.play_to_snapshot_by(&mut clock(&mut spent));
+        spent
+    }
+
+    fn play_to_snapshot_by(&mut self, meter: &mut dyn FnMut(Part, &mut dyn FnMut())) {
         let messages = self.think();
-        interval.inbox = timed(|| {
-            for (bot, message) in self.bots.iter().zip(messages) {
-                if let Err(fault) = self.room.handle_message(self.now, bot.peer, message) {
+        meter(Part::Inbox, &mut || {
+            for (bot, message) in self.bots.iter().zip(&messages) {
+                if let Err(fault) = self.room.handle_message(self.now, bot.peer, message.clone()) {
                     panic!("the message of peer {} was refused: {fault:?}", bot.peer);
                 }
             }
         });
         for tick in 1..=SNAPSHOT_TICKS {
             self.now = self.room.poll_timeout();
-            interval.advance += timed(|| {
+            meter(Part::Advance, &mut || {
                 let report = self.room.advance(self.now);
                 assert_eq!((report.due.steps, report.due.skipped), (1, 0), "steps at {:?}", self.now);
             });
             if tick < SNAPSHOT_TICKS {
-                interval.transmit += timed(|| self.transmit());
+                meter(Part::Transmit, &mut || self.transmit());
             }
         }
-        interval
     }
 
     fn transmit(&mut self) {
@@ -308,12 +345,6 @@ impl Bot {
         self.messages.clear();
         snapshots
     }
-}
-
-fn timed(work: impl FnOnce()) -> Duration {
-    let start = Instant::now();
-    work();
-    start.elapsed()
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@
 //! | `shared`, `private` | matches of 64 to many sockets: everybody shown to all, or the nearest 32 of each | `fanout` |
 //! | `view/16`, `view/100`, `view/1000` | bodies that all move, drawn by a client 120 times a second | `view` |
 //! | `mispredicted` | a client of an arena for one, whose every snapshot makes it step 30 ticks again | `prediction` |
-//! | `arena_64`, `half_moving_100`, `all_moving_1000` | recorded states, told against the last three snapshots | `coders`, `instructions.sh` |
+//! | `arena_64`, `half_moving_100`, `all_moving_1000` | recorded states, told against the last three snapshots | `coders` |
+//! | those of [`counted`] | parts of the above, short enough to be counted instruction by instruction | `instructions` |
 //!
 //! A body is the engine's standard state: a position by 1 cm, a velocity by 1 cm/s, a rotation of 11 bits a component.
 //! It moves by the numbers of the arena.
@@ -26,6 +27,7 @@
 //! | [`predicted`] | a client that is always wrong |
 //! | [`arena`] | a match in a room: who thinks, who is timed |
 //! | [`watcher`] | a client that draws bodies |
+//! | [`counted`] | what has its instructions counted, for the budget |
 //!
 //! `cargo bench` runs everything, `cargo bench -p tickwire-benches -- encode/all_moving` a part.
 //!
@@ -33,6 +35,7 @@
 
 pub mod arena;
 pub mod client;
+pub mod counted;
 pub mod predicted;
 pub mod recorded;
 pub mod scene;

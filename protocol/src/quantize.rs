@@ -16,6 +16,7 @@ pub fn lattice(value: f32, step: f64, column: Column) -> i32 {
 }
 
 /// The value of a lattice point.
+#[inline]
 pub fn lattice_value(point: i32, step: f64) -> f32 {
     (f64::from(point) * step) as f32
 }
@@ -79,20 +80,34 @@ fn smallest_three(rotation: Quat, bits: u8, lattice: RotationLattice) -> [i32; 4
 }
 
 /// The rotation of four columns that are within their bounds; always of unit length.
+#[inline]
 pub fn rotation_value(packed: [i32; 4], bits: u8, lattice: RotationLattice) -> Quat {
-    let largest = packed[0].clamp(0, 3) as usize;
     let (zero, step) = (lattice.zero(bits), lattice.step(bits));
-    let mut components = [0.0_f64; 4];
-    let mut rest = 1.0;
-    for (index, point) in others(largest).into_iter().zip(&packed[1..]) {
-        let component = (f64::from(*point) - zero) * step;
-        components[index] = component;
-        rest -= component * component;
+    let [largest, points @ ..] = packed;
+    let [a, b, c] = points.map(|point| (f64::from(point) - zero) * step);
+    let squares = a * a + b * b + c * c;
+    if squares > 1.0 {
+        return beyond_unit(largest, [a, b, c], squares);
     }
-    // Three components near their bound can exceed unit length (hostile bytes, or rounding at a tie).
-    components[largest] = rest.max(0.0).sqrt();
-    let length = components.iter().map(|c| c * c).sum::<f64>().sqrt();
-    Quat::from_array(components.map(|component| (component / length) as f32))
+    with_largest(largest, [a, b, c], (1.0 - squares).sqrt())
+}
+
+/// Three components near their bound can exceed unit length (hostile bytes, or rounding at a tie).
+#[cold]
+fn beyond_unit(largest: i32, components: [f64; 3], squares: f64) -> Quat {
+    with_largest(largest, components.map(|component| component / squares.sqrt()), 0.0)
+}
+
+#[inline]
+fn with_largest(largest: i32, components: [f64; 3], rest: f64) -> Quat {
+    let [a, b, c] = components.map(|component| component as f32);
+    let rest = rest as f32;
+    match largest {
+        ..=0 => Quat::from_xyzw(rest, a, b, c),
+        1 => Quat::from_xyzw(a, rest, b, c),
+        2 => Quat::from_xyzw(a, b, rest, c),
+        3.. => Quat::from_xyzw(a, b, c, rest),
+    }
 }
 
 /// The indices that are left without `largest`, in order.

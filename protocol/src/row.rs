@@ -48,14 +48,19 @@ impl<'a> RowRef<'a> {
     }
 
     /// A vector of 1 to 3 axes; axes that the field does not have are 0.
+    #[inline]
     pub fn vec3(&self, id: FieldId) -> Vec3 {
-        let field = self.kind.field(id);
+        self.vec3_of(self.kind.field(id))
+    }
+
+    /// The same, of a field of the row's kind that is at hand.
+    #[inline]
+    pub fn vec3_of(&self, field: &Field) -> Vec3 {
         let step = vector_step(self.kind, field);
-        let mut axes = [0.0; 3];
-        for (axis, column) in axes.iter_mut().zip(field.columns()) {
-            *axis = quantize::lattice_value(self.column(column), step);
+        match &self.values[field.columns()] {
+            &[x, y, z] => Vec3::from_array([x, y, z].map(|point| quantize::lattice_value(point, step))),
+            points => vector_of_fewer(points, step),
         }
-        Vec3::from_array(axes)
     }
 
     /// The first two axes of a vector.
@@ -82,12 +87,17 @@ impl<'a> RowRef<'a> {
     }
 
     /// A rotation of unit length.
+    #[inline]
     pub fn rotation(&self, id: FieldId) -> Quat {
-        let field = self.kind.field(id);
-        let first = field.columns.start;
-        match field.ty {
-            FieldType::Rotation { bits, lattice } => {
-                quantize::rotation_value(core::array::from_fn(|n| self.column(first + n)), bits, lattice)
+        self.rotation_of(self.kind.field(id))
+    }
+
+    /// The same, of a field of the row's kind that is at hand.
+    #[inline]
+    pub fn rotation_of(&self, field: &Field) -> Quat {
+        match (&field.ty, &self.values[field.columns()]) {
+            (&FieldType::Rotation { bits, lattice }, &[largest, a, b, c]) => {
+                quantize::rotation_value([largest, a, b, c], bits, lattice)
             }
             _ => mistyped(self.kind, field, "rotation"),
         }
@@ -235,6 +245,17 @@ impl<'a> RowMut<'a> {
     }
 }
 
+/// Apart, so that vectors of three axes, which most are, take no more than they need.
+#[inline(never)]
+fn vector_of_fewer(points: &[i32], step: f64) -> Vec3 {
+    let mut axes = [0.0; 3];
+    for (axis, point) in axes.iter_mut().zip(points) {
+        *axis = quantize::lattice_value(*point, step);
+    }
+    Vec3::from_array(axes)
+}
+
+#[inline]
 fn vector_step(kind: &Kind, field: &Field) -> f64 {
     match field.ty {
         FieldType::Position { step, .. } | FieldType::Velocity { step, .. } => step,

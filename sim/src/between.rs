@@ -35,7 +35,7 @@ impl Told<'_> {
 
 /// Every field of a row between two states, as the schema says: held, or on the way from the older to the newer. A field that only
 /// one of them tells is held. Of what is not told nothing is written.
-pub fn row(from: Told<'_>, to: Told<'_>, between: Between, out: &mut RowMut<'_>) {
+pub fn row(from: &Told<'_>, to: &Told<'_>, between: &Between, out: &mut RowMut<'_>) {
     let fraction = between.fraction;
     let (older, newer) = (from.row, to.row);
     for field in older.kind().fields() {
@@ -64,7 +64,7 @@ pub fn row(from: Told<'_>, to: Told<'_>, between: Between, out: &mut RowMut<'_>)
 }
 
 /// The older state's value until the newer one's time has come; nothing if that does not tell it.
-fn hold(from: Told<'_>, to: Told<'_>, between: Between, field: &Field, out: &mut RowMut<'_>) {
+fn hold(from: &Told<'_>, to: &Told<'_>, between: &Between, field: &Field, out: &mut RowMut<'_>) {
     let held = held(from, to, between);
     if held.tells(field) {
         for column in field.columns() {
@@ -74,29 +74,31 @@ fn hold(from: Told<'_>, to: Told<'_>, between: Between, field: &Field, out: &mut
 }
 
 /// The state that lasts.
-fn held<'a>(from: Told<'a>, to: Told<'a>, between: Between) -> Told<'a> {
-    if between.fraction < 1.0 { from } else { to }
+fn held<'a>(from: &Told<'a>, to: &Told<'a>, between: &Between) -> Told<'a> {
+    if between.fraction < 1.0 { *from } else { *to }
 }
 
 /// A position between two states: along the cubic if both tell its velocity, otherwise along the line; held if only one of
 /// them tells the position itself.
-pub fn position(from: Told<'_>, to: Told<'_>, between: Between, field: &Field) -> Vec3 {
-    if from.tells(field) != to.tells(field) {
+#[inline]
+pub fn position(from: &Told<'_>, to: &Told<'_>, between: &Between, field: &Field) -> Vec3 {
+    if from.columns != to.columns && from.tells(field) != to.tells(field) {
         return held(from, to, between).row.vec3(field.id);
     }
-    let Between { fraction, seconds, is_from_rest } = between;
-    let (begin, end) = (from.row.vec3(field.id), to.row.vec3(field.id));
+    let Between { fraction, seconds, is_from_rest } = *between;
+    let (begin, end) = (from.row.vec3_of(field), to.row.vec3_of(field));
     let Some(velocity) = velocity(from, to, field).filter(|_| seconds <= CUBIC_SECONDS_MAX) else {
         return begin.lerp(end, fraction);
     };
-    let leaving = if is_from_rest { Vec3::ZERO } else { from.row.vec3(velocity.id) };
+    let leaving = if is_from_rest { Vec3::ZERO } else { from.row.vec3_of(velocity) };
     let begin = Moving { position: begin, velocity: leaving };
-    let end = Moving { position: end, velocity: to.row.vec3(velocity.id) };
+    let end = Moving { position: end, velocity: to.row.vec3_of(velocity) };
     hermite(begin, end, seconds, fraction)
 }
 
 /// The velocity field that drives a position, if both states tell it.
-pub fn velocity<'a>(from: Told<'a>, to: Told<'a>, field: &Field) -> Option<&'a Field> {
+#[inline]
+pub fn velocity<'a>(from: &Told<'a>, to: &Told<'_>, field: &Field) -> Option<&'a Field> {
     let velocity = from.row.kind().velocity_of(field.id)?;
     (from.tells(velocity) && to.tells(velocity)).then_some(velocity)
 }
@@ -132,11 +134,11 @@ mod tests {
         let [from, to] = [(&older, sights[0]), (&newer, sights[1])]
             .map(|(values, sight)| Told { row: RowRef::new(kind, values), columns: kind.visible(sight) });
         let between = Between { fraction, seconds: 0.1, is_from_rest: false };
-        row(from, to, between, &mut written);
+        row(&from, &to, &between, &mut written);
         let row = RowRef::new(kind, &out);
         let place = row.scalar(PLACE);
         if place > 0.0 {
-            let position = position(from, to, between, kind.field(PLACE)).x;
+            let position = position(&from, &to, &between, kind.field(PLACE)).x;
             assert!((position - place).abs() < 0.006, "one place, {position} or {place}");
         }
         (place, row.scalar(SPEED), row.integer(HEALTH))

@@ -205,7 +205,9 @@ impl Report {
             digests_checked: full.sum(|outcome| outcome.digests.checked),
             digest_rows: full.sum(|outcome| outcome.digests.rows),
             digest_mismatches: full.sum(|outcome| outcome.digests.mismatches),
-            digests_due: players.only(|outcome| outcome.plan.is_full).0.len() as f64 * seconds,
+            // They are a second apart, to the next snapshot: so many are in any stretch of that length.
+            digests_due: players.only(|outcome| outcome.plan.is_full).0.len() as f64
+                * (seconds - 0.1).floor().max(0.0),
             unchecked_bots: players
                 .only(|outcome| {
                     outcome.plan.is_full && (outcome.digests.checked as f64) < seconds.floor() / 2.0

@@ -1,8 +1,8 @@
 //! Where an entity is shown: vectors between two states, beyond the newest, and while an error fades.
 
 use glam::Vec3;
-use tickwire_protocol::TickTime;
 use tickwire_protocol::schema::{Field, FieldId, FieldType, Interpolation, Kind};
+use tickwire_protocol::{RowRef, TickTime};
 use tickwire_sim::between::{self, Between, Told};
 use tickwire_sim::blend::{self as interpolation, GUESS_SECONDS, Moving};
 
@@ -21,41 +21,86 @@ const FADE_WAY_SECONDS: f32 = 1.0;
 /// Own motion is looked at for no more ticks than this when a difference begins to fade.
 const AHEAD_TICKS_MAX: u32 = 60;
 
-/// One entity at one moment.
+/// One entity at one moment: its states around it are looked up once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pose<'a> {
     pub(crate) kind: &'a Kind,
     pub(crate) timeline: &'a Timeline,
-    pub(crate) blend: Blend,
+    /// The state before the moment, and the one after it; the same if there are no two to go between.
+    from: Told<'a>,
+    to: Told<'a>,
+    between: Between,
+    /// How far beyond a state after which nothing is known, seconds; see [`Blend::beyond`](super::timeline::Blend).
+    beyond: f32,
     /// The moment.
-    pub(crate) time: TickTime,
+    time: TickTime,
     /// Seconds a tick.
-    pub(crate) dt: f32,
+    dt: f32,
 }
 
-impl Pose<'_> {
+impl<'a> Pose<'a> {
+    /// Nothing if the entity is not in view then. `interval` is the time between two states, ticks, `dt` seconds a tick.
+    #[inline]
+    pub(crate) fn at(
+        kind: &'a Kind,
+        timeline: &'a Timeline,
+        time: TickTime,
+        interval: u32,
+        dt: f32,
+    ) -> Option<Self> {
+        let blend = timeline.blend(time, interval)?;
+        let told = |(row, sight)| Told { row, columns: kind.visible(sight) };
+        let (from, to) = (told(timeline.from(kind, blend)), told(timeline.to(kind, blend)));
+        let Blend { fraction, span, is_from_rest, beyond, .. } = blend;
+        let between = Between { fraction, seconds: span as f32 * dt, is_from_rest };
+        Some(Self { kind, timeline, from, to, between, beyond: beyond * dt, time, dt })
+    }
+
     /// A vector that is not held.
+    #[inline]
     pub(crate) fn vector(&self, field: &Field) -> Vec3 {
-        self.known(field) + self.fading(field.id)
+        let known = self.known(field);
+        match &self.timeline.fading {
+            Some(fading) => known + self.fading(fading, field.id),
+            None => known,
+        }
     }
 
     /// As the states have it.
+    #[inline]
     fn known(&self, field: &Field) -> Vec3 {
-        let Self { kind, timeline, blend, dt, .. } = *self;
-        let told = |(row, sight)| Told { row, columns: kind.visible(sight) };
-        let (from, to) = (told(timeline.from(kind, blend)), told(timeline.to(kind, blend)));
-        if let Some(velocity) = between::velocity(from, to, field).filter(|_| blend.beyond != 0.0) {
-            let last = Moving { position: from.row.vec3(field.id), velocity: from.row.vec3(velocity.id) };
-            return within(field, last.guess(blend.beyond * dt));
+        let Self { from, to, between, .. } = self;
+        if self.beyond != 0.0
+            && let Some(velocity) = between::velocity(from, to, field)
+        {
+            let last = Moving { position: from.row.vec3_of(field), velocity: from.row.vec3_of(velocity) };
+            return within(field, last.guess(self.beyond));
         }
-        let Blend { fraction, span, is_from_rest, .. } = blend;
-        let between = Between { fraction, seconds: span as f32 * dt, is_from_rest };
         within(field, between::position(from, to, between, field))
     }
 
+    /// The state that lasts at this moment.
+    pub(crate) fn held(&self) -> Told<'a> {
+        if self.between.fraction < 1.0 { self.from } else { self.to }
+    }
+
+    /// What there is to show of a field that is no vector.
+    #[inline]
+    pub(crate) fn sample(&self, field: &Field) -> Sampled<'a> {
+        let Self { from, to, between: Between { fraction, .. }, .. } = *self;
+        if fraction <= 0.0 || fraction >= 1.0 || field.interpolation == Interpolation::Hold {
+            return Sampled::At(self.held().row);
+        }
+        let is_told = |told: Told<'_>| told.columns.contains(field.columns().start);
+        if is_told(from) != is_told(to) {
+            return Sampled::At(from.row);
+        }
+        Sampled::Between(from.row, to.row, fraction)
+    }
+
     /// What is left of differences that fade.
-    fn fading(&self, id: FieldId) -> Vec3 {
-        let Some(Fading { since, until, fields }) = &self.timeline.fading else { return Vec3::ZERO };
+    #[cold]
+    fn fading(&self, Fading { since, until, fields }: &Fading, id: FieldId) -> Vec3 {
         if until.is_some_and(|until| !until.is_newer_than(self.time.tick)) {
             return Vec3::ZERO;
         }
@@ -69,8 +114,16 @@ impl Pose<'_> {
 
     /// Whether more than what is known goes into this picture.
     pub(crate) fn is_guessed(&self) -> bool {
-        self.blend.beyond > 0.0 && self.blend.beyond * self.dt <= GUESS_SECONDS
+        self.beyond > 0.0 && self.beyond <= GUESS_SECONDS
     }
+}
+
+/// What there is to show of a field.
+pub(crate) enum Sampled<'a> {
+    /// A state of the row.
+    At(RowRef<'a>),
+    /// The older and the newer one, and how far from one to the other, 0 to 1.
+    Between(RowRef<'a>, RowRef<'a>, f32),
 }
 
 /// Where the vectors of an entity are shown.
@@ -114,8 +167,8 @@ fn fade_speed(pose: &Pose<'_>, field: &Field, direction: Vec3, fastest: f32, int
     let (mut at, mut speed) = (pose.known(field), 2.0 * fastest);
     for step in 1..=(newest as u32).saturating_add(interval).min(AHEAD_TICKS_MAX) {
         let time = TickTime { tick: pose.time.tick + step, ..pose.time };
-        let Some(blend) = pose.timeline.blend(time, interval) else { break };
-        let next = Pose { blend, time, ..*pose }.known(field);
+        let Some(next) = Pose::at(pose.kind, pose.timeline, time, interval, pose.dt) else { break };
+        let next = next.known(field);
         let own = (next - core::mem::replace(&mut at, next)) / pose.dt;
         // Where it jumps by itself nothing fades.
         if own.length() < fastest {
@@ -146,13 +199,15 @@ fn elapsed(since: TickTime, now: TickTime) -> f32 {
 }
 
 /// Nothing is shown where it cannot be: below the floor, if that is where the field ends.
+#[inline]
 fn within(field: &Field, position: Vec3) -> Vec3 {
     let FieldType::Position { axes, .. } = &field.ty else { return position };
-    let mut position = position.to_array();
-    for (axis, (min, max)) in position.iter_mut().zip(axes) {
-        *axis = axis.clamp(*min as f32, *max as f32);
-    }
-    Vec3::from_array(position)
+    let axis = |value: f32, axis: usize| match axes.get(axis) {
+        Some(&(min, _)) if value < min as f32 => min as f32,
+        Some(&(_, max)) if value > max as f32 => max as f32,
+        _ => value,
+    };
+    Vec3::new(axis(position.x, 0), axis(position.y, 1), axis(position.z, 2))
 }
 
 #[cfg(test)]
@@ -203,7 +258,7 @@ mod tests {
 
     fn pose<'a>(kind: &'a Kind, timeline: &'a Timeline, ticks: f32) -> Pose<'a> {
         let time = TickTime { tick: Tick(ticks as u32), fraction: ticks.fract() };
-        Pose { kind, timeline, blend: timeline.blend(time, INTERVAL).unwrap(), time, dt: DT }
+        Pose::at(kind, timeline, time, INTERVAL, DT).unwrap()
     }
 
     fn shown(schema: &Schema, timeline: &Timeline, ticks: f32) -> f32 {
@@ -275,8 +330,8 @@ mod tests {
                 assert!(speed <= 10.0 * SHOWN_SPEED + 0.2, "{speed} m/s, {known:?}");
             }
             let (kind, end) = (schema.kind(K), pose(schema.kind(K), &timeline, 130.0));
-            assert!(end.fading(POSITION).length() < 1e-3, "and is right within half a second");
-            assert!(end.vector(kind.field(POSITION)).distance(end.known(kind.field(POSITION))) < 1e-3);
+            let error = end.vector(kind.field(POSITION)).distance(end.known(kind.field(POSITION)));
+            assert!(error < 1e-3, "and is right within half a second");
         }
     }
 
@@ -293,7 +348,8 @@ mod tests {
         assert!(shown(&schema, &timeline, 108.9) > 50.1);
         // The state of 110 knew nothing of a jump at 109: it is the one of 115 that comes after it.
         assert_eq!(timeline.fading.and_then(|fading| fading.until), Some(Tick(109)));
-        assert_eq!(pose(kind, &timeline, 109.0).fading(POSITION), Vec3::ZERO);
+        let (after, field) = (pose(kind, &timeline, 109.0), kind.field(POSITION));
+        assert_eq!(after.vector(field), after.known(field));
     }
 
     #[test]

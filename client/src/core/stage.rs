@@ -3,6 +3,8 @@
 //! The replica holds what the server may name; the stage holds what the eyes need, from the view's moment on. A row
 //! enters both. The two forget by different rules, so neither has to care for the other.
 
+use core::slice;
+
 use tickwire_protocol::limits::{ENTITIES_MAX, HISTORY_TICKS, VIEW_ENTITIES_MAX, VIEW_WORDS_MAX};
 use tickwire_protocol::schema::Kind;
 use tickwire_protocol::snapshot::{DecodedRow, DecodedSection, Leave, Replica};
@@ -71,8 +73,7 @@ impl Stage {
             let values = section.values.get(row.values.clone()).unwrap_or_default();
             let kind = replica.schema().kind(row.kind);
             let pose_of = |timeline: &Timeline| {
-                let blend = timeline.blend(horizon.view, interval)?;
-                Some(Pose { kind, timeline, blend, time: horizon.view, dt }).map(|pose| pose::places(&pose))
+                Pose::at(kind, timeline, horizon.view, interval, dt).map(|pose| pose::places(&pose))
             };
             let before = timeline.words();
             // What fades is settled anew with each state: more is known of the motion that it goes along with.
@@ -195,10 +196,9 @@ impl Stage {
     }
 
     /// The entities of a kind, in ascending id, away or not.
-    pub(crate) fn timelines(&self, kind: KindId) -> impl Iterator<Item = &Timeline> {
-        let count = self.counts.get(usize::from(kind.0)).copied().unwrap_or_default();
-        let tenants = self.slots.iter().flatten().filter(move |tenant| tenant.kind == kind);
-        tenants.map(|tenant| &tenant.timeline).take(count)
+    pub(crate) fn timelines(&self, kind: KindId) -> Timelines<'_> {
+        let left = self.counts.get(usize::from(kind.0)).copied().unwrap_or_default();
+        Timelines { slots: self.slots.iter(), tenants: [].iter(), kind, left }
     }
 
     /// The entity with this id, and its kind.
@@ -225,6 +225,33 @@ impl Stage {
         assert_eq!(self.counts.iter().sum::<usize>(), all().count());
         assert!(self.words <= VIEW_WORDS_MAX && all().count() <= VIEW_ENTITIES_MAX);
         assert!(self.slots.iter().all(|tenants| tenants.len() <= TENANTS_MAX));
+    }
+}
+
+/// The timelines of one kind. By hand, as it is asked for every entity of every picture: a chain of adapters takes three times as long.
+#[derive(Clone, Debug)]
+pub(crate) struct Timelines<'a> {
+    slots: slice::Iter<'a, Vec<Tenant>>,
+    /// Of the slot that was looked at last.
+    tenants: slice::Iter<'a, Tenant>,
+    kind: KindId,
+    /// How many are still to come: behind the last one no slot is looked at.
+    left: usize,
+}
+
+impl<'a> Iterator for Timelines<'a> {
+    type Item = &'a Timeline;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a Timeline> {
+        self.left = self.left.checked_sub(1)?;
+        loop {
+            match self.tenants.next() {
+                Some(tenant) if tenant.kind == self.kind => return Some(&tenant.timeline),
+                Some(_) => {}
+                None => self.tenants = self.slots.next()?.iter(),
+            }
+        }
     }
 }
 
@@ -255,12 +282,8 @@ fn set_right(
     dt: f32,
 ) {
     let is_jump = row.teleported.is_some_and(|jump| !jump.is_newer_than(view.tick));
-    let blend = timeline.blend(view, interval).filter(|_| !is_jump);
-    let Some(blend) = blend else {
-        timeline.fading = None;
-        return;
-    };
-    timeline.fading = pose::differences(shown, &Pose { kind, timeline, blend, time: view, dt }, interval);
+    let pose = Pose::at(kind, timeline, view, interval, dt).filter(|_| !is_jump);
+    timeline.fading = pose.and_then(|pose| pose::differences(shown, &pose, interval));
 }
 
 fn note(agenda: &mut Agenda, kind: KindId, id: EntityId, edges: [Option<Edge>; 2]) {

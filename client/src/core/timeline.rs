@@ -258,6 +258,7 @@ impl Timeline {
     }
 
     /// What to show at a moment, if the entity is in view then. `interval` is the time between two states, ticks.
+    #[inline]
     pub(crate) fn blend(&self, view: TickTime, interval: u32) -> Option<Blend> {
         let Some(from) = self.at(view.tick) else {
             let is_held = self.is_cut && self.entries.first().is_some_and(Entry::is_present);

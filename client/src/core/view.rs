@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use glam::{Quat, Vec2, Vec3};
-use tickwire_protocol::schema::{FieldId, Interpolation, Kind, Sight};
+use tickwire_protocol::schema::{Field, FieldId, Interpolation, Kind};
 use tickwire_protocol::{EntityId, KindId, Micros, RowRef, Tick, TickTime};
 use tickwire_sim::blend as interpolation;
 
-use super::pose::{self, Pose};
+use super::pose::{self, Pose, Sampled};
 use super::prediction::Offsets;
 use super::session::Session;
-use super::timeline::{Blend, Timeline};
+use super::timeline::Timeline;
 
 /// The world at one moment, as far as this client is told ([`Client::view`](crate::Client::view)), or the player's own entities as
 /// they are predicted ([`Client::predicted`](crate::Client::predicted)).
@@ -64,15 +64,22 @@ impl<'a> View<'a> {
 
     /// The entities of a kind that are in view, in ascending id.
     pub fn entities(&self, kind: KindId) -> impl Iterator<Item = EntityView<'a>> + use<'a> {
-        let Self { moment, whose, session } = *self;
-        let told = session.filter(|_| whose == Whose::All).into_iter().flat_map(move |session| {
-            let (shape, shared) = (session.schema().kind(kind), session.shared(moment.time));
-            let timelines = session.stage().timelines(kind);
-            timelines.filter_map(move |timeline| EntityView::new(shape, kind, timeline, shared))
+        let Self { moment: Moment { time, now, .. }, whose, session } = *self;
+        let mut told = session.filter(|_| whose == Whose::All).map(|session| {
+            (session.schema().kind(kind), session.shared(time), session.stage().timelines(kind))
         });
         let predicted = session.filter(|_| whose == Whose::Predicted).and_then(Session::prediction);
-        let own = predicted.into_iter().flat_map(move |own| own.views(kind, moment.time, moment.now));
-        told.chain(own)
+        let mut own = predicted.map(|own| own.views(kind, time, now));
+        // One or the other: a chain of both would be asked twice for each.
+        core::iter::from_fn(move || match &mut told {
+            Some((shape, shared, timelines)) => loop {
+                let view = EntityView::new(shape, kind, timelines.next()?, *shared);
+                if view.is_some() {
+                    return view;
+                }
+            },
+            None => own.as_mut()?.next(),
+        })
     }
 
     /// Panics if more is kept than may be.
@@ -109,11 +116,10 @@ impl<'a> View<'a> {
 /// [`Client::own`](crate::Client::own).
 #[derive(Clone, Copy, Debug)]
 pub struct EntityView<'a> {
-    kind: &'a Kind,
     kind_id: KindId,
-    timeline: &'a Timeline,
-    blend: Blend,
-    shared: Shared<'a>,
+    pose: Pose<'a>,
+    /// The player's entities; nothing if all are.
+    own: Option<&'a [EntityId]>,
     /// What is left of corrections at a time on the client's clock.
     offsets: Option<(&'a Offsets, Micros)>,
 }
@@ -130,21 +136,17 @@ pub(crate) struct Shared<'a> {
     pub(crate) own: Option<&'a [EntityId]>,
 }
 
-/// What there is to show of a field.
-enum Sampled<'a> {
-    At(RowRef<'a>),
-    Between(RowRef<'a>, RowRef<'a>, f32),
-}
-
 impl<'a> EntityView<'a> {
+    #[inline]
     pub(crate) fn new(
         kind: &'a Kind,
         kind_id: KindId,
         timeline: &'a Timeline,
         shared: Shared<'a>,
     ) -> Option<Self> {
-        let blend = timeline.blend(shared.time, shared.interval)?;
-        Some(Self { kind, kind_id, timeline, blend, shared, offsets: None })
+        let Shared { time, dt, interval, own } = shared;
+        let pose = Pose::at(kind, timeline, time, interval, dt)?;
+        Some(Self { kind_id, pose, own, offsets: None })
     }
 
     /// Shown with what is left of corrections.
@@ -154,7 +156,7 @@ impl<'a> EntityView<'a> {
 
     /// Which.
     pub fn id(&self) -> EntityId {
-        self.timeline.id()
+        self.pose.timeline.id()
     }
 
     /// Of which kind.
@@ -164,57 +166,54 @@ impl<'a> EntityView<'a> {
 
     /// The bytes that it was spawned with; nothing if it was with none.
     pub fn payload(&self) -> Option<&'a Bytes> {
-        self.timeline.payload()
+        self.pose.timeline.payload()
     }
 
     /// Whether it belongs to this client's player: [`Client::own`](crate::Client::own) has it newer and in full.
     pub fn is_own(&self) -> bool {
-        self.shared.own.is_none_or(|own| own.contains(&self.id()))
+        self.own.is_none_or(|own| own.contains(&self.id()))
     }
 
     /// Whether this client is told the field of this entity, at this moment; if not, its getter gives 0, or the bound
     /// nearest to it. Fields of the team come and go with who is in it; fields of the owner alone are never told here,
     /// see [`Client::own_row`](crate::Client::own_row). Panics if the field does not exist.
     pub fn is_told(&self, id: FieldId) -> bool {
-        let column = self.kind.field(id).columns().start;
-        self.kind.visible(self.held().1).contains(column)
+        self.pose.held().columns.contains(self.field(id).columns().start)
     }
 
     /// The newest state that is known, later than this view. What is not told in it reads as in the getters.
     pub fn latest(&self) -> RowRef<'a> {
-        // What is in view has a state; the blend is one.
-        self.timeline
-            .newest(self.kind)
-            .map_or_else(|| self.timeline.from(self.kind, self.blend).0, |(_, row)| row)
+        // What is in view has a state; the one that lasts is one.
+        self.pose.timeline.newest(self.pose.kind).map_or_else(|| self.pose.held().row, |(_, row)| row)
     }
 
     /// The tick of [`EntityView::latest`]. It may be long ago: what does not change is not sent.
     pub fn latest_tick(&self) -> Option<Tick> {
-        self.timeline.newest(self.kind).map(|(tick, _)| tick)
+        self.pose.timeline.newest(self.pose.kind).map(|(tick, _)| tick)
     }
 
     /// A vector of 1 to 3 axes; axes that the field does not have are 0.
     pub fn vec3(&self, id: FieldId) -> Vec3 {
-        let field = self.kind.field(id);
+        let field = self.field(id);
         if pose::is_vector(field) && field.interpolation != Interpolation::Hold {
-            let offset = self.offsets.map_or(Vec3::ZERO, |(offsets, now)| offsets.vector(id, now));
-            return self.pose().vector(field) + offset;
+            let known = self.pose.vector(field);
+            return self.offsets.map_or(known, |(offsets, now)| known + offsets.vector(id, now));
         }
-        match self.sample(id) {
-            Sampled::At(row) => row.vec3(id),
-            Sampled::Between(from, to, fraction) => from.vec3(id).lerp(to.vec3(id), fraction),
+        match self.pose.sample(field) {
+            Sampled::At(row) => row.vec3_of(field),
+            Sampled::Between(from, to, fraction) => from.vec3_of(field).lerp(to.vec3_of(field), fraction),
         }
     }
 
     /// Whether it is shown where nothing is known, beyond its newest state or before it is moved: it goes on as it went, ever slower,
     /// for a second at most.
     pub fn is_guessed(&self) -> bool {
-        self.pose().is_guessed()
+        self.pose.is_guessed()
     }
 
-    fn pose(&self) -> Pose<'a> {
-        let Self { kind, timeline, blend, shared: Shared { time, dt, .. }, .. } = *self;
-        Pose { kind, timeline, blend, time, dt }
+    #[inline]
+    fn field(&self, id: FieldId) -> &'a Field {
+        self.pose.kind.field(id)
     }
 
     /// The first two axes of a vector.
@@ -225,7 +224,7 @@ impl<'a> EntityView<'a> {
     /// A scalar, or a vector of one axis. For what only the owner is told, as stamina often is, read
     /// [`Client::own_row`](crate::Client::own_row): here it is 0.
     pub fn scalar(&self, id: FieldId) -> f32 {
-        match self.sample(id) {
+        match self.pose.sample(self.field(id)) {
             Sampled::At(row) => row.scalar(id),
             Sampled::Between(from, to, fraction) => {
                 interpolation::scalar(from.scalar(id), to.scalar(id), fraction)
@@ -235,7 +234,7 @@ impl<'a> EntityView<'a> {
 
     /// An angle in radians, from -π to π.
     pub fn angle(&self, id: FieldId) -> f32 {
-        let known = match self.sample(id) {
+        let known = match self.pose.sample(self.field(id)) {
             Sampled::At(row) => row.angle(id),
             Sampled::Between(from, to, fraction) => {
                 interpolation::angle(from.angle(id), to.angle(id), fraction)
@@ -246,10 +245,11 @@ impl<'a> EntityView<'a> {
 
     /// A rotation of unit length.
     pub fn rotation(&self, id: FieldId) -> Quat {
-        let known = match self.sample(id) {
-            Sampled::At(row) => row.rotation(id),
+        let field = self.field(id);
+        let known = match self.pose.sample(field) {
+            Sampled::At(row) => row.rotation_of(field),
             Sampled::Between(from, to, fraction) => {
-                interpolation::rotation(from.rotation(id), to.rotation(id), fraction)
+                interpolation::rotation(from.rotation_of(field), to.rotation_of(field), fraction)
             }
         };
         self.offsets.map_or(known, |(offsets, now)| offsets.rotation(id, now, known))
@@ -258,36 +258,16 @@ impl<'a> EntityView<'a> {
     /// An integer; always held. For what only the owner is told, as ammunition often is, read
     /// [`Client::own_row`](crate::Client::own_row): here it is 0.
     pub fn integer(&self, id: FieldId) -> i32 {
-        self.held().0.integer(id)
+        self.pose.held().row.integer(id)
     }
 
     /// An integer that is not zero; always held.
     pub fn boolean(&self, id: FieldId) -> bool {
-        self.held().0.boolean(id)
+        self.pose.held().row.boolean(id)
     }
 
     /// The entity referred to, if any; always held. It may be one that is not in view.
     pub fn entity(&self, id: FieldId) -> Option<EntityId> {
-        self.held().0.entity(id)
-    }
-
-    /// The state that lasts at this moment, and how much of it is told.
-    fn held(&self) -> (RowRef<'a>, Sight) {
-        let Self { kind, timeline, blend, .. } = *self;
-        if blend.fraction < 1.0 { timeline.from(kind, blend) } else { timeline.to(kind, blend) }
-    }
-
-    fn sample(&self, id: FieldId) -> Sampled<'a> {
-        let Self { kind, timeline, blend, .. } = *self;
-        let field = kind.field(id);
-        if blend.fraction <= 0.0 || blend.fraction >= 1.0 || field.interpolation == Interpolation::Hold {
-            return Sampled::At(self.held().0);
-        }
-        let ((from, from_sight), (to, to_sight)) = (timeline.from(kind, blend), timeline.to(kind, blend));
-        let is_told = |sight| kind.visible(sight).contains(field.columns().start);
-        if from_sight != to_sight && is_told(from_sight) != is_told(to_sight) {
-            return Sampled::At(from);
-        }
-        Sampled::Between(from, to, blend.fraction)
+        self.pose.held().row.entity(id)
     }
 }

@@ -61,6 +61,12 @@ fn compile_kind(kind: &mut Kind) -> Result<(), SchemaError> {
             Audience::Owner => kind.masks.owner |= mask,
         }
     }
+    let driver_of = |field: &Field| {
+        let drives = |other: &&Field| matches!(other.ty, FieldType::Velocity { of, .. } if of == field.id);
+        kind.fields.iter().find(drives).map(|driver| driver.id)
+    };
+    let drivers: Vec<_> = kind.fields.iter().map(driver_of).collect();
+    kind.fields.iter_mut().zip(drivers).for_each(|(field, driver)| field.driver = driver);
     let is_velocity = |field: &&Field| matches!(field.ty, FieldType::Velocity { .. });
     let (velocities, others): (Vec<_>, Vec<_>) = kind.fields.iter().partition(is_velocity);
     kind.coding_order = velocities.iter().chain(&others).map(|field| field.id).collect();

@@ -131,8 +131,10 @@ impl RotationLattice {
 
     /// The column, perhaps between two, where a component is zero.
     pub fn zero(self, bits: u8) -> f64 {
-        let (min, max) = self.bounds(bits);
-        f64::from(min + max) / 2.0
+        match self {
+            Self::WithZero => 0.0,
+            Self::Full => f64::from((1 << bits) - 1) / 2.0,
+        }
     }
 
     /// The distance of two neighbouring values of a component.
@@ -188,6 +190,9 @@ pub struct Field {
     /// Its columns in the kind's; set when the schema is built.
     #[serde(skip)]
     pub(crate) columns: Range<usize>,
+    /// The velocity that drives it, if one does; set when the schema is built.
+    #[serde(skip)]
+    pub(crate) driver: Option<FieldId>,
 }
 
 impl Field {
@@ -207,6 +212,7 @@ impl Field {
             interpolation,
             is_momentary: false,
             columns: 0..0,
+            driver: None,
         }
     }
 
@@ -248,6 +254,7 @@ impl Field {
     }
 
     /// The columns of this field in its kind.
+    #[inline]
     pub fn columns(&self) -> Range<usize> {
         self.columns.clone()
     }

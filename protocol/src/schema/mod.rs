@@ -122,6 +122,16 @@ impl ColumnMask {
     pub fn contains(self, column: usize) -> bool {
         self.0 >> column & 1 != 0
     }
+
+    /// The columns meant, in ascending order.
+    pub(crate) fn iter(self) -> impl Iterator<Item = usize> {
+        let mut left = self.0;
+        core::iter::from_fn(move || {
+            let first = left.trailing_zeros();
+            left &= left.checked_sub(1)?;
+            Some(first as usize)
+        })
+    }
 }
 
 /// What a peer sees of a row.
@@ -213,7 +223,7 @@ impl Kind {
 
     /// The velocity field that drives `field`, if one does.
     pub fn velocity_of(&self, field: FieldId) -> Option<&Field> {
-        self.fields.iter().find(|other| matches!(other.ty, FieldType::Velocity { of, .. } if of == field))
+        self.field(field).driver.map(|driver| self.field(driver))
     }
 
     /// The columns that a peer with this sight gets.
@@ -223,6 +233,11 @@ impl Kind {
             Sight::Team => self.masks.all | self.masks.team,
             Sight::Own => self.masks.all | self.masks.team | self.masks.owner,
         })
+    }
+
+    /// The columns that a peer with this sight does not get.
+    pub(crate) fn hidden(&self, sight: Sight) -> ColumnMask {
+        ColumnMask(self.visible(Sight::Own).0 & !self.visible(sight).0)
     }
 
     /// Whether a row of this kind shows more to its team than to everyone.

@@ -129,9 +129,7 @@ impl<'a> Writer<'a> {
     pub(super) fn row(&mut self, values: RowBits<'_>) {
         match (self, values) {
             (Self::Dense(w, _), RowBits::Dense(symbols)) => {
-                for symbol in symbols {
-                    w.encode(*symbol);
-                }
+                w.encode_all(symbols);
             }
             (Self::Fast(w), RowBits::Fast { words, bits, .. }) => {
                 let mut left = bits;
@@ -247,22 +245,20 @@ pub(super) struct DenseTeller<'a> {
 }
 
 impl RowCoder for DenseTeller<'_> {
-    #[inline]
+    #[inline(never)]
     fn numbers(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4] {
         let columns = guess.first..guess.first + guess.axes;
-        let first_tables = &self.first_tables[columns.clone()];
+        let tables = &self.learned.tables[self.first_tables[guess.first]..];
         let (shapes, values, known) =
             (&shapes[columns.clone()], &self.values[columns.clone()], &mut known[columns]);
         let mut residuals = [0; 4];
-        let told = shapes.iter().zip(values).zip(known).zip(first_tables).zip(&mut residuals);
-        for (axis, ((((shape, value), known), first_table), out)) in told.enumerate() {
+        for (axis, (shape, value)) in shapes.iter().zip(values).enumerate().take(residuals.len()) {
             let place = Place::new(guess.thirds[axis] as usize, guess.twelfths[axis]);
-            let table = &self.learned.tables[first_table + place.table];
             let residual = dense::residual(shape, *value, guess.points[axis]);
-            let symbols = &mut *self.out;
-            dense::tell(table, place, i64::from(residual), |symbol| symbols.push(symbol));
-            (*known, *out) = (*value, residual);
+            dense::tell(&tables[place.table], place, residual, self.out);
+            residuals[axis] = residual;
         }
+        known.copy_from_slice(values);
         residuals
     }
 
@@ -342,6 +338,12 @@ impl FieldCoder for FastTeller<'_> {
         let values = Ints::of(self.values, columns.first);
         let residuals = (values - points).and(columns.there);
         columns.put(values, known);
+        if columns.axes == 3
+            && let Some(told) = fast::tell_three(self.codes, thirds, residuals)
+        {
+            self.put(told);
+            return residuals;
+        }
         for (axis, (residual, thirds)) in
             residuals.values().into_iter().zip(thirds.values()).enumerate().take(columns.axes)
         {
@@ -473,20 +475,18 @@ struct DenseHearer<'a, 'b> {
 }
 
 impl RowCoder for DenseHearer<'_, '_> {
-    #[inline]
+    #[inline(never)]
     fn numbers(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4] {
         let columns = guess.first..guess.first + guess.axes;
-        let first_tables = &self.first_tables[columns.clone()];
+        let tables = &self.learned.tables[self.first_tables[guess.first]..];
         let (shapes, known) = (&shapes[columns.clone()], &mut known[columns]);
         let mut residuals = [0; 4];
-        let told = shapes.iter().zip(known).zip(first_tables).zip(&mut residuals);
-        for (axis, (((shape, known), first_table), out)) in told.enumerate() {
+        for (axis, (shape, known)) in shapes.iter().zip(known).enumerate().take(residuals.len()) {
             let place = Place::new(guess.thirds[axis] as usize, guess.twelfths[axis]);
-            let table = &self.learned.tables[first_table + place.table];
-            let residual = dense::hear(self.r, table, place) as i32;
+            let residual = dense::hear(self.r, &tables[place.table], place);
             *known = from_residual(shape, guess.points[axis], residual)
                 .unwrap_or_else(|| out_of_bounds(&mut self.fault, self.kind, guess.first + axis, shape));
-            *out = residual;
+            residuals[axis] = residual;
         }
         residuals
     }

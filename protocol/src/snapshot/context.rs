@@ -139,7 +139,6 @@ pub(super) fn velocity(m: &Motion, wild: &Wildness, line: &Line, sum: &mut Sum<'
     sum.add_four(1, sizes.log2_1p());
     sum.add(5, (m.new.a * tk).log2_1p());
     sum.add(6, (m.v1 * tk).log2_1p());
-    sum.add(7, m.forward.abs());
     wild.add(8, sum);
 }
 
@@ -181,8 +180,6 @@ pub(super) fn driven(m: &Motion, coded: &Coded, wild: &Wildness, line: &Line, su
     sum.add_one(6, wild.velocity);
     sum.add_one(7, wild.velocity.max(0.0));
     wild.add(8, sum);
-    sum.add(12, (m.v1 * tk).log2_1p());
-    sum.add(13, (m.w1.cross(m.v1) * (m.t * tk)).log2_1p());
 }
 
 /// For the axes of a position without one.
@@ -242,6 +239,9 @@ pub(super) fn components(
     sum.add(5, (components * 16.0).log2_1p());
     sum.add_one(6, wild.position);
     sum.add_one(7, wild.velocity);
+    if body.velocity.is_some() {
+        return;
+    }
     wild.add(8, sum);
     sum.add_one(12, wild.position.max(0.0));
     sum.add_one(13, wild.velocity.max(0.0));
@@ -267,11 +267,16 @@ fn jolt(m: &Motion, coded: &Coded, body: &Body) -> f32 {
 #[inline]
 pub(super) fn largest(
     m: &Motion,
+    body: &Body,
     per_unit: f32,
     margin: f32,
     is_as_before: bool,
     wild: &Wildness,
 ) -> [f32; CORE] {
+    let as_before = f32::from(u8::from(is_as_before));
+    if body.velocity.is_some() {
+        return [1.0, log2_1p(margin), as_before, 0.0, 0.0, wild.position, wild.velocity, wild.time];
+    }
     let [margin, turn, change, _] = Lanes::new([
         margin,
         m.new.r.length() * (m.t * per_unit),
@@ -280,7 +285,7 @@ pub(super) fn largest(
     ])
     .log2_1p()
     .lanes();
-    [1.0, margin, f32::from(u8::from(is_as_before)), turn, change, wild.position, wild.velocity, wild.time]
+    [1.0, margin, as_before, turn, change, wild.position, wild.velocity, wild.time]
 }
 
 /// For a column that moves by itself.
@@ -314,6 +319,7 @@ pub(super) fn state(value: i32, differs: bool, wild: &Wildness) -> [f32; CORE] {
 }
 
 /// For what a row that is held does: is it sent, does it rest. `held` is whether it stood between the named states.
+#[inline]
 pub(super) fn row(
     body: &Body,
     states: &[State<'_>],

@@ -109,17 +109,7 @@ impl Place {
     }
 
     /// The residual of a token and what `read` gives for that many raw bits.
-    #[inline]
     fn residual(self, token: usize, read: impl FnOnce(u32) -> u64) -> i64 {
-        if self.raw == 0 && token < DIRECT {
-            let residual = token as i64 - DIRECT_MAX;
-            return if self.is_turned { -residual } else { residual };
-        }
-        self.far_residual(token, read)
-    }
-
-    #[inline(never)]
-    fn far_residual(self, token: usize, read: impl FnOnce(u32) -> u64) -> i64 {
         let (units, low) = if token < DIRECT {
             (token as i64 - DIRECT_MAX, read(self.raw))
         } else {
@@ -182,18 +172,48 @@ fn octave_of(token: usize) -> (u64, u32) {
 
 /// The symbols of a residual.
 #[inline]
-pub(super) fn tell(table: &Table, place: Place, residual: i64, mut put: impl FnMut(Symbol)) {
-    let (token, raw, bits) = place.token(residual);
-    put(table.symbol(token));
-    tell_raw(raw, bits, put);
+pub(super) fn tell(table: &Table, place: Place, residual: i32, out: &mut Vec<Symbol>) {
+    let turned = if place.is_turned { residual.wrapping_neg() } else { residual };
+    let token = turned.wrapping_add(DIRECT_MAX as i32) as u32 as usize;
+    if place.raw == 0 && token < DIRECT {
+        out.push(table.symbol(token));
+    } else {
+        tell_with_raw(table, place, turned, out);
+    }
 }
+
+/// The same, of one that has raw bits, mostly few.
+#[inline(never)]
+fn tell_with_raw(table: &Table, place: Place, turned: i32, out: &mut Vec<Symbol>) {
+    let raw = place.raw % u32::BITS;
+    let centered = turned.wrapping_add(1 << raw >> 1);
+    let token = (centered >> raw).wrapping_add(DIRECT_MAX as i32) as u32 as usize;
+    if token < DIRECT && raw <= RAW_BITS && raw > 0 {
+        let low = (centered & ((1 << raw) - 1)) as u16;
+        out.extend([table.symbol(token), Symbol { start: low, size: 0, bits: raw as u8 }]);
+        return;
+    }
+    let residual = if place.is_turned { turned.wrapping_neg() } else { turned };
+    tell_far(table, place, residual, out);
+}
+
+/// The same, of any.
+#[cold]
+fn tell_far(table: &Table, place: Place, residual: i32, out: &mut Vec<Symbol>) {
+    let (token, raw, bits) = place.token(i64::from(residual));
+    out.push(table.symbol(token));
+    tell_raw(raw, bits, |symbol| out.push(symbol));
+}
+
+/// Raw bits that one symbol may tell.
+const RAW_BITS: u32 = 16;
 
 /// Raw bits as symbols, the highest 16 first.
 #[inline]
 pub(super) fn tell_raw(value: u64, bits: u32, mut put: impl FnMut(Symbol)) {
     let mut left = bits;
     while left > 0 {
-        let count = left.min(16);
+        let count = left.min(RAW_BITS);
         left -= count;
         put(Symbol { start: (value >> left & ((1 << count) - 1)) as u16, size: 0, bits: count as u8 });
     }
@@ -201,9 +221,33 @@ pub(super) fn tell_raw(value: u64, bits: u32, mut put: impl FnMut(Symbol)) {
 
 /// What [`tell`] told.
 #[inline]
-pub(super) fn hear(r: &mut RangeDecoder<'_>, table: &Table, place: Place) -> i64 {
+pub(super) fn hear(r: &mut RangeDecoder<'_>, table: &Table, place: Place) -> i32 {
     let token = table.hear(r);
-    place.residual(token, |bits| hear_raw(r, bits))
+    if place.raw == 0 && token < DIRECT {
+        let residual = token as i32 - DIRECT_MAX as i32;
+        return if place.is_turned { -residual } else { residual };
+    }
+    hear_with_raw(r, place, token)
+}
+
+/// The same, of one that has raw bits, mostly few.
+#[inline(never)]
+fn hear_with_raw(r: &mut RangeDecoder<'_>, place: Place, token: usize) -> i32 {
+    let raw = place.raw;
+    if token >= DIRECT || raw > RAW_BITS {
+        return hear_far(r, place, token);
+    }
+    let low = r.peek(raw as u8);
+    r.take(Symbol { start: low, size: 0, bits: raw as u8 });
+    let units = token as i32 - DIRECT_MAX as i32;
+    let residual = (units << raw | i32::from(low)) - (1 << raw >> 1);
+    if place.is_turned { -residual } else { residual }
+}
+
+/// The same, of any.
+#[cold]
+fn hear_far(r: &mut RangeDecoder<'_>, place: Place, token: usize) -> i32 {
+    place.residual(token, |bits| hear_raw(r, bits)) as i32
 }
 
 #[inline]
@@ -211,7 +255,7 @@ pub(super) fn hear_raw(r: &mut RangeDecoder<'_>, bits: u32) -> u64 {
     let mut value = 0;
     let mut left = bits;
     while left > 0 {
-        let count = left.min(16);
+        let count = left.min(RAW_BITS);
         left -= count;
         let part = r.peek(count as u8);
         r.take(Symbol { start: part, size: 0, bits: count as u8 });
@@ -267,14 +311,16 @@ mod tests {
     proptest! {
         #[test]
         fn any_residual_is_told_at_any_scale(
-            value: i32, far: i64, near in 0..=62_u32, thirds in 0..=THIRDS_MAX, twelfths in -6..=6
+            value: i32, far: i32, near in 0..=31_u32, thirds in 0..=THIRDS_MAX, twelfths in -6..=6
         ) {
-            let residual = (far >> near).clamp(-(1 << 33), 1 << 33);
+            let residual = far >> near;
             let tables: Vec<_> = (0..TABLES).map(Table::untrained).collect();
             let place = Place::new(thirds, twelfths);
             let mut bytes = Vec::new();
             let mut w = RangeEncoder::new(&mut bytes);
-            tell(&tables[place.table], place, residual, |symbol| w.encode(symbol));
+            let mut symbols = Vec::new();
+            tell(&tables[place.table], place, residual, &mut symbols);
+            w.encode_all(&symbols);
             tell_raw(u64::from(value as u32), 32, |symbol| w.encode(symbol));
             w.finish(0);
             let mut r = RangeDecoder::new(&bytes);

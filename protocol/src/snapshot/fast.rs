@@ -214,7 +214,21 @@ pub(super) fn tell_near(codes: &Codes, (code, raw): (usize, u32), residual: i32)
     (token < DIRECT).then_some((word | low << length, length + raw))
 }
 
-/// The same, of another one; of the axis of a field that has these values.
+/// The same, of the three axes of a field, one behind the other; nothing if a token of one is not its own, or if all are 64 bits or
+/// more.
+#[inline]
+pub(super) fn tell_three(codes: &Codes, thirds: Ints, residuals: Ints) -> Option<(u64, u32)> {
+    let (mut bits, mut count) = (0, 0);
+    for (thirds, residual) in thirds.values().into_iter().zip(residuals.values()).take(3) {
+        let (told, length) = tell_near(codes, place(thirds), residual)?;
+        // What is beyond the word is not used: then there are too many.
+        bits |= told.wrapping_shl(count);
+        count += length;
+    }
+    (count < u64::BITS).then_some((bits, count))
+}
+
+/// The same as [`tell_near`], of another one; of the axis of a field that has these values.
 #[cold]
 #[inline(never)]
 pub(super) fn tell_far(

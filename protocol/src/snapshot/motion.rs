@@ -62,31 +62,37 @@ impl Motion {
         let height =
             body.position.as_ref().map_or(0, |line| newest.values[line.first + line.axes - 1]).unsigned_abs();
         let height = height as f32;
-        let steady = Between { u: v1, r: w1, ..Between::default() };
         let (forward, up) = (Lanes::turned_x(q1), Lanes::turned_z(q1));
-        let (new, old, v2) = (steady, steady, v1);
-        let mut motion = Self { states: 1, t, dt, t12: t, v1, v2, w1, q1, forward, up, new, old, height };
+        let mut motion =
+            Self { states: 1, t, dt, t12: t, v1, v2: v1, w1, q1, forward, up, height, ..Self::default() };
         if let Some(before) = states.get(1).filter(|before| before.distance > newest.distance) {
             let last = states.get(2).filter(|last| last.distance > before.distance);
             motion.look_back(body, newest, before, last);
+        } else {
+            (motion.new.u, motion.new.r) = (v1, w1);
+            motion.old = motion.new;
         }
         motion
     }
 
     #[inline]
     fn look_back(&mut self, body: &Body, newest: &State<'_>, before: &State<'_>, last: Option<&State<'_>>) {
-        let mut newer = Moment { state: *newest, v: self.v1, w: self.w1, q: self.q1 };
-        let mut older = Moment::of(body, before);
+        let newer = Moment { state: *newest, v: self.v1, w: self.w1, q: self.q1 };
+        let older = Moment::of(body, before);
         self.t12 = newer.seconds_since(&older, self.dt);
         self.v2 = older.v;
-        self.new = Between::of(body, &newer, &older, self.t12);
-        (self.states, self.old) = (2, self.new);
+        self.new.fill(body, &newer, &older, self.t12);
         let mut t23 = self.t12;
         if let Some(last) = last {
-            (newer, older) = (older, Moment::of(body, last));
-            t23 = newer.seconds_since(&older, self.dt);
-            self.old = Between::of(body, &newer, &older, t23);
+            let oldest = Moment::of(body, last);
+            t23 = older.seconds_since(&oldest, self.dt);
+            self.old.fill(body, &older, &oldest, t23);
             self.states = 3;
+        } else {
+            (self.states, self.old) = (2, self.new);
+        }
+        if body.velocity.is_some() && body.spin.is_some() {
+            return;
         }
         let per_second = 2.0 / (self.t12 + t23);
         if body.velocity.is_none() {
@@ -128,25 +134,24 @@ impl<'a> Moment<'a> {
 }
 
 impl Between {
+    /// Works it out in place; what the body does not have stays 0.
     #[inline]
-    fn of(body: &Body, newer: &Moment<'_>, older: &Moment<'_>, seconds: f32) -> Self {
+    fn fill(&mut self, body: &Body, newer: &Moment<'_>, older: &Moment<'_>, seconds: f32) {
         let per_second = 1.0 / seconds;
-        let mut between = Self::default();
         if let Some(line) = &body.position {
-            between.u = difference(line, newer.state.values, older.state.values) * per_second;
+            self.u = difference(line, newer.state.values, older.state.values) * per_second;
         }
         if body.rotation.is_some() {
-            between.r = turn_between(newer.q, older.q) * per_second;
+            self.r = turn_between(newer.q, older.q) * per_second;
         }
         if body.velocity.is_some() {
-            between.a = (newer.v - older.v) * per_second;
-            between.e = between.u - (newer.v + older.v) * 0.5;
+            self.a = (newer.v - older.v) * per_second;
+            self.e = self.u - (newer.v + older.v) * 0.5;
         }
         if body.spin.is_some() {
-            between.b = (newer.w - older.w) * per_second;
-            between.spin_e = between.r - (newer.w + older.w) * 0.5;
+            self.b = (newer.w - older.w) * per_second;
+            self.spin_e = self.r - (newer.w + older.w) * 0.5;
         }
-        between
     }
 }
 

@@ -26,13 +26,10 @@ pub(super) fn velocity(m: &Motion, line: &Line, sum: &mut Sum<'_>) {
     sum.add(1, m.v1 * tk);
     sum.add(2, m.new.a * tk);
     sum.add(3, m.old.a * tk);
-    sum.add(4, m.w1.cross(m.new.a) * (m.t12 * tk));
-    sum.add(5, m.new.e * k);
-    sum.add(6, m.w1.cross(m.v1) * tk);
-    sum.add(7, m.forward * tk);
-    sum.add(8, m.up * tk);
-    sum.add(9, m.forward * (m.forward.dot(m.new.a) * tk));
-    sum.add(10, m.new.b.cross(m.v1) * (m.t * tk));
+    sum.add(4, m.new.e * k);
+    sum.add(5, m.w1.cross(m.v1) * tk);
+    sum.add(6, m.forward * tk);
+    sum.add(7, m.up * tk);
 }
 
 /// By what an angular velocity is guessed to change. `veers` is how fast the way of the velocity turns, now and before.
@@ -80,10 +77,8 @@ pub(super) fn driven(m: &Motion, coded: &Coded, line: &Line, sum: &mut Sum<'_>) 
     sum.add(2, m.new.e * tk);
     sum.add(3, m.new.u * tk);
     sum.add(4, push * (m.dt * line.per_unit));
-    sum.add(5, m.old.e * tk);
-    sum.add(6, m.new.a * ttk);
-    sum.add_one(7, ttk);
-    sum.add(8, m.w1.cross(m.v1) * ttk);
+    sum.add(5, m.new.a * ttk);
+    sum.add_one(6, ttk);
 }
 
 /// The way that a position without one is guessed to make.
@@ -154,19 +149,23 @@ pub(super) fn turn(m: &Motion, coded: &Coded, body: &Body, turn: &Turn, sum: &mu
     }
     sum.add(0, m.new.r * tk);
     sum.add(1, (m.new.r - m.old.r) * tk);
-    let (way, span) = (m.new.u.unit(), m.new.u.length() * m.t);
-    let ratio = if span > 0.0 { (coded.d0.length() / span).min(4.0) } else { 1.0 };
     let v0 = if body.velocity.is_some() { coded.v0 } else { coded.d0 * (1.0 / m.t) };
     let (veer, veer_before) = veers(m, v0);
-    let steps = body.position.as_ref().map_or(1.0, |line| line.per_unit);
-    sum.add(2, m.new.r * (ratio * tk));
-    sum.add(3, veer * tk);
-    sum.add(4, veer_before * tk);
+    sum.add(2, veer * tk);
+    if body.velocity.is_some() {
+        return;
+    }
+    sum.add(3, veer_before * tk);
+    let span = m.new.u.length() * m.t;
+    let ratio = if span > 0.0 { (coded.d0.length() / span).min(4.0) } else { 1.0 };
+    sum.add(4, m.new.r * (ratio * tk));
+    let way = m.new.u.unit();
     sum.add(5, m.w1.cross(m.new.b) * (m.t * tk));
     sum.add(6, way * (way.dot(m.new.r) * tk));
     sum.add(7, m.new.r * (m.new.r.length() * m.t * tk));
     sum.add(8, m.new.r * (log2_1p(m.height) * tk));
     sum.add(9, m.new.r * (ratio * ratio * tk));
+    let steps = body.position.as_ref().map_or(1.0, |line| line.per_unit);
     sum.add_axes(10, coded.d0 * steps);
     sum.add_axes(13, (coded.d0 - m.new.u * m.t) * steps);
 }

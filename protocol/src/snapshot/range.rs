@@ -56,10 +56,30 @@ impl<'a> RangeEncoder<'a> {
         self.state.range = part * (u64::from(symbol.size) + 1);
         while self.state.range <= RANGE_MIN {
             self.shift();
+            self.state.range <<= 8;
         }
     }
 
+    /// Symbols one after the other: in between, the interval stays in registers.
+    #[inline]
+    pub(super) fn encode_all(&mut self, symbols: &[Symbol]) {
+        let EncoderState { mut low, mut range, .. } = self.state;
+        for symbol in symbols {
+            let part = range >> symbol.bits;
+            low += part * u64::from(symbol.start);
+            range = part * (u64::from(symbol.size) + 1);
+            while range <= RANGE_MIN {
+                self.state.low = low;
+                self.shift();
+                low = self.state.low;
+                range <<= 8;
+            }
+        }
+        (self.state.low, self.state.range) = (low, range);
+    }
+
     /// Moves the highest byte of the low end out.
+    #[inline(never)]
     fn shift(&mut self) {
         let state = &mut self.state;
         let byte = (state.low >> (LOW_BITS - 8)) as u8;
@@ -77,7 +97,6 @@ impl<'a> RangeEncoder<'a> {
             state.full_bytes = 0;
         }
         state.low = (state.low & ((1 << (LOW_BITS - 8)) - 1)) << 8;
-        state.range <<= 8;
     }
 
     pub(super) fn mark(&self) -> RangeMark {

@@ -236,6 +236,8 @@ impl<'a> Past<'a> {
     }
 
     /// A row and the states that it names, as its receiver sees them.
+    #[expect(clippy::inline_always, reason = "once a row: called, what it found is copied once more")]
+    #[inline(always)]
     pub(super) fn named<'b>(&self, row: &PlannedRow, shown: &'b mut Shown) -> Named<'b>
     where
         'a: 'b,
@@ -282,13 +284,12 @@ impl<'a> Named<'a> {
     /// What the receiver does not see must not tell.
     #[cold]
     fn hide(&mut self, kind: &Kind, sight: Sight, Shown(shown): &'a mut Shown) {
-        let visible = kind.visible(sight);
+        let hidden = kind.hidden(sight);
         for (state, copy) in self.states.iter_mut().zip(shown) {
-            let columns = state.values.iter().zip(kind.blank()).enumerate();
-            for (out, (column, (value, blank))) in copy.iter_mut().zip(columns) {
-                *out = if visible.contains(column) { *value } else { *blank };
-            }
-            state.values = &copy[..kind.column_count()];
+            let copy = &mut copy[..kind.column_count()];
+            copy.copy_from_slice(state.values);
+            hidden.iter().for_each(|column| copy[column] = kind.blank()[column]);
+            state.values = copy;
         }
     }
 }

@@ -164,7 +164,7 @@ impl Stretch<'_> {
             let older = told(head, from.row(kind, row));
             let newer = told(&to.heads()[row_then], to.row(kind, row_then));
             let between = self.between(kind, head.id, row);
-            between::row(older, newer, between, &mut out.insert(id, RowHead::new(head.id)));
+            between::row(&older, &newer, &between, &mut out.insert(id, RowHead::new(head.id)));
         }
     }
 

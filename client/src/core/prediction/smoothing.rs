@@ -145,7 +145,7 @@ impl Offsets {
     pub(crate) fn rotation(&self, field: FieldId, now: Micros, known: Quat) -> Quat {
         match self.find(field, now) {
             Some((Value::Rotation(difference), left)) => {
-                (Quat::IDENTITY.slerp(difference, left) * known).normalize()
+                (interpolation::rotation(Quat::IDENTITY, difference, left) * known).normalize()
             }
             _ => known,
         }

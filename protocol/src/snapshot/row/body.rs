@@ -174,7 +174,7 @@ impl<C: RowCoder> Walker<'_, '_, C, true> {
             }
         }
         let rotation = predict::turned(m, turn, steps);
-        let (largest, rotation) = self.largest(m, turn, rotation);
+        let (largest, rotation) = self.largest(m, (body, turn), rotation);
         self.known[turn.first] = largest as i32;
         let components = without(rotation, largest);
         let weights = models.fan(self.class, index, Place::Components);
@@ -198,7 +198,7 @@ impl<C: RowCoder> Walker<'_, '_, C, true> {
     /// Codes which component of a rotation is the largest: most likely the one that is guessed to be. Gives the guess in
     /// which it is positive, too.
     #[inline]
-    fn largest(&mut self, m: &Motion, turn: &Turn, rotation: Lanes) -> (usize, Lanes) {
+    fn largest(&mut self, m: &Motion, (body, turn): (&Body, &Turn), rotation: Lanes) -> (usize, Lanes) {
         // Weights may be anything: what is no number is no largest component.
         let sizes = rotation.abs().within(0.0, f32::MAX).lanes();
         let first = largest_of(sizes);
@@ -206,7 +206,7 @@ impl<C: RowCoder> Walker<'_, '_, C, true> {
         rest[first] = 0.0;
         let margin = (sizes[first] - rest.into_iter().fold(0.0, f32::max)) * turn.per_unit;
         let is_as_before = self.baseline()[turn.first] == first as i32;
-        let odds = context::largest(m, turn.per_unit, margin, is_as_before, &self.wild);
+        let odds = context::largest(m, body, turn.per_unit, margin, is_as_before, &self.wild);
         let largest = if self.flag(Site::Column(turn.first), turn.first, first as i32, &odds) {
             first
         } else {

@@ -77,9 +77,9 @@ fn stood(states: &[State<'_>], newer: usize) -> bool {
 }
 
 /// The chance, out of 65,536, that a row which was not at rest and is sent has something to tell of its past: mostly that it has
-/// come to rest, as slow ones do, which are not so sure to be sent.
-pub(super) fn news_chance(chances: Option<Chances>) -> u16 {
-    if chances.is_some_and(|chances| chances.sent < 60_000) { 1 << 13 } else { 1 << 9 }
+/// come to rest, as slow ones do, which are not so sure to be sent: that chance is known of held ones.
+pub(super) fn news_chance(sent: Option<u16>) -> u16 {
+    if sent.is_some_and(|sent| sent < 60_000) { 1 << 13 } else { 1 << 9 }
 }
 
 /// The chance, out of 65,536, that a row which has something to tell of its past is at rest: one that was, has woken; another

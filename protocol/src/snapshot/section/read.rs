@@ -6,7 +6,7 @@ use super::super::code::Reader;
 use super::super::links::State;
 use super::super::row::RowContext;
 use super::super::{Codec, DecodedRow, DecodedSection, HeldState, References, StateLookup};
-use super::chances::{Chances, news_chance, rests_chance};
+use super::chances::{news_chance, rests_chance};
 use super::terms::{
     RowBefore, bits_for, read_ago_if_flagged, read_generation, read_payload, read_references, read_slot,
 };
@@ -89,7 +89,7 @@ impl SectionReader<'_> {
                 _ => r.chance(chances.sent, "row")?,
             };
             if is_sent {
-                self.read_news(r, &context, held, Some(chances))?;
+                self.read_news(r, &context, held, Some(chances.sent))?;
             } else if !held.is_at_rest && r.chance(self.codec.rests(kind, held.sight, &chances), "row")? {
                 let row = DecodedRow { is_at_rest: true, ..DecodedRow::as_held(&held) };
                 let values = self.push(kind, row)?;
@@ -154,15 +154,15 @@ impl SectionReader<'_> {
         r: &mut Reader<'_>,
         context: &RowContext<'_>,
         held: HeldState<'_>,
-        chances: Option<Chances>,
+        sent: Option<u16>,
     ) -> Result<(), DecodeError> {
         let tick = self.tick;
         let baseline_distance = context.states[0].distance;
         let (mut is_at_rest, mut held_until, mut teleported) = (false, None, None);
-        if held.is_at_rest || r.chance(news_chance(chances), "row")? {
+        if held.is_at_rest || r.chance(news_chance(sent), "row")? {
             is_at_rest = r.chance(rests_chance(held.is_at_rest), "row")?;
             if held.is_at_rest {
-                let ago = if chances.is_some() {
+                let ago = if sent.is_some() {
                     baseline_distance
                 } else {
                     r.bits(bits_for(baseline_distance), "row")?

@@ -159,8 +159,8 @@ impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
         (row, index): (&PlannedRow, usize),
         is_news: bool,
     ) {
-        let Entry { chances, is_baseline_at_rest: was_at_rest, is_plain, comes_to_rest, .. } =
-            *self.rows.entry(index);
+        let &Entry { ref chances, is_baseline_at_rest: was_at_rest, is_plain, comes_to_rest, .. } =
+            self.rows.entry(index);
         let comes_to_rest = is_news && comes_to_rest;
         let is_sent = is_news && !comes_to_rest;
         match self.w {
@@ -180,7 +180,7 @@ impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
         if is_sent {
             self.write_news(source, kind, row, index, true);
         } else if !was_at_rest {
-            let rests = source.codec.rests(kind, row.sight, &chances);
+            let rests = source.codec.rests(kind, row.sight, &self.rows.entry(index).chances);
             self.w.chance(comes_to_rest, rests);
         }
     }
@@ -253,7 +253,7 @@ impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
         let Some(baseline) = row.references.newest() else { return };
         let entry = self.rows.entry(index);
         if !entry.is_baseline_at_rest {
-            w.chance(!entry.is_plain, news_chance(is_against.then_some(entry.chances)));
+            w.chance(!entry.is_plain, news_chance(is_against.then_some(entry.chances.sent)));
         }
         if !entry.is_plain {
             w.chance(track.is_at_rest, rests_chance(entry.is_baseline_at_rest));
