@@ -27,7 +27,8 @@ pub struct ServerConfig {
     pub handshake_timeout: Duration,
     /// How long a write may stall before the connection is given up.
     pub write_timeout: Duration,
-    /// How long a room lives without anyone in it.
+    /// How long a room lives without anyone in it. Its time stands still meanwhile: once the simulation has heard that the last
+    /// player left no more steps are made, and who joins later finds the room at the tick at which it stopped.
     pub room_lifetime: Duration,
     /// Where rooms are recorded, if they are.
     pub record: Option<RecordConfig>,
