@@ -525,16 +525,21 @@ mod tests {
         let whole = run.receive(&sent);
         assert_eq!(whole.failure, None);
         assert_eq!(run.receive_shuffled(&sent, &whole).unwrap(), None);
-        // Not the last byte: of that the range coder may leave bits that say nothing.
-        let mut bytes = sent.frames[9].bytes.to_vec();
-        let place = bytes.len() - 2;
-        bytes[place] ^= 0x10;
-        sent.frames[9].bytes = bytes.into();
-        let received = run.receive(&sent);
-        assert!(received.failure.unwrap().starts_with("frame 9: "));
-        assert!(received.decoded < 20);
-        let alone = run.receive_shuffled(&sent, &whole).unwrap().unwrap();
-        assert!(alone.starts_with("alone, frame 9: "), "{alone}");
+        let bytes = sent.frames[9].bytes.clone();
+        let mut found = 0;
+        for place in 0..bytes.len() {
+            let mut changed = bytes.to_vec();
+            changed[place] ^= 0x10;
+            sent.frames[9].bytes = changed.into();
+            let received = run.receive(&sent);
+            // Towards the end the range coder leaves bits that say nothing.
+            let Some(failure) = received.failure else { continue };
+            assert!(failure.starts_with("frame 9: ") && received.decoded < 20, "{failure}");
+            let alone = run.receive_shuffled(&sent, &whole).unwrap().unwrap();
+            assert!(alone.starts_with("alone, frame 9: "), "{alone}");
+            found += 1;
+        }
+        assert!(found + 2 >= bytes.len(), "found {found} of {} changes", bytes.len());
     }
 
     #[test]
