@@ -170,6 +170,13 @@ impl References {
         }
     }
 
+    /// Adds a newer tick; of three the oldest goes.
+    pub fn push_newest(&mut self, tick: Tick) {
+        let [newest, middle, _] = self.ticks;
+        self.ticks = [tick, newest, middle];
+        self.len = (self.len + 1).min(REFERENCES_PER_ROW_MAX as u8);
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         usize::from(self.len)
@@ -182,12 +189,17 @@ impl References {
 
     /// The ticks, newest first.
     pub fn ticks(&self) -> impl Iterator<Item = Tick> {
-        self.ticks.into_iter().take(self.len())
+        self.ticks[..self.len()].iter().copied()
     }
 
     /// The baseline.
     pub fn newest(&self) -> Option<Tick> {
-        self.ticks().next()
+        self.ticks[..self.len()].first().copied()
+    }
+
+    /// The tick that is furthest back.
+    pub fn oldest(&self) -> Option<Tick> {
+        self.ticks[..self.len()].last().copied()
     }
 }
 

@@ -52,6 +52,10 @@ impl Known {
 
     /// As many of the ticks, newest first, as the peer has held the entity at.
     fn held_at(&self, ticks: References) -> References {
+        // Nearly always at all of them.
+        if ticks.oldest().is_none_or(|oldest| !self.since.is_newer_than(oldest)) {
+            return ticks;
+        }
         let mut held = References::NONE;
         ticks.ticks().take_while(|tick| !self.since.is_newer_than(*tick)).for_each(|tick| held.push(tick));
         held
@@ -103,6 +107,8 @@ pub(crate) struct Knowledge {
     digest: u64,
     /// The tick of the last plan.
     planned: Option<Tick>,
+    /// Whether the last plan tells of entities of which nothing is known.
+    has_newcomers: bool,
     /// Whose rows were passed over before any was sent, by slot, and since when; and who those were the last time.
     waiting: Vec<(EntityId, Tick)>,
     waited: Vec<(EntityId, Tick)>,
@@ -121,6 +127,7 @@ impl Knowledge {
             left: Vec::new(),
             digest: 0,
             planned: None,
+            has_newcomers: false,
             waiting: Vec::new(),
             waited: Vec::new(),
             is_broken: false,
@@ -182,17 +189,26 @@ impl Knowledge {
         plan: &mut SectionPlan,
     ) {
         plan.clear();
+        self.has_newcomers = false;
         let Some(newest) = history.newest() else { return };
         self.planned = Some(newest.tick());
-        let mut is_told_anew = false;
+        let (mut is_told_anew, mut has_newcomers) = (false, false);
+        let tables = newest.tables(Sight::Public);
+        let mut before: Option<(_, &Kind, &[RowHead])> = None;
         for Place { kind, row } in shown {
-            let head = &newest.tables(Sight::Public).table(kind).heads()[row as usize];
-            let of_kind = history.schema().kind(kind);
+            let (_, of_kind, heads) = match before {
+                Some(same @ (of, ..)) if of == kind => same,
+                _ => *before.insert((kind, history.schema().kind(kind), tables.table(kind).heads())),
+            };
+            let head = &heads[row as usize];
             let sight = if self.is_own { Sight::Own } else { viewer.sight(of_kind, head, own_teams) };
             let changed = history.track(kind, row as usize).changed(sight);
             let planned = |references| PlannedRow { kind, row, sight, references };
             match self.find(newest.tick(), head.id, sight) {
-                Found::Nothing => plan.rows.push(planned(References::NONE)),
+                Found::Nothing => {
+                    has_newcomers = true;
+                    plan.rows.push(planned(References::NONE));
+                }
                 Found::Another => {
                     is_told_anew = true;
                     plan.rows.push(planned(References::NONE));
@@ -207,6 +223,7 @@ impl Knowledge {
                 }
             }
         }
+        self.has_newcomers = has_newcomers;
         self.plan_leaves(newest, plan);
         // A receiver cannot tell that the tenant of a slot, or the eyes, are about to change.
         let is_worth_it = plan.held.len() <= HELD_ROWS_FREE + HELD_ROWS_PER_NEWS * plan.rows.len();
@@ -214,18 +231,23 @@ impl Knowledge {
             plan.held.clear();
         } else {
             plan.against = against;
-            name_ticks_of_section(plan);
+            if plan.rows.len() == plan.held.len() && !has_newcomers {
+                // All that is held is news: then a row stands where it is held.
+                plan.rows.clone_from(&plan.held);
+            } else {
+                name_ticks_of_section(plan);
+            }
         }
     }
 
     /// What the peer knows of the tenant of a slot that is in view.
-    fn find(&mut self, tick: Tick, id: EntityId, sight: Sight) -> Found {
+    fn find(&mut self, tick: Tick, id: EntityId, sight: Sight) -> Found<'_> {
         let Some(place) = self.next_place(id.slot) else { return Found::Nothing };
         let known = &mut self.known[place];
         known.seen = tick;
         // A replaced tenant is replaced on the other side by the whole row of the new one. A state told to other
         // eyes names columns that the peer does not have, or must forget: the row is sent whole as well.
-        if known.id == id && known.sight == sight { Found::Held(*known) } else { Found::Another }
+        if known.id == id && known.sight == sight { Found::Held(known) } else { Found::Another }
     }
 
     /// Says which entities are gone, or out of view, that the peer may hold a state of.
@@ -272,12 +294,15 @@ impl Knowledge {
         history: &History,
         newest: &Published,
         rows: &[PlannedRow],
-        mut note: impl FnMut(&mut Self, SentRow),
+        mut note: impl FnMut(SentRow),
     ) {
-        self.make_room(newest, rows);
+        if self.has_newcomers {
+            self.make_room(newest, rows);
+        }
         for row in rows {
-            let sent = self.sent(history, newest, row);
-            note(self, sent);
+            let sent = self.sent_row(history, newest, row);
+            self.enter(newest.tick(), &sent);
+            note(sent);
         }
     }
 
@@ -305,29 +330,52 @@ impl Knowledge {
         }
     }
 
-    fn sent(&mut self, history: &History, newest: &Published, row: &PlannedRow) -> SentRow {
+    /// What a row is that is sent.
+    fn sent_row(&self, history: &History, newest: &Published, row: &PlannedRow) -> SentRow {
         let tables = newest.tables(row.sight);
         let table = tables.table(row.kind);
         let index = row.row as usize;
-        let id = table.heads()[index].id;
         let hash = match row.sight {
             Sight::Public => history.track(row.kind, index).public_hash,
             sight => table_row_hash(tables.schema().kind(row.kind), table, index, sight, self.is_own),
         };
-        let tick = newest.tick();
-        if let Some(place) = self.next_place(id.slot) {
+        SentRow { id: table.heads()[index].id, sight: row.sight, hash }
+    }
+
+    /// Where a row that is sent now is noted.
+    fn enter(&mut self, tick: Tick, &SentRow { id, sight, .. }: &SentRow) -> Option<usize> {
+        let place = self.next_place(id.slot);
+        if let Some(place) = place {
             let known = &mut self.known[place];
-            if (known.id, known.sight) != (id, row.sight) {
+            if (known.id, known.sight) != (id, sight) {
                 self.digest = self.digest.wrapping_sub(known.hash);
                 self.is_broken = true;
-                *known = Known::nothing(id, row.sight, tick);
+                *known = Known::nothing(id, sight, tick);
             }
             (known.seen, known.sent) = (tick, tick);
         }
-        if let Ok(place) = self.left.binary_search_by_key(&id.slot, |left| left.slot) {
+        if !self.left.is_empty()
+            && let Ok(place) = self.left.binary_search_by_key(&id.slot, |left| left.slot)
+        {
             self.is_broken |= self.left.remove(place) == id;
         }
-        SentRow { id, sight: row.sight, hash }
+        place
+    }
+
+    /// These rows are sent on a stream that loses nothing: the peer holds them from now on.
+    pub(crate) fn hold(&mut self, history: &History, newest: &Published, rows: &[PlannedRow]) {
+        if self.has_newcomers {
+            self.make_room(newest, rows);
+        }
+        let tick = newest.tick();
+        for row in rows {
+            let sent = self.sent_row(history, newest, row);
+            let Some(place) = self.enter(tick, &sent) else { continue };
+            let known = &mut self.known[place];
+            self.digest = self.digest.wrapping_sub(known.hash).wrapping_add(sent.hash);
+            known.hash = sent.hash;
+            known.states.push_newest(tick);
+        }
     }
 
     /// The peer holds this state from now on.
@@ -335,12 +383,17 @@ impl Knowledge {
         let Some(place) = self.next_place(row.id.slot) else { return };
         let known = &mut self.known[place];
         let is_foreign = known.id != row.id || known.sight != row.sight;
-        if is_foreign || known.since.is_newer_than(tick) || known.states.ticks().any(|state| state == tick) {
+        if is_foreign || known.since.is_newer_than(tick) {
             return;
         }
         if known.states.newest().is_none_or(|newest| tick.is_newer_than(newest)) {
             self.digest = self.digest.wrapping_sub(known.hash).wrapping_add(row.hash);
             known.hash = row.hash;
+            known.states.push_newest(tick);
+            return;
+        }
+        if known.states.ticks().any(|state| state == tick) {
+            return;
         }
         let mut states = References::NONE;
         let mut added = Some(tick);
@@ -368,6 +421,9 @@ impl Knowledge {
 
     /// The peer knows that the tenants of these slots left at `tick`. They come in ascending order.
     pub(crate) fn leaves_acked(&mut self, tick: Tick, leaves: &[Leave]) {
+        if leaves.is_empty() {
+            return;
+        }
         let Self { known, left, digest, .. } = self;
         let (mut leaves, sorted) = (leaves.iter().peekable(), left.len());
         known.retain(|known| {
@@ -397,16 +453,16 @@ fn since(waiting: &[(EntityId, Tick)], id: EntityId) -> Option<Tick> {
 }
 
 /// What is known of an entity that is in view.
-enum Found {
+enum Found<'a> {
     /// Nothing of its slot.
     Nothing,
     /// Another tenant of its slot, or the same one seen with other eyes.
     Another,
-    Held(Known),
+    Held(&'a Known),
 }
 
 /// What a row may name if it is to be sent; nothing if the peer holds its current state.
-fn news(tick: Tick, known: Known, changed: Tick, delta: bool) -> Option<References> {
+fn news(tick: Tick, known: &Known, changed: Tick, delta: bool) -> Option<References> {
     let is_current = known.states.newest().is_some_and(|state| !changed.is_newer_than(state));
     if is_current && delta {
         return None;
@@ -414,6 +470,11 @@ fn news(tick: Tick, known: Known, changed: Tick, delta: bool) -> Option<Referenc
     let mut references = References::NONE;
     if delta {
         let in_ring = |state: &Tick| (1..HISTORY_TICKS as i32).contains(&tick.since(*state));
+        if known.states.newest().as_ref().is_some_and(in_ring)
+            && known.states.oldest().as_ref().is_some_and(in_ring)
+        {
+            return Some(known.states);
+        }
         known.states.ticks().filter(in_ring).for_each(|state| references.push(state));
     }
     Some(references)
@@ -472,7 +533,7 @@ mod tests {
         let shown = (0..newest.tables(Sight::Public).table(K).len() as u32).map(|row| Place { kind: K, row });
         knowledge.plan(history, viewer, 0, shown, ticks(against), &mut plan);
         knowledge.leaves_acked(newest.tick(), &plan.leaves);
-        knowledge.send(history, newest, &plan.rows, |knowledge, sent| knowledge.acked(newest.tick(), sent));
+        knowledge.hold(history, newest, &plan.rows);
         plan
     }
 

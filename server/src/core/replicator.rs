@@ -632,8 +632,7 @@ fn note_whole(run: &mut References, tick: Tick, is_whole: bool, is_broken: bool)
 fn know(knowledge: &mut Knowledge, history: &History, plan: &SectionPlan, written: Written) {
     let Some(newest) = history.newest() else { return };
     knowledge.leaves_acked(newest.tick(), &plan.leaves[..written.leaves]);
-    let rows = &plan.rows[..written.rows];
-    knowledge.send(history, newest, rows, |knowledge, sent| knowledge.acked(newest.tick(), sent));
+    knowledge.hold(history, newest, &plan.rows[..written.rows]);
 }
 
 /// On datagrams: what is written is noted, to be known when its ack comes, and taken off the plan.
@@ -650,6 +649,6 @@ fn note(
         knowledge.leave_sent(newest.tick(), *leave);
         leaves.push(*leave);
     }
-    knowledge.send(history, newest, &plan.rows[..written.rows], |_, sent| rows.push(sent));
+    knowledge.send(history, newest, &plan.rows[..written.rows], |sent| rows.push(sent));
     plan.drain(written);
 }
