@@ -163,6 +163,10 @@ pub const MESSAGES_PER_TRANSMIT_MAX: usize = FRAMES_PER_MESSAGE_MAX / 2;
 /// Bytes of messages in one transport message: the largest, and its frame.
 pub const MESSAGE_BYTES_PER_TRANSMIT_MAX: usize = MESSAGE_BODY_BYTES_MAX + 1024;
 
+/// MESSAGE and MESSAGE_ACK frames that one peer may send between two ticks: all that may be in flight and every key anew, as after a
+/// connection was lost, twice.
+pub const MESSAGES_PER_TICK_MAX: u32 = 1_024;
+
 /// Keys of which the newest message counts, in one direction.
 pub const LATEST_KEYS_MAX: usize = 256;
 
@@ -228,6 +232,7 @@ const _: () = assert!(
 const _: () =
     assert!(BODY_BYTES_MAX + OWN_BYTES_MAX + MESSAGE_BYTES_PER_TRANSMIT_MAX + 1024 < MESSAGE_BYTES_MAX);
 const _: () = assert!(MESSAGES_IN_FLIGHT_MAX < 1 << 15 && LATEST_UNACKED_MAX < 1 << 15);
+const _: () = assert!(2 * (MESSAGES_IN_FLIGHT_MAX + LATEST_KEYS_MAX) <= MESSAGES_PER_TICK_MAX as usize);
 const _: () = assert!(INPUTS_PER_FRAME_MAX as u32 <= INPUT_AHEAD_TICKS_MAX);
 // The index of a recording is one record, 12 bytes a keyframe.
 const _: () = assert!(RECORDING_INDEX_ENTRIES_MAX * 12 <= RECORDING_RECORD_BYTES_MAX);

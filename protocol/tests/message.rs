@@ -102,7 +102,7 @@ impl Way {
         self.back.clear();
         let missed = self.outbox.handle_resumed(self.inbox.received()).unwrap();
         assert_eq!(missed, 0);
-        self.inbox.handle_resumed(missed);
+        self.inbox.handle_resumed(missed).unwrap();
     }
 
     /// Everything there is goes all the way.
@@ -344,9 +344,58 @@ fn a_receiver_that_went_back_in_time_is_told_what_it_missed() {
     way.inbox = Inbox::new(schema(), Direction::ToClient);
     let missed = way.outbox.handle_resumed(way.inbox.received()).unwrap();
     assert_eq!(missed, 5);
-    way.inbox.handle_resumed(missed);
+    way.inbox.handle_resumed(missed).unwrap();
+    assert!(way.inbox.handle_resumed(u64::MAX).is_err());
     assert_eq!(way.settle().iter().map(number).collect::<Vec<_>>(), [5]);
     // One that claims the future is not believed.
     let claim = Received { reliable: 7, latest: 0 };
     assert!(way.outbox.handle_resumed(claim).is_err());
+}
+
+#[test]
+fn a_sender_whose_other_side_is_away_keeps_what_counts() {
+    let mut way = Way::new();
+    for number in 0..2_000 {
+        way.send(UNRELIABLE, 0, &[number as u8]).unwrap();
+    }
+    for _ in 0..MESSAGES_QUEUED_MAX {
+        way.send(SHORT_LIVED, 0, &[]).unwrap();
+    }
+    assert!(matches!(way.send(RELIABLE, 0, &[]), Err(SendError::Full { .. })));
+    // They are given up in time although nobody polls, and what was said for the moment takes no place.
+    way.now = way.now + Micros::from_millis(100);
+    for key in 0..LATEST_KEYS_MAX as u32 {
+        way.send(LATEST, key, &[1; 60]).unwrap();
+    }
+    for _ in LATEST_KEYS_MAX..MESSAGES_QUEUED_MAX {
+        way.send(RELIABLE, 0, &[7]).unwrap();
+    }
+    // The newest of a key is taken however full it is.
+    way.send(LATEST, 3, &[2; 60]).unwrap();
+    way.cut();
+    let polled = way.settle();
+    assert_eq!(polled.len(), MESSAGES_QUEUED_MAX);
+    assert!(polled.iter().any(|message| message.key == 3 && message.body[0] == 2));
+}
+
+#[test]
+fn who_asks_for_no_outcomes_keeps_none() {
+    let mut outbox = Outbox::new(schema(), Direction::ToClient).without_outcomes();
+    let (now, mut out) = (Micros(1), Vec::new());
+    for key in [1, 1, 2] {
+        outbox.send(now, LATEST, key, Bytes::new()).unwrap();
+    }
+    outbox.poll_transmit(now, 1_000, &mut out);
+    outbox.handle_ack(MessageAck { reliable: 0, latest: 2 }).unwrap();
+    assert_eq!((outbox.messages(), outbox.poll_outcome(now)), (0, None));
+}
+
+#[test]
+fn when_all_is_over_what_was_not_delivered_is_lost() {
+    let mut way = Way::new();
+    let written = way.send(RELIABLE, 0, &[1]).unwrap();
+    way.transmit(100);
+    let (waits, newest) = (way.send(RELIABLE, 0, &[2]).unwrap(), way.send(LATEST, 0, &[3]).unwrap());
+    way.outbox.handle_end();
+    assert_eq!(way.outcomes(), [written, waits, newest].map(|id| (id, Outcome::Lost)));
 }

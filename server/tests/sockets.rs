@@ -17,13 +17,16 @@ use tickwire_server::net::ServerConfig;
 use tokio_tungstenite::tungstenite::Message;
 
 fn config() -> ServerConfig {
-    ServerConfig::new("127.0.0.1:0".parse().unwrap(), RoomConfig::new(TickRate::new(60).unwrap(), 20))
+    let mut room = RoomConfig::new(TickRate::new(60).unwrap(), 20);
+    // Whoever is gone is gone.
+    room.session_window = Micros::ZERO;
+    ServerConfig::new("127.0.0.1:0".parse().unwrap(), room)
 }
 
 /// Snapshots of 30 KB, 60 a second, and no fault but that of the socket.
 fn flood() -> ServerConfig {
     let mut config = config();
-    config.room = RoomConfig::new(TickRate::new(60).unwrap(), 60);
+    config.room.snapshot_hz = 60;
     config.room.delta = false;
     config.room.silence_timeout = Micros::from_secs(250);
     config.room.stall_timeout = Micros::from_secs(250);

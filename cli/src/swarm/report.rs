@@ -152,6 +152,11 @@ pub(crate) struct Report {
     pub(crate) is_clean: bool,
 }
 
+/// Digests that so many bots are told. They are a second apart, to the next snapshot: so many are in any stretch of that length.
+fn digests_due(bots: usize, seconds: f64) -> f64 {
+    bots as f64 * (seconds - 0.1).floor().max(0.0)
+}
+
 impl Report {
     /// Adds up what the bots saw.
     pub(super) fn new(seen: &Seen, run: &Run) -> Self {
@@ -205,9 +210,7 @@ impl Report {
             digests_checked: full.sum(|outcome| outcome.digests.checked),
             digest_rows: full.sum(|outcome| outcome.digests.rows),
             digest_mismatches: full.sum(|outcome| outcome.digests.mismatches),
-            // They are a second apart, to the next snapshot: so many are in any stretch of that length.
-            digests_due: players.only(|outcome| outcome.plan.is_full).0.len() as f64
-                * (seconds - 0.1).floor().max(0.0),
+            digests_due: digests_due(players.only(|outcome| outcome.plan.is_full).0.len(), seconds),
             unchecked_bots: players
                 .only(|outcome| {
                     outcome.plan.is_full && (outcome.digests.checked as f64) < seconds.floor() / 2.0

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tickwire_protocol::frame::{Frame, FrameType, frames};
 use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome, StreamKind, Welcome};
+use tickwire_protocol::limits::CLIENT_MESSAGE_BYTES_MAX;
 use tickwire_protocol::message::{MessageAck, MessageId, MessageTypeId, SendError};
 use tickwire_protocol::snapshot::Prior;
 use tickwire_protocol::{EntityId, KindId, Micros, RowMut, RowRef, Schema, Tick};
@@ -28,6 +29,10 @@ use super::session::{OwnEntity, Session};
 use super::stats::ClientStats;
 use super::timekeeper::Timekeeper;
 use super::view::{Moment, View, Whose};
+
+/// A connection that lasted for so long was good: attempts are counted anew after it. One that is welcomed and ends at once is another
+/// failure.
+const LASTING: Micros = Micros::from_secs(5);
 
 /// One session in one room, over one connection after another if need be. Does no I/O and reads no clock: bytes and time are
 /// handed in and taken out.
@@ -49,6 +54,8 @@ pub struct Client {
     simulation: Option<Box<dyn Simulation>>,
     continuity: Continuity,
     attempts: Attempts,
+    /// When the connection of now was welcomed.
+    welcomed: Micros,
     /// What it wants to be sent of snapshots, bytes a second.
     budget: Option<u32>,
     stats: ClientStats,
@@ -61,7 +68,7 @@ enum State {
     /// Welcomed.
     Playing(Box<Session>),
     /// The connection was lost, and is to be tried anew then; what was last seen can still be seen.
-    Waiting { until: Micros, before: Option<Box<Session>> },
+    Waiting { until: Micros, before: Option<Box<Session>>, reason: DisconnectReason },
     /// Over; what was last seen can still be seen. No reason if it was rejected.
     Closed { session: Option<Box<Session>>, reason: Option<DisconnectReason> },
 }
@@ -75,6 +82,7 @@ impl Client {
             simulation: None,
             continuity: Continuity::new(&schema),
             attempts: Attempts::new(config.reconnect, config.seed),
+            welcomed: now,
             budget: None,
             config,
             schema,
@@ -177,13 +185,27 @@ impl Client {
         match frame.ty {
             FrameType::Welcome => self.handle_welcome(now, asked, Welcome::decode(&frame.payload)?)?,
             FrameType::Reject => {
-                let reason = RejectReason::decode(&frame.payload)?;
-                self.state = State::Closed { session: None, reason: None };
-                self.events.push_back(Event::Rejected(reason));
+                self.handle_reject(now, RejectReason::decode(&frame.payload)?);
             }
             _ => return Err(ClientFault::Unexpected(frame.ty)),
         }
         Ok(())
+    }
+
+    /// A server that is full or about to end may let in later who was there before.
+    fn handle_reject(&mut self, now: Micros, reason: RejectReason) {
+        let code = reason.close_code();
+        if self.is_reconnecting() && code.may_pass() {
+            let reason = reason.to_string();
+            return self.handle_disconnect(now, DisconnectReason::Closed { code, reason });
+        }
+        let session = match &mut self.state {
+            State::Hello { before, .. } => before.take(),
+            _ => None,
+        };
+        self.state = State::Closed { session, reason: None };
+        self.continuity.outbox.handle_end();
+        self.events.push_back(Event::Rejected(reason));
     }
 
     fn handle_welcome(&mut self, now: Micros, asked: Micros, welcome: Welcome) -> Result<(), ClientFault> {
@@ -197,7 +219,7 @@ impl Client {
         }
         begun.set_budget(self.budget);
         self.state = State::Playing(Box::new(begun));
-        self.attempts.reset();
+        self.welcomed = now;
         let outcome = outcome.unwrap_or(SessionOutcome::Fresh(FreshReason::First));
         self.events.push_back(Event::Connected { session, player, room, outcome });
         Ok(())
@@ -214,7 +236,12 @@ impl Client {
                 let was_welcomed = before.is_some();
                 (before, was_welcomed)
             }
-            State::Playing(session) => (Some(session), true),
+            State::Playing(session) => {
+                if now.saturating_since(self.welcomed) >= LASTING {
+                    self.attempts.reset();
+                }
+                (Some(session), true)
+            }
             State::Waiting { before, .. } if reason == DisconnectReason::Left => (before, false),
             over @ (State::Waiting { .. } | State::Closed { .. }) => {
                 self.state = over;
@@ -225,10 +252,11 @@ impl Client {
         let attempt = if may_come_back { self.attempts.next() } else { None };
         let Some(attempt) = attempt else {
             self.state = State::Closed { session, reason: Some(reason.clone()) };
+            self.continuity.outbox.handle_end();
             self.events.push_back(Event::Disconnected(reason));
             return;
         };
-        self.state = State::Waiting { until: now + attempt.wait, before: session };
+        self.state = State::Waiting { until: now + attempt.wait, before: session, reason: reason.clone() };
         self.events.push_back(Event::Reconnecting {
             attempt: attempt.number,
             of: attempt.of,
@@ -240,7 +268,7 @@ impl Client {
     /// Whether another connection is to be opened now. Asked once for each: then either its messages are handed in, beginning with
     /// the answer to the hello that [`Client::poll_transmit`] gives, or [`Client::handle_disconnect`] says that it failed.
     pub fn poll_connect(&mut self, now: Micros) -> bool {
-        let State::Waiting { until, before } = &mut self.state else { return false };
+        let State::Waiting { until, before, .. } = &mut self.state else { return false };
         if now < *until {
             return false;
         }
@@ -254,7 +282,8 @@ impl Client {
         match &mut self.state {
             State::Waiting { until, .. } => *until = now,
             State::Closed { session, reason: Some(reason) } if reason.may_pass() => {
-                self.state = State::Waiting { until: now, before: session.take() };
+                let (before, reason) = (session.take(), reason.clone());
+                self.state = State::Waiting { until: now, before, reason };
             }
             State::Hello { .. } | State::Playing(_) | State::Closed { .. } => return,
         }
@@ -350,7 +379,14 @@ impl Client {
     /// The next thing to tell the game. Ask until there is none, for every picture that is drawn.
     pub fn poll_event(&mut self, now: Micros) -> Option<Event> {
         self.expire(now);
-        if let Some(event) = self.events.pop_front() {
+        // What belongs to a session comes before its end, and before the beginning of the next.
+        let is_end = matches!(self.events.front(), Some(Event::Disconnected(_) | Event::Rejected(_)));
+        let is_beginning = matches!(self.events.front(), Some(Event::Connected { .. }));
+        let former = if is_beginning { self.continuity.inbox.poll_former() } else { None };
+        if let Some(message) = former {
+            return Some(Event::Message(message));
+        }
+        if !is_end && let Some(event) = self.events.pop_front() {
             return Some(event);
         }
         if let Some((message, outcome)) = self.continuity.outbox.poll_outcome(now) {
@@ -361,6 +397,7 @@ impl Client {
         }
         match &mut self.state {
             State::Playing(session) => session.poll_event(now),
+            _ if is_end => self.events.pop_front(),
             _ => None,
         }
     }
@@ -371,11 +408,19 @@ impl Client {
         match &self.state {
             State::Hello { since, asked: None, .. } => Some(*since),
             State::Hello { .. } => self.deadline(),
-            State::Playing(_) if self.continuity.has_transmit() => Some(Micros::ZERO),
+            State::Playing(session) if self.has_messages(session) => Some(Micros::ZERO),
             State::Playing(session) => Some(session.next_ping().min(session.silence_deadline())),
             State::Waiting { until, .. } => Some(*until),
             State::Closed { .. } => None,
         }
+    }
+
+    /// Whether messages can be written at once: a server that takes less than any message may have is no reason to try for ever.
+    fn has_messages(&self, session: &Session) -> bool {
+        let takes = session.welcome().limits.message_bytes_max as usize;
+        self.config.stream == StreamKind::Ordered
+            && takes >= CLIENT_MESSAGE_BYTES_MAX
+            && self.continuity.has_transmit()
     }
 
     /// When the inputs for the next frame are complete, if [`Client::due_input_tick`] is asked then; nothing if there is
@@ -494,6 +539,21 @@ impl Client {
     /// Whether the server has let the client in, and the connection lasts.
     pub fn is_playing(&self) -> bool {
         matches!(self.state, State::Playing(_))
+    }
+
+    /// Whether the connection was lost, and the next one is not tried yet.
+    #[cfg(feature = "net")]
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Waiting { .. })
+    }
+
+    /// Why the last connection ended.
+    #[cfg(feature = "net")]
+    pub(crate) fn loss_reason(&self) -> Option<&DisconnectReason> {
+        match &self.state {
+            State::Waiting { reason, .. } => Some(reason),
+            _ => self.disconnect_reason(),
+        }
     }
 
     /// Whether the connection was lost and is being tried anew.

@@ -53,7 +53,7 @@ impl Continuity {
                     let value = forgotten;
                     return Err(DecodeError::Invalid { what: "resumed session, which is another", value });
                 }
-                self.inbox.handle_resumed(missed);
+                self.inbox.handle_resumed(missed)?;
             }
         }
         self.credentials = Some((welcome.session, terms.token));

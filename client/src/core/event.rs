@@ -11,7 +11,7 @@ use tickwire_protocol::{CloseCode, Cue, DecodeError, EntityId, KindId, Micros, P
 /// `Connected` is the first, `Rejected` or `Disconnected` the last; a client that comes back after its connection was lost tells
 /// `Reconnecting` and `Connected` in between. The others come in the order of the time that the
 /// game shows: an entity has entered exactly if the view of that moment has it, a cue comes with the picture of its
-/// tick.
+/// tick. Messages come as soon as they are there; those of a session before its end.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The server has let the client in; see [`Client::welcome`](crate::Client::welcome) for all that it said.

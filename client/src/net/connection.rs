@@ -1,5 +1,6 @@
 //! One connection: moves bytes between the client and its socket, stamps the time, and waits.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,7 +30,6 @@ const RETRY: Micros = Micros(1_000);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A client and its socket: a WebSocket over TCP, or over another [stream of bytes](super::connect_over).
-#[derive(Debug)]
 pub struct Connection<S = TcpStream> {
     client: Client,
     socket: WebSocketStream<S>,
@@ -40,12 +40,28 @@ pub struct Connection<S = TcpStream> {
     armed: Option<Micros>,
     message: Vec<u8>,
     needs_flush: bool,
-    /// Nothing goes over the socket any more.
+    /// Nothing goes over this socket any more.
     is_over: bool,
+    /// How to open another, if that is possible.
+    redial: Option<Redial<S>>,
+    dialing: Option<Dialing<S>>,
     /// Snapshots that [`Connection::next`] has woken for.
     snapshots_told: u64,
     stats: SocketStats,
 }
+
+impl<S> fmt::Debug for Connection<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("client", &self.client)
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens another socket to the server.
+pub(super) type Redial<S> = Box<dyn FnMut() -> Dialing<S> + Send>;
+type Dialing<S> = Pin<Box<dyn Future<Output = Result<WebSocketStream<S>, ConnectError>> + Send>>;
 
 /// What went over a socket: WebSocket messages with their headers, and masks where there are.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -83,9 +99,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             message: Vec::new(),
             needs_flush: false,
             is_over: false,
+            redial: None,
+            dialing: None,
             snapshots_told: 0,
             stats: SocketStats::default(),
         }
+    }
+
+    /// From now on the client can come back when its connection is lost.
+    pub(super) fn redial_by(&mut self, redial: Redial<S>) {
+        self.redial = Some(redial);
     }
 
     /// The client: what there is to see.
@@ -174,6 +197,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     return Poll::Ready(());
                 }
                 // The client itself waits no longer than connecting may take.
+                // Who never was let in does not come back by itself.
+                if self.client.is_closed() {
+                    return Poll::Ready(());
+                }
                 let Some(timeout) = self.client.poll_timeout() else { return Poll::Ready(()) };
                 if self.poll_timer(cx, timeout).is_pending() {
                     return Poll::Pending;
@@ -236,11 +263,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     // ---- the socket --------------------------------------------------------------------------------------------
 
     fn poll_socket(&mut self, cx: &mut Context<'_>) {
+        self.poll_dial(cx);
         self.poll_read(cx);
         self.poll_write(cx);
-        if self.client.is_closed() {
+        if self.client.is_closed() || self.client.is_waiting() {
             self.end();
         }
+    }
+
+    /// Opens another socket when the client wants to come back.
+    fn poll_dial(&mut self, cx: &mut Context<'_>) {
+        let now = self.now();
+        if let Some(redial) = &mut self.redial
+            && self.client.poll_connect(now)
+        {
+            self.dialing = Some(redial());
+        }
+        let Some(dialing) = &mut self.dialing else { return };
+        match dialing.as_mut().poll(cx) {
+            Poll::Pending => return,
+            Poll::Ready(Ok(socket)) => {
+                (self.socket, self.is_over, self.needs_flush) = (socket, false, false);
+            }
+            Poll::Ready(Err(error)) => {
+                self.client.handle_disconnect(now, DisconnectReason::Unreachable(error.to_string()));
+            }
+        }
+        self.dialing = None;
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) {
@@ -254,7 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(None) => self.client.handle_disconnect(self.now(), DisconnectReason::Lost),
                 Poll::Pending => return,
             }
-            if self.client.is_closed() {
+            if self.client.is_closed() || self.client.is_waiting() {
                 return;
             }
         }
@@ -322,7 +371,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn say_goodbye(&mut self) {
         self.is_over = true;
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        let reason = self.client.disconnect_reason();
+        let reason = self.client.loss_reason();
         if let Some((code, reason)) = reason.and_then(|reason| Some((reason.close_code()?, reason))) {
             let words = match reason {
                 DisconnectReason::Fault(fault) => fault.to_string(),

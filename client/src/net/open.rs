@@ -23,14 +23,24 @@ const DEFAULT_PORT: u16 = 80;
 
 /// Connects to a server, says hello and waits for the welcome. `schema` must be the one that the server's game has.
 ///
-/// `url` is `ws://host:port`, with a path if the server wants one.
+/// `url` is `ws://host:port`, with a path if the server wants one. If the connection is lost later, and the configuration wants the client
+/// to [come back](ClientConfig::reconnect), it is opened anew; [`Event::Reconnecting`](crate::Event::Reconnecting) tells.
 pub async fn connect(
     url: &str,
     config: ClientConfig,
     schema: Arc<Schema>,
 ) -> Result<Connection, ConnectError> {
     let stream = dial(url, &config).await?;
-    connect_over(stream, url, config, schema).await
+    let (url_again, config_again) = (url.to_owned(), config.clone());
+    let mut connection = welcome(stream, url, config, schema).await?;
+    connection.redial_by(Box::new(move || {
+        let (url, config) = (url_again.clone(), config_again.clone());
+        Box::pin(async move {
+            let stream = dial(&url, &config).await?;
+            within(&url, &config, ask(stream, &url)).await
+        })
+    }));
+    Ok(connection)
 }
 
 /// Opens the TCP stream that [`connect`] speaks over, to be wrapped and handed to [`connect_over`]. Of `config` it needs how
@@ -54,27 +64,48 @@ pub async fn dial(url: &str, config: &ClientConfig) -> Result<TcpStream, Connect
 
 /// As [`connect`], over a stream of bytes that leads to the server already: one that was encrypted, that a proxy has
 /// let through, or that a test makes slow. `url` is what the HTTP request asks for, `ws://` or `wss://`; nothing is
-/// looked up or opened for it.
+/// looked up or opened for it, so a connection that is lost stays lost.
 pub async fn connect_over<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     url: &str,
     config: ClientConfig,
     schema: Arc<Schema>,
 ) -> Result<Connection<S>, ConnectError> {
+    welcome(stream, url, ClientConfig { reconnect: None, ..config }, schema).await
+}
+
+/// From a stream to a welcome.
+async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    url: &str,
+    config: ClientConfig,
+    schema: Arc<Schema>,
+) -> Result<Connection<S>, ConnectError> {
     config.check().map_err(ConnectError::Config)?;
-    let limit = Duration::from_micros(config.connect_timeout.0);
     let welcoming = async {
         let socket = ask(stream, url).await?;
-        let mut connection = Connection::new(socket, config, schema);
+        let mut connection = Connection::new(socket, config.clone(), schema);
         connection.handshake().await?;
         Ok(connection)
     };
-    match tokio::time::timeout(limit, welcoming).await {
-        Err(_) | Ok(Err(ConnectError::Ended(DisconnectReason::NoWelcome))) => {
-            Err(ConnectError::TimedOut { address: url.to_owned(), seconds: limit.as_secs() })
-        }
-        Ok(result) => result,
+    match within(url, &config, welcoming).await {
+        Err(ConnectError::Ended(DisconnectReason::NoWelcome)) => Err(timed_out(url, &config)),
+        result => result,
     }
+}
+
+/// No longer than connecting may take.
+async fn within<T>(
+    url: &str,
+    config: &ClientConfig,
+    connecting: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    let limit = Duration::from_micros(config.connect_timeout.0);
+    tokio::time::timeout(limit, connecting).await.unwrap_or_else(|_| Err(timed_out(url, config)))
+}
+
+fn timed_out(url: &str, config: &ClientConfig) -> ConnectError {
+    ConnectError::TimedOut { address: url.to_owned(), seconds: config.connect_timeout.0 / 1_000_000 }
 }
 
 /// Asks for the upgrade to a WebSocket and gives the stream back: for those who frame messages themselves and drive a
@@ -86,11 +117,7 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     url: &str,
     config: &ClientConfig,
 ) -> Result<S, ConnectError> {
-    let limit = Duration::from_micros(config.connect_timeout.0);
-    match tokio::time::timeout(limit, ask(stream, url)).await {
-        Ok(socket) => socket.map(WebSocketStream::into_inner),
-        Err(_) => Err(ConnectError::TimedOut { address: url.to_owned(), seconds: limit.as_secs() }),
-    }
+    within(url, config, ask(stream, url)).await.map(WebSocketStream::into_inner)
 }
 
 /// The HTTP request and its answer.

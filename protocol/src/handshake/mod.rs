@@ -82,13 +82,20 @@ impl fmt::Display for Features {
 }
 
 /// A typed addition to a hello or welcome. One whose id the receiver does not know is ignored.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Extension {
     /// What it is. 0 to 32,767 belong to the engine, the rest to the game.
     pub id: u16,
     /// Its content, at most 1,024 bytes.
     #[serde(deserialize_with = "cold::list")]
     pub value: Vec<u8>,
+}
+
+/// Without the value, which may be a secret.
+impl fmt::Debug for Extension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Extension {{ id: {}, {} bytes }}", self.id, self.value.len())
+    }
 }
 
 /// Texts come from strangers and end up in logs and terminals: short, and without control characters.

@@ -169,5 +169,8 @@ mod tests {
     fn a_token_is_not_printed() {
         assert_eq!(format!("{:?}", ResumeToken([7; 16])), "ResumeToken(..)");
         assert_ne!(ResumeToken([7; 16]), ResumeToken([8; 16]));
+        let received = Received::default();
+        let resume = Resume { session: SessionId(9), token: ResumeToken([0xab; 16]), received };
+        assert_eq!(format!("{:?}", resume.extension()), "Extension { id: 1, 19 bytes }");
     }
 }

@@ -146,6 +146,11 @@ impl Inbox {
         self.unreliable.pop_front()
     }
 
+    /// As [`Inbox::poll`], of sessions before this one alone.
+    pub fn poll_former(&mut self) -> Option<Message> {
+        self.former.pop_front()
+    }
+
     /// Messages that waited too long to be polled: unreliable ones, and those of sessions before.
     pub fn dropped(&self) -> u64 {
         self.dropped
@@ -172,11 +177,14 @@ impl Inbox {
 
     /// The session goes on over another connection. `missed` reliable messages will not come again: the sender has been told
     /// that they were here, and has forgotten them.
-    pub fn handle_resumed(&mut self, missed: u64) {
-        self.received.reliable += missed;
+    pub fn handle_resumed(&mut self, missed: u64) -> Result<(), DecodeError> {
+        let next = self.received.reliable.checked_add(missed);
+        self.received.reliable =
+            next.ok_or(DecodeError::Invalid { what: "messages missed", value: missed })?;
         self.polled.reliable += missed;
         // The sender may not have heard the last ack.
         self.acked = Received { reliable: u64::MAX, latest: u64::MAX };
+        Ok(())
     }
 
     /// Another session begins, with numbers of its own. What came in the one before and was not polled is still there for the

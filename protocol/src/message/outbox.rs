@@ -15,7 +15,7 @@ use super::types::{Direction, MessageClass, MessageType, MessageTypeId};
 use crate::fault::DecodeError;
 use crate::limits::{
     LATEST_KEYS_MAX, LATEST_UNACKED_MAX, MESSAGE_BYTES_IN_FLIGHT_MAX, MESSAGE_BYTES_QUEUED_MAX,
-    MESSAGES_IN_FLIGHT_MAX, MESSAGES_PER_TRANSMIT_MAX, MESSAGES_QUEUED_MAX,
+    MESSAGES_IN_FLIGHT_MAX, MESSAGES_PER_TRANSMIT_MAX, MESSAGES_QUEUED_MAX, UNRELIABLE_MESSAGES_WAITING_MAX,
 };
 use crate::schema::Schema;
 use crate::time::Micros;
@@ -113,6 +113,8 @@ pub struct Outbox {
     /// No message in the queue is given up before.
     earliest_deadline: Option<Micros>,
     outcomes: VecDeque<(MessageId, Outcome)>,
+    /// Whether anybody asks for outcomes.
+    tells_outcomes: bool,
     dropped: u64,
 }
 
@@ -136,8 +138,15 @@ impl Outbox {
             bytes: 0,
             earliest_deadline: None,
             outcomes: VecDeque::new(),
+            tells_outcomes: true,
             dropped: 0,
         }
+    }
+
+    /// For who never asks [`Outbox::poll_outcome`]: outcomes would pile up.
+    #[must_use]
+    pub fn without_outcomes(self) -> Self {
+        Self { tells_outcomes: false, ..self }
     }
 
     /// Takes a message. `key` tells latest messages of one type apart, such as by the player that they are about; other classes
@@ -151,25 +160,28 @@ impl Outbox {
         key: u32,
         body: Bytes,
     ) -> Result<MessageId, SendError> {
+        self.expire(now);
         let schema = self.schema.clone();
         let ty = schema.message(ty).ok_or(SendError::UnknownType(ty))?;
-        self.check(ty, body.len())?;
+        self.check(ty, key, body.len())?;
         let id = MessageId(self.next_id);
         self.next_id += 1;
         let lifetime = u64::from(ty.expires_after_millis());
         let deadline = (lifetime > 0).then(|| now + Micros::from_millis(lifetime));
-        self.bytes += body.len();
+        if ty.class() != MessageClass::Unreliable {
+            self.bytes += body.len();
+        }
         self.earliest_deadline = [self.earliest_deadline, deadline].into_iter().flatten().min();
         let waiting = Waiting { id, ty: ty.id(), key, body, deadline };
         match ty.class() {
             MessageClass::Reliable => self.reliable.push_back(waiting),
             MessageClass::Latest => self.replace(waiting),
-            MessageClass::Unreliable => self.unreliable.push_back(waiting),
+            MessageClass::Unreliable => self.push_unreliable(waiting),
         }
         Ok(id)
     }
 
-    fn check(&self, ty: &MessageType, bytes: usize) -> Result<(), SendError> {
+    fn check(&self, ty: &MessageType, key: u32, bytes: usize) -> Result<(), SendError> {
         let name = || ty.name().to_owned();
         if !ty.goes(self.way) {
             return Err(SendError::WrongWay { name: name() });
@@ -177,33 +189,56 @@ impl Outbox {
         if bytes > ty.bytes_max() as usize {
             return Err(SendError::TooLarge { name: name(), bytes, max: ty.bytes_max() });
         }
-        let messages = self.messages();
-        let keys = usize::from(ty.class() == MessageClass::Latest) * self.latest.len();
-        if messages >= MESSAGES_QUEUED_MAX
-            || self.bytes + bytes > MESSAGE_BYTES_QUEUED_MAX
-            || keys >= LATEST_KEYS_MAX
-        {
-            return Err(SendError::Full { messages, bytes: self.bytes });
+        // What takes the place of another asks for no more than the difference.
+        let (replaced, is_full) = match ty.class() {
+            MessageClass::Unreliable => return Ok(()),
+            MessageClass::Reliable => (0, self.messages() >= MESSAGES_QUEUED_MAX),
+            MessageClass::Latest => match self.latest_of(ty.id(), key) {
+                Some(place) => (self.latest[place].1.body.len(), false),
+                None => (0, self.latest.len() >= LATEST_KEYS_MAX || self.messages() >= MESSAGES_QUEUED_MAX),
+            },
+        };
+        if is_full || self.bytes - replaced + bytes > MESSAGE_BYTES_QUEUED_MAX {
+            return Err(SendError::Full { messages: self.messages(), bytes: self.bytes });
         }
         Ok(())
     }
 
+    /// Where the newest message of a key is.
+    fn latest_of(&self, ty: MessageTypeId, key: u32) -> Option<usize> {
+        self.latest.iter().position(|(_, waiting)| (waiting.ty, waiting.key) == (ty, key))
+    }
+
+    /// What is not written soon is not worth to be written: of more than a few the oldest go.
+    fn push_unreliable(&mut self, waiting: Waiting) {
+        if self.unreliable.len() >= UNRELIABLE_MESSAGES_WAITING_MAX {
+            self.unreliable.pop_front();
+            self.dropped += 1;
+        }
+        self.unreliable.push_back(waiting);
+    }
+
+    fn tell(&mut self, id: MessageId, outcome: Outcome) {
+        if self.tells_outcomes {
+            self.outcomes.push_back((id, outcome));
+        }
+    }
+
     /// The newest of a key takes the place of the one before.
     fn replace(&mut self, waiting: Waiting) {
-        let is_older = |(_, old): &(_, Waiting)| (old.ty, old.key) == (waiting.ty, waiting.key);
-        if let Some(place) = self.latest.iter().position(is_older)
+        if let Some(place) = self.latest_of(waiting.ty, waiting.key)
             && let Some((_, old)) = self.latest.remove(place)
         {
             self.latest_written -= usize::from(place < self.latest_written);
             self.bytes -= old.body.len();
-            self.outcomes.push_back((old.id, Outcome::Replaced));
+            self.tell(old.id, Outcome::Replaced);
         }
         self.latest.push_back((None, waiting));
     }
 
-    /// Messages whose fate is not known yet.
+    /// Messages whose fate is not known yet, unreliable ones not counted.
     pub fn messages(&self) -> usize {
-        self.reliable.len() + self.latest.len() + self.unreliable.len()
+        self.reliable.len() + self.latest.len()
     }
 
     /// Bytes of their bodies.
@@ -256,7 +291,6 @@ impl Outbox {
             self.next_latest = self.next_latest.max(number + 1);
         }
         for waiting in self.unreliable.drain(..) {
-            self.bytes -= waiting.body.len();
             if fits(out, &waiting.body) {
                 waiting.encode(MessageClass::Unreliable, 0, out);
             } else {
@@ -287,7 +321,7 @@ impl Outbox {
             return;
         }
         let mut earliest = None;
-        let Self { reliable, numbered, latest, bytes, outcomes, .. } = self;
+        let Self { reliable, numbered, latest, bytes, outcomes, tells_outcomes, .. } = self;
         let mut stays = |waiting: &Waiting| {
             let Some(deadline) = waiting.deadline else { return true };
             if now < deadline {
@@ -295,7 +329,9 @@ impl Outbox {
                 return true;
             }
             *bytes -= waiting.body.len();
-            outcomes.push_back((waiting.id, Outcome::Expired));
+            if *tells_outcomes {
+                outcomes.push_back((waiting.id, Outcome::Expired));
+            }
             false
         };
         let mut in_flight = *numbered;
@@ -321,24 +357,27 @@ impl Outbox {
 
     fn take_delivered(&mut self, reliable: u64, latest: u64) {
         let count = reliable.saturating_sub(self.first) as usize;
-        for waiting in self.reliable.drain(..count) {
+        for _ in 0..count {
+            let Some(waiting) = self.reliable.pop_front() else { break };
             self.flight_bytes -= waiting.body.len();
-            self.bytes -= waiting.body.len();
-            self.outcomes.push_back((waiting.id, Outcome::Delivered));
+            self.give_up(&waiting, Outcome::Delivered);
         }
         self.first += count as u64;
         self.numbered -= count;
         self.written -= count;
         self.acked_latest = self.acked_latest.max(latest);
         // Numbers ascend; those that were not written yet have none.
-        while let Some((Some(number), waiting)) = self.latest.front()
-            && *number < latest
-        {
-            self.bytes -= waiting.body.len();
-            self.outcomes.push_back((waiting.id, Outcome::Delivered));
-            self.latest.pop_front();
+        let is_polled = |(number, _): &(Option<u64>, Waiting)| number.is_some_and(|number| number < latest);
+        while let Some((_, waiting)) = pop_front_if(&mut self.latest, is_polled) {
             self.latest_written = self.latest_written.saturating_sub(1);
+            self.give_up(&waiting, Outcome::Delivered);
         }
+    }
+
+    /// What becomes of a message is known: it is kept no longer.
+    fn give_up(&mut self, waiting: &Waiting, outcome: Outcome) {
+        self.bytes -= waiting.body.len();
+        self.tell(waiting.id, outcome);
     }
 
     /// The session goes on over another connection, on whose other side so much has been received. Everything else that was
@@ -354,6 +393,8 @@ impl Outbox {
         if received.latest > self.next_latest {
             return Err(never_sent(received.latest));
         }
+        // What was said for the moment is not worth to be heard now.
+        self.unreliable.clear();
         self.written = received.reliable.saturating_sub(self.first) as usize;
         let is_received =
             |(number, _): &(Option<u64>, Waiting)| number.is_some_and(|it| it < received.latest);
@@ -364,18 +405,32 @@ impl Outbox {
     /// Another session begins, of which the other side knows nothing: what was written before is lost, what was not is
     /// written in the new one.
     pub fn handle_fresh(&mut self) {
-        for waiting in self.reliable.drain(..self.numbered) {
-            self.bytes -= waiting.body.len();
-            self.outcomes.push_back((waiting.id, Outcome::Lost));
+        for _ in 0..self.numbered {
+            let Some(waiting) = self.reliable.pop_front() else { break };
+            self.give_up(&waiting, Outcome::Lost);
         }
-        let numbered = self.latest.iter().take_while(|(number, _)| number.is_some()).count();
-        for (_, waiting) in self.latest.drain(..numbered) {
-            self.bytes -= waiting.body.len();
-            self.outcomes.push_back((waiting.id, Outcome::Lost));
+        while let Some((_, waiting)) = pop_front_if(&mut self.latest, |(number, _)| number.is_some()) {
+            self.give_up(&waiting, Outcome::Lost);
         }
+        self.unreliable.clear();
         (self.numbered, self.written, self.first, self.flight_bytes) = (0, 0, 0, 0);
         (self.latest_written, self.next_latest, self.acked_latest) = (0, 0, 0);
     }
+
+    /// There will be no other session: all that is not delivered is lost.
+    pub fn handle_end(&mut self) {
+        self.handle_fresh();
+        while let Some(waiting) = self.reliable.pop_front() {
+            self.give_up(&waiting, Outcome::Lost);
+        }
+        while let Some((_, waiting)) = self.latest.pop_front() {
+            self.give_up(&waiting, Outcome::Lost);
+        }
+    }
+}
+
+fn pop_front_if<T>(queue: &mut VecDeque<T>, is_it: impl Fn(&T) -> bool) -> Option<T> {
+    if queue.front().is_some_and(is_it) { queue.pop_front() } else { None }
 }
 
 fn never_sent(value: u64) -> DecodeError {

@@ -59,7 +59,8 @@ impl Bucket {
     /// From now on it fills at another rate. What was saved up stays, as far as there is room.
     pub(crate) fn set_rate(&mut self, rate: Option<u32>, snapshot_hz: u32, now: Micros) {
         self.fill(now);
-        let other = Self::new(rate, snapshot_hz, now);
+        // What was asked may have arrived before what was sent last: no time is paid twice.
+        let other = Self::new(rate, snapshot_hz, self.filled.max(now));
         let level = if self.rate.is_none() { other.level } else { self.level.min(other.level) };
         *self = Self { level, ..other };
     }

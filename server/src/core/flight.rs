@@ -191,6 +191,10 @@ impl Flight {
     }
 
     fn take_base(&mut self, now: Micros, delay: u32) {
+        if self.base.least == u32::MAX && self.base.before == u32::MAX {
+            // The first delay: a server may have run for long before.
+            self.base.began = now;
+        }
         if now.saturating_since(self.base.began) >= BASE_PERIOD {
             self.base = Base { least: u32::MAX, before: self.base.least, began: now };
             if core::mem::take(&mut self.is_limiting) {

@@ -40,12 +40,12 @@ impl Mail for RoomMail<'_> {
         let Self { now, players, sessions, .. } = self;
         if let Audience::Player(player) = to {
             let session = players.get(&player).and_then(|session| sessions.get_mut(session));
-            return session.map_or(Ok(()), |session| session.outbox.send(*now, ty, key, body).map(drop));
+            return session.map_or(Ok(()), |session| session.send(*now, ty, key, body));
         }
         let mut result = Ok(());
         for session in sessions.values_mut() {
             let is_left_out = matches!(to, Audience::Except(player) if session.player_id() == Some(player));
-            if !is_left_out && let Err(error) = session.outbox.send(*now, ty, key, body.clone()) {
+            if !is_left_out && let Err(error) = session.send(*now, ty, key, body.clone()) {
                 result = Err(error);
             }
         }

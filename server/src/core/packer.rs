@@ -24,12 +24,31 @@ pub(crate) struct Space {
     pub(crate) is_joining: bool,
 }
 
+/// Snapshots in a row that may pass over the row whose turn it is because it does not fit: then it goes all the same. Waiting would
+/// bring no more where other things take their share of each.
+const PASSED_OVER_MAX: u8 = 8;
+
+/// How long the row whose turn it is has been passed over.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Patience(u8);
+
+impl Patience {
+    fn is_over(self) -> bool {
+        self.0 >= PASSED_OVER_MAX
+    }
+
+    fn note(&mut self, is_passed_over: bool) {
+        self.0 = if is_passed_over { self.0.saturating_add(1) } else { 0 };
+    }
+}
+
 /// Whose rows are packed, and with which eyes they are weighed.
 pub(crate) struct Eyes<'a> {
     pub(crate) source: &'a Source<'a>,
     pub(crate) newest: &'a Published,
     pub(crate) looker: &'a Looker,
     pub(crate) known: &'a mut Knowledge,
+    pub(crate) patience: &'a mut Patience,
 }
 
 /// Packs the plans of one peer after another in the same memory.
@@ -61,7 +80,12 @@ impl Packer {
         eyes.known.wait(eyes.newest, &plan.rows);
         self.sort(eyes, &plan.rows, false);
         let Source { codec, history, .. } = eyes.source;
+        let first = self.order.places.first().map(|place| plan.rows[*place as usize]);
         let is_all = codec.pack_section(history, plan, &self.order.places, bytes, rows, &mut self.packing);
+        if plan.rows.is_empty() && eyes.patience.is_over() {
+            plan.rows.extend(first);
+        }
+        eyes.patience.note(plan.rows.is_empty() && first.is_some());
         if is_all {
             eyes.known.wait_no_more();
         }
@@ -83,9 +107,10 @@ impl Packer {
         let Source { codec, history, payload_of, .. } = *eyes.source;
         let (order, bytes) = (&self.order.places, bytes.min(BODY_BYTES_MAX));
         let is_all = codec.pack(history, plan, order, payload_of, bytes, rows, &mut self.packing);
-        if plan.section.is_empty() && space.is_full {
+        if plan.section.is_empty() && (space.is_full || eyes.patience.is_over()) {
             plan.section.rows.extend(first);
         }
+        eyes.patience.note(plan.section.rows.is_empty() && first.is_some());
         if is_all {
             eyes.known.wait_no_more();
         }

@@ -6,7 +6,9 @@ use tickwire_protocol::budget::Budget;
 use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::handshake::{StreamKind, Welcome};
 use tickwire_protocol::input::InputFrame;
-use tickwire_protocol::limits::{ACKS_PER_TICK_MAX, FRAMES_PER_TICK_MAX, INPUTS_PER_TICK_MAX};
+use tickwire_protocol::limits::{
+    ACKS_PER_TICK_MAX, FRAMES_PER_TICK_MAX, INPUTS_PER_TICK_MAX, MESSAGES_PER_TICK_MAX,
+};
 use tickwire_protocol::message::MessageAck;
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::schema::Kind;
@@ -40,6 +42,7 @@ pub(crate) struct Peer {
     next_digest: Micros,
     pings: Vec<(Ping, Micros)>,
     frames_since_step: u32,
+    messages_since_step: u32,
     inputs_since_step: u32,
     acks_since_step: u32,
     budget: Bucket,
@@ -101,6 +104,7 @@ impl Peer {
             next_digest: now,
             pings: Vec::new(),
             frames_since_step: 0,
+            messages_since_step: 0,
             inputs_since_step: 0,
             acks_since_step: 0,
             budget: bucket(config.budget),
@@ -124,7 +128,10 @@ impl Peer {
         self.count_frame()?;
         for frame in frames(message) {
             let frame = frame?;
-            self.count_frame()?;
+            match frame.ty {
+                FrameType::Message | FrameType::MessageAck => self.count_message()?,
+                _ => self.count_frame()?,
+            }
             match frame.ty {
                 FrameType::Ping => self.handle_ping(Ping::decode(&frame.payload)?, inbox.now),
                 FrameType::Input => {
@@ -133,9 +140,11 @@ impl Peer {
                 }
                 FrameType::Ack => self.handle_ack(inbox.now, &Ack::decode(&frame.payload)?)?,
                 FrameType::Budget => self.handle_budget(Budget::decode(&frame.payload)?, inbox),
-                FrameType::Message if self.has_player => session.inbox.handle_message(frame.payload)?,
+                // Datagrams may be lost; who only watches has nothing to say.
+                FrameType::Message if self.has_player && self.stream == StreamKind::Ordered => {
+                    session.inbox.handle_message(frame.payload)?;
+                }
                 FrameType::MessageAck => session.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?,
-                // Who only watches has nothing to say.
                 FrameType::Message
                 | FrameType::Hello
                 | FrameType::Welcome
@@ -157,6 +166,15 @@ impl Peer {
         Ok(())
     }
 
+    /// The windows of messages allow for more than other frames ever are.
+    fn count_message(&mut self) -> Result<(), Misbehavior> {
+        self.messages_since_step += 1;
+        if self.messages_since_step > MESSAGES_PER_TICK_MAX {
+            return Err(Misbehavior::Flood(MESSAGES_PER_TICK_MAX));
+        }
+        Ok(())
+    }
+
     /// Of many acks that come at once the first are looked at: whatever the others tell, the next tick's tell it again.
     fn handle_ack(&mut self, now: Micros, ack: &Ack) -> Result<(), Misbehavior> {
         self.acks_since_step += 1;
@@ -167,6 +185,10 @@ impl Peer {
     fn handle_budget(&mut self, asked: Budget, inbox: Inbox<'_>) {
         let rate = asked.bytes_per_second.into_iter().chain(inbox.budget).min();
         self.budget.set_rate(rate, inbox.snapshot_hz, inbox.now);
+        if let (Some(joining), Some(asked)) = (&mut self.joining, asked.bytes_per_second) {
+            let rate = joining.budget.rate().map_or(asked, |rate| rate.min(asked));
+            joining.budget.set_rate(Some(rate), inbox.snapshot_hz, inbox.now);
+        }
     }
 
     fn handle_ping(&mut self, ping: Ping, now: Micros) {
@@ -201,6 +223,7 @@ impl Peer {
     /// A step was made: what is counted between two starts anew.
     pub(crate) fn handle_step(&mut self) {
         self.frames_since_step = 0;
+        self.messages_since_step = 0;
         self.inputs_since_step = 0;
         self.acks_since_step = 0;
     }

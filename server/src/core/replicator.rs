@@ -22,7 +22,7 @@ use super::cue_log::CueLog;
 use super::flight::Flight;
 use super::interest::{Interest, Looker, Selection};
 use super::knowledge::{Knowledge, SentRow, Viewer};
-use super::packer::{Eyes, Packer, Space};
+use super::packer::{Eyes, Packer, Patience, Space};
 use super::priority::Priority;
 use super::scene::{Place, Scene, find, position_of, row_at};
 use super::shared::{BodyCache, Plans, Shared};
@@ -95,6 +95,8 @@ pub(crate) struct Replicator {
     sightings: Sightings,
     /// Not all that was news fitted into the last snapshot: it is not tried again to write all.
     is_tight: bool,
+    view_patience: Patience,
+    own_patience: Patience,
     /// Rows that name no state and were taken out of the plan of the last datagrams.
     whole_cut: usize,
 }
@@ -148,6 +150,8 @@ impl Replicator {
             own_teams: 0,
             sightings: Sightings::default(),
             is_tight: false,
+            view_patience: Patience::default(),
+            own_patience: Patience::default(),
             whole_cut: 0,
         }
     }
@@ -321,9 +325,11 @@ impl Replicator {
         if bytes <= most {
             return bytes;
         }
-        let mut eyes = Eyes { source, newest, looker: &plans.looker, known: &mut self.own };
+        let (known, patience) = (&mut self.own, &mut self.own_patience);
+        let mut eyes = Eyes { source, newest, looker: &plans.looker, known, patience };
         header.own_is_whole &= packer.pack_own(&mut eyes, &mut plans.own, rows, most);
-        most
+        // One that was passed over for too long may take more.
+        packer.own_bytes(source, &plans.own, rows).max(most)
     }
 
     /// The ticks that a section may be told against.
@@ -364,7 +370,8 @@ impl Replicator {
             let section = &mut plan.section;
             self.view.plan(source.history, self.viewer, self.own_teams, shown, References::NONE, section);
         }
-        let mut eyes = Eyes { source, newest, looker, known: &mut self.view };
+        let (known, patience) = (&mut self.view, &mut self.view_patience);
+        let mut eyes = Eyes { source, newest, looker, known, patience };
         self.is_tight = !packer.pack_view(&mut eyes, plan, rows, space, room);
         if self.is_tight && space.is_of_link {
             self.flight.handle_limited();
@@ -442,7 +449,8 @@ impl Replicator {
         let bytes = space.bytes.min(datagrams * DATAGRAM_BYTES_MAX);
         let room = bytes.saturating_sub(own_bytes + datagrams * DATAGRAM_CUT_BYTES);
         let before = whole_rows(&plan.section.rows);
-        let mut eyes = Eyes { source, newest, looker, known: &mut self.view };
+        let (known, patience) = (&mut self.view, &mut self.view_patience);
+        let mut eyes = Eyes { source, newest, looker, known, patience };
         self.is_tight = !packer.pack_view(&mut eyes, plan, rows, space, room);
         if self.is_tight && space.is_of_link {
             self.flight.handle_limited();

@@ -178,6 +178,8 @@ pub struct Join {
     pub token: ResumeToken,
     /// The session that it wants to go on, if it does.
     pub resume: Option<Resume>,
+    /// What it is told of the session if that is a new one and it wanted no other to go on.
+    pub fresh: FreshReason,
     /// As what.
     pub role: Role,
     /// What carries its frames.
@@ -193,7 +195,15 @@ impl Join {
     /// sessions are to go on.
     pub fn new(role: Role, stream: StreamKind) -> Self {
         let token = ResumeToken([0; 16]);
-        Self { token, resume: None, role, stream, wants_schema: false, wants_prior: false }
+        Self {
+            token,
+            resume: None,
+            fresh: FreshReason::First,
+            role,
+            stream,
+            wants_schema: false,
+            wants_prior: false,
+        }
     }
 }
 
@@ -266,6 +276,7 @@ impl Room {
         simulation: Box<dyn Simulation>,
         now: Micros,
     ) -> Self {
+        let config = config.within_limits();
         let schema = simulation.schema().clone();
         let (tick_rate, first_tick) = (config.tick_rate, config.first_tick);
         let world = World::new(simulation, WorldConfig { seed: identity.seed, tick_rate, first_tick });
@@ -380,12 +391,13 @@ impl Room {
     /// connection that it still had is [dropped](RoomEvent::PeerDropped).
     pub fn join(&mut self, now: Micros, join: Join) -> Result<PeerId, RejectReason> {
         let peer = PeerId(self.next_id);
-        let resumed =
-            join.resume.map(|resume| (resume.session, self.resume_session(peer, &resume, join.token)));
+        let resumed = join
+            .resume
+            .map(|resume| (resume.session, self.resume_session(peer, join.stream, &resume, join.token)));
         let (session, outcome) = match resumed {
             Some((session, Ok(outcome))) => (session, outcome),
             Some((_, Err(reason))) => (self.begin(peer, &join)?, SessionOutcome::Fresh(reason)),
-            None => (self.begin(peer, &join)?, SessionOutcome::Fresh(FreshReason::First)),
+            None => (self.begin(peer, &join)?, SessionOutcome::Fresh(join.fresh)),
         };
         self.next_id = self.next_id.wrapping_add(1);
         let Some(begun) = self.sessions.get(&session) else { return Err(RejectReason::NoSuchRoom) };
@@ -416,7 +428,7 @@ impl Room {
         });
         let id = SessionId::new(self.identity.id, peer.0);
         self.players.extend(player.as_ref().map(|player| (player.id, id)));
-        self.sessions.insert(id, Session::new(id, join.token, peer, player, &self.schema));
+        self.sessions.insert(id, Session::new(id, join.token, peer, join.stream, player, &self.schema));
         Ok(id)
     }
 
@@ -424,21 +436,34 @@ impl Room {
     fn resume_session(
         &mut self,
         peer: PeerId,
+        stream: StreamKind,
         resume: &Resume,
         token: ResumeToken,
     ) -> Result<SessionOutcome, FreshReason> {
         let session = self.sessions.get_mut(&resume.session).ok_or(FreshReason::Unknown)?;
         let before = session.peer();
-        let outcome = session.resume(peer, resume, token)?;
-        if let Some(player) = &mut session.player {
+        let outcome = session.resume(peer, stream, resume, token);
+        if outcome.is_ok()
+            && let Some(player) = &mut session.player
+        {
             player.inputs.restart(self.schema.input());
-            player.view = ViewBelief::new(self.config.tick_rate, self.config.rewind_max);
+        }
+        match outcome {
+            // Whoever has the token and claims what cannot be has lost its way: a new session takes the place of this one.
+            Err(FreshReason::Inconsistent) => self.end(resume.session),
+            Err(reason) => return Err(reason),
+            Ok(_) => {}
         }
         if let Some(before) = before {
             self.peers.remove(&before);
             self.events.push(RoomEvent::PeerDropped { peer: before, fault: PeerFault::TakenOver });
         }
-        Ok(outcome)
+        outcome
+    }
+
+    /// Whether a session would go on: [`Room::join`] begins another one here if not.
+    pub fn check_resume(&self, resume: &Resume) -> Result<(), FreshReason> {
+        self.sessions.get(&resume.session).ok_or(FreshReason::Unknown)?.check(resume)
     }
 
     /// A client has said goodbye: its session is over. Its player's entity is the simulation's to take away.
@@ -456,8 +481,10 @@ impl Room {
         }
         let Some(peer) = self.peers.remove(&peer) else { return };
         self.note_peers();
-        if let Some(session) = self.sessions.get_mut(&peer.session) {
-            session.whereabouts = Whereabouts::AbsentSince(now);
+        match self.sessions.get_mut(&peer.session) {
+            Some(session) if session.is_known() => session.whereabouts = Whereabouts::AbsentSince(now),
+            // A client that never spoke behind its welcome has no token to come back with.
+            _ => self.end(peer.session),
         }
     }
 

@@ -11,9 +11,12 @@
 
 use std::sync::Arc;
 
-use tickwire_protocol::handshake::{FreshReason, Resume, ResumeToken, SessionOutcome, SessionTerms};
+use bytes::Bytes;
+use tickwire_protocol::handshake::{
+    FreshReason, Resume, ResumeToken, SessionOutcome, SessionTerms, StreamKind,
+};
 use tickwire_protocol::limits::MESSAGE_BYTES_PER_TRANSMIT_MAX;
-use tickwire_protocol::message::{Direction, Inbox, Outbox, Received};
+use tickwire_protocol::message::{Direction, Inbox, MessageTypeId, Outbox, Received, SendError};
 use tickwire_protocol::snapshot::Feedback;
 use tickwire_protocol::{Micros, PeerId, PlayerId, Schema, SessionId};
 
@@ -50,6 +53,10 @@ pub(crate) struct Session {
     pub(crate) outbox: Outbox,
     /// What it says to the game.
     pub(crate) inbox: Inbox,
+    /// What carries its frames now.
+    pub(crate) stream: StreamKind,
+    /// Its client has spoken behind a welcome: it knows its token, and can come back.
+    is_known: bool,
     token: ResumeToken,
     /// The one before, until the client has shown that it has read of the new one.
     former_token: Option<ResumeToken>,
@@ -60,6 +67,7 @@ impl Session {
         id: SessionId,
         token: ResumeToken,
         peer: PeerId,
+        stream: StreamKind,
         player: Option<Player>,
         schema: &Arc<Schema>,
     ) -> Self {
@@ -67,8 +75,10 @@ impl Session {
             id,
             whereabouts: Whereabouts::Connected(peer),
             player,
-            outbox: Outbox::new(schema.clone(), Direction::ToClient),
+            outbox: Outbox::new(schema.clone(), Direction::ToClient).without_outcomes(),
             inbox: Inbox::new(schema.clone(), Direction::ToServer),
+            stream,
+            is_known: false,
             token,
             former_token: None,
         }
@@ -97,22 +107,37 @@ impl Session {
     /// The client has said something on this connection: it has read of the newest token there.
     pub(crate) fn handle_life(&mut self) {
         self.former_token = None;
+        self.is_known = true;
+    }
+
+    /// Whether its client can come back.
+    pub(crate) fn is_known(&self) -> bool {
+        self.is_known
+    }
+
+    /// Whether this lets it go on.
+    pub(crate) fn check(&self, resume: &Resume) -> Result<(), FreshReason> {
+        // Both are always compared: how long it takes says nothing.
+        let (is_newest, is_former) = (self.token == resume.token, self.former_token == Some(resume.token));
+        if !(is_newest | is_former) {
+            return Err(FreshReason::WrongToken);
+        }
+        Ok(())
     }
 
     /// Goes on over another connection, if the token is right. An error leaves it as it was.
     pub(crate) fn resume(
         &mut self,
         peer: PeerId,
+        stream: StreamKind,
         resume: &Resume,
         next_token: ResumeToken,
     ) -> Result<SessionOutcome, FreshReason> {
-        // Both are always compared: how long it takes says nothing.
-        let (is_newest, is_former) = (self.token == resume.token, self.former_token == Some(resume.token));
-        if !(is_newest | is_former) {
-            return Err(FreshReason::WrongToken);
-        }
-        let missed = self.outbox.handle_resumed(resume.received).map_err(|_| FreshReason::Inconsistent)?;
-        self.inbox.handle_resumed(0);
+        self.check(resume)?;
+        let inconsistent = |_| FreshReason::Inconsistent;
+        let missed = self.outbox.handle_resumed(resume.received).map_err(inconsistent)?;
+        self.inbox.handle_resumed(0).map_err(inconsistent)?;
+        self.stream = stream;
         self.former_token = Some(resume.token);
         self.token = next_token;
         self.whereabouts = Whereabouts::Connected(peer);
@@ -121,11 +146,32 @@ impl Session {
 
     /// Whether there are messages, or acks of them, to be written.
     pub(crate) fn has_transmit(&self) -> bool {
+        self.stream == StreamKind::Ordered && self.has_messages()
+    }
+
+    fn has_messages(&self) -> bool {
         self.inbox.has_ack() || self.outbox.has_transmit()
+    }
+
+    /// Takes a message of the game's to the client.
+    pub(crate) fn send(
+        &mut self,
+        now: Micros,
+        ty: MessageTypeId,
+        key: u32,
+        body: Bytes,
+    ) -> Result<(), SendError> {
+        if self.stream == StreamKind::Datagram {
+            return Err(SendError::NotOrdered);
+        }
+        self.outbox.send(now, ty, key, body).map(drop)
     }
 
     /// Appends messages, and what was polled of the client's, to what goes over its connection.
     pub(crate) fn write_messages(&mut self, now: Micros, out: &mut Vec<u8>) {
+        if self.stream == StreamKind::Datagram {
+            return;
+        }
         self.inbox.poll_ack(out);
         self.outbox.poll_transmit(now, MESSAGE_BYTES_PER_TRANSMIT_MAX, out);
     }
@@ -162,24 +208,45 @@ mod tests {
     #[test]
     fn the_token_before_is_taken_until_the_new_one_was_read() {
         let schema = Schema::builder("s").build().unwrap();
-        let mut session = Session::new(SessionId(1), token(1), PeerId(1), None, &schema);
-        assert_eq!(session.resume(PeerId(2), &resume(9), token(2)), Err(FreshReason::WrongToken));
+        let mut session = Session::new(SessionId(1), token(1), PeerId(1), StreamKind::Ordered, None, &schema);
+        assert_eq!(
+            session.resume(PeerId(2), StreamKind::Ordered, &resume(9), token(2)),
+            Err(FreshReason::WrongToken)
+        );
         assert_eq!(session.peer(), Some(PeerId(1)), "a wrong token changes nothing");
-        assert_eq!(session.resume(PeerId(2), &resume(1), token(2)), Ok(SessionOutcome::Resumed));
+        assert_eq!(
+            session.resume(PeerId(2), StreamKind::Ordered, &resume(1), token(2)),
+            Ok(SessionOutcome::Resumed)
+        );
         // The welcome was lost on its way.
-        assert_eq!(session.resume(PeerId(3), &resume(1), token(3)), Ok(SessionOutcome::Resumed));
+        assert_eq!(
+            session.resume(PeerId(3), StreamKind::Ordered, &resume(1), token(3)),
+            Ok(SessionOutcome::Resumed)
+        );
         session.handle_life();
-        assert_eq!(session.resume(PeerId(4), &resume(1), token(4)), Err(FreshReason::WrongToken));
-        assert_eq!(session.resume(PeerId(4), &resume(2), token(4)), Err(FreshReason::WrongToken));
-        assert_eq!(session.resume(PeerId(4), &resume(3), token(4)), Ok(SessionOutcome::Resumed));
+        assert_eq!(
+            session.resume(PeerId(4), StreamKind::Ordered, &resume(1), token(4)),
+            Err(FreshReason::WrongToken)
+        );
+        assert_eq!(
+            session.resume(PeerId(4), StreamKind::Ordered, &resume(2), token(4)),
+            Err(FreshReason::WrongToken)
+        );
+        assert_eq!(
+            session.resume(PeerId(4), StreamKind::Ordered, &resume(3), token(4)),
+            Ok(SessionOutcome::Resumed)
+        );
     }
 
     #[test]
     fn a_claim_to_have_what_was_never_sent_is_not_believed() {
         let schema = Schema::builder("s").build().unwrap();
-        let mut session = Session::new(SessionId(1), token(1), PeerId(1), None, &schema);
+        let mut session = Session::new(SessionId(1), token(1), PeerId(1), StreamKind::Ordered, None, &schema);
         let claim = Resume { received: Received { reliable: 1, latest: 0 }, ..resume(1) };
-        assert_eq!(session.resume(PeerId(2), &claim, token(2)), Err(FreshReason::Inconsistent));
+        assert_eq!(
+            session.resume(PeerId(2), StreamKind::Ordered, &claim, token(2)),
+            Err(FreshReason::Inconsistent)
+        );
         assert_eq!(session.peer(), Some(PeerId(1)));
     }
 }

@@ -5,17 +5,17 @@ use std::sync::atomic::Ordering;
 
 use socket2::SockRef;
 use tickwire_protocol::frame::{FrameType, frames};
-use tickwire_protocol::handshake::{Hello, Resume, ResumeToken, StreamKind};
+use tickwire_protocol::handshake::{FreshReason, Hello, Resume, ResumeToken, StreamKind};
 use tickwire_protocol::limits::CLIENT_MESSAGE_BYTES_MAX;
-use tickwire_protocol::{CloseCode, DecodeError, Misbehavior, PeerFault, PeerId};
+use tickwire_protocol::{DecodeError, Misbehavior, PeerFault, PeerId};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use super::listener::Shared;
-use super::room_task::{Doors, Joining, ToRoom};
+use super::listener::{Found, Shared};
+use super::room_task::{Answer, Doors, Joining, ToRoom};
 use super::seat::{Closing, Ending, Returned, Seat};
 use super::websocket::{Received, WebSocketReader, WebSocketWriter, framed_bytes};
 use crate::core::{Join, admit};
@@ -98,33 +98,10 @@ async fn play(
         let ending = PeerFault::from(DecodeError::Damaged("resume")).into();
         return Some(Returned { writer, ending });
     };
-    let mut token = [0; 16];
-    if let Err(error) = getrandom::fill(&mut token) {
-        tracing::error!(%error, "the system has no randomness for a session's token");
-        return Some(Returned { writer, ending: Ending::Closed(Closing::failed()) });
-    }
-    let (place, Doors { inbox, joins }) = match shared.find_room(&hello, resume.as_ref()) {
-        Ok(found) => found,
-        Err(reason) => return Some(Returned { writer, ending: Ending::Rejected(reason) }),
-    };
-    let join = Join {
-        token: ResumeToken(token),
-        resume,
-        role: hello.role,
-        stream: StreamKind::Ordered,
-        wants_schema: hello.schema_hash == 0,
-        wants_prior: !hello.priors.contains(&shared.config.room.prior.hash()),
-    };
     let (seat, mut returned) = Seat::new(writer);
-    let (answer, joined) = oneshot::channel();
-    if let Err(SendError(Joining { seat, .. })) = joins.send(Joining { join, seat, place, answer }).await {
-        return Some(Returned { writer: seat.into_writer(), ending: Ending::Closed(Closing::too_late()) });
-    }
-    // A room that ends looks into its doors once more; what comes after that falls with the last who could still knock.
-    drop(joins);
-    let peer = tokio::select! {
-        Ok(peer) = joined => peer,
-        returned = &mut returned => return returned.ok(),
+    let (peer, inbox) = match join(seat, &mut returned, &hello, resume, shared).await {
+        Ok(joined) => joined,
+        Err(refused) => return refused,
     };
     tracing::debug!(%peer, build = %hello.game_build, platform = %hello.platform, "joined");
     drop(hello);
@@ -139,6 +116,63 @@ async fn play(
     let _ = inbox.send(ToRoom::Leave { peer, is_goodbye }).await;
     let writer = returned.await.ok()?.writer;
     Some(Returned { writer, ending })
+}
+
+/// Finds a room and joins it: that of the session that is to go on, or if that is no more, one like everybody's. The error is what comes
+/// back of a connection that is not let in.
+async fn join(
+    mut seat: Seat,
+    returned: &mut oneshot::Receiver<Returned>,
+    hello: &Hello,
+    mut resume: Option<Resume>,
+    shared: &Arc<Shared>,
+) -> Result<(PeerId, mpsc::Sender<ToRoom>), Option<Returned>> {
+    let mut fresh = FreshReason::First;
+    loop {
+        let refuse = |seat: Seat, ending| Err(Some(Returned { writer: seat.into_writer(), ending }));
+        let Found { place, doors: Doors { inbox, joins }, is_return } =
+            match shared.find_room(hello, resume.as_ref()) {
+                Ok(found) => found,
+                Err(reason) => return refuse(seat, Ending::Rejected(reason)),
+            };
+        if resume.is_some() && !is_return {
+            (resume, fresh) = (None, FreshReason::Unknown);
+        }
+        let Ok(token) = new_token() else { return refuse(seat, Ending::Closed(Closing::failed())) };
+        let join = Join {
+            token,
+            resume,
+            fresh,
+            role: hello.role,
+            stream: StreamKind::Ordered,
+            wants_schema: hello.schema_hash == 0,
+            wants_prior: !hello.priors.contains(&shared.config.room.prior.hash()),
+        };
+        let (answer, answered) = oneshot::channel();
+        if let Err(SendError(Joining { seat, .. })) = joins.send(Joining { join, seat, place, answer }).await
+        {
+            return refuse(seat, Ending::Closed(Closing::too_late()));
+        }
+        // A room that ends looks into its doors once more; what comes after that falls with the last who could still knock.
+        drop(joins);
+        let answer = tokio::select! {
+            Ok(answer) = answered => answer,
+            returned = &mut *returned => return Err(returned.ok()),
+        };
+        match answer {
+            Answer::Joined(peer) => return Ok((peer, inbox)),
+            Answer::NotResumed { reason, seat: given_back } => {
+                (seat, resume, fresh) = (given_back, None, reason);
+            }
+        }
+    }
+}
+
+fn new_token() -> Result<ResumeToken, getrandom::Error> {
+    let mut token = [0; 16];
+    getrandom::fill(&mut token)
+        .inspect_err(|error| tracing::error!(%error, "the system has no randomness for a session's token"))?;
+    Ok(ResumeToken(token))
 }
 
 /// Passes on what a peer says, stamped with its arrival, until it is at an end or breaks the protocol.
@@ -166,14 +200,13 @@ async fn listen(
     }
 }
 
-/// Whether a session ends with its connection: its client says so, or broke the protocol. A page that goes away may come back,
-/// and a connection that just ends was lost.
+/// Whether a session ends with its connection: its client says so, or broke the protocol. A page that goes away may come back, and
+/// a connection that just ends, or is given up for its silence, was lost.
 fn is_goodbye(ending: &Ending) -> bool {
-    const NO_CODE: CloseCode = CloseCode(1005);
     match ending {
         Ending::Gone => false,
         Ending::Rejected(_) => true,
-        Ending::Closed(Closing { code, .. }) => ![CloseCode::GOING_AWAY, NO_CODE].contains(code),
+        Ending::Closed(Closing { code, .. }) => !code.may_pass(),
     }
 }
 

@@ -194,21 +194,30 @@ impl Drop for OpenRecording {
     }
 }
 
+/// A place in a room, and the way there.
+pub(super) struct Found {
+    pub(super) place: Place,
+    pub(super) doors: Doors,
+    /// It is that of a session that is to go on, which nobody has looked at yet.
+    pub(super) is_return: bool,
+}
+
 impl Shared {
-    /// Finds a place in a room for a hello, and opens the room if need be. Who has a session has a place already: it takes another,
-    /// beyond any limit, until the room has looked at its token.
+    /// Finds a place in a room for a hello, and opens the room if need be. Who says it has a session there takes a
+    /// place beyond any limit, until the room has looked at its token.
     pub(super) fn find_room(
         self: &Arc<Self>,
         hello: &Hello,
         resume: Option<&Resume>,
-    ) -> Result<(Place, Doors), RejectReason> {
+    ) -> Result<Found, RejectReason> {
         // Both locks are held together, so that nobody finds a room in the directory that has no task yet.
         let mut directory = lock(&self.directory);
         if *self.shutdown.borrow() {
             return Err(RejectReason::ShuttingDown);
         }
         let before = resume.map(|resume| resume.session.room());
-        let Placement { room, open } = match before.filter(|room| directory.return_to(*room, hello.role)) {
+        let returned = before.filter(|room| directory.return_to(*room, hello.role));
+        let Placement { room, open } = match returned {
             Some(room) => Placement { room, open: None },
             None => directory.place(&hello.room, hello.role)?,
         };
@@ -220,7 +229,8 @@ impl Shared {
             directory.leave(room, hello.role);
             return Err(RejectReason::NoSuchRoom);
         };
-        Ok((Place::taken(self.directory.clone(), room, hello.role), doors))
+        let place = Place::taken(self.directory.clone(), room, hello.role);
+        Ok(Found { place, doors, is_return: returned.is_some() })
     }
 
     /// Ends when the server does.
@@ -243,7 +253,9 @@ impl Shared {
                 Room::new(identity, config.room.clone(), simulation, started)
             };
             if let Ok(room) = catch_unwind(AssertUnwindSafe(make)) {
-                let (directory, shutdown) = (shared.directory.clone(), shared.shutdown.subscribe());
+                let (directory, mut shutdown) = (shared.directory.clone(), shared.shutdown.subscribe());
+                // It may have been said before anybody listened here.
+                shutdown.mark_changed();
                 let mut task = RoomTask::new(room, config, shared.clock, directory, inlets, shutdown);
                 if let Some((record, _)) = &record {
                     task.start_recording(record);

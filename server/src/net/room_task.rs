@@ -7,6 +7,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tickwire_protocol::handshake::FreshReason;
 use tickwire_protocol::{Micros, PeerFault, PeerId, SessionId};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -54,8 +55,17 @@ pub(super) struct Joining {
     pub(super) seat: Seat,
     /// Where it is let in.
     pub(super) place: Place,
-    /// Who it has become. Who is not let in gets its writer back instead.
-    pub(super) answer: oneshot::Sender<PeerId>,
+    /// Who is not let in gets its writer back instead.
+    pub(super) answer: oneshot::Sender<Answer>,
+}
+
+/// What a room says to a connection that wants in.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// Who it has become.
+    Joined(PeerId),
+    /// The session that it wants to go on does not: it has no place here by that, and looks for one as everybody does.
+    NotResumed { reason: FreshReason, seat: Seat },
 }
 
 /// The ways into a room.
@@ -266,7 +276,7 @@ impl RoomTask {
         let mut watch = Stopwatch::start();
         let now = self.clock.now();
         let late = now.saturating_since(self.room.poll_timeout());
-        let was_empty = self.seats.is_empty();
+        let was_empty = self.seats.is_empty() && self.room.session_count() == 0;
         self.admit(now);
         self.drain_inbox();
         let report = self.room.advance(now);
@@ -284,8 +294,8 @@ impl RoomTask {
             flushed.record(&mut self.meters.flush_micros, &mut self.meters.flush_cpu_micros);
         }
         // Whoever left has been told to the simulation by a step that was made without it.
-        let is_empty = was_empty && self.seats.is_empty() && self.room.session_count() == 0;
-        self.is_asleep = is_empty && report.due.steps > 0;
+        let is_empty = self.seats.is_empty() && self.room.session_count() == 0;
+        self.is_asleep = was_empty && is_empty && report.due.steps > 0;
     }
 
     fn measure(&mut self, report: StepReport, late: Micros, ticked: Spent) {
@@ -308,12 +318,16 @@ impl RoomTask {
                 self.first.take().or_else(|| self.inlets.joins.try_recv().ok())
         {
             self.joined += 1;
+            if let Some(Err(reason)) = join.resume.map(|resume| self.room.check_resume(&resume)) {
+                let _ = answer.send(Answer::NotResumed { reason, seat });
+                continue;
+            }
             match self.room.join(now, join) {
                 Ok(peer) => {
                     // A session that goes on keeps the place that it has.
                     let places = &mut self.places;
                     self.room.session(peer).map(|session| places.entry(session).or_insert(place));
-                    if answer.send(peer).is_ok() {
+                    if answer.send(Answer::Joined(peer)).is_ok() {
                         self.seats.insert(peer, seat);
                     } else {
                         self.room.disconnect(now, peer);

@@ -220,6 +220,7 @@ impl Honest {
                     self.digests += 1;
                 }
             }
+            FrameType::Message | FrameType::MessageAck => {}
             other => panic!("unexpected {other}"),
         }
     }

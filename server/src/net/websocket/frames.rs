@@ -3,8 +3,8 @@
 use std::io::Cursor;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use tickwire_protocol::limits::CLIENT_MESSAGE_BYTES_MAX;
-use tickwire_protocol::{CloseCode, DecodeError, PeerFault};
+use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, FRAMES_PER_TICK_MAX};
+use tickwire_protocol::{CloseCode, DecodeError, Misbehavior, PeerFault};
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{
     CloseCode as WsCloseCode, Control, Data, OpCode,
@@ -38,6 +38,8 @@ pub(super) struct Frames {
     buffer: BytesMut,
     /// The beginning of a message that comes in fragments.
     fragments: Option<BytesMut>,
+    /// Frames since something was said: pongs that nobody asked for, and pieces of a message.
+    idle: u32,
 }
 
 /// The bytes are no WebSocket.
@@ -59,8 +61,15 @@ impl Frames {
     pub(super) fn next(&mut self) -> Result<Option<Received>, PeerFault> {
         loop {
             let Some((opcode, is_final, payload)) = self.next_frame()? else { return Ok(None) };
+            // What says nothing reaches nobody who would count it.
+            self.idle += 1;
+            if self.idle > FRAMES_PER_TICK_MAX {
+                return Err(Misbehavior::Flood(FRAMES_PER_TICK_MAX).into());
+            }
             match opcode {
-                OpCode::Control(Control::Ping) => return Ok(Some(Received::Ping(payload.freeze()))),
+                OpCode::Control(Control::Ping) => {
+                    return Ok(Some(self.said(Received::Ping(payload.freeze()))));
+                }
                 OpCode::Control(Control::Close) => return Ok(Some(Received::Close(answer(&payload)?))),
                 OpCode::Control(_) => {}
                 OpCode::Data(_) => {
@@ -74,12 +83,17 @@ impl Frames {
                         None => payload,
                     };
                     if is_final {
-                        return Ok(Some(Received::Message(whole.freeze())));
+                        return Ok(Some(self.said(Received::Message(whole.freeze()))));
                     }
                     self.fragments = Some(whole);
                 }
             }
         }
+    }
+
+    fn said(&mut self, received: Received) -> Received {
+        self.idle = 0;
+        received
     }
 
     /// Takes a whole frame out of the buffer, unmasked.

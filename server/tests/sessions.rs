@@ -1,0 +1,273 @@
+//! Sessions over real sockets: a connection that is lost is opened anew, and what was promised holds.
+#![cfg(feature = "net")]
+
+mod common;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Ending, Honest, PATIENCE, Raw, Running, hello, start};
+use tickwire_client::net::{Connection, Wake, connect};
+use tickwire_client::{ClientConfig, Event, Reconnect};
+use tickwire_protocol::handshake::{
+    FreshReason, Resume, ResumeToken, RoomWish, SessionOutcome, SessionTerms, Welcome,
+};
+use tickwire_protocol::message::{
+    Direction, Message, MessageClass, MessageType, MessageTypeId, Outcome, Received,
+};
+use tickwire_protocol::{Micros, PlayerId, RoomId, RowHead, Schema, SessionId, Tables, TickRate};
+use tickwire_server::core::RoomConfig;
+use tickwire_server::net::{Game, ServerConfig};
+use tickwire_sim::Audience;
+use tickwire_sim::prelude::*;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+const SAY: MessageTypeId = MessageTypeId(0);
+const BODY: KindId = KindId(0);
+
+/// Says to each player what it hears of it.
+struct Echo {
+    schema: Arc<Schema>,
+    bodies: Vec<(EntityId, Option<PlayerId>)>,
+}
+
+fn schema() -> Arc<Schema> {
+    let field = Field::new(FieldId(0), "field", FieldType::integer(0..=9));
+    let say = MessageType::new(SAY, "say", Direction::BothWays, MessageClass::Reliable, 16);
+    Schema::builder("echo").kind(Kind::new(BODY, "body", [field])).message(say).build().unwrap()
+}
+
+fn echo() -> Game {
+    Game::new(schema(), |_| Box::new(Echo { schema: schema(), bodies: Vec::new() }))
+}
+
+impl Simulation for Echo {
+    fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    fn step(&mut self, ctx: &mut StepContext<'_>) {
+        self.bodies.retain(|(_, player)| player.is_some_and(|player| !ctx.left().contains(&player)));
+        for &player in ctx.joined() {
+            self.bodies.push((ctx.spawn(BODY), Some(player)));
+        }
+        while let Some((from, message)) = ctx.poll_message() {
+            ctx.send(Audience::Player(from), SAY, 0, message.body).unwrap();
+        }
+    }
+
+    fn save(&self, out: &mut Tables) {
+        for &(id, owner) in &self.bodies {
+            out.insert(BODY, RowHead { owner, ..RowHead::new(id) });
+        }
+    }
+
+    fn load(&mut self, tables: &Tables) {
+        self.bodies.clear();
+        self.bodies.extend(tables.rows(BODY).map(|(head, _)| (head.id, head.owner)));
+    }
+}
+
+fn config(window: Micros) -> ServerConfig {
+    let mut room = RoomConfig::new(TickRate::new(60).unwrap(), 20);
+    room.session_window = window;
+    ServerConfig::new("127.0.0.1:0".parse().unwrap(), room)
+}
+
+/// A way to the server that can be cut: all connections over it end without a word.
+struct Cable {
+    addr: SocketAddr,
+    cuts: watch::Sender<u32>,
+}
+
+impl Cable {
+    async fn to(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (cuts, cut) = watch::channel(0);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut cut = cut.clone();
+                cut.mark_unchanged();
+                tokio::spawn(async move {
+                    let mut far = TcpStream::connect(server).await.unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = cut.changed() => {}
+                    }
+                });
+            }
+        });
+        Self { addr, cuts }
+    }
+
+    fn cut(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    async fn connect(&self) -> Connection {
+        let policy = Reconnect { base: Micros::from_millis(50), ..Reconnect::default() };
+        let config = ClientConfig { reconnect: Some(policy), ..ClientConfig::new("test") };
+        connect(&format!("ws://{}", self.addr), config, schema()).await.unwrap()
+    }
+}
+
+/// Plays until an event is what is waited for.
+async fn until<T>(connection: &mut Connection, mut is_it: impl FnMut(Event) -> Option<T>) -> T {
+    let playing = async {
+        loop {
+            match connection.next().await.expect("the client comes back") {
+                Wake::Event(event) => {
+                    if let Some(found) = is_it(event) {
+                        return found;
+                    }
+                }
+                Wake::Input(tick) => connection.push_input(tick, |_| {}),
+                Wake::Snapshot => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, playing).await.expect("it happens")
+}
+
+async fn connected(connection: &mut Connection) -> (SessionId, Option<PlayerId>, SessionOutcome) {
+    until(connection, |event| match event {
+        Event::Connected { session, player, outcome, .. } => Some((session, player, outcome)),
+        _ => None,
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_cut_connection_comes_back_with_its_player_and_every_message() {
+    let server = start(config(Micros::from_secs(60)), echo()).await;
+    let cable = Cable::to(server.addr).await;
+    let mut connection = cable.connect().await;
+    let (session, player, first) = connected(&mut connection).await;
+    assert_eq!(first, SessionOutcome::Fresh(FreshReason::First));
+    let (mut said, mut heard, mut delivered) = (0_u8, Vec::new(), 0);
+    let mut comebacks = 0;
+    while heard.len() < 60 {
+        if said < 60 {
+            let now = connection.now();
+            connection.client_mut().send(now, SAY, 0, vec![said]).unwrap();
+            said += 1;
+        }
+        if said % 20 == 10 && comebacks < u32::from(said / 20) + 1 {
+            cable.cut();
+            let again = connected_or_heard(&mut connection, &mut heard, &mut delivered).await;
+            assert_eq!(again, (session, player, SessionOutcome::Resumed));
+            comebacks += 1;
+        }
+        until(&mut connection, |event| note(event, &mut heard, &mut delivered).then_some(())).await;
+    }
+    assert_eq!(comebacks, 3);
+    assert_eq!(heard, (0..60).collect::<Vec<u8>>(), "once each and in order");
+    while delivered < 60 {
+        until(&mut connection, |event| note(event, &mut heard, &mut delivered).then_some(())).await;
+    }
+    assert_eq!(server.handle.stats().await.players, 1, "it never left");
+    connection.close().await;
+    none_left(&server).await;
+}
+
+/// Notes what a message says; whether it was one, or the fate of one.
+fn note(event: Event, heard: &mut Vec<u8>, delivered: &mut u32) -> bool {
+    match event {
+        Event::Message(Message { body, .. }) => heard.push(body[0]),
+        Event::Sent(_, outcome) => {
+            assert_eq!(outcome, Outcome::Delivered);
+            *delivered += 1;
+        }
+        _ => return false,
+    }
+    true
+}
+
+async fn connected_or_heard(
+    connection: &mut Connection,
+    heard: &mut Vec<u8>,
+    delivered: &mut u32,
+) -> (SessionId, Option<PlayerId>, SessionOutcome) {
+    until(connection, |event| match event {
+        Event::Connected { session, player, outcome, .. } => Some((session, player, outcome)),
+        event => {
+            note(event, heard, delivered);
+            None
+        }
+    })
+    .await
+}
+
+async fn none_left(server: &Running) {
+    let leaving = async {
+        while server.handle.stats().await.players > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, leaving).await.expect("everybody leaves");
+}
+
+#[tokio::test]
+async fn who_does_not_come_back_in_time_is_gone_and_gives_its_place_back() {
+    let server = start(config(Micros::from_millis(300)), echo()).await;
+    let mut lost = Honest::join(server.addr, &schema(), &hello(&schema())).await;
+    lost.play_until(|lost| lost.snapshots > 3).await;
+    drop(lost);
+    none_left(&server).await;
+}
+
+#[tokio::test]
+async fn a_client_that_never_spoke_has_nothing_to_come_back_to() {
+    let server = start(config(Micros::from_secs(60)), echo()).await;
+    let mute = Honest::join(server.addr, &schema(), &hello(&schema())).await;
+    assert_eq!(server.handle.stats().await.players, 1);
+    drop(mute);
+    none_left(&server).await;
+}
+
+/// Joins with a claim to a session; the welcome.
+async fn claim(server: &Running, room: RoomWish, resume: Resume) -> Welcome {
+    let mut hello = hello(&schema());
+    (hello.room, hello.extensions) = (room, vec![resume.extension()]);
+    Honest::join(server.addr, &schema(), &hello).await.welcome
+}
+
+#[tokio::test]
+async fn a_forged_claim_opens_no_door() {
+    let server = start(config(Micros::from_secs(60)), echo()).await;
+    let named = |name: &str| RoomWish::Named(name.to_owned());
+    let mut private = hello(&schema());
+    private.room = named("private");
+    let owner = Honest::join(server.addr, &schema(), &private).await;
+    let received = Received::default();
+    let forged = Resume { session: owner.welcome.session, token: ResumeToken([7; 16]), received };
+    let welcome = claim(&server, named("lobby"), forged).await;
+    assert_eq!(welcome.room_name, "lobby", "not the room of the session that was claimed");
+    let terms = SessionTerms::find(&welcome.extensions).unwrap().unwrap();
+    assert_eq!(terms.outcome, SessionOutcome::Fresh(FreshReason::WrongToken));
+    // A room that there is not.
+    let nowhere = Resume { session: SessionId::new(RoomId(77), 1), ..forged };
+    let welcome = claim(&server, named("lobby"), nowhere).await;
+    let terms = SessionTerms::find(&welcome.extensions).unwrap().unwrap();
+    assert_eq!(terms.outcome, SessionOutcome::Fresh(FreshReason::Unknown));
+}
+
+#[tokio::test]
+async fn a_second_connection_takes_the_session_over() {
+    let server = start(config(Micros::from_secs(60)), echo()).await;
+    let mut first = Honest::join(server.addr, &schema(), &hello(&schema())).await;
+    first.play_until(|first| first.snapshots > 1).await;
+    let terms = SessionTerms::find(&first.welcome.extensions).unwrap().unwrap();
+    let resume = Resume { session: first.welcome.session, token: terms.token, received: Received::default() };
+    let welcome = claim(&server, RoomWish::Any, resume).await;
+    assert_eq!((welcome.session, welcome.player), (first.welcome.session, first.welcome.player));
+    let ending: Ending = ending_of(&mut first.raw).await;
+    assert_eq!(ending.unwrap().0, 4004);
+}
+
+async fn ending_of(raw: &mut Raw) -> Ending {
+    tokio::time::timeout(PATIENCE, raw.ending()).await.expect("the old connection is closed").1
+}
