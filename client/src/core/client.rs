@@ -547,15 +547,6 @@ impl Client {
         matches!(self.state, State::Waiting { .. })
     }
 
-    /// Why the last connection ended.
-    #[cfg(feature = "net")]
-    pub(crate) fn loss_reason(&self) -> Option<&DisconnectReason> {
-        match &self.state {
-            State::Waiting { reason, .. } => Some(reason),
-            _ => self.disconnect_reason(),
-        }
-    }
-
     /// Whether the connection was lost and is being tried anew.
     pub fn is_reconnecting(&self) -> bool {
         matches!(self.state, State::Waiting { .. } | State::Hello { before: Some(_), .. })
@@ -566,11 +557,12 @@ impl Client {
         matches!(self.state, State::Closed { .. })
     }
 
-    /// Why the connection is over; nothing while it is not, or if the client was not let in.
+    /// Why there is no connection any more; nothing while there is one or one is being opened, or if the client was not let in.
     pub fn disconnect_reason(&self) -> Option<&DisconnectReason> {
         match &self.state {
+            State::Waiting { reason, .. } => Some(reason),
             State::Closed { reason, .. } => reason.as_ref(),
-            _ => None,
+            State::Hello { .. } | State::Playing(_) => None,
         }
     }
 

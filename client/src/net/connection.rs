@@ -371,7 +371,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn say_goodbye(&mut self) {
         self.is_over = true;
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        let reason = self.client.loss_reason();
+        let reason = self.client.disconnect_reason();
         if let Some((code, reason)) = reason.and_then(|reason| Some((reason.close_code()?, reason))) {
             let words = match reason {
                 DisconnectReason::Fault(fault) => fault.to_string(),

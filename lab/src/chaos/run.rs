@@ -40,6 +40,8 @@ const RESTART_ODDS: u32 = 4_000;
 struct Known {
     peer: Option<PeerId>,
     absent_since: Micros,
+    /// Its client has spoken behind a welcome, so that it can come back.
+    has_spoken: bool,
 }
 
 struct Chaos {
@@ -142,6 +144,9 @@ impl Chaos {
         let Some(wire) = &mut self.seats[index].wire else { return };
         let Some(peer) = wire.peer else { return self.admit(index, message) };
         wire.has_spoken = true;
+        for known in self.sessions.values_mut().filter(|known| known.peer == Some(peer)) {
+            known.has_spoken = true;
+        }
         if self.room.handle_message(self.now, peer, message).is_err() {
             self.report.faults += 1;
         }
@@ -169,7 +174,9 @@ impl Chaos {
             return;
         };
         if let Some(session) = self.room.session(peer) {
-            self.sessions.insert(session, Known { peer: Some(peer), absent_since: self.now });
+            let before = self.sessions.get(&session);
+            let has_spoken = before.is_some_and(|before| before.has_spoken);
+            self.sessions.insert(session, Known { peer: Some(peer), absent_since: self.now, has_spoken });
         }
         let seat = &mut self.seats[index];
         seat.overheard = resume;
@@ -212,8 +219,9 @@ impl Chaos {
     }
 
     fn note_lost(&mut self, peer: PeerId) {
+        self.sessions.retain(|_, known| known.has_spoken || known.peer != Some(peer));
         for known in self.sessions.values_mut().filter(|known| known.peer == Some(peer)) {
-            *known = Known { peer: None, absent_since: self.now };
+            *known = Known { peer: None, absent_since: self.now, ..*known };
         }
     }
 
