@@ -72,7 +72,7 @@ impl<'a> StepContext<'a> {
     /// The rows of a kind as they were shown to a player when it gave its input for this step, in ascending id: what its shot
     /// is to be judged by. Others are shown in the past, so who aims well misses where they are now.
     ///
-    /// The rows are what [`Eyes::seen_by`] says: without the player's own entities, without those that have ended since, and without
+    /// The rows are what [`Eyes::seen_by`](crate::Eyes::seen_by) says: without the player's own entities, without those that have ended since, and without
     /// those that the player was not shown.
     /// Who was moved away since is where it was seen; a game that wants nobody hurt for that keeps a timer.
     ///

@@ -165,6 +165,14 @@ mod tests {
     }
 
     #[test]
+    fn a_wish_that_arrived_before_the_last_snapshot_went_pays_no_time_twice() {
+        let mut bucket = Bucket::new(Some(8_000), 20, Micros::ZERO);
+        bucket.take(Micros(50_000), 800);
+        bucket.set_rate(Some(8_000), 20, Micros(40_000));
+        assert_eq!(bucket.available(Micros(50_000)), 0);
+    }
+
+    #[test]
     fn what_does_not_fit_a_full_bucket_is_paid_for_afterwards() {
         let mut bucket = Bucket::new(Some(8_000), 20, Micros::ZERO);
         bucket.take(Micros::ZERO, 1_600);
