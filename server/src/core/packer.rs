@@ -24,7 +24,7 @@ pub(crate) struct Space {
     pub(crate) is_joining: bool,
 }
 
-/// Snapshots in a row that may pass over the row whose turn it is because it does not fit: then it goes all the same. Waiting would
+/// Snapshots that may pass over the row whose turn it is because it does not fit: then it goes all the same. Waiting would
 /// bring no more where other things take their share of each.
 const PASSED_OVER_MAX: u8 = 8;
 
@@ -37,8 +37,13 @@ impl Patience {
         self.0 >= PASSED_OVER_MAX
     }
 
-    fn note(&mut self, is_passed_over: bool) {
-        self.0 = if is_passed_over { self.0.saturating_add(1) } else { 0 };
+    /// Rows that do fit in between change nothing: their turn would come again and again.
+    fn note(&mut self, is_passed_over: bool, is_all: bool) {
+        self.0 = match (is_passed_over, is_all || self.is_over()) {
+            (true, _) => self.0.saturating_add(1),
+            (false, true) => 0,
+            (false, false) => self.0,
+        };
     }
 }
 
@@ -85,7 +90,7 @@ impl Packer {
         if plan.rows.is_empty() && eyes.patience.is_over() {
             plan.rows.extend(first);
         }
-        eyes.patience.note(plan.rows.is_empty() && first.is_some());
+        eyes.patience.note(plan.rows.is_empty() && first.is_some(), is_all);
         if is_all {
             eyes.known.wait_no_more();
         }
@@ -110,7 +115,7 @@ impl Packer {
         if plan.section.is_empty() && (space.is_full || eyes.patience.is_over()) {
             plan.section.rows.extend(first);
         }
-        eyes.patience.note(plan.section.rows.is_empty() && first.is_some());
+        eyes.patience.note(plan.section.rows.is_empty() && first.is_some(), is_all);
         if is_all {
             eyes.known.wait_no_more();
         }

@@ -25,13 +25,19 @@ struct Movers {
     bodies: Vec<(EntityId, Option<PlayerId>)>,
     count: usize,
     moves: bool,
+    /// How many bodies a player has, and what they are spawned with.
+    each: (usize, Bytes),
     tick: u32,
 }
 
 impl Movers {
     fn room(count: usize, moves: bool, config: &RoomConfig) -> Room {
+        Self::room_of(count, moves, (1, Bytes::from_static(b"tick ")), config)
+    }
+
+    fn room_of(count: usize, moves: bool, each: (usize, Bytes), config: &RoomConfig) -> Room {
         let identity = RoomIdentity { id: RoomId(1), name: "test".to_owned(), seed: 4 };
-        let game = Self { schema: schema(), bodies: Vec::new(), count, moves, tick: 0 };
+        let game = Self { schema: schema(), bodies: Vec::new(), count, moves, each, tick: 0 };
         Room::new(identity, config.clone(), Box::new(game), Micros::ZERO)
     }
 }
@@ -56,7 +62,8 @@ impl Simulation for Movers {
         self.tick = ctx.tick().0;
         let joined = ctx.joined().to_vec();
         for player in joined {
-            self.bodies.push((ctx.spawn_with(BODY, Bytes::from_static(b"tick ")), Some(player)));
+            let (count, name) = &self.each;
+            self.bodies.extend((0..*count).map(|_| (ctx.spawn_with(BODY, name.clone()), Some(player))));
         }
     }
 
@@ -135,6 +142,32 @@ fn on_a_tight_budget_everything_arrives_in_the_end() {
             assert_eq!(receiver.unknown_states, 0, "{name}");
         }
     }
+}
+
+#[test]
+fn a_row_that_never_finds_room_goes_all_the_same() {
+    const EACH: usize = 10;
+    let config = config(Some(1_000));
+    // Nothing saves up: others take their share of each snapshot, and the newcomer's row is larger than what is left.
+    let mut room = Movers::room_of(3, true, (EACH, Bytes::from(vec![b'x'; 200])), &config);
+    let peer = join(&mut room, Role::Player, StreamKind::Ordered);
+    let mut receiver = Receiver::new(StreamKind::Ordered, peer, &config);
+    let (mut meter, mut newcomer) = (Meter::default(), None);
+    play(&mut room, &mut receiver, &mut meter, Micros::from_secs(12), |_, _| {});
+    let second = Join::new(Role::Player, StreamKind::Ordered);
+    room.join(room.poll_timeout(), second).unwrap();
+    let joined = room.poll_timeout();
+    let mut now = joined;
+    while now < joined + Micros::from_secs(40) && newcomer.is_none() {
+        now = room.poll_timeout();
+        room.advance(now);
+        receiver.poll(&mut room, now);
+        let others =
+            room.tables().rows(BODY).filter(|(head, _)| head.owner.is_some_and(|owner| owner.0 != peer.0));
+        let told = |head: &RowHead| receiver.replica.find(head.id).is_some();
+        newcomer = others.map(|(head, _)| head).find(told);
+    }
+    assert!(newcomer.is_some(), "it is told of the newcomer");
 }
 
 /// What is told of everybody, and how long ago: by slot.
