@@ -1,0 +1,118 @@
+//! How a room runs.
+
+use std::sync::Arc;
+
+use tickwire_protocol::handshake::Extension;
+use tickwire_protocol::input::MissingInput;
+use tickwire_protocol::limits::{
+    DIGEST_INTERVAL_MICROS_MAX, INTERPOLATION_DELAY_MICROS_MAX, PING_INTERVAL_MICROS_MIN, REWIND_MICROS_MAX,
+    SILENCE_TIMEOUT_MICROS_MAX,
+};
+use tickwire_protocol::snapshot::{Coder, Prior};
+use tickwire_protocol::{Micros, Tick, TickRate};
+
+use crate::core::interest::Interest;
+use crate::core::priority::Priority;
+
+/// The usual budget of a peer, bytes a second: 64 kbit/s. A player in a room of 64 needs about three quarters of it.
+pub const BUDGET_BYTES_PER_SECOND: u32 = 8_000;
+
+/// At which rate a peer that joins is usually told of the world, bytes a second: 512 kbit/s. 1,000 rows take about a third of a second.
+pub const JOIN_BYTES_PER_SECOND: u32 = 64_000;
+
+/// How a room runs. Every client is told what concerns it in its welcome.
+#[derive(Clone, Debug)]
+pub struct RoomConfig {
+    /// Steps of the simulation.
+    pub tick_rate: TickRate,
+    /// Snapshots a second to each peer, 1 to the tick rate.
+    pub snapshot_hz: u32,
+    /// Players that the room takes; spectators are not counted.
+    pub players_max: u32,
+    /// Whether rows are sent as differences. Without, every row travels whole in every snapshot: for debugging.
+    pub delta: bool,
+    /// How rows become bits.
+    pub coder: Coder,
+    /// What the coder guesses with. Clients that lack it are sent it.
+    pub prior: Arc<Prior>,
+    /// Which entities each peer is shown.
+    pub interest: Interest,
+    /// Which of them are told first where not all fit.
+    pub priority: Priority,
+    /// What each peer is sent of snapshots over any second, bytes: engine frames, and the header of a WebSocket message. A snapshot
+    /// takes at most the share of two, or 640 bytes, and that is by how much any one second may exceed it. None: as much as its link
+    /// takes. At least [`BUDGET_BYTES_PER_SECOND_MIN`](tickwire_protocol::limits::BUDGET_BYTES_PER_SECOND_MIN).
+    pub budget: Option<u32>,
+    /// What a peer is sent instead of its budget until it was told once of all that it saw at first, bytes a second. None: as much as its link
+    /// takes.
+    pub join_rate: Option<u32>,
+    /// Whether fields with a send rate or a threshold are held back. Not in a room that replays: there they were.
+    pub hold_back: bool,
+    /// What a player is stepped with whose input has not come.
+    pub missing_input: MissingInput,
+    /// How far back from the step of an input its player's view is rewound at most, up to
+    /// [`REWIND_MICROS_MAX`]. Who sees the others later than that has to lead its aim; who is shot at is
+    /// hit behind cover for so long.
+    pub rewind_max: Micros,
+    /// How far behind the newest state clients show others to begin with.
+    pub interpolation_delay: Micros,
+    /// How often clients ping.
+    pub ping_interval: Micros,
+    /// How long nothing may be heard of a peer.
+    pub silence_timeout: Micros,
+    /// How long a session waits for its client after a connection was lost, and its player stands where it stood, without
+    /// input; 0 to give it up at once.
+    pub session_window: Micros,
+    /// How long a peer on an ordered stream may ack nothing of what it was sent, before it is let go.
+    pub stall_timeout: Micros,
+    /// How far apart the digests of a peer's state are; 0 for none.
+    pub digest_interval: Micros,
+    /// The number of the first step.
+    pub first_tick: Tick,
+    /// What the game tells every client in its welcome, as the level that it plays on; ids from 32,768 on, ascending.
+    pub extensions: Vec<Extension>,
+}
+
+impl RoomConfig {
+    /// The defaults at these rates: two snapshots and a half of interpolation delay, a ping and a digest a second,
+    /// a peer gone after five seconds of silence or ten without an ack.
+    pub fn new(tick_rate: TickRate, snapshot_hz: u32) -> Self {
+        let snapshot_hz = snapshot_hz.clamp(1, tick_rate.hz());
+        Self {
+            tick_rate,
+            snapshot_hz,
+            players_max: 64,
+            delta: true,
+            coder: Coder::default(),
+            prior: Prior::default_prior(),
+            interest: Interest::everything(),
+            priority: Priority::default(),
+            budget: Some(BUDGET_BYTES_PER_SECOND),
+            join_rate: Some(JOIN_BYTES_PER_SECOND),
+            hold_back: true,
+            missing_input: MissingInput::Hold,
+            rewind_max: Micros::from_millis(250),
+            interpolation_delay: Micros(2_500_000 / u64::from(snapshot_hz)),
+            ping_interval: Micros::from_secs(1),
+            silence_timeout: Micros::from_secs(5),
+            session_window: Micros::from_secs(120),
+            stall_timeout: Micros::from_secs(10),
+            digest_interval: Micros::from_secs(1),
+            first_tick: Tick(1),
+            extensions: Vec::new(),
+        }
+        .within_limits()
+    }
+
+    /// What every client will take.
+    pub(super) fn within_limits(mut self) -> Self {
+        let longest = Micros(SILENCE_TIMEOUT_MICROS_MAX);
+        self.snapshot_hz = self.snapshot_hz.clamp(1, self.tick_rate.hz());
+        self.rewind_max = self.rewind_max.min(Micros(REWIND_MICROS_MAX));
+        self.interpolation_delay = self.interpolation_delay.min(Micros(INTERPOLATION_DELAY_MICROS_MAX));
+        self.ping_interval = self.ping_interval.clamp(Micros(PING_INTERVAL_MICROS_MIN), longest);
+        self.silence_timeout = self.silence_timeout.clamp(self.ping_interval, longest);
+        self.digest_interval = self.digest_interval.min(Micros(DIGEST_INTERVAL_MICROS_MAX));
+        self
+    }
+}

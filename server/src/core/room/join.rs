@@ -1,0 +1,252 @@
+//! Who is in a room: sessions begin, go on over other connections, wait, and end.
+
+use tickwire_protocol::handshake::{
+    ClientLimits, Features, FreshReason, PackedSchema, RejectReason, Resume, ResumeToken, Role,
+    SessionOutcome, StreamKind, Timing, Welcome,
+};
+use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX};
+use tickwire_protocol::{Micros, PeerFault, PeerId, PlayerId, SessionId};
+
+use super::{Room, RoomEvent};
+use crate::core::belief::ViewBelief;
+use crate::core::input_queue::InputQueue;
+use crate::core::knowledge::Viewer;
+use crate::core::peer::Peer;
+use crate::core::replicator::Replicator;
+use crate::core::session::{Player, Session, Whereabouts};
+
+/// A connection that wants in.
+#[derive(Clone, Copy, Debug)]
+pub struct Join {
+    /// Lets the session go on over the next connection: so many bits of good chance. Nobody else may ever see it.
+    pub token: ResumeToken,
+    /// The session that it wants to go on, if it does.
+    pub resume: Option<Resume>,
+    /// What it is told of the session if that is a new one and it wanted no other to go on.
+    pub fresh: FreshReason,
+    /// As what.
+    pub role: Role,
+    /// What carries its frames.
+    pub stream: StreamKind,
+    /// Whether it wants to be sent the schema.
+    pub wants_schema: bool,
+    /// Whether it is to be sent the room's prior, because it lacks it.
+    pub wants_prior: bool,
+}
+
+impl Join {
+    /// The first connection of a session, by a client that has schema and prior. Its token is no secret: set another where
+    /// sessions are to go on.
+    pub fn new(role: Role, stream: StreamKind) -> Self {
+        let token = ResumeToken([0; 16]);
+        Self {
+            token,
+            resume: None,
+            fresh: FreshReason::First,
+            role,
+            stream,
+            wants_schema: false,
+            wants_prior: false,
+        }
+    }
+}
+
+impl Room {
+    /// Sessions, connected or absent.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// The session of a peer.
+    pub fn session(&self, peer: PeerId) -> Option<SessionId> {
+        Some(self.peers.get(&peer)?.session)
+    }
+
+    pub(super) fn session_of(&self, peer: PeerId) -> Option<&Session> {
+        self.sessions.get(&self.peers.get(&peer)?.session)
+    }
+
+    /// Lets a connection in; its welcome comes with its first transmission. A session that goes on keeps its player; a
+    /// connection that it still had is [dropped](RoomEvent::PeerDropped).
+    pub fn join(&mut self, now: Micros, join: Join) -> Result<PeerId, RejectReason> {
+        let peer = PeerId(self.next_id);
+        let resumed = join
+            .resume
+            .map(|resume| (resume.session, self.resume_session(peer, join.stream, &resume, join.token)));
+        let (session, outcome) = match resumed {
+            Some((session, Ok(outcome))) => (session, outcome),
+            Some((_, Err(reason))) => (self.begin(peer, &join)?, SessionOutcome::Fresh(reason)),
+            None => (self.begin(peer, &join)?, SessionOutcome::Fresh(join.fresh)),
+        };
+        self.next_id = self.next_id.wrapping_add(1);
+        let Some(begun) = self.sessions.get(&session) else { return Err(RejectReason::NoSuchRoom) };
+        let viewer = Viewer { player: begun.player_id(), delta: self.config.delta };
+        let terms = begun.terms(outcome, self.config.session_window);
+        let replicator = Replicator::new(join.stream, viewer, self.cues.next_index());
+        let mut connection = Peer::new(join.stream, begun, replicator, &self.config, now);
+        let mut welcome = self.welcome(&join, session, peer, viewer.player);
+        welcome.extensions.insert(0, terms.extension());
+        connection.welcome = Some(Box::new(welcome));
+        connection.phase = u64::from(peer.0 % (self.config.tick_rate.hz() / self.config.snapshot_hz));
+        self.peers.insert(peer, connection);
+        self.note_peers();
+        Ok(peer)
+    }
+
+    /// A new session.
+    fn begin(&mut self, peer: PeerId, join: &Join) -> Result<SessionId, RejectReason> {
+        let players = self.players.len() as u32;
+        if join.role == Role::Player && players >= self.config.players_max {
+            return Err(RejectReason::RoomFull { players, max: self.config.players_max });
+        }
+        let player = (join.role == Role::Player).then(|| Player {
+            id: PlayerId(peer.0),
+            inputs: InputQueue::new(self.schema.input(), self.config.missing_input),
+            view: ViewBelief::new(self.config.tick_rate, self.config.rewind_max),
+            is_announced: false,
+        });
+        let id = SessionId::new(self.identity.id, peer.0);
+        self.players.extend(player.as_ref().map(|player| (player.id, id)));
+        self.sessions.insert(id, Session::new(id, join.token, peer, join.stream, player, &self.schema));
+        Ok(id)
+    }
+
+    /// Lets a session go on over this connection, and drops the one that it still had.
+    fn resume_session(
+        &mut self,
+        peer: PeerId,
+        stream: StreamKind,
+        resume: &Resume,
+        token: ResumeToken,
+    ) -> Result<SessionOutcome, FreshReason> {
+        let session = self.sessions.get_mut(&resume.session).ok_or(FreshReason::Unknown)?;
+        let before = session.peer();
+        let outcome = session.resume(peer, stream, resume, token);
+        if outcome.is_ok()
+            && let Some(player) = &mut session.player
+        {
+            player.inputs.restart(self.schema.input());
+        }
+        match outcome {
+            // Whoever has the token and claims what cannot be has lost its way: a new session takes the place of this one.
+            Err(FreshReason::Inconsistent) => self.end(resume.session),
+            Err(reason) => return Err(reason),
+            Ok(_) => {}
+        }
+        if let Some(before) = before {
+            self.peers.remove(&before);
+            self.events.push(RoomEvent::PeerDropped { peer: before, fault: PeerFault::TakenOver });
+        }
+        outcome
+    }
+
+    /// Whether a session would go on: [`Room::join`] begins another one here if not.
+    pub fn check_resume(&self, resume: &Resume) -> Result<(), FreshReason> {
+        self.sessions.get(&resume.session).ok_or(FreshReason::Unknown)?.check(resume)
+    }
+
+    /// A client has said goodbye: its session is over. Its player's entity is the simulation's to take away.
+    pub fn leave(&mut self, peer: PeerId) {
+        if let Some(peer) = self.peers.remove(&peer) {
+            self.note_peers();
+            self.end(peer.session);
+        }
+    }
+
+    /// A connection was lost. Its session waits for its client to come back, as long as the room's configuration says.
+    pub fn disconnect(&mut self, now: Micros, peer: PeerId) {
+        if self.config.session_window == Micros::ZERO {
+            return self.leave(peer);
+        }
+        let Some(peer) = self.peers.remove(&peer) else { return };
+        self.note_peers();
+        match self.sessions.get_mut(&peer.session) {
+            Some(session) if session.is_known() => session.whereabouts = Whereabouts::AbsentSince(now),
+            // A client that never spoke behind its welcome has no token to come back with.
+            _ => self.end(peer.session),
+        }
+    }
+
+    fn end(&mut self, session: SessionId) {
+        self.events.push(RoomEvent::SessionEnded { session });
+        let Some(player) = self.sessions.remove(&session).and_then(|session| session.player) else { return };
+        self.players.remove(&player.id);
+        if player.is_announced {
+            self.left.push(player.id);
+        }
+    }
+
+    /// Ends the sessions whose clients have not come back in time.
+    pub(super) fn give_up_absent(&mut self, now: Micros) {
+        let window = self.config.session_window;
+        let is_over = |session: &&Session| session.is_given_up(now, window);
+        while let Some(session) = self.sessions.values().find(is_over).map(|session| session.id) {
+            self.end(session);
+        }
+    }
+
+    /// Lets those go who say nothing, or take nothing.
+    pub(super) fn drop_dead_peers(&mut self, now: Micros) {
+        let (silence, stall) = (self.config.silence_timeout, self.config.stall_timeout);
+        let first = self.events.len();
+        for (&peer, state) in &self.peers {
+            let fault = if now.saturating_since(state.last_heard) > silence {
+                PeerFault::Silent
+            } else if state.stalled_for(now) > stall {
+                PeerFault::Stalled
+            } else {
+                continue;
+            };
+            self.events.push(RoomEvent::PeerDropped { peer, fault });
+        }
+        for index in first..self.events.len() {
+            if let RoomEvent::PeerDropped { peer, .. } = self.events[index] {
+                self.disconnect(now, peer);
+            }
+        }
+    }
+
+    fn welcome(
+        &mut self,
+        join: &Join,
+        session: SessionId,
+        peer: PeerId,
+        player: Option<PlayerId>,
+    ) -> Welcome {
+        let config = &self.config;
+        let schema = join
+            .wants_schema
+            .then(|| self.packed_schema.get_or_insert_with(|| PackedSchema::new(&self.schema)).clone());
+        Welcome {
+            session,
+            peer,
+            player,
+            room: self.identity.id,
+            room_name: self.identity.name.clone(),
+            room_seed: self.identity.seed,
+            tick: self.world.tick(),
+            tick_time: self.schedule.last_due(),
+            timing: Timing {
+                tick_rate: config.tick_rate,
+                snapshot_hz: config.snapshot_hz,
+                interpolation_delay: config.interpolation_delay,
+                ping_interval: config.ping_interval,
+                silence_timeout: config.silence_timeout,
+                digest_interval: config.digest_interval,
+            },
+            limits: ClientLimits {
+                message_bytes_max: CLIENT_MESSAGE_BYTES_MAX as u32,
+                inputs_per_frame_max: INPUTS_PER_FRAME_MAX as u32,
+                input_ahead_ticks_max: INPUT_AHEAD_TICKS_MAX,
+            },
+            missing_input: config.missing_input,
+            coder: self.codec.coder().wire(),
+            prior_hash: self.codec.prior().hash(),
+            prior: join.wants_prior.then(|| self.codec.prior().encoded().to_vec()),
+            features: Features::NONE,
+            server_build: env!("CARGO_PKG_VERSION").to_owned(),
+            schema,
+            extensions: config.extensions.clone(),
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! One match: the only owner of its world, its history and its peers.
+//!
+//! ```text
+//!  handle_message ──> input queues ──┐ drained at the tick, never between
+//!                                    v
+//!  advance(now) ──> world.step ──> history.publish ──> cue log        as many steps as are due
+//!  poll_transmit(now, peer) ──> the newest tick, encoded now          if a snapshot is due to the peer
+//! ```
+//!
+//! Pure: time and bytes are handed in. A peer that breaks the protocol is dropped by [`Room::handle_message`]'s
+//! error; nobody else notices.
+
+mod config;
+mod join;
+mod transmit;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use glam::Vec3;
+use tickwire_protocol::handshake::PackedSchema;
+use tickwire_protocol::history::History;
+use tickwire_protocol::input::InputFrame;
+use tickwire_protocol::recording::RecordingHeader;
+use tickwire_protocol::snapshot::Codec;
+use tickwire_protocol::{
+    Cue, EntityId, Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tables, Tick,
+};
+use tickwire_sim::{Outside, PlayerInputs, Simulation, World, WorldConfig};
+
+pub use config::{BUDGET_BYTES_PER_SECOND, JOIN_BYTES_PER_SECOND, RoomConfig};
+pub use join::Join;
+
+use super::belief::ViewCounters;
+use super::cue_log::CueLog;
+use super::input_queue::InputCounters;
+use super::mail::RoomMail;
+use super::peer::{Inbox, Peer};
+use super::peer_stats::PeerStats;
+use super::recording::{RoomRecording, Stepped, is_turn};
+use super::rewind::{Look, Rewind, RewoundEyes};
+use super::scene::Scene;
+use super::schedule::{Due, Schedule};
+use super::session::Session;
+use super::shared::Shared;
+
+/// From so many peers on, their snapshots fall due at different steps: what is lost of shared bytes is less than what a tick that serves all
+/// of them at once is late.
+const SPREAD_PEERS: usize = 129;
+/// With so many or fewer they are due together again. In between it stays as it is: each change shifts what is due once.
+const IN_STEP_PEERS: usize = 96;
+
+/// Who a room is, beside its configuration.
+#[derive(Clone, Debug)]
+pub struct RoomIdentity {
+    /// Its number.
+    pub id: RoomId,
+    /// Its name, at most 64 bytes.
+    pub name: String,
+    /// Where its chance comes from.
+    pub seed: u64,
+}
+
+/// What [`Room::advance`] did.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct StepReport {
+    /// Steps made, and steps given up because too many were due.
+    pub due: Due,
+    /// Whether anybody's snapshot fell due.
+    pub snapshot_due: bool,
+}
+
+/// Something that the owner of the connections has to act on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RoomEvent {
+    /// The room has dropped this peer: its connection is to be closed with the fault's code and reason.
+    PeerDropped {
+        /// Which.
+        peer: PeerId,
+        /// Why.
+        fault: PeerFault,
+    },
+    /// A session is over: its client has left, or has not come back in time.
+    SessionEnded {
+        /// Which.
+        session: SessionId,
+    },
+}
+
+/// One match.
+pub struct Room {
+    identity: RoomIdentity,
+    config: RoomConfig,
+    schema: Arc<Schema>,
+    packed_schema: Option<PackedSchema>,
+    world: World,
+    history: History,
+    scene: Scene,
+    codec: Codec,
+    cues: CueLog,
+    schedule: Schedule,
+    steps: u64,
+    /// The latest time that it was told.
+    now: Micros,
+    peers: BTreeMap<PeerId, Peer>,
+    /// Connected or absent.
+    sessions: BTreeMap<SessionId, Session>,
+    players: BTreeMap<PlayerId, SessionId>,
+    /// There are so many that their snapshots fall due at different steps.
+    is_spread: bool,
+    next_id: u32,
+    inputs: PlayerInputs,
+    rewind: Rewind,
+    /// Players whose sessions ended since the last step.
+    left: Vec<PlayerId>,
+    /// Whose message was polled last.
+    mail_turn: PlayerId,
+    events: Vec<RoomEvent>,
+    shared: Shared,
+    input_frame: InputFrame,
+    message: Vec<u8>,
+    recording: Option<RoomRecording>,
+}
+
+impl Room {
+    /// Opens a room and makes its first step at once.
+    pub fn new(
+        identity: RoomIdentity,
+        config: RoomConfig,
+        simulation: Box<dyn Simulation>,
+        now: Micros,
+    ) -> Self {
+        let config = config.within_limits();
+        let schema = simulation.schema().clone();
+        let (tick_rate, first_tick) = (config.tick_rate, config.first_tick);
+        let world = World::new(simulation, WorldConfig { seed: identity.seed, tick_rate, first_tick });
+        let history = History::new(schema.clone(), tick_rate);
+        let mut room = Self {
+            identity,
+            world,
+            history: if config.hold_back { history } else { history.without_holding_back() },
+            codec: Codec::with(schema.clone(), tick_rate, config.coder, config.prior.clone()),
+            cues: CueLog::new(tick_rate),
+            scene: Scene::default(),
+            schedule: Schedule::new(tick_rate, now),
+            inputs: PlayerInputs::new(schema.clone()),
+            rewind: Rewind::new(schema.clone()),
+            schema,
+            config,
+            packed_schema: None,
+            steps: 0,
+            now,
+            peers: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            players: BTreeMap::new(),
+            is_spread: false,
+            next_id: 1,
+            left: Vec::new(),
+            mail_turn: PlayerId(0),
+            events: Vec::new(),
+            shared: Shared::default(),
+            input_frame: InputFrame::new(),
+            message: Vec::new(),
+            recording: None,
+        };
+        room.advance(now);
+        room
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> &RoomIdentity {
+        &self.identity
+    }
+
+    /// How it runs.
+    pub fn config(&self) -> &RoomConfig {
+        &self.config
+    }
+
+    /// The newest tick that was stepped.
+    pub fn tick(&self) -> Tick {
+        self.world.tick()
+    }
+
+    /// The world's rows after the newest step, as simulated.
+    pub fn tables(&self) -> &Tables {
+        self.world.tables()
+    }
+
+    /// What was published lately.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Peers, spectators among them.
+    pub fn peer_count(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Players, those whose connection is lost for the moment among them.
+    pub fn player_count(&self) -> u32 {
+        self.players.len() as u32
+    }
+
+    /// What became of a peer's inputs.
+    pub fn input_counters(&self, peer: PeerId) -> Option<InputCounters> {
+        Some(self.session_of(peer)?.player.as_ref().map(|player| player.inputs.counters).unwrap_or_default())
+    }
+
+    /// What became of the views that a peer's client told.
+    pub fn view_counters(&self, peer: PeerId) -> Option<ViewCounters> {
+        Some(self.session_of(peer)?.player.as_ref().map(|player| player.view.counters).unwrap_or_default())
+    }
+
+    /// What the newest step emitted.
+    pub fn cues(&self) -> &[Cue] {
+        self.world.cues()
+    }
+
+    /// How fresh a peer's picture is, and what holds it back.
+    pub fn peer_stats(&self, now: Micros, peer: PeerId) -> Option<PeerStats> {
+        let peer = self.peers.get(&peer)?;
+        let age_of = |held: Tick| {
+            let ticks = self.world.tick().since(held).max(0);
+            now.saturating_since(self.schedule.last_due()) + self.config.tick_rate.due(ticks as u64)
+        };
+        Some(PeerStats { snapshot_age: peer.replicator.held().newest().map(age_of), ..peer.stats(now) })
+    }
+
+    /// From where a peer looks, for the room's [`Interest`]: for spectators, and for players whose eyes are not where their
+    /// body is. With `None`, from its body again. A peer that is not here is passed over.
+    pub fn set_focus(&mut self, peer: PeerId, focus: Option<Vec3>) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.replicator.set_focus(focus);
+        }
+    }
+
+    /// Where to a peer looks, of any length: what lies ahead of it goes first where not all fits its budget. With `None` nobody knows. A
+    /// peer that is not here is passed over.
+    pub fn set_facing(&mut self, peer: PeerId, facing: Option<Vec3>) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.replicator.set_facing(facing);
+        }
+    }
+
+    /// Takes in one transport message of a peer, stamped with its arrival. After an error the peer has left; its
+    /// connection is to be closed with the fault's code and reason.
+    pub fn handle_message(&mut self, now: Micros, id: PeerId, message: Bytes) -> Result<(), PeerFault> {
+        let next_tick = self.world.tick() + 1;
+        self.now = self.now.max(now);
+        let RoomConfig { budget, snapshot_hz, .. } = self.config;
+        let inbox = Inbox { now, input_kind: self.schema.input(), next_tick, budget, snapshot_hz };
+        let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
+        let Some(session) = self.sessions.get_mut(&peer.session) else { return Ok(()) };
+        let result = peer.handle_message(inbox, session, message, &mut self.input_frame);
+        if result.is_err() {
+            self.leave(id);
+        }
+        result
+    }
+
+    /// When the next step is due.
+    pub fn poll_timeout(&self) -> Micros {
+        self.schedule.next_due()
+    }
+
+    /// Lets the room go on at `now` after its owner let its time stand still, as while nobody was in it: what was not
+    /// stepped since then is not due any more.
+    pub fn resume(&mut self, now: Micros) {
+        self.schedule.resume(now);
+    }
+
+    /// Makes the steps that are due, at most a few at once. Early or repeated calls do nothing.
+    ///
+    /// # Panics
+    /// If the simulation does. The room is of no use afterwards.
+    pub fn advance(&mut self, now: Micros) -> StepReport {
+        self.now = self.now.max(now);
+        let due = self.schedule.take_due(now);
+        let mut snapshot_due = false;
+        for _ in 0..due.steps {
+            self.step(now);
+            snapshot_due |= self.find_due(now);
+        }
+        if due.steps > 0 {
+            self.drop_dead_peers(now);
+            self.give_up_absent(now);
+        }
+        StepReport { due, snapshot_due }
+    }
+
+    /// Records from the next step on, `hz` ticks a second, or as many as there are snapshots. The owner of the room takes
+    /// the bytes away with [`Room::take_recorded`] after each [`Room::advance`].
+    pub fn start_recording(&mut self, hz: Option<u32>) -> io::Result<()> {
+        let tick_rate = self.config.tick_rate;
+        let hz = hz.unwrap_or(self.config.snapshot_hz).clamp(1, tick_rate.hz());
+        let mut header = RecordingHeader::of(&self.codec, tick_rate, hz);
+        header.seed = self.identity.seed;
+        self.recording = Some(RoomRecording::new(&header, self.codec.clone())?);
+        Ok(())
+    }
+
+    /// Swaps what was recorded since the last call for `spare`, which is to be empty. Nothing if the room is not
+    /// recorded; after an error it is no longer.
+    pub fn take_recorded(&mut self, spare: Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+        let Some(recording) = &mut self.recording else { return Ok(None) };
+        let taken = recording.take(spare);
+        if taken.is_err() {
+            self.recording = None;
+        }
+        taken.map(Some)
+    }
+
+    /// Ends the recording, if there is one; its last bytes.
+    pub fn finish_recording(&mut self) -> io::Result<Option<Vec<u8>>> {
+        self.recording.take().map(RoomRecording::finish).transpose()
+    }
+
+    /// Records no more; what was not taken away is lost.
+    pub fn stop_recording(&mut self) {
+        self.recording = None;
+    }
+
+    /// What the owner of the connections has to act on.
+    pub fn poll_event(&mut self) -> Option<RoomEvent> {
+        self.events.pop()
+    }
+
+    fn step(&mut self, now: Micros) {
+        let tick = self.world.tick() + 1;
+        self.inputs.clear();
+        self.left.drain(..).for_each(|player| self.inputs.leave(player));
+        self.rewind.clear();
+        for (&id, session) in &self.players {
+            let Some(session) = self.sessions.get_mut(session) else { continue };
+            let peer = session.peer().and_then(|peer| self.peers.get_key_value(&peer));
+            let Some(player) = &mut session.player else { continue };
+            if let Some((&peer, connection)) = peer
+                && let Some(moment) = player.view.take(tick)
+            {
+                let replicator = &connection.replicator;
+                let (held, teams) = (*replicator.held(), replicator.own_teams());
+                self.rewind.push(Look { player: id, peer, moment, held, teams });
+            }
+            let is_new = !core::mem::replace(&mut player.is_announced, true);
+            let mut row = if is_new { self.inputs.join(id) } else { self.inputs.insert(id) };
+            if peer.is_some() {
+                row.copy_from(player.inputs.take(self.schema.input(), tick));
+            }
+        }
+        self.step_world(now);
+        self.history.publish(tick, self.world.tables());
+        self.cues.extend(tick, self.world.cues());
+        self.peers.values_mut().for_each(Peer::handle_step);
+        self.steps += 1;
+        if let Some(recording) = &mut self.recording {
+            let world = &self.world;
+            recording.step(&Stepped {
+                steps: self.steps,
+                inputs: &self.inputs,
+                cues: world.cues(),
+                history: &self.history,
+                payload_of: &|entity| world.payload(entity).cloned(),
+            });
+        }
+    }
+
+    /// Steps the world, with what players see and say.
+    fn step_world(&mut self, now: Micros) {
+        let (peers, is_everything) = (&self.peers, self.config.interest.is_everything());
+        let was_shown = |peer: PeerId, id: EntityId, tick: Tick| {
+            let peer = peers.get(&peer);
+            is_everything || peer.is_some_and(|peer| peer.replicator.sightings().was_shown(id, tick))
+        };
+        let mut eyes =
+            RewoundEyes { rewind: &mut self.rewind, history: &self.history, was_shown: &was_shown };
+        let (players, sessions) = (&self.players, &mut self.sessions);
+        let mut mail = RoomMail { now, players, sessions, turn: &mut self.mail_turn };
+        self.world.step_with(&self.inputs, Outside { eyes: Some(&mut eyes), mail: Some(&mut mail) });
+    }
+
+    /// Whose snapshots fall due with the step that was made: everybody's at once, so that bodies are shared, or in a large room those
+    /// of a part of the peers at each step. Whether anybody's did.
+    fn find_due(&mut self, now: Micros) -> bool {
+        let (hz, tick_hz) = (self.config.snapshot_hz, self.config.tick_rate.hz());
+        let is_spread = self.is_spread;
+        let is_due = |phase: u64| is_turn(self.steps + if is_spread { phase } else { 0 }, hz, tick_hz);
+        let mut is_any = is_due(0);
+        for peer in self.peers.values_mut().filter(|peer| is_due(peer.phase)) {
+            peer.handle_due(now);
+            is_any = true;
+        }
+        if is_any {
+            self.rewind.handle_due(self.world.tick());
+        }
+        is_any
+    }
+
+    /// A peer has come or gone.
+    fn note_peers(&mut self) {
+        self.is_spread = match self.peers.len() {
+            ..=IN_STEP_PEERS => false,
+            SPREAD_PEERS.. => true,
+            _ => self.is_spread,
+        };
+    }
+}
