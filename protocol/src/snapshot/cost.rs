@@ -18,6 +18,9 @@ const LOG2: [u8; PARTS as usize] = log2_table();
 pub(super) struct Bits(u32);
 
 impl Bits {
+    /// More than anything takes.
+    pub(super) const MAX: Self = Self(u32::MAX);
+
     /// As many as this many bytes hold in this coder: the range coder may need one more to end.
     pub(super) fn in_bytes(bytes: usize, coder: Coder) -> Self {
         let spare = usize::from(coder == Coder::Dense);

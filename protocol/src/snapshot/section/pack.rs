@@ -38,6 +38,13 @@ struct Weighed {
     names: Bits,
 }
 
+impl Weighed {
+    /// A row that was not looked at: behind all others.
+    fn nothing(slot: u16) -> Self {
+        Self { slot, rank: u32::MAX, row: Bits::default(), names: Bits::default() }
+    }
+}
+
 /// A gap between slots, at most: twice the bits of a slot, and one.
 const GAP_BITS_MAX: u32 = 33;
 
@@ -96,7 +103,7 @@ impl Codec {
         };
         let mut w = Writer::cost(self.coder);
         write_leaves(&mut w, &plan.leaves, |_| true);
-        self.weigh(source, plan, rows, packing);
+        self.weigh(source, plan, 0..plan.rows.len() as u32, Bits::MAX, rows, packing);
         let all = w.added_up() + self.ends() + packing.first(self, plan, u32::MAX);
         all.byte_len(self.coder)
     }
@@ -123,11 +130,8 @@ impl Codec {
             plan.rows.clear();
             return false;
         }
-        self.weigh(source, plan, rows, packing);
-        for (rank, place) in order.iter().enumerate() {
-            packing.rows[*place as usize].rank = rank as u32;
-        }
-        let fit = packing.fitting(self, plan, order, room);
+        let count = self.weigh(source, plan, order.iter().copied(), room, rows, packing);
+        let fit = packing.fitting(self, plan, &order[..count], room);
         let mut weighed = packing.rows.iter();
         plan.rows.retain(|_| weighed.next().is_some_and(|row| row.rank < fit));
         plan.rows.len() == order.len()
@@ -145,13 +149,23 @@ impl Codec {
         w.added_up()
     }
 
-    /// What each row of a plan takes. All are of the same rank yet: the first.
-    fn weigh(&self, source: RowSource<'_>, plan: &SectionPlan, rows: &mut RowCache, packing: &mut Packing) {
+    /// What each row of a plan takes, in this order; beyond `room` none is looked at any more, for it does not fit. How many were.
+    fn weigh(
+        &self,
+        source: RowSource<'_>,
+        plan: &SectionPlan,
+        order: impl Iterator<Item = u32>,
+        room: Bits,
+        rows: &mut RowCache,
+        packing: &mut Packing,
+    ) -> usize {
         rows.start(source);
         packing.rows.clear();
-        let mut named: Option<(References, Bits)> = None;
-        let mut past = None;
-        for row in &plan.rows {
+        packing.rows.extend(plan.rows.iter().map(|row| Weighed::nothing(source.id(row).slot)));
+        let (mut named, mut past): (Option<(References, Bits)>, _) = (None, None);
+        let (mut sum, mut count) = (Bits::default(), 0);
+        for place in order {
+            let row = &plan.rows[place as usize];
             let kind = self.schema.kind(row.kind);
             let (_, names) = *match &mut named {
                 Some(named) if named.0 == row.references => named,
@@ -165,8 +179,15 @@ impl Codec {
                 let index = rows.find(source, kind, row, &mut past);
                 rows.cost(index, source, kind, row)
             };
-            packing.rows.push(Weighed { slot: source.id(row).slot, rank: 0, row: cost, names });
+            let weighed = &mut packing.rows[place as usize];
+            (weighed.rank, weighed.row, weighed.names) = (count as u32, cost, names);
+            sum = sum + cost;
+            if sum > room {
+                break;
+            }
+            count += 1;
         }
+        count
     }
 
     fn cost_of_names(&self, source: RowSource<'_>, references: References) -> Bits {
