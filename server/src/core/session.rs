@@ -42,11 +42,15 @@ pub(crate) enum Whereabouts {
     AbsentSince(Micros),
 }
 
+/// For how long a session is waited for that was lost at once.
+const PATIENCE_AT_FIRST: Micros = Micros::from_secs(5);
+
 /// One client, whatever connection it comes over.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) whereabouts: Whereabouts,
+    begun: Micros,
     /// None for a spectator.
     pub(crate) player: Option<Player>,
     /// What the game says to it.
@@ -70,10 +74,12 @@ impl Session {
         stream: StreamKind,
         player: Option<Player>,
         schema: &Arc<Schema>,
+        now: Micros,
     ) -> Self {
         Self {
             id,
             whereabouts: Whereabouts::Connected(peer),
+            begun: now,
             player,
             outbox: Outbox::new(schema.clone(), Direction::ToClient).without_outcomes(),
             inbox: Inbox::new(schema.clone(), Direction::ToServer),
@@ -96,11 +102,16 @@ impl Session {
         self.player.as_ref().map(|player| player.id)
     }
 
-    /// Whether its connection was lost so long ago that nobody waits for it any more.
+    /// Whether its connection was lost so long ago that nobody waits for it any more. It is waited for twice as long as it has been here,
+    /// and a little, up to the window: who connects and vanishes over and over holds few places.
     pub(crate) fn is_given_up(&self, now: Micros, window: Micros) -> bool {
         match self.whereabouts {
             Whereabouts::Connected(_) => false,
-            Whereabouts::AbsentSince(since) => now.saturating_since(since) >= window,
+            Whereabouts::AbsentSince(since) => {
+                let been_here = since.saturating_since(self.begun);
+                let patience = Micros(PATIENCE_AT_FIRST.0.saturating_add(2 * been_here.0)).min(window);
+                now.saturating_since(since) >= patience
+            }
         }
     }
 
@@ -208,7 +219,8 @@ mod tests {
     #[test]
     fn the_token_before_is_taken_until_the_new_one_was_read() {
         let schema = Schema::builder("s").build().unwrap();
-        let mut session = Session::new(SessionId(1), token(1), PeerId(1), StreamKind::Ordered, None, &schema);
+        let mut session =
+            Session::new(SessionId(1), token(1), PeerId(1), StreamKind::Ordered, None, &schema, Micros::ZERO);
         assert_eq!(
             session.resume(PeerId(2), StreamKind::Ordered, &resume(9), token(2)),
             Err(FreshReason::WrongToken)
@@ -241,12 +253,35 @@ mod tests {
     #[test]
     fn a_claim_to_have_what_was_never_sent_is_not_believed() {
         let schema = Schema::builder("s").build().unwrap();
-        let mut session = Session::new(SessionId(1), token(1), PeerId(1), StreamKind::Ordered, None, &schema);
+        let mut session =
+            Session::new(SessionId(1), token(1), PeerId(1), StreamKind::Ordered, None, &schema, Micros::ZERO);
         let claim = Resume { received: Received { reliable: 1, latest: 0 }, ..resume(1) };
         assert_eq!(
             session.resume(PeerId(2), StreamKind::Ordered, &claim, token(2)),
             Err(FreshReason::Inconsistent)
         );
         assert_eq!(session.peer(), Some(PeerId(1)));
+    }
+
+    #[test]
+    fn who_was_here_for_long_is_waited_for_for_long() {
+        let schema = Schema::builder("s").build().unwrap();
+        let (window, second) = (Micros::from_secs(120), Micros::from_secs);
+        for (been_here, waits) in [(0, 5), (10, 25), (57, 119), (600, 120)] {
+            let mut session = Session::new(
+                SessionId(1),
+                token(1),
+                PeerId(1),
+                StreamKind::Ordered,
+                None,
+                &schema,
+                second(7),
+            );
+            let lost = second(7 + been_here);
+            assert!(!session.is_given_up(second(10_000), window), "connected");
+            session.whereabouts = Whereabouts::AbsentSince(lost);
+            assert!(!session.is_given_up(lost + Micros(waits * 1_000_000 - 1), window), "{been_here}");
+            assert!(session.is_given_up(lost + second(waits), window), "{been_here}");
+        }
     }
 }

@@ -61,7 +61,7 @@ pub struct RoomConfig {
     /// How long nothing may be heard of a peer.
     pub silence_timeout: Micros,
     /// How long a session waits for its client after a connection was lost, and its player stands where it stood, without
-    /// input; 0 to give it up at once.
+    /// input; 0 to give it up at once. Who was there for a short time only is waited for twice as long as that, and 5 seconds, at most.
     pub session_window: Micros,
     /// How long a peer on an ordered stream may ack nothing of what it was sent, before it is let go.
     pub stall_timeout: Micros,

@@ -75,8 +75,8 @@ impl Room {
             .map(|resume| (resume.session, self.resume_session(peer, join.stream, &resume, join.token)));
         let (session, outcome) = match resumed {
             Some((session, Ok(outcome))) => (session, outcome),
-            Some((_, Err(reason))) => (self.begin(peer, &join)?, SessionOutcome::Fresh(reason)),
-            None => (self.begin(peer, &join)?, SessionOutcome::Fresh(join.fresh)),
+            Some((_, Err(reason))) => (self.begin(now, peer, &join)?, SessionOutcome::Fresh(reason)),
+            None => (self.begin(now, peer, &join)?, SessionOutcome::Fresh(join.fresh)),
         };
         self.next_id = self.next_id.wrapping_add(1);
         let Some(begun) = self.sessions.get(&session) else { return Err(RejectReason::NoSuchRoom) };
@@ -94,7 +94,7 @@ impl Room {
     }
 
     /// A new session.
-    fn begin(&mut self, peer: PeerId, join: &Join) -> Result<SessionId, RejectReason> {
+    fn begin(&mut self, now: Micros, peer: PeerId, join: &Join) -> Result<SessionId, RejectReason> {
         let players = self.players.len() as u32;
         if join.role == Role::Player && players >= self.config.players_max {
             return Err(RejectReason::RoomFull { players, max: self.config.players_max });
@@ -107,7 +107,7 @@ impl Room {
         });
         let id = SessionId::new(self.identity.id, peer.0);
         self.players.extend(player.as_ref().map(|player| (player.id, id)));
-        self.sessions.insert(id, Session::new(id, join.token, peer, join.stream, player, &self.schema));
+        self.sessions.insert(id, Session::new(id, join.token, peer, join.stream, player, &self.schema, now));
         Ok(id)
     }
 
