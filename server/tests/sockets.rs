@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::crowd::crowd;
+use common::crowd::shouting_crowd as crowd;
 use common::{Honest, PATIENCE, Raw, Running, arena, encoded, hello, start};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tickwire_protocol::frame::FrameType;
@@ -23,11 +23,10 @@ fn config() -> ServerConfig {
     ServerConfig::new("127.0.0.1:0".parse().unwrap(), room)
 }
 
-/// Snapshots of 30 KB, 60 a second, and no fault but that of the socket.
+/// For a game that says 30 KB at each step, and no fault but that of the socket.
 fn flood() -> ServerConfig {
     let mut config = config();
     config.room.snapshot_hz = 60;
-    config.room.delta = false;
     config.room.silence_timeout = Micros::from_secs(250);
     config.room.stall_timeout = Micros::from_secs(250);
     config
