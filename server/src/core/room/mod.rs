@@ -229,7 +229,7 @@ impl Room {
         Some(PeerStats { snapshot_age: peer.replicator.held().newest().map(age_of), ..peer.stats(now) })
     }
 
-    /// From where a peer looks, for the room's [`Interest`]: for spectators, and for players whose eyes are not where their
+    /// From where a peer looks, for the room's [`Interest`](crate::core::Interest): for spectators, and for players whose eyes are not where their
     /// body is. With `None`, from its body again. A peer that is not here is passed over.
     pub fn set_focus(&mut self, peer: PeerId, focus: Option<Vec3>) {
         if let Some(peer) = self.peers.get_mut(&peer) {
