@@ -24,7 +24,7 @@ use tickwire_benches::counted::{ALL, COUNTED, Counted};
 const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.tsv");
 /// By how many percent a count may differ from its budget. The same build counts the same; this is room for what is shared with the
 /// machine, such as the C library's way to copy memory.
-const TOLERANCE: f64 = 5.0;
+const TOLERANCE: f64 = 3.0;
 /// Says which workload the process under valgrind is to do.
 const WORKLOAD: &str = "--workload";
 /// Before the compiler, in the budget.
