@@ -399,3 +399,15 @@ fn when_all_is_over_what_was_not_delivered_is_lost() {
     way.outbox.handle_end();
     assert_eq!(way.outcomes(), [written, waits, newest].map(|id| (id, Outcome::Lost)));
 }
+
+#[test]
+fn what_is_said_for_the_moment_holds_little_memory() {
+    let large =
+        MessageType::new(MessageTypeId(0), "large", Direction::ToClient, MessageClass::Unreliable, 40_000);
+    let schema = Schema::builder("large").message(large).build().unwrap();
+    let mut outbox = Outbox::new(schema, Direction::ToClient);
+    for _ in 0..10 {
+        outbox.send(Micros(1), MessageTypeId(0), 0, vec![7; 40_000].into()).unwrap();
+    }
+    assert_eq!(outbox.dropped(), 9, "64 KiB of it wait, not ten times as much");
+}

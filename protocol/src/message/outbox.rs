@@ -211,11 +211,15 @@ impl Outbox {
 
     /// What is not written soon is not worth to be written: of more than a few the oldest go.
     fn push_unreliable(&mut self, waiting: Waiting) {
-        if self.unreliable.len() >= UNRELIABLE_MESSAGES_WAITING_MAX {
+        self.unreliable.push_back(waiting);
+        let bytes =
+            |waiting: &VecDeque<Waiting>| waiting.iter().map(|waiting| waiting.body.len()).sum::<usize>();
+        while self.unreliable.len() > UNRELIABLE_MESSAGES_WAITING_MAX
+            || bytes(&self.unreliable) > MESSAGE_BYTES_IN_FLIGHT_MAX
+        {
             self.unreliable.pop_front();
             self.dropped += 1;
         }
-        self.unreliable.push_back(waiting);
     }
 
     fn tell(&mut self, id: MessageId, outcome: Outcome) {
