@@ -246,7 +246,8 @@ const _: () =
     assert!(BODY_BYTES_MAX + OWN_BYTES_MAX + MESSAGE_BYTES_PER_TRANSMIT_MAX + 1024 < MESSAGE_BYTES_MAX);
 const _: () = assert!(MESSAGES_IN_FLIGHT_MAX < 1 << 15 && LATEST_UNACKED_MAX < 1 << 15);
 const _: () = assert!(2 * (MESSAGES_IN_FLIGHT_MAX + LATEST_KEYS_MAX) <= MESSAGES_PER_TICK_MAX as usize);
-const _: () = assert!(ACCOUNT_BYTES_MAX + 16 + PERMISSIONS_MAX * (HELLO_TEXT_BYTES_MAX + 1) <= EXTENSION_BYTES_MAX);
+const _: () =
+    assert!(ACCOUNT_BYTES_MAX + 16 + PERMISSIONS_MAX * (HELLO_TEXT_BYTES_MAX + 1) <= EXTENSION_BYTES_MAX);
 const _: () = assert!(INPUTS_PER_FRAME_MAX as u32 <= INPUT_AHEAD_TICKS_MAX);
 // The index of a recording is one record, 12 bytes a keyframe.
 const _: () = assert!(RECORDING_INDEX_ENTRIES_MAX * 12 <= RECORDING_RECORD_BYTES_MAX);

@@ -36,4 +36,6 @@ pub struct Outside<'a> {
     pub eyes: Option<&'a mut dyn crate::Eyes>,
     /// What they say.
     pub mail: Option<&'a mut dyn Mail>,
+    /// Who they are.
+    pub accounts: Option<&'a dyn crate::Accounts>,
 }

@@ -51,6 +51,8 @@ pub(crate) struct SwarmConfig {
     pub(crate) profile: Option<&'static Profile>,
     /// Bots behind links of 64 kbit/s.
     pub(crate) narrow: usize,
+    /// How they connect.
+    pub(crate) options: Options,
 }
 
 impl SwarmConfig {
@@ -70,6 +72,7 @@ impl SwarmConfig {
             slow: super::DEFAULT_SLOW,
             profile: None,
             narrow: 0,
+            options: Options::default(),
         }
     }
 

@@ -189,7 +189,7 @@ impl Bot {
                 Link::Conditioned(Box::new(Conditioned::new(stream, profile, seed, number, epoch)))
             }
         };
-        net::connect_over(link, url, config, arena::schema().clone()).await
+        net::connect_over(link, url, config, arena::schema().clone(), self.hive.config.options.clone()).await
     }
 
     /// Predicts the own player, if the server says on which level it plays.

@@ -158,7 +158,8 @@ impl RejectReason {
     /// The code with which the connection is closed behind the reject.
     pub fn close_code(&self) -> CloseCode {
         match self {
-            Self::ServerFull { .. }
+            Self::Unauthorized(AuthRefusal::Unavailable)
+            | Self::ServerFull { .. }
             | Self::RoomFull { .. }
             | Self::ShuttingDown
             | Self::TooManyRooms { .. } => CloseCode::TRY_AGAIN_LATER,

@@ -15,6 +15,7 @@ use tickwire_protocol::schema::Kind;
 use tickwire_protocol::{Micros, Misbehavior, PeerFault, SessionId, Tick};
 
 use super::budget::{Bucket, SNAPSHOT_BYTES_MIN};
+use super::identity::Renewal;
 use super::packer::Space;
 use super::peer_stats::{PeerStats, Skipped};
 use super::replicator::{Replicator, Told};
@@ -50,6 +51,8 @@ pub(crate) struct Peer {
     joining: Option<Joining>,
     skipped: Skipped,
     cut: u64,
+    /// Its token.
+    pub(crate) renewal: Renewal,
 }
 
 /// A peer that has just come.
@@ -111,6 +114,7 @@ impl Peer {
             joining: Some(Joining { since: now, budget: bucket(config.join_rate), left: None }),
             skipped: Skipped::default(),
             cut: 0,
+            renewal: Renewal::default(),
         }
     }
 
@@ -144,6 +148,7 @@ impl Peer {
                 FrameType::Message if self.has_player && self.stream == StreamKind::Ordered => {
                     session.inbox.handle_message(frame.payload)?;
                 }
+                FrameType::Auth => self.renewal.handle_frame(inbox.now, &frame.payload)?,
                 FrameType::MessageAck => session.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?,
                 FrameType::Message
                 | FrameType::Hello
@@ -257,7 +262,10 @@ impl Peer {
 
     /// Whether anything waits to be sent that may be.
     pub(crate) fn has_transmit(&self, now: Micros) -> bool {
-        (self.is_due && self.space(now).is_ok()) || self.welcome.is_some() || !self.pings.is_empty()
+        (self.is_due && self.space(now).is_ok())
+            || self.welcome.is_some()
+            || !self.pings.is_empty()
+            || self.renewal.has_transmit()
     }
 
     /// If a snapshot is to be written now, what it may take; then it is not due any more.
@@ -337,6 +345,7 @@ impl Peer {
         if let Some(welcome) = self.welcome.take() {
             welcome.encode(out);
         }
+        self.renewal.poll_transmit(out);
         for (ping, received) in self.pings.drain(..) {
             let server_sent = now.max(received);
             let pong = Pong {

@@ -3,6 +3,7 @@
 use tickwire_protocol::Micros;
 use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome, Welcome};
 
+use super::auth::Renewal;
 use super::{Client, State};
 use crate::core::event::{ClientFault, DisconnectReason, Event};
 use crate::core::session::Session;
@@ -46,6 +47,7 @@ impl Client {
         begun.set_budget(self.budget);
         self.state = State::Playing(Box::new(begun));
         self.welcomed = now;
+        self.renewal = Renewal::default();
         let outcome = outcome.unwrap_or(SessionOutcome::Fresh(FreshReason::First));
         self.events.push_back(Event::Connected { session, player, room, outcome });
         Ok(())

@@ -7,6 +7,7 @@
 //!     └─────────> Closed <───────────────────────────────────────────┘
 //! ```
 
+mod auth;
 mod lifecycle;
 mod look;
 mod play;
@@ -22,6 +23,8 @@ use tickwire_protocol::limits::CLIENT_MESSAGE_BYTES_MAX;
 use tickwire_protocol::message::MessageAck;
 use tickwire_protocol::{Micros, Schema};
 use tickwire_sim::Simulation;
+
+use auth::Renewal;
 
 use crate::core::config::ClientConfig;
 use crate::core::continuity::Continuity;
@@ -54,6 +57,7 @@ pub struct Client {
     welcomed: Micros,
     /// What it wants to be sent of snapshots, bytes a second.
     budget: Option<u32>,
+    renewal: Renewal,
     stats: ClientStats,
 }
 
@@ -80,6 +84,7 @@ impl Client {
             attempts: Attempts::new(config.reconnect, config.seed),
             welcomed: now,
             budget: None,
+            renewal: Renewal::default(),
             config,
             schema,
             stats: ClientStats::default(),
@@ -120,6 +125,7 @@ impl Client {
                     FrameType::MessageAck => {
                         self.continuity.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?;
                     }
+                    FrameType::Auth => self.handle_auth(&frame.payload)?,
                     _ => session.handle_frame(now, &frame, &mut self.stats)?,
                 },
                 // What was still on its way when the connection was given up.
@@ -150,6 +156,7 @@ impl Client {
                 *asked = Some(now);
                 self.config.hello_for(&self.schema, self.continuity.resume()).encode(out);
             }
+            State::Playing(_) if self.renewal.poll_transmit(out) => {}
             State::Playing(session) => {
                 session.poll_transmit(now, out, &mut self.stats);
                 if self.config.stream == StreamKind::Ordered {
@@ -195,7 +202,9 @@ impl Client {
         match &self.state {
             State::Hello { since, asked: None, .. } => Some(*since),
             State::Hello { .. } => self.deadline(),
-            State::Playing(session) if self.has_messages(session) => Some(Micros::ZERO),
+            State::Playing(session) if self.renewal.has_transmit() || self.has_messages(session) => {
+                Some(Micros::ZERO)
+            }
             State::Playing(session) => Some(session.next_ping().min(session.silence_deadline())),
             State::Waiting { until, .. } => Some(*until),
             State::Closed { .. } => None,

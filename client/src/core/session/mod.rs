@@ -234,6 +234,7 @@ impl Session {
             | FrameType::Ping
             | FrameType::Input
             | FrameType::Ack
+            | FrameType::Auth
             | FrameType::Budget => return Err(ClientFault::Unexpected(frame.ty)),
         }
         Ok(())

@@ -35,6 +35,7 @@ pub use join::Join;
 
 use super::belief::ViewCounters;
 use super::cue_log::CueLog;
+use super::identity::{Identity, RoomAccounts};
 use super::input_queue::InputCounters;
 use super::mail::RoomMail;
 use super::peer::{Inbox, Peer};
@@ -82,6 +83,12 @@ pub enum RoomEvent {
         /// Why.
         fault: PeerFault,
     },
+    /// A peer has brought a newer token: [`Room::take_token`] has it. The room is to be told what was found of it, with
+    /// [`Room::handle_checked`].
+    TokenCame {
+        /// Which.
+        peer: PeerId,
+    },
     /// A session is over: its client has left, or has not come back in time.
     SessionEnded {
         /// Which.
@@ -108,6 +115,8 @@ pub struct Room {
     /// Connected or absent.
     sessions: BTreeMap<SessionId, Session>,
     players: BTreeMap<PlayerId, SessionId>,
+    /// Who they are, session by session.
+    identities: BTreeMap<SessionId, Identity>,
     /// There are so many that their snapshots fall due at different steps.
     is_spread: bool,
     next_id: u32,
@@ -155,6 +164,7 @@ impl Room {
             peers: BTreeMap::new(),
             sessions: BTreeMap::new(),
             players: BTreeMap::new(),
+            identities: BTreeMap::new(),
             is_spread: false,
             next_id: 1,
             left: Vec::new(),
@@ -254,9 +264,14 @@ impl Room {
         let inbox = Inbox { now, input_kind: self.schema.input(), next_tick, budget, snapshot_hz };
         let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
         let Some(session) = self.sessions.get_mut(&peer.session) else { return Ok(()) };
+        let had_token = peer.renewal.has_come();
         let result = peer.handle_message(inbox, session, message, &mut self.input_frame);
-        if result.is_err() {
-            self.leave(id);
+        match result {
+            Ok(()) if peer.renewal.has_come() && !had_token => {
+                self.events.push(RoomEvent::TokenCame { peer: id })
+            }
+            Ok(()) => {}
+            Err(_) => self.leave(id),
         }
         result
     }
@@ -378,7 +393,9 @@ impl Room {
             RewoundEyes { rewind: &mut self.rewind, history: &self.history, was_shown: &was_shown };
         let (players, sessions) = (&self.players, &mut self.sessions);
         let mut mail = RoomMail { now, players, sessions, turn: &mut self.mail_turn };
-        self.world.step_with(&self.inputs, Outside { eyes: Some(&mut eyes), mail: Some(&mut mail) });
+        let accounts = RoomAccounts { room: &self.identity.name, players, identities: &self.identities };
+        let outside = Outside { eyes: Some(&mut eyes), mail: Some(&mut mail), accounts: Some(&accounts) };
+        self.world.step_with(&self.inputs, outside);
     }
 
     /// Whose snapshots fall due with the step that was made: everybody's at once, so that bodies are shared, or in a large room those
