@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::load::{Load, Part};
 use super::outcome::{BotOutcome, Figures, Measured, STAGES};
+use super::sessions::SessionReport;
 use super::verdict;
 
 /// How far a bot's snapshot rate may be from the server's, as a share of it: 19 to 21 of 20.
@@ -25,6 +26,9 @@ pub(super) struct Run {
     /// CPU time within the measured time, of the process and of the threads of light bots.
     pub(super) cpu_s: f64,
     pub(super) light_cpu_s: f64,
+    /// Whether connections were cut, and whether bots talked.
+    pub(super) churns: bool,
+    pub(super) chatters: bool,
 }
 
 /// What all bots saw.
@@ -148,6 +152,9 @@ pub(crate) struct Report {
     pub(crate) phases: Option<Phases>,
     pub(crate) slow_links: Option<SlowLinks>,
     pub(crate) latecomers: Option<Latecomers>,
+    /// Where connections are cut or bots talk; its keys stand among the others.
+    #[serde(flatten)]
+    pub(crate) sessions: Option<SessionReport>,
     pub(crate) findings: Vec<String>,
     pub(crate) is_clean: bool,
 }
@@ -167,7 +174,8 @@ impl Report {
         let full = joined.only(|outcome| outcome.plan.is_full);
         let light = joined.only(|outcome| !outcome.plan.is_full);
         let rates = players.each(|outcome| outcome.snapshots.iter().sum::<u64>() as f64 / seconds);
-        let rate_bounds = (run.snapshot_hz > 0).then(|| rate_bounds(run.snapshot_hz, seconds));
+        // Who is cut off has no rate, and is told fewer digests.
+        let rate_bounds = (run.snapshot_hz > 0 && !run.churns).then(|| rate_bounds(run.snapshot_hz, seconds));
         let outside = |rate: &&f64| rate_bounds.is_some_and(|(low, high)| !(low..=high).contains(*rate));
         let per_second = |group: &Group<'_>, count: fn(&Measured) -> u64| {
             group.each(|outcome| count(&outcome.measured) as f64 / seconds)
@@ -210,10 +218,16 @@ impl Report {
             digests_checked: full.sum(|outcome| outcome.digests.checked),
             digest_rows: full.sum(|outcome| outcome.digests.rows),
             digest_mismatches: full.sum(|outcome| outcome.digests.mismatches),
-            digests_due: digests_due(players.only(|outcome| outcome.plan.is_full).0.len(), seconds),
+            digests_due: if run.churns {
+                0.0
+            } else {
+                digests_due(players.only(|outcome| outcome.plan.is_full).0.len(), seconds)
+            },
             unchecked_bots: players
                 .only(|outcome| {
-                    outcome.plan.is_full && (outcome.digests.checked as f64) < seconds.floor() / 2.0
+                    outcome.plan.is_full
+                        && !run.churns
+                        && (outcome.digests.checked as f64) < seconds.floor() / 2.0
                 })
                 .0
                 .len(),
@@ -225,6 +239,10 @@ impl Report {
             phases: run.load.is_disturbed().then(|| Phases::new(&players, &seen.players, run.seconds)),
             slow_links: SlowLinks::new(&joined.part(Part::Narrow), &seen.narrow, seconds),
             latecomers: Latecomers::new(seen),
+            sessions: (run.churns || run.chatters).then(|| {
+                let accounts: Vec<_> = joined.0.iter().map(|outcome| &outcome.account).collect();
+                SessionReport::new(&accounts, &seen.players.resume_micros, run.chatters)
+            }),
             findings: Vec::new(),
             is_clean: true,
         };
@@ -331,7 +349,7 @@ fn errors(seen: &Seen) -> BTreeMap<String, u64> {
 }
 
 /// In milliseconds, from microseconds.
-fn of_micros(all: &Histogram<u64>) -> Quantiles {
+pub(super) fn of_micros(all: &Histogram<u64>) -> Quantiles {
     let ms = |quantile| all.value_at_quantile(quantile) as f64 / 1e3;
     Quantiles { p50: ms(0.5), p99: ms(0.99), p99_9: ms(0.999), max: all.max() as f64 / 1e3 }
 }
@@ -383,7 +401,16 @@ pub(super) mod tests {
     }
 
     fn run(load: Load, bots: usize, seconds: [f64; STAGES]) -> Run {
-        Run { load, bots, snapshot_hz: 20, seconds, cpu_s: 3.0, light_cpu_s: 0.5 }
+        Run {
+            load,
+            bots,
+            snapshot_hz: 20,
+            seconds,
+            cpu_s: 3.0,
+            light_cpu_s: 0.5,
+            churns: false,
+            chatters: false,
+        }
     }
 
     #[test]
