@@ -25,12 +25,12 @@ pub(super) const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 /// Bots that connect at once: the server's accept queue is short. Who comes half-way is not held back.
 const GATES: usize = 64;
 
-/// How bots come back whose connections are cut: the first attempt as any client's; later ones sooner, since it is one of many
-/// cuts that met the handshake and no server that is gone.
+/// How bots come back whose connections are cut: each attempt as any client's first. A connection that was cut soon would count as
+/// a failed attempt, and the next would wait for longer; here it is no server that is gone.
 const RECONNECT: Reconnect = Reconnect {
     first_within: Micros::from_millis(50),
-    base: Micros::from_millis(100),
-    cap: Micros::from_millis(400),
+    base: Micros::from_millis(50),
+    cap: Micros::from_millis(50),
     attempts: u32::MAX,
 };
 
