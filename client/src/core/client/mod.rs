@@ -122,8 +122,8 @@ impl Client {
     fn handle_frames(&mut self, now: Micros, message: Bytes) -> Result<(), ClientFault> {
         for frame in frames(message) {
             let frame = match &self.state {
-                State::Closed { .. } => return Ok(()),
-                _ => frame?,
+                State::Waiting { .. } | State::Closed { .. } => return Ok(()),
+                State::Hello { .. } | State::Playing(_) => frame?,
             };
             match &mut self.state {
                 State::Hello { asked: Some(asked), .. } => {
