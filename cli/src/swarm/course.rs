@@ -1,6 +1,6 @@
 //! A bot's session from connection to connection: who it is, and what it is told of it.
 
-use tickwire_client::{Client, Event};
+use tickwire_client::{Client, EntityView, Event};
 use tickwire_protocol::handshake::{SessionOutcome, Welcome};
 use tickwire_protocol::{EntityId, Micros, PlayerId, RoomId, SessionId};
 use tickwire_sim::arena::PLAYER;
@@ -113,5 +113,5 @@ impl Course {
 
 /// The own player's entity.
 fn own(now: Micros, client: &Client) -> Option<EntityId> {
-    client.view(now).entities(PLAYER).find(|entity| entity.is_own()).map(|entity| entity.id())
+    client.view(now).entities(PLAYER).find(EntityView::is_own).map(|entity| entity.id())
 }

@@ -87,12 +87,15 @@ impl Bot {
             Load::Brawl | Load::JoinStorm | Load::SlowReaders => Mind::Brawls(Box::new(Brain::new(seed))),
         };
         let shears = hive.shears(plan);
+        let mut outcome = BotOutcome::new(plan);
+        // Until it says otherwise.
+        outcome.account.is_stale = hive.config.checks_sessions();
         let chatter = hive.config.chatter.then(|| Box::new(Chatter::new(seed)));
         Self {
             plan,
             hive,
             mind,
-            outcome: BotOutcome::new(plan),
+            outcome,
             figures: Box::new(Figures::new()),
             arrivals: Arrivals::default(),
             last_picture: None,

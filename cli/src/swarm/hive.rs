@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use tickwire_client::{ClientConfig, Reconnect};
+use tickwire_client::{Backoff, ClientConfig, Reconnect};
 use tickwire_netsim::Profile;
 use tickwire_protocol::handshake::{RejectReason, RoomWish, Welcome};
 use tickwire_protocol::{Micros, TickRate};
@@ -28,11 +28,10 @@ const GATES: usize = 64;
 /// How bots come back whose connections are cut: each attempt as any client's first. A connection that was cut soon would count as
 /// a failed attempt, and the next would wait for longer; here it is no server that is gone.
 const RECONNECT: Reconnect = Reconnect {
-    first_within: Micros::from_millis(50),
-    base: Micros::from_millis(50),
-    cap: Micros::from_millis(50),
+    backoff: Backoff::Jittered { first_within: RETURN_WITHIN, base: RETURN_WITHIN, cap: RETURN_WITHIN },
     attempts: u32::MAX,
 };
+const RETURN_WITHIN: Micros = Micros::from_millis(50);
 
 /// The tick rate at which scripts are played before any server has told its own.
 const SCRIPT_HZ: u32 = 60;

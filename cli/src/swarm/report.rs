@@ -164,6 +164,22 @@ fn digests_due(bots: usize, seconds: f64) -> f64 {
     bots as f64 * (seconds - 0.1).floor().max(0.0)
 }
 
+/// Bots that were told less than half of those.
+fn unchecked(bots: &Group<'_>, seconds: f64) -> usize {
+    bots.only(|outcome| (outcome.digests.checked as f64) < seconds.floor() / 2.0).0.len()
+}
+
+fn sessions(joined: &Group<'_>, seen: &Seen, run: &Run) -> SessionReport {
+    let accounts: Vec<_> = joined.0.iter().map(|outcome| &outcome.account).collect();
+    SessionReport::new(&accounts, &seen.players.resume_micros, run.chatters)
+}
+
+impl Run {
+    fn checks_sessions(&self) -> bool {
+        self.churns || self.chatters
+    }
+}
+
 impl Report {
     /// Adds up what the bots saw.
     pub(super) fn new(seen: &Seen, run: &Run) -> Self {
@@ -175,6 +191,7 @@ impl Report {
         let light = joined.only(|outcome| !outcome.plan.is_full);
         let rates = players.each(|outcome| outcome.snapshots.iter().sum::<u64>() as f64 / seconds);
         // Who is cut off has no rate, and is told fewer digests.
+        let checking = players.only(|outcome| outcome.plan.is_full && !run.churns);
         let rate_bounds = (run.snapshot_hz > 0 && !run.churns).then(|| rate_bounds(run.snapshot_hz, seconds));
         let outside = |rate: &&f64| rate_bounds.is_some_and(|(low, high)| !(low..=high).contains(*rate));
         let per_second = |group: &Group<'_>, count: fn(&Measured) -> u64| {
@@ -218,19 +235,8 @@ impl Report {
             digests_checked: full.sum(|outcome| outcome.digests.checked),
             digest_rows: full.sum(|outcome| outcome.digests.rows),
             digest_mismatches: full.sum(|outcome| outcome.digests.mismatches),
-            digests_due: if run.churns {
-                0.0
-            } else {
-                digests_due(players.only(|outcome| outcome.plan.is_full).0.len(), seconds)
-            },
-            unchecked_bots: players
-                .only(|outcome| {
-                    outcome.plan.is_full
-                        && !run.churns
-                        && (outcome.digests.checked as f64) < seconds.floor() / 2.0
-                })
-                .0
-                .len(),
+            digests_due: digests_due(checking.0.len(), seconds),
+            unchecked_bots: unchecked(&checking, seconds),
             starved_ratio: of_frames(|outcome| outcome.measured.starved_frames),
             predicted_ratio,
             corrections_per_bot_per_min: full.sum(|outcome| outcome.measured.corrections) as f64
@@ -239,10 +245,7 @@ impl Report {
             phases: run.load.is_disturbed().then(|| Phases::new(&players, &seen.players, run.seconds)),
             slow_links: SlowLinks::new(&joined.part(Part::Narrow), &seen.narrow, seconds),
             latecomers: Latecomers::new(seen),
-            sessions: (run.churns || run.chatters).then(|| {
-                let accounts: Vec<_> = joined.0.iter().map(|outcome| &outcome.account).collect();
-                SessionReport::new(&accounts, &seen.players.resume_micros, run.chatters)
-            }),
+            sessions: run.checks_sessions().then(|| sessions(&joined, seen, run)),
             findings: Vec::new(),
             is_clean: true,
         };
