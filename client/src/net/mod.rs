@@ -66,5 +66,5 @@ mod options;
 
 pub use connection::{Connection, SocketStats, Wake};
 pub use error::ConnectError;
-pub use open::{connect, connect_over, connect_with, dial, upgrade};
+pub use open::{connect, connect_by, connect_over, connect_with, dial, upgrade};
 pub use options::{Options, TokenProvider};

@@ -31,8 +31,12 @@ impl Screen {
                 Event::Disconnected(reason) => println!("        {reason}"),
                 // The view begins anew.
                 Event::Connected { .. } => self.names.clear(),
-                Event::Reconnecting { reason, .. } => println!("        {reason}; trying again"),
-                Event::Rejected(_) | Event::Confirmed { .. } | Event::Message(_) | Event::Sent(..) => {}
+                Event::Reconnecting { last_error, .. } => println!("        {last_error}; trying again"),
+                Event::Rejected(_)
+                | Event::Confirmed { .. }
+                | Event::Message(_)
+                | Event::Sent(..)
+                | Event::TokenChecked(_) => {}
             }
         }
     }
