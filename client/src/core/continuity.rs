@@ -24,6 +24,17 @@ impl Continuity {
         }
     }
 
+    /// Whether there is a session to come back to.
+    pub(crate) fn has_session(&self) -> bool {
+        self.credentials.is_some()
+    }
+
+    /// The session is over: what was not delivered is lost.
+    pub(crate) fn end(&mut self) {
+        self.credentials = None;
+        self.outbox.handle_end();
+    }
+
     /// What to say in the hello of the next connection.
     pub(crate) fn resume(&self) -> Option<Extension> {
         let (session, token) = self.credentials?;

@@ -202,12 +202,11 @@ impl Stage {
         match self.find(id) {
             Some((_, timeline)) if timeline.is_announced => Presence::InView,
             Some((_, timeline)) if timeline.is_over(tick) => Presence::Gone,
-            Some(_) => Presence::Unknown,
             // Somebody else has its slot.
             None if tenants.is_some_and(|tenants| tenants.iter().any(|tenant| tenant.id() > id)) => {
                 Presence::Gone
             }
-            None => Presence::Unknown,
+            Some(_) | None => Presence::Unknown,
         }
     }
 

@@ -63,10 +63,11 @@ impl GameEvent {
         let mut out = BytesMut::with_capacity(EVENT_HEADER_BYTES_MAX + self.body.len());
         let position = self.position.filter(|position| position.is_finite());
         out.put_u32_le(tick.0);
+        let has = |what: u8, is_there: bool| if is_there { what } else { 0 };
         out.put_u8(
-            HAS_SOURCE * u8::from(self.source.is_some())
-                | HAS_TARGET * u8::from(self.target.is_some())
-                | HAS_POSITION * u8::from(position.is_some()),
+            has(HAS_SOURCE, self.source.is_some())
+                + has(HAS_TARGET, self.target.is_some())
+                + has(HAS_POSITION, position.is_some()),
         );
         self.source.iter().chain(&self.target).for_each(|id| out.put_u32_le(id.pack()));
         position.iter().flat_map(Vec3::to_array).for_each(|axis| out.put_f32_le(axis));

@@ -136,5 +136,5 @@ fn events_overtake_a_window_full_of_messages() {
     let mut house = House::new(with_events(), talk_over_it, 1);
     house.run(2 * HZ + 10);
     assert_eq!(told(&house.seats[0].events).count(), 1);
-    assert_eq!(*house.notes.lock().unwrap(), ["message `at once` is sent by `emit_event`"]);
+    assert_eq!(house.notes(), ["message `at once` is sent by `emit_event`"]);
 }

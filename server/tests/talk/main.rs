@@ -3,13 +3,14 @@
 mod events;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
 use tickwire_client::{Client, ClientConfig, DisconnectReason, Event, Reconnect};
 use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::handshake::{FreshReason, Hello, Resume, ResumeToken, Role, StreamKind};
 use tickwire_protocol::message::MessageType;
+use tickwire_protocol::schema::SchemaBuilder;
 use tickwire_protocol::{Micros, PeerFault, PeerId, RoomId};
 use tickwire_server::core::{Join, Room, RoomConfig, RoomIdentity};
 use tickwire_sim::prelude::*;
@@ -28,15 +29,12 @@ pub(crate) struct Play {
     schema: Arc<Schema>,
     script: Script,
     pub(crate) actors: Vec<EntityId>,
-    pub(crate) notes: Notes,
+    notes: mpsc::Sender<String>,
 }
-
-/// What a script has seen.
-pub(crate) type Notes = Arc<Mutex<Vec<String>>>;
 
 impl Play {
     pub(crate) fn note(&self, note: impl Into<String>) {
-        self.notes.lock().unwrap().push(note.into());
+        self.notes.send(note.into()).unwrap();
     }
 }
 
@@ -63,11 +61,7 @@ impl Simulation for Play {
 /// A schema with one kind, and these messages.
 pub(crate) fn schema(messages: impl IntoIterator<Item = MessageType>) -> Arc<Schema> {
     let kind = Kind::new(ACTOR, "actor", [Field::new(PLACE, "place", FieldType::scalar(0.0..=9.0, 0.1))]);
-    messages
-        .into_iter()
-        .fold(Schema::builder("play").kind(kind), |schema, ty| schema.message(ty))
-        .build()
-        .unwrap()
+    messages.into_iter().fold(Schema::builder("play").kind(kind), SchemaBuilder::message).build().unwrap()
 }
 
 /// One client, and what is on its way.
@@ -86,7 +80,7 @@ pub(crate) struct Seat {
 pub(crate) struct House {
     pub(crate) room: Room,
     pub(crate) seats: Vec<Seat>,
-    pub(crate) notes: Notes,
+    notes: mpsc::Receiver<String>,
     schema: Arc<Schema>,
     pub(crate) now: u64,
     tokens: u8,
@@ -94,8 +88,8 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn new(schema: Arc<Schema>, script: Script, seats: usize) -> Self {
-        let notes = Notes::default();
-        let play = Play { schema: schema.clone(), script, actors: Vec::new(), notes: notes.clone() };
+        let (noted, notes) = mpsc::channel();
+        let play = Play { schema: schema.clone(), script, actors: Vec::new(), notes: noted };
         let identity = RoomIdentity { id: RoomId(1), name: "house".into(), seed: 1 };
         let config = RoomConfig::new(TickRate::new(HZ).unwrap(), 20);
         let now = 1_000_000;
@@ -130,6 +124,11 @@ impl House {
             self.room.disconnect(now, peer);
         }
         seat.client.handle_disconnect(now, DisconnectReason::Lost);
+    }
+
+    /// What the script has noted since the last call.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        self.notes.try_iter().collect()
     }
 
     pub(crate) fn run(&mut self, ticks: u32) {
