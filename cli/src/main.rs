@@ -52,7 +52,7 @@ Recordings: tickwire serve --record match.twr, and later
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the headless server with the example game `arena`
-    Serve(config::ServeArgs),
+    Serve(Box<config::ServeArgs>),
     /// Connect a swarm of bots to a server, check all that they are sent, and report
     Swarm(swarm::SwarmArgs),
     /// Sign a token for trying out, and make a key for it
@@ -94,7 +94,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         match command {
-            Command::Serve(args) => serve::run(args).await,
+            Command::Serve(args) => serve::run(*args).await,
             Command::Swarm(args) => swarm::run(args).await,
             Command::Token(args) => token::run(args),
             Command::Demo(args) => demo::run(args).await,

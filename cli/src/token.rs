@@ -129,7 +129,7 @@ mod tests {
             key: key.clone(),
             generate: false,
             account: "alice".to_owned(),
-            expires: Duration::from_secs(60),
+            expires: Duration::from_mins(1),
             permission: Vec::new(),
             issuer: None,
             audience: None,

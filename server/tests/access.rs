@@ -28,14 +28,7 @@ use tokio::net::TcpStream;
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 fn grant(account: &str) -> Grant {
-    Grant {
-        account: account.to_owned(),
-        expires_in: Duration::from_secs(3600),
-        permissions: None,
-        issuer: None,
-        audience: None,
-        claims: Map::new(),
-    }
+    Grant::new(account.to_owned(), Duration::from_hours(1))
 }
 
 fn token(account: &str) -> Token {

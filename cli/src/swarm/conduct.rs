@@ -8,7 +8,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tickwire_client::net::Options;
 use tickwire_netsim::Profile;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -55,8 +54,8 @@ pub(crate) struct SwarmConfig {
     pub(crate) profile: Option<&'static Profile>,
     /// Bots behind links of 64 kbit/s.
     pub(crate) narrow: usize,
-    /// How they connect.
-    pub(crate) options: Options,
+    /// The file of the key that their tokens are signed with; guests if none.
+    pub(crate) token_key: Option<Arc<[u8]>>,
     /// How long a connection lasts on average; until the end if none.
     pub(crate) churn: Option<Duration>,
     /// Whether the bots talk to each other.
@@ -80,7 +79,7 @@ impl SwarmConfig {
             slow: super::DEFAULT_SLOW,
             profile: None,
             narrow: 0,
-            options: Options::default(),
+            token_key: None,
             churn: None,
             chatter: false,
         }

@@ -26,6 +26,13 @@ pub struct Grant {
     pub claims: Map<String, Value>,
 }
 
+impl Grant {
+    /// An account for so long, that may play and watch.
+    pub fn new(account: String, expires_in: Duration) -> Self {
+        Self { account, expires_in, permissions: None, issuer: None, audience: None, claims: Map::new() }
+    }
+}
+
 /// Why there is no token.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum MintError {
@@ -56,9 +63,12 @@ impl std::error::Error for MintError {}
 /// # Errors
 /// [`MintError::NoRandomness`].
 pub fn generate_key() -> Result<String, MintError> {
-    let mut secret = [0; SECRET_BYTES_MIN];
-    getrandom::fill(&mut secret).map_err(|_| MintError::NoRandomness)?;
-    Ok(secret.iter().map(|byte| format!("{byte:02x}")).collect())
+    let mut halves = [[0; SECRET_BYTES_MIN / 2]; 2];
+    for half in &mut halves {
+        getrandom::fill(half).map_err(|_| MintError::NoRandomness)?;
+    }
+    let [first, second] = halves.map(u128::from_ne_bytes);
+    Ok(format!("{first:032x}{second:032x}"))
 }
 
 /// A token signed with the key of this file: a secret as [`JwtKeys::parse`](super::JwtKeys::parse) takes it, or a PEM private key.

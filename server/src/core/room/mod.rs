@@ -268,7 +268,7 @@ impl Room {
         let result = peer.handle_message(inbox, session, message, &mut self.input_frame);
         match result {
             Ok(()) if peer.renewal.has_come() && !had_token => {
-                self.events.push(RoomEvent::TokenCame { peer: id })
+                self.events.push(RoomEvent::TokenCame { peer: id });
             }
             Ok(()) => {}
             Err(_) => self.leave(id),
