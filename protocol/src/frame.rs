@@ -49,11 +49,13 @@ pub enum FrameType {
     Message = 10,
     /// Either: which messages were polled; see [`MessageAck`](crate::message::MessageAck).
     MessageAck = 11,
+    /// Client: it is paused, or no longer; see [`Pause`](crate::pause::Pause).
+    Pause = 23,
 }
 
 impl FrameType {
     /// Every type that this version knows.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
@@ -65,6 +67,7 @@ impl FrameType {
         Self::Budget,
         Self::Message,
         Self::MessageAck,
+        Self::Pause,
     ];
 
     /// Its name in documents and tools.
@@ -81,6 +84,7 @@ impl FrameType {
             Self::Budget => "BUDGET",
             Self::Message => "MESSAGE",
             Self::MessageAck => "MESSAGE_ACK",
+            Self::Pause => "PAUSE",
         }
     }
 }
