@@ -6,7 +6,7 @@ use tickwire_client::{
 };
 use tickwire_protocol::Micros;
 use tickwire_protocol::handshake::{FreshReason, SessionOutcome, StreamKind};
-use tickwire_protocol::message::{Outcome, SendError};
+use tickwire_protocol::message::{Lane, MessageAck, Outcome, SendError};
 
 use super::support::*;
 
@@ -254,9 +254,9 @@ fn what_was_sent_is_delivered_before_the_game_has_left_but_not_for_ever() {
     assert_eq!(pair.client.due_input_tick(pair.now), None);
     pair.hear();
     assert_eq!((pair.heard.messages, state(&pair).as_str()), (1, "Connected"), "written, not delivered");
-    // A frame that acks it: type 11, two numbers.
-    let ack = Bytes::from_static(&[4, 11, 1, 0, 0, 0]);
-    pair.client.handle_message(pair.now, ack).unwrap();
+    let mut ack = Vec::new();
+    MessageAck::default().with(Lane::Messages, 1).encode(&mut ack);
+    pair.client.handle_message(pair.now, ack.into()).unwrap();
     let ends = |events: Vec<Event>| {
         let sent = |event| match event {
             Event::Sent(_, outcome) => Some(outcome),
