@@ -51,11 +51,13 @@ pub enum FrameType {
     MessageAck = 11,
     /// Client: a newer token. Server: what it is worth; see [`Auth`](crate::handshake::Auth).
     Auth = 12,
+    /// Client: it is paused, or no longer; see [`Pause`](crate::pause::Pause).
+    Pause = 23,
 }
 
 impl FrameType {
     /// Every type that this version knows.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
@@ -68,6 +70,7 @@ impl FrameType {
         Self::Message,
         Self::MessageAck,
         Self::Auth,
+        Self::Pause,
     ];
 
     /// Its name in documents and tools.
@@ -85,6 +88,7 @@ impl FrameType {
             Self::Message => "MESSAGE",
             Self::MessageAck => "MESSAGE_ACK",
             Self::Auth => "AUTH",
+            Self::Pause => "PAUSE",
         }
     }
 }

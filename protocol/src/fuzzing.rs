@@ -18,6 +18,7 @@ use crate::frame::{FrameType, frames, split_frame, write_frame};
 use crate::handshake::{Auth, Hello, PackedSchema, RejectReason, Welcome};
 use crate::input::InputFrame;
 use crate::message::{Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId};
+use crate::pause::Pause;
 use crate::ping::{Ping, Pong};
 use crate::schema::{CueId, Field, FieldId, FieldType, Kind, KindId, Schema};
 use crate::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica};
@@ -138,6 +139,11 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
         FrameType::Auth => {
             if let Ok(auth) = Auth::decode(payload) {
                 check(&|out| auth.encode(out));
+            }
+        }
+        FrameType::Pause => {
+            if let Ok(pause) = Pause::decode(payload) {
+                check(&|out| pause.encode(out));
             }
         }
         FrameType::Budget => {

@@ -10,6 +10,7 @@
 mod auth;
 mod lifecycle;
 mod look;
+mod pause;
 mod play;
 mod standing;
 
@@ -25,8 +26,8 @@ use tickwire_protocol::message::{Lane, Message, MessageAck, MessageClass, Messag
 use tickwire_protocol::{EntityId, Micros, Schema};
 use tickwire_sim::Simulation;
 
-use auth::Renewal;
-
+use self::auth::Renewal;
+use self::pause::Pausing;
 use crate::core::config::ClientConfig;
 use crate::core::continuity::Continuity;
 use crate::core::event::{ClientFault, DisconnectReason, Event};
@@ -66,6 +67,9 @@ pub struct Client {
     is_network_down: bool,
     /// The game has left: until then what it said may still be delivered.
     closing: Option<Micros>,
+    pausing: Pausing,
+    /// When anybody last came to look.
+    last_seen: Micros,
     stats: ClientStats,
 }
 
@@ -104,6 +108,8 @@ impl Client {
             schema,
             is_network_down: false,
             closing: None,
+            pausing: Pausing::default(),
+            last_seen: now,
             stats: ClientStats::default(),
         }
     }
@@ -114,6 +120,7 @@ impl Client {
     /// nothing else.
     pub fn handle_message(&mut self, now: Micros, message: Bytes) -> Result<(), ClientFault> {
         self.stats.received_bytes += message.len() as u64;
+        self.note_awake(now);
         if let State::Playing(session) = &mut self.state {
             session.handle_life(now);
         }
@@ -175,7 +182,9 @@ impl Client {
             }
             State::Playing(_) if self.renewal.poll_transmit(out) => {}
             State::Playing(session) => {
-                session.poll_transmit(now, out, &mut self.stats);
+                let is_asked = session.poll_transmit(now, out, &mut self.stats);
+                let is_repeated = is_asked && self.config.stream == StreamKind::Datagram;
+                Self::write_pause(&mut self.pausing, is_repeated, out);
                 if self.config.stream == StreamKind::Ordered {
                     let bytes_max = session.welcome().limits.message_bytes_max as usize;
                     self.continuity.write_messages(now, bytes_max.saturating_sub(out.len() - start), out);

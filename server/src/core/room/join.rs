@@ -218,19 +218,10 @@ impl Room {
 
     /// Lets those go who say nothing, take nothing, or whose token has expired.
     pub(super) fn drop_dead_peers(&mut self, now: Micros) {
-        let (silence, stall) = (self.config.silence_timeout, self.config.stall_timeout);
         let first = self.events.len();
         for (&peer, state) in &self.peers {
-            let fault = if now.saturating_since(state.last_heard) > silence {
-                PeerFault::Silent
-            } else if state.stalled_for(now) > stall {
-                PeerFault::Stalled
-            } else if state.renewal.is_expired(now) {
-                PeerFault::TokenExpired
-            } else {
-                continue;
-            };
-            self.events.push(RoomEvent::PeerDropped { peer, fault });
+            let fault = state.find_dead(now, &self.config);
+            self.events.extend(fault.map(|fault| RoomEvent::PeerDropped { peer, fault }));
         }
         for index in first..self.events.len() {
             if let RoomEvent::PeerDropped { peer, .. } = self.events[index] {
