@@ -4,7 +4,8 @@
 mod common;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use common::{Honest, PATIENCE, Raw, Running, arena, encoded, hello, start};
@@ -299,7 +300,7 @@ async fn tokens_that_come_too_fast_are_a_flood() {
 /// A game that notes who its players are.
 struct Nosy {
     arena: Arena,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Sender<Seen>,
 }
 
 type Seen = (PlayerId, Option<(String, Value)>, bool);
@@ -318,7 +319,7 @@ impl Simulation for Nosy {
             let account = ctx.account(player);
             let account = account
                 .map(|account| (account.name.to_owned(), serde_json::from_slice(account.claims).unwrap()));
-            self.seen.lock().unwrap().push((player, account, ctx.may(player, "kick")));
+            self.seen.send((player, account, ctx.may(player, "kick"))).unwrap();
         }
         self.arena.step(ctx);
     }
@@ -334,11 +335,10 @@ impl Simulation for Nosy {
 
 #[tokio::test]
 async fn the_game_knows_who_its_players_are_and_what_they_may() {
-    let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
-    let shared = seen.clone();
+    let (sender, seen) = channel();
     let schema = arena().schema().clone();
     let game = Game::new(schema.clone(), move |_| {
-        Box::new(Nosy { arena: Arena::new(Level::for_players(64)), seen: shared.clone() })
+        Box::new(Nosy { arena: Arena::new(Level::for_players(64)), seen: sender.clone() })
     });
     let mut config = signed_in();
     config.access.guests = true;
@@ -357,11 +357,11 @@ async fn the_game_knows_who_its_players_are_and_what_they_may() {
     assert_eq!(refused(server.addr, &watching).await, (forbidden, 4011));
     let mut guest = Honest::join(server.addr, &schema, &hello(&schema)).await;
     guest.play_until(|guest| guest.snapshots >= 3).await;
-    let seen = seen.lock().unwrap();
-    let (_, account, may_kick) = &seen[0];
-    let (name, claims) = account.as_ref().unwrap();
-    assert_eq!((name.as_str(), &claims["level"], *may_kick), ("alice", &json!(7), true));
-    assert_eq!((&seen[1].1, seen[1].2), (&None, false));
+    let (_, account, may_kick) = seen.recv().unwrap();
+    let (name, claims) = account.unwrap();
+    assert_eq!((name.as_str(), &claims["level"], may_kick), ("alice", &json!(7), true));
+    let (_, account, may_kick) = seen.recv().unwrap();
+    assert_eq!((account, may_kick), (None, false));
 }
 
 #[tokio::test]
