@@ -49,11 +49,15 @@ pub enum FrameType {
     Message = 10,
     /// Either: which messages were polled; see [`MessageAck`](crate::message::MessageAck).
     MessageAck = 11,
+    /// Server: who is in the room, by change; see [`MembersFrame`](crate::room::MembersFrame).
+    Members = 18,
+    /// Client: what it says of itself from now on; see [`Profile`](crate::room::Profile).
+    Profile = 20,
 }
 
 impl FrameType {
     /// Every type that this version knows.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
@@ -65,6 +69,8 @@ impl FrameType {
         Self::Budget,
         Self::Message,
         Self::MessageAck,
+        Self::Members,
+        Self::Profile,
     ];
 
     /// Its name in documents and tools.
@@ -81,6 +87,8 @@ impl FrameType {
             Self::Budget => "BUDGET",
             Self::Message => "MESSAGE",
             Self::MessageAck => "MESSAGE_ACK",
+            Self::Members => "MEMBERS",
+            Self::Profile => "PROFILE",
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::handshake::{Hello, PackedSchema, RejectReason, Welcome};
 use crate::input::InputFrame;
 use crate::message::{Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId};
 use crate::ping::{Ping, Pong};
+use crate::room::{MembersFrame, Profile};
 use crate::schema::{CueId, Field, FieldId, FieldType, Kind, KindId, Schema};
 use crate::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica};
 use crate::time::{Tick, TickRate};
@@ -133,6 +134,16 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
         FrameType::MessageAck => {
             if let Ok(ack) = MessageAck::decode(payload) {
                 check(&|out| ack.encode(out));
+            }
+        }
+        FrameType::Members => {
+            if let Ok(members) = MembersFrame::decode(payload) {
+                check(&|out| members.encode(out));
+            }
+        }
+        FrameType::Profile => {
+            if let Ok(profile) = Profile::decode(payload) {
+                check(&|out| profile.encode(out));
             }
         }
         FrameType::Budget => {

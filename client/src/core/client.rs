@@ -13,9 +13,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tickwire_protocol::frame::{Frame, FrameType, frames};
-use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome, StreamKind, Welcome};
+use tickwire_protocol::handshake::{FreshReason, RejectReason, Role, SessionOutcome, StreamKind, Welcome};
 use tickwire_protocol::limits::CLIENT_MESSAGE_BYTES_MAX;
 use tickwire_protocol::message::{MessageAck, MessageId, MessageTypeId, SendError};
+use tickwire_protocol::room::Profile;
 use tickwire_protocol::snapshot::Prior;
 use tickwire_protocol::{EntityId, KindId, Micros, RowMut, RowRef, Schema, Tick};
 use tickwire_sim::Simulation;
@@ -24,6 +25,7 @@ use super::clock::Clock;
 use super::config::ClientConfig;
 use super::continuity::Continuity;
 use super::event::{ClientFault, DisconnectReason, Event};
+use super::members::Members;
 use super::reconnect::Attempts;
 use super::session::{OwnEntity, Session};
 use super::stats::ClientStats;
@@ -53,6 +55,9 @@ pub struct Client {
     /// What the session is to predict with, until there is one.
     simulation: Option<Box<dyn Simulation>>,
     continuity: Continuity,
+    members: Members,
+    /// The server knows what this member calls itself.
+    is_profile_told: bool,
     attempts: Attempts,
     /// When the connection of now was welcomed.
     welcomed: Micros,
@@ -81,6 +86,8 @@ impl Client {
             events: VecDeque::new(),
             simulation: None,
             continuity: Continuity::new(&schema),
+            members: Members::default(),
+            is_profile_told: true,
             attempts: Attempts::new(config.reconnect, config.seed),
             welcomed: now,
             budget: None,
@@ -135,6 +142,14 @@ impl Client {
         }
     }
 
+    /// Calls itself otherwise from now on, in this room and those to come. The others are told at most once a second; of what changes
+    /// more often they hear the newest. Told with the next [`Client::poll_transmit`]. A spectator is not a member: nothing is told of it.
+    pub fn set_profile(&mut self, profile: Profile) {
+        let is_player = self.config.role == Role::Player && self.config.stream == StreamKind::Ordered;
+        self.is_profile_told &= profile == self.config.profile || !is_player;
+        self.config.profile = profile;
+    }
+
     // ---- in ----------------------------------------------------------------------------------------------------
 
     /// Takes in one message of the transport.
@@ -167,6 +182,7 @@ impl Client {
                 }
                 State::Hello { asked: None, .. } => return Err(ClientFault::Unexpected(frame.ty)),
                 State::Playing(session) => match frame.ty {
+                    FrameType::Members => self.members.handle_frame(&frame.payload)?,
                     FrameType::Message => self.continuity.inbox.handle_message(frame.payload)?,
                     FrameType::MessageAck => {
                         self.continuity.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?;
@@ -221,6 +237,9 @@ impl Client {
         self.state = State::Playing(Box::new(begun));
         self.welcomed = now;
         let outcome = outcome.unwrap_or(SessionOutcome::Fresh(FreshReason::First));
+        if matches!(outcome, SessionOutcome::Fresh(_)) {
+            self.members.clear();
+        }
         self.events.push_back(Event::Connected { session, player, room, outcome });
         Ok(())
     }
@@ -361,10 +380,15 @@ impl Client {
         match &mut self.state {
             State::Hello { asked: asked @ None, .. } => {
                 *asked = Some(now);
-                self.config.hello_for(&self.schema, self.continuity.resume()).encode(out);
+                let (resume, told) = (self.continuity.resume(), self.members.version());
+                self.config.hello_for(&self.schema, resume, told).encode(out);
+                self.is_profile_told = true;
             }
             State::Playing(session) => {
                 session.poll_transmit(now, out, &mut self.stats);
+                if !core::mem::replace(&mut self.is_profile_told, true) {
+                    self.config.profile.encode(out);
+                }
                 if self.config.stream == StreamKind::Ordered {
                     let bytes_max = session.welcome().limits.message_bytes_max as usize;
                     self.continuity.write_messages(now, bytes_max.saturating_sub(out.len() - start), out);
@@ -389,6 +413,9 @@ impl Client {
         if !is_end && let Some(event) = self.events.pop_front() {
             return Some(event);
         }
+        if let Some(event) = self.members.poll_event() {
+            return Some(Event::Member(event));
+        }
         if let Some((message, outcome)) = self.continuity.outbox.poll_outcome(now) {
             return Some(Event::Sent(message, outcome));
         }
@@ -408,7 +435,9 @@ impl Client {
         match &self.state {
             State::Hello { since, asked: None, .. } => Some(*since),
             State::Hello { .. } => self.deadline(),
-            State::Playing(session) if self.has_messages(session) => Some(Micros::ZERO),
+            State::Playing(session) if self.has_messages(session) || !self.is_profile_told => {
+                Some(Micros::ZERO)
+            }
             State::Playing(session) => Some(session.next_ping().min(session.silence_deadline())),
             State::Waiting { until, .. } => Some(*until),
             State::Closed { .. } => None,
@@ -506,6 +535,12 @@ impl Client {
     /// The first of them that is of this kind: for games where a player has one body.
     pub fn own_row(&self, kind: KindId) -> Option<RowRef<'_>> {
         self.own().find(|entity| entity.kind == kind).map(|entity| entity.row)
+    }
+
+    /// Who is in the room: its players, this client's own among them, and those whose connection is lost for the moment. Survives a
+    /// lost connection; begins anew with another session. Empty on a connection of datagrams, which is not told.
+    pub fn members(&self) -> &Members {
+        &self.members
     }
 
     /// What the server said when it let the client in: ids, rates, limits.

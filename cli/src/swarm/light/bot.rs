@@ -145,6 +145,8 @@ impl LightBot {
                     let answered = playing.time.handle_pong(now, &Pong::decode(&frame.payload)?);
                     heard.pongs += u32::from(answered.is_some());
                 }
+                // Who the others are is nothing to a bot.
+                FrameType::Members => {}
                 ty => return Err(ClientFault::Unexpected(ty)),
             }
         }
