@@ -51,7 +51,7 @@ pub struct Members {
     /// It was told to the end once.
     was_whole: bool,
     is_whole: bool,
-    members: BTreeMap<PlayerId, Member>,
+    table: BTreeMap<PlayerId, Member>,
     /// Who has not been told of since the table began anew.
     stale: BTreeSet<PlayerId>,
     events: VecDeque<MemberEvent>,
@@ -60,22 +60,22 @@ pub struct Members {
 impl Members {
     /// Everyone, in ascending id.
     pub fn iter(&self) -> impl Iterator<Item = &Member> {
-        self.members.values()
+        self.table.values()
     }
 
     /// The one that has this id.
     pub fn get(&self, player: PlayerId) -> Option<&Member> {
-        self.members.get(&player)
+        self.table.get(&player)
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.members.len()
+        self.table.len()
     }
 
     /// Whether nobody is there, or nobody was told of yet.
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.table.is_empty()
     }
 
     /// Whether all were told of who are there, as of the newest news.
@@ -101,7 +101,7 @@ impl Members {
     pub(crate) fn handle_frame(&mut self, payload: &[u8]) -> Result<(), DecodeError> {
         let MembersFrame { head, changes } = MembersFrame::decode(payload)?;
         if head.is_anew {
-            self.stale = self.members.keys().copied().collect();
+            self.stale = self.table.keys().copied().collect();
         }
         for change in changes {
             self.handle_change(change)?;
@@ -123,7 +123,7 @@ impl Members {
                 self.put(Member { player, is_connected, profile })?;
             }
             MemberChange::Connection { player, is_connected } => {
-                let Some(member) = self.members.get_mut(&player) else {
+                let Some(member) = self.table.get_mut(&player) else {
                     let value = u64::from(player.0);
                     return Err(DecodeError::Invalid { what: "member, which was not told of", value });
                 };
@@ -140,13 +140,13 @@ impl Members {
     fn put(&mut self, member: Member) -> Result<(), DecodeError> {
         let (player, is_connected) = (member.player, member.is_connected);
         self.stale.remove(&player);
-        if !self.members.contains_key(&player) && self.members.len() >= MEMBERS_MAX {
-            let (value, limit) = (self.members.len() as u64 + 1, MEMBERS_MAX as u64);
+        if !self.table.contains_key(&player) && self.table.len() >= MEMBERS_MAX {
+            let (value, limit) = (self.table.len() as u64 + 1, MEMBERS_MAX as u64);
             return Err(DecodeError::TooLarge { what: "members", value, limit });
         }
         let is_other = |before: &Member| before.profile != member.profile;
-        let Some(before) = self.members.get(&player) else {
-            self.members.insert(player, member);
+        let Some(before) = self.table.get(&player) else {
+            self.table.insert(player, member);
             self.tell(if self.was_whole {
                 MemberEvent::Joined(player)
             } else {
@@ -155,7 +155,7 @@ impl Members {
             return Ok(());
         };
         let (has_changed, was_connected) = (is_other(before), before.is_connected);
-        self.members.insert(player, member);
+        self.table.insert(player, member);
         if has_changed {
             self.tell(MemberEvent::Changed(player));
         }
@@ -167,7 +167,7 @@ impl Members {
 
     fn remove(&mut self, player: PlayerId, reason: Option<LeaveReason>) {
         self.stale.remove(&player);
-        if let Some(member) = self.members.remove(&player) {
+        if let Some(member) = self.table.remove(&player) {
             self.tell(MemberEvent::Left { member, reason });
         }
     }
@@ -190,7 +190,7 @@ impl Members {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tickwire_protocol::room::MembersHead;
+    use tickwire_protocol::room::TableHead;
 
     fn here(player: u32, name: &str) -> MemberChange {
         let profile = Profile::new(name, []).unwrap();
@@ -199,7 +199,7 @@ mod tests {
 
     fn payload(version: u64, is_anew: bool, is_whole: bool, changes: Vec<MemberChange>) -> Vec<u8> {
         let mut out = Vec::new();
-        MembersFrame { head: MembersHead { version, is_anew, is_whole }, changes }.encode(&mut out);
+        MembersFrame { head: TableHead { version, is_anew, is_whole }, changes }.encode(&mut out);
         let header = 2 + usize::from(out[0] >= 0x80);
         out.split_off(header)
     }

@@ -80,8 +80,8 @@ mod tests {
     fn each_row_is_told_once_at_its_newest_change() {
         let mut log = ChangeLog::new(2);
         for key in "abcab".chars() {
- log.note(key);
-}
+            log.note(key);
+        }
         assert_eq!((log.version(), since(&log, 0), since(&log, 3)), (5, "cab".to_owned(), "ab".to_owned()));
         assert_eq!(since(&log, 5), "");
         assert_eq!(since(&log, u64::MAX), "");
@@ -91,8 +91,8 @@ mod tests {
     fn what_is_gone_is_told_for_a_while() {
         let mut log = ChangeLog::new(2);
         for key in "abcd".chars() {
- log.note(key);
-}
+            log.note(key);
+        }
         assert_eq!("ab".chars().filter_map(|key| log.note_gone(key)).count(), 0);
         assert_eq!((since(&log, 4), log.covers(0), log.covers(7)), ("ab".to_owned(), true, false));
         assert_eq!(log.note_gone('c'), Some('a'), "more than two are too many");

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Profile;
+use super::{Profile, TableHead};
 use crate::cold;
 use crate::fault::DecodeError;
 use crate::frame::{FrameType, write_frame_with};
@@ -54,29 +54,18 @@ impl MemberChange {
     }
 }
 
-/// What a MEMBERS frame says of the changes in it.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct MembersHead {
-    /// The table's version behind these changes: to be named in the hello of the next connection.
-    pub version: u64,
-    /// The table is told anew from here on: whoever is not in what comes up to the next frame that is whole, has gone.
-    pub is_anew: bool,
-    /// Nothing more is to be told for now.
-    pub is_whole: bool,
-}
-
 /// What has changed in a room's members since the last such frame.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MembersFrame {
     /// What it says of the changes.
-    pub head: MembersHead,
+    pub head: TableHead,
     /// In the order in which they are to be taken in.
     pub changes: Vec<MemberChange>,
 }
 
 impl MembersFrame {
     /// Appends a MEMBERS frame with changes that were [encoded](MemberChange::encode) before.
-    pub fn encode_with(head: MembersHead, changes: &[u8], out: &mut Vec<u8>) {
+    pub fn encode_with(head: TableHead, changes: &[u8], out: &mut Vec<u8>) {
         write_frame_with(out, FrameType::Members, |out| {
             out.extend_from_slice(&cold::write(&head));
             out.extend_from_slice(changes);
@@ -116,7 +105,7 @@ mod tests {
         let player = PlayerId(300);
         let profile = Profile::new("ada", [1, 2]).unwrap();
         MembersFrame {
-            head: MembersHead { version: 9, is_anew: true, is_whole: false },
+            head: TableHead { version: 9, is_anew: true, is_whole: false },
             changes: vec![
                 MemberChange::Here { player, is_connected: true, profile },
                 MemberChange::Connection { player, is_connected: false },

@@ -14,7 +14,20 @@ mod introduction;
 mod members;
 mod profile;
 
+use serde::{Deserialize, Serialize};
+
 pub use changes::ChangeLog;
 pub use introduction::Introduction;
-pub use members::{LeaveReason, MemberChange, MembersFrame, MembersHead};
+pub use members::{LeaveReason, MemberChange, MembersFrame};
 pub use profile::Profile;
+
+/// What a frame that tells a table by change says of its changes.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct TableHead {
+    /// The table's version behind them: to be named in the hello of the next connection.
+    pub version: u64,
+    /// The table is told anew from here on: a row that is not in what comes up to the next frame that is whole, is gone.
+    pub is_anew: bool,
+    /// Nothing more is to be told for now.
+    pub is_whole: bool,
+}

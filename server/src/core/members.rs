@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tickwire_protocol::limits::MEMBERS_GONE_MAX;
-use tickwire_protocol::room::{ChangeLog, LeaveReason, MemberChange, MembersFrame, MembersHead, Profile};
+use tickwire_protocol::room::{ChangeLog, LeaveReason, MemberChange, MembersFrame, Profile, TableHead};
 use tickwire_protocol::{Micros, PlayerId};
 use tickwire_sim::Roster;
 
@@ -28,7 +28,7 @@ struct Member {
 #[derive(Debug)]
 pub(crate) struct Members {
     log: ChangeLog<PlayerId>,
-    members: BTreeMap<PlayerId, Member>,
+    table: BTreeMap<PlayerId, Member>,
     /// Who has gone and is in the log yet.
     gone: BTreeMap<PlayerId, LeaveReason>,
     /// How many wait to be called otherwise.
@@ -37,11 +37,11 @@ pub(crate) struct Members {
 
 impl Roster for Members {
     fn profile(&self, player: PlayerId) -> Option<&Profile> {
-        Some(&self.members.get(&player)?.profile)
+        Some(&self.table.get(&player)?.profile)
     }
 
     fn is_connected(&self, player: PlayerId) -> bool {
-        self.members.get(&player).is_some_and(|member| member.is_connected)
+        self.table.get(&player).is_some_and(|member| member.is_connected)
     }
 }
 
@@ -49,7 +49,7 @@ impl Members {
     pub(crate) fn new() -> Self {
         Self {
             log: ChangeLog::new(MEMBERS_GONE_MAX),
-            members: BTreeMap::new(),
+            table: BTreeMap::new(),
             gone: BTreeMap::new(),
             wishes: 0,
         }
@@ -58,12 +58,12 @@ impl Members {
     pub(crate) fn insert(&mut self, now: Micros, player: PlayerId, profile: Profile) {
         let (told_with, next_change) = (self.log.note(player), now + PROFILE_INTERVAL);
         let member = Member { profile, is_connected: true, told_with, next_change, wish: None };
-        self.members.insert(player, member);
+        self.table.insert(player, member);
     }
 
     /// A connection was lost, or is there again.
     pub(crate) fn set_connected(&mut self, player: PlayerId, is_connected: bool) {
-        if let Some(member) = self.members.get_mut(&player)
+        if let Some(member) = self.table.get_mut(&player)
             && member.is_connected != is_connected
         {
             member.is_connected = is_connected;
@@ -73,7 +73,7 @@ impl Members {
 
     /// A member wants to be called otherwise.
     pub(crate) fn wish(&mut self, player: PlayerId, profile: Profile) {
-        if let Some(member) = self.members.get_mut(&player) {
+        if let Some(member) = self.table.get_mut(&player) {
             let before = member.wish.replace(profile);
             self.wishes += usize::from(before.is_none());
         }
@@ -84,7 +84,7 @@ impl Members {
         if self.wishes == 0 {
             return;
         }
-        for (&player, member) in &mut self.members {
+        for (&player, member) in &mut self.table {
             let Some(profile) = member.wish.take_if(|_| now >= member.next_change) else { continue };
             self.wishes -= 1;
             if profile != member.profile {
@@ -96,7 +96,7 @@ impl Members {
     }
 
     pub(crate) fn remove(&mut self, player: PlayerId, reason: LeaveReason) {
-        let Some(member) = self.members.remove(&player) else { return };
+        let Some(member) = self.table.remove(&player) else { return };
         self.wishes -= usize::from(member.wish.is_some());
         self.gone.insert(player, reason);
         if let Some(forgotten) = self.log.note_gone(player) {
@@ -112,11 +112,11 @@ impl Members {
     pub(crate) fn write(&self, reader: &mut Reader, bytes_max: usize, out: &mut Vec<u8>) {
         let Chunk { rows, version, is_anew, is_whole } =
             reader.read(&self.log, bytes_max, |player, known, out| self.write_change(player, known, out));
-        MembersFrame::encode_with(MembersHead { version, is_anew, is_whole }, &rows, out);
+        MembersFrame::encode_with(TableHead { version, is_anew, is_whole }, &rows, out);
     }
 
     fn write_change(&self, player: PlayerId, known: Known, out: &mut Vec<u8>) {
-        let change = match (self.members.get(&player), self.gone.get(&player)) {
+        let change = match (self.table.get(&player), self.gone.get(&player)) {
             (Some(member), _) if member.told_with <= known.up_to => {
                 MemberChange::Connection { player, is_connected: member.is_connected }
             }

@@ -134,16 +134,16 @@ mod tests {
         fn new(letters: &str) -> Self {
             let mut table = Self(ChangeLog::new(2), Vec::new());
             for letter in letters.bytes() {
- table.0.note(letter);
-}
+                table.0.note(letter);
+            }
             table
         }
 
         fn remove(&mut self, letters: &str) {
             self.1.extend(letters.bytes());
             for letter in letters.bytes() {
- self.0.note_gone(letter);
-}
+                self.0.note_gone(letter);
+            }
         }
 
         fn read(&self, reader: &mut Reader, bytes_max: usize) -> String {

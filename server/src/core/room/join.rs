@@ -92,7 +92,8 @@ impl Room {
         let mut welcome = self.welcome(&join, session, peer, viewer.player);
         welcome.extensions.insert(0, terms.extension());
         connection.welcome = Some(Box::new(welcome));
-        connection.news = self.introduce(now, viewer.player, outcome, join);
+        connection.news = self.introduce(now, viewer.player, outcome, join.introduction);
+        connection.news.take_if(|_| join.stream == StreamKind::Datagram);
         connection.phase = u64::from(peer.0 % (self.config.tick_rate.hz() / self.config.snapshot_hz));
         self.peers.insert(peer, connection);
         self.note_peers();
@@ -105,22 +106,21 @@ impl Room {
         now: Micros,
         player: Option<PlayerId>,
         outcome: SessionOutcome,
-        join: Join,
+        introduction: Option<Introduction>,
     ) -> Option<News> {
         let is_fresh = matches!(outcome, SessionOutcome::Fresh(_));
-        let Introduction { profile, members: told } = join.introduction.clone().unwrap_or_default();
-        match player {
-            Some(player) if is_fresh => self.members.insert(now, player, profile),
-            Some(player) => {
-                self.members.set_connected(player, true);
-                if join.introduction.is_some() {
-                    self.members.wish(player, profile);
-                }
+        let told = introduction.as_ref().filter(|_| !is_fresh).map(|said| said.members);
+        let wants_news = introduction.is_some();
+        match (player, introduction) {
+            (Some(player), said) if is_fresh => {
+                self.members.insert(now, player, said.unwrap_or_default().profile);
             }
-            None => {}
+            (Some(player), said) => {
+                self.members.set_connected(player, true);
+                said.into_iter().for_each(|said| self.members.wish(player, said.profile));
+            }
+            (None, _) => {}
         }
-        let wants_news = join.introduction.is_some() && join.stream == StreamKind::Ordered;
-        let told = (!is_fresh).then_some(told);
         wants_news.then(|| News::new(now, Reader::new(self.members.log(), told)))
     }
 
