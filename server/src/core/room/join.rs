@@ -117,7 +117,9 @@ impl Room {
             }
             (Some(player), said) => {
                 self.members.set_connected(player, true);
-                said.into_iter().for_each(|said| self.members.wish(player, said.profile));
+                if let Some(said) = said {
+                    self.members.wish(player, said.profile);
+                }
             }
             (None, _) => {}
         }
@@ -203,7 +205,9 @@ impl Room {
         match self.sessions.get_mut(&peer.session) {
             Some(session) if session.is_known() => {
                 session.whereabouts = Whereabouts::AbsentSince(now);
-                session.player_id().into_iter().for_each(|player| self.members.set_connected(player, false));
+                if let Some(player) = session.player_id() {
+                    self.members.set_connected(player, false);
+                }
             }
             // A client that never spoke behind its welcome has no token to come back with.
             _ => self.end(peer.session, LeaveReason::Lost),
