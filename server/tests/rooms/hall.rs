@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tickwire_client::{Client, ClientConfig, Event, Reconnect};
+use tickwire_client::{Backoff, Client, ClientConfig, Event, Reconnect};
 use tickwire_protocol::frame::frames;
 use tickwire_protocol::handshake::{RejectReason, Resume, ResumeToken, Role, SessionOutcome, StreamKind};
 use tickwire_protocol::room::{Introduction, Profile};
@@ -40,7 +40,7 @@ pub(crate) fn profile(name: &str) -> Profile {
 
 impl Guest {
     pub(crate) fn new(hall: &Hall, role: Role, name: &str) -> Self {
-        let reconnect = Some(Reconnect { base: Micros(1), ..Reconnect::default() });
+        let reconnect = Some(Reconnect { backoff: Backoff::Listed([Micros(1)].into()), attempts: 10 });
         let config = ClientConfig { role, reconnect, profile: profile(name), ..ClientConfig::new("test") };
         Self {
             client: Client::new(config, hall.schema.clone(), hall.now),
