@@ -85,13 +85,17 @@ impl Hall {
         let end = self.now + time;
         while self.now < end {
             self.now = self.now + STRIDE;
-            guests.iter_mut().for_each(|guest| self.hear(guest));
+            for guest in guests.iter_mut() {
+                self.hear(guest);
+            }
             self.room.advance(self.now);
             while let Some(event) = self.room.poll_event() {
                 let RoomEvent::PeerDropped { peer, fault } = event else { continue };
                 panic!("{peer} was dropped: {fault}");
             }
-            guests.iter_mut().for_each(|guest| self.tell(guest));
+            for guest in guests.iter_mut() {
+                self.tell(guest);
+            }
         }
     }
 
