@@ -147,6 +147,8 @@ impl LightBot {
                 }
                 // Who the others are is nothing to a bot.
                 FrameType::Members => {}
+                // What others say is for those who listen; it is never acked, and the server keeps no more of it than fits.
+                FrameType::Message | FrameType::MessageAck => {}
                 ty => return Err(ClientFault::Unexpected(ty)),
             }
         }
