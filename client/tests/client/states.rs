@@ -249,8 +249,8 @@ fn what_was_sent_is_delivered_before_the_game_has_left_but_not_for_ever() {
     assert_eq!(pair.client.due_input_tick(pair.now), None);
     pair.hear();
     assert_eq!((pair.heard.messages, state(&pair).as_str()), (1, "Connected"), "written, not delivered");
-    // A frame that acks it: type 11, two numbers.
-    let ack = Bytes::from_static(&[4, 11, 1, 0, 0, 0]);
+    // A frame that acks it: type 11, the lane of messages alone.
+    let ack = Bytes::from_static(&[3, 11, 8, 1, 0]);
     pair.client.handle_message(pair.now, ack).unwrap();
     let ends = |events: Vec<Event>| {
         let sent = |event| match event {

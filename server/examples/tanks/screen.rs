@@ -35,6 +35,7 @@ impl Screen {
                 Event::Rejected(_)
                 | Event::Confirmed { .. }
                 | Event::Member(_)
+                | Event::Game(_)
                 | Event::Message(_)
                 | Event::Sent(..) => {}
             }

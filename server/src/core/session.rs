@@ -178,6 +178,14 @@ impl Session {
         self.outbox.send(now, ty, key, body).map(drop)
     }
 
+    /// Tells the client a game event, as encoded.
+    pub(crate) fn emit(&mut self, now: Micros, ty: MessageTypeId, event: Bytes) -> Result<(), SendError> {
+        if self.stream == StreamKind::Datagram {
+            return Err(SendError::NotOrdered);
+        }
+        self.outbox.send_event(now, ty, event)
+    }
+
     /// Appends messages, and what was polled of the client's, to what goes over its connection.
     pub(crate) fn write_messages(&mut self, now: Micros, out: &mut Vec<u8>) {
         if self.stream == StreamKind::Datagram {

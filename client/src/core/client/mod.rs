@@ -20,7 +20,7 @@ use bytes::Bytes;
 use tickwire_protocol::frame::{Frame, FrameType, frames};
 use tickwire_protocol::handshake::{RejectReason, StreamKind, Welcome};
 use tickwire_protocol::limits::CLIENT_MESSAGE_BYTES_MAX;
-use tickwire_protocol::message::MessageAck;
+use tickwire_protocol::message::{Lane, Message, MessageAck, MessageClass, MessageType};
 use tickwire_protocol::{EntityId, Micros, Schema};
 use tickwire_sim::Simulation;
 
@@ -28,6 +28,7 @@ use crate::core::config::ClientConfig;
 use crate::core::continuity::Continuity;
 use crate::core::event::{ClientFault, DisconnectReason, Event};
 use crate::core::members::Members;
+use crate::core::moments::ToldEvent;
 use crate::core::reconnect::Attempts;
 use crate::core::session::Session;
 use crate::core::stats::ClientStats;
@@ -199,7 +200,7 @@ impl Client {
         let is_beginning = matches!(self.events.front(), Some(Event::Connected { .. }));
         let former = if is_beginning { self.continuity.inbox.poll_former() } else { None };
         if let Some(message) = former {
-            return Some(Event::Message(message));
+            return Some(self.said(message));
         }
         if !is_end && let Some(event) = self.events.pop_front() {
             return Some(event);
@@ -211,13 +212,23 @@ impl Client {
             return Some(Event::Sent(message, outcome));
         }
         if let Some(message) = self.continuity.inbox.poll() {
-            return Some(Event::Message(message));
+            return Some(self.said(message));
         }
         match &mut self.state {
-            State::Playing(session) => session.poll_event(now),
-            _ if is_end => self.events.pop_front(),
+            State::Playing(session) => session.poll_event(now, &mut self.continuity.inbox),
+            _ if is_end => match self.continuity.inbox.poll_lane(Lane::Events) {
+                Some(event) => Some(self.said(event)),
+                None => self.events.pop_front(),
+            },
             _ => None,
         }
+    }
+
+    /// What a message tells where nothing is to be waited for.
+    fn said(&self, message: Message) -> Event {
+        let class = self.schema.message(message.ty).map(MessageType::class);
+        let event = if class == Some(MessageClass::Event) { ToldEvent::unseen(&message) } else { None };
+        event.map_or(Event::Message(message), Event::Game)
     }
 
     /// When to call [`Client::poll_transmit`] at the latest if nothing else happens. Inputs have a time of their own,
