@@ -53,11 +53,13 @@ pub enum FrameType {
     Members = 18,
     /// Client: what it says of itself from now on; see [`Profile`](crate::room::Profile).
     Profile = 20,
+    /// Client: it is paused, or no longer; see [`Pause`](crate::pause::Pause).
+    Pause = 23,
 }
 
 impl FrameType {
     /// Every type that this version knows.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
@@ -71,6 +73,7 @@ impl FrameType {
         Self::MessageAck,
         Self::Members,
         Self::Profile,
+        Self::Pause,
     ];
 
     /// Its name in documents and tools.
@@ -89,6 +92,7 @@ impl FrameType {
             Self::MessageAck => "MESSAGE_ACK",
             Self::Members => "MEMBERS",
             Self::Profile => "PROFILE",
+            Self::Pause => "PAUSE",
         }
     }
 }

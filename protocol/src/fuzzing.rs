@@ -18,6 +18,7 @@ use crate::frame::{FrameType, frames, split_frame, write_frame};
 use crate::handshake::{Hello, PackedSchema, RejectReason, Welcome};
 use crate::input::InputFrame;
 use crate::message::{Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId};
+use crate::pause::Pause;
 use crate::ping::{Ping, Pong};
 use crate::room::{MembersFrame, Profile};
 use crate::schema::{CueId, Field, FieldId, FieldType, Kind, KindId, Schema};
@@ -144,6 +145,11 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
         FrameType::Profile => {
             if let Ok(profile) = Profile::decode(payload) {
                 check(&|out| profile.encode(out));
+            }
+        }
+        FrameType::Pause => {
+            if let Ok(pause) = Pause::decode(payload) {
+                check(&|out| pause.encode(out));
             }
         }
         FrameType::Budget => {

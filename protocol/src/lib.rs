@@ -30,6 +30,7 @@ pub mod input;
 pub mod limits;
 mod lz4;
 pub mod message;
+pub mod pause;
 pub mod ping;
 pub mod quantize;
 pub mod recording;

@@ -117,6 +117,12 @@ pub const ACKS_PER_TICK_MAX: u32 = 32;
 /// A cue is resent at most this long, seconds (law: half a second).
 pub const CUE_SECONDS_MAX: f32 = 0.5;
 
+/// How often a paused client pings, microseconds.
+pub const PAUSED_PING_INTERVAL_MICROS: u64 = 20_000_000;
+
+/// How long nothing may be heard of either side while the client is paused, microseconds: three pings.
+pub const PAUSED_SILENCE_TIMEOUT_MICROS: u64 = 60_000_000;
+
 /// The least that a client can ask to be sent of snapshots, bytes a second: 8 kbit/s keep its own row alive.
 pub const BUDGET_BYTES_PER_SECOND_MIN: u32 = 1_000;
 

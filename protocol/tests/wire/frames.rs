@@ -15,6 +15,7 @@ use tickwire_protocol::input::{InputFrame, MissingInput};
 use tickwire_protocol::message::{
     Direction, Lane, MessageAck, MessageClass, MessageFrame, MessageTerms, MessageType, MessageTypeId,
 };
+use tickwire_protocol::pause::Pause;
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::room::{MembersFrame, Profile};
 use tickwire_protocol::schema::{CueId, Field, FieldId, FieldType, Kind, KindId};
@@ -65,6 +66,7 @@ pub(crate) fn vector(fields: &mut Fields) -> Vector {
         "SNAPSHOT" => snapshot::vector(fields),
         "ACK" => Vector::new(ack(&fields.take("ack")), Ack::encode, Ack::decode),
         "BUDGET" => Vector::new(budget(&fields.take("bytes a second")), Budget::encode, Budget::decode),
+        "PAUSE" => Vector::new(pause(&fields.take("paused")), Pause::encode, Pause::decode),
         "MESSAGE" => message(fields),
         "MEMBERS" => rooms::members(fields),
         "PROFILE" => Vector::new(rooms::profile(&fields.take("profile")), Profile::encode, Profile::decode),
@@ -201,6 +203,10 @@ fn ack(text: &str) -> Ack {
     window.ack().unwrap()
 }
 
+fn pause(text: &str) -> Pause {
+    Pause { is_paused: parse(text) }
+}
+
 fn budget(text: &str) -> Budget {
     Budget { bytes_per_second: (text != "all").then(|| parse(text)) }
 }
@@ -299,6 +305,7 @@ pub(crate) fn decode_any(frame: &Frame) -> Result<(), String> {
         FrameType::Input => done(InputFrame::new().decode(payload, example().input(), Tick(0))),
         FrameType::Ack => done(Ack::decode(payload)),
         FrameType::Snapshot => done(snapshot::decode_with_nothing_held(payload)),
+        FrameType::Pause => done(Pause::decode(payload)),
         FrameType::Budget => done(Budget::decode(payload)),
         FrameType::Message => done(MessageFrame::decode(payload.clone(), &example())),
         FrameType::MessageAck => done(MessageAck::decode(payload)),

@@ -9,6 +9,7 @@
 
 mod lifecycle;
 mod look;
+mod pause;
 mod play;
 mod standing;
 
@@ -24,6 +25,7 @@ use tickwire_protocol::message::{Lane, Message, MessageAck, MessageClass, Messag
 use tickwire_protocol::{EntityId, Micros, Schema};
 use tickwire_sim::Simulation;
 
+use self::pause::Pausing;
 use crate::core::config::ClientConfig;
 use crate::core::continuity::Continuity;
 use crate::core::event::{ClientFault, DisconnectReason, Event};
@@ -66,6 +68,9 @@ pub struct Client {
     is_network_down: bool,
     /// The game has left: until then what it said may still be delivered.
     closing: Option<Micros>,
+    pausing: Pausing,
+    /// When anybody last came to look.
+    last_seen: Micros,
     stats: ClientStats,
 }
 
@@ -105,6 +110,8 @@ impl Client {
             schema,
             is_network_down: false,
             closing: None,
+            pausing: Pausing::default(),
+            last_seen: now,
             stats: ClientStats::default(),
         }
     }
@@ -115,6 +122,7 @@ impl Client {
     /// nothing else.
     pub fn handle_message(&mut self, now: Micros, message: Bytes) -> Result<(), ClientFault> {
         self.stats.received_bytes += message.len() as u64;
+        self.note_awake(now);
         if let State::Playing(session) = &mut self.state {
             session.handle_life(now);
         }
@@ -177,7 +185,9 @@ impl Client {
                 self.is_profile_told = true;
             }
             State::Playing(session) => {
-                session.poll_transmit(now, out, &mut self.stats);
+                let is_asked = session.poll_transmit(now, out, &mut self.stats);
+                let is_repeated = is_asked && self.config.stream == StreamKind::Datagram;
+                Self::write_pause(&mut self.pausing, is_repeated, out);
                 if !core::mem::replace(&mut self.is_profile_told, true) {
                     self.config.profile.encode(out);
                 }

@@ -99,7 +99,7 @@ impl Client {
     /// that came too late are left out.
     pub fn due_input_tick(&self, now: Micros) -> Option<Tick> {
         match &self.state {
-            State::Playing(session) if self.closing.is_none() => session.due_input_tick(now),
+            State::Playing(session) if self.gives_inputs() => session.due_input_tick(now),
             _ => None,
         }
     }
@@ -130,6 +130,7 @@ impl Client {
     pub fn push_input(&mut self, now: Micros, tick: Tick, fill: impl FnOnce(&mut RowMut<'_>)) {
         if let State::Playing(session) = &mut self.state
             && self.closing.is_none()
+            && !self.pausing.is_paused
         {
             session.push_input(now, tick, fill, &mut self.stats);
         }
@@ -139,8 +140,13 @@ impl Client {
     /// no player, or if the server must be heard first.
     pub fn input_timeout(&self) -> Option<Micros> {
         match &self.state {
-            State::Playing(session) if self.closing.is_none() => session.input_timeout(),
+            State::Playing(session) if self.gives_inputs() => session.input_timeout(),
             _ => None,
         }
+    }
+
+    /// Whether the game still plays: it has neither left nor paused.
+    fn gives_inputs(&self) -> bool {
+        self.closing.is_none() && !self.is_paused()
     }
 }

@@ -11,6 +11,7 @@ use tickwire_protocol::limits::{
 use tickwire_protocol::snapshot::{Coder, Prior};
 use tickwire_protocol::{Micros, Tick, TickRate};
 
+use crate::core::absence::Absence;
 use crate::core::interest::Interest;
 use crate::core::priority::Priority;
 
@@ -60,9 +61,10 @@ pub struct RoomConfig {
     pub ping_interval: Micros,
     /// How long nothing may be heard of a peer.
     pub silence_timeout: Micros,
-    /// How long a session waits for its client after a connection was lost, and its player stands where it stood, without
-    /// input; 0 to give it up at once. Who was there for a short time only is waited for twice as long as that, and 5 seconds, at most.
+    /// How long a session waits for its client after a connection was lost; 0 to give it up at once. Who was there for a short time only is waited for twice as long as that, and 5 seconds, at most.
     pub session_window: Micros,
+    /// What a player does in the world while its session waits, or is paused.
+    pub absence: Absence,
     /// How long a peer on an ordered stream may ack nothing of what it was sent, before it is let go.
     pub stall_timeout: Micros,
     /// How far apart the digests of a peer's state are; 0 for none.
@@ -96,6 +98,7 @@ impl RoomConfig {
             ping_interval: Micros::from_secs(1),
             silence_timeout: Micros::from_secs(5),
             session_window: Micros::from_secs(120),
+            absence: Absence::Stand,
             stall_timeout: Micros::from_secs(10),
             digest_interval: Micros::from_secs(1),
             first_tick: Tick(1),

@@ -235,17 +235,10 @@ impl Room {
 
     /// Lets those go who say nothing, or take nothing.
     pub(super) fn drop_dead_peers(&mut self, now: Micros) {
-        let (silence, stall) = (self.config.silence_timeout, self.config.stall_timeout);
         let first = self.events.len();
         for (&peer, state) in &self.peers {
-            let fault = if now.saturating_since(state.last_heard) > silence {
-                PeerFault::Silent
-            } else if state.stalled_for(now) > stall {
-                PeerFault::Stalled
-            } else {
-                continue;
-            };
-            self.events.push(RoomEvent::PeerDropped { peer, fault });
+            let fault = state.find_dead(now, &self.config);
+            self.events.extend(fault.map(|fault| RoomEvent::PeerDropped { peer, fault }));
         }
         for index in first..self.events.len() {
             if let RoomEvent::PeerDropped { peer, .. } = self.events[index] {

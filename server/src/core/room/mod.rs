@@ -253,8 +253,8 @@ impl Room {
     pub fn handle_message(&mut self, now: Micros, id: PeerId, message: Bytes) -> Result<(), PeerFault> {
         let next_tick = self.world.tick() + 1;
         self.now = self.now.max(now);
-        let RoomConfig { budget, snapshot_hz, .. } = self.config;
-        let inbox = Inbox { now, input_kind: self.schema.input(), next_tick, budget, snapshot_hz };
+        let RoomConfig { budget, join_rate, snapshot_hz, .. } = self.config;
+        let inbox = Inbox { now, input_kind: self.schema.input(), next_tick, budget, snapshot_hz, join_rate };
         let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
         let Some(session) = self.sessions.get_mut(&peer.session) else { return Ok(()) };
         let result = peer.handle_message(inbox, session, message, &mut self.input_frame);
@@ -341,8 +341,11 @@ impl Room {
         self.rewind.clear();
         for (&id, session) in &self.players {
             let Some(session) = self.sessions.get_mut(session) else { continue };
-            let peer = session.peer().and_then(|peer| self.peers.get_key_value(&peer));
+            let peer = session.present_peer().and_then(|peer| self.peers.get_key_value(&peer));
             let Some(player) = &mut session.player else { continue };
+            if peer.is_none() && self.config.absence.step(player, &mut self.inputs) {
+                continue;
+            }
             if let Some((&peer, connection)) = peer
                 && let Some(moment) = player.view.take(tick)
             {
