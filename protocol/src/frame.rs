@@ -51,13 +51,17 @@ pub enum FrameType {
     MessageAck = 11,
     /// Client: a newer token. Server: what it is worth; see [`Auth`](crate::handshake::Auth).
     Auth = 12,
+    /// Server: who is in the room, by change; see [`MembersFrame`](crate::room::MembersFrame).
+    Members = 18,
+    /// Client: what it says of itself from now on; see [`Profile`](crate::room::Profile).
+    Profile = 20,
     /// Client: it is paused, or no longer; see [`Pause`](crate::pause::Pause).
     Pause = 23,
 }
 
 impl FrameType {
     /// Every type that this version knows.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
@@ -70,6 +74,8 @@ impl FrameType {
         Self::Message,
         Self::MessageAck,
         Self::Auth,
+        Self::Members,
+        Self::Profile,
         Self::Pause,
     ];
 
@@ -88,6 +94,8 @@ impl FrameType {
             Self::Message => "MESSAGE",
             Self::MessageAck => "MESSAGE_ACK",
             Self::Auth => "AUTH",
+            Self::Members => "MEMBERS",
+            Self::Profile => "PROFILE",
             Self::Pause => "PAUSE",
         }
     }

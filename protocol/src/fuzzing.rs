@@ -20,6 +20,7 @@ use crate::input::InputFrame;
 use crate::message::{Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId};
 use crate::pause::Pause;
 use crate::ping::{Ping, Pong};
+use crate::room::{MembersFrame, Profile};
 use crate::schema::{CueId, Field, FieldId, FieldType, Kind, KindId, Schema};
 use crate::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica};
 use crate::time::{Tick, TickRate};
@@ -139,6 +140,16 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
         FrameType::Auth => {
             if let Ok(auth) = Auth::decode(payload) {
                 check(&|out| auth.encode(out));
+            }
+        }
+        FrameType::Members => {
+            if let Ok(members) = MembersFrame::decode(payload) {
+                check(&|out| members.encode(out));
+            }
+        }
+        FrameType::Profile => {
+            if let Ok(profile) = Profile::decode(payload) {
+                check(&|out| profile.encode(out));
             }
         }
         FrameType::Pause => {

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::roster::Roster;
 use bytes::Bytes;
 use tickwire_protocol::PlayerId;
 use tickwire_protocol::message::{Message, MessageTypeId, SendError};
@@ -41,4 +42,6 @@ pub struct Outside<'a> {
     pub mail: Option<&'a mut dyn Mail>,
     /// Who they are.
     pub accounts: Option<&'a dyn crate::Accounts>,
+    /// What they say of themselves, and who of them is here.
+    pub roster: Option<&'a dyn Roster>,
 }

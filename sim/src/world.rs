@@ -107,6 +107,7 @@ impl World {
                 eyes: outside.eyes.map(|eyes| eyes as &mut dyn Eyes),
                 mail: outside.mail.map(|mail| mail as &mut dyn Mail),
                 accounts: outside.accounts,
+                roster: outside.roster,
             },
         };
         if !self.is_started && ctx.entities.authority() == Authority::Here {

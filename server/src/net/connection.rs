@@ -9,6 +9,7 @@ use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::handshake::{
     FreshReason, Hello, RejectReason, Resume, ResumeToken, StreamKind, Token,
 };
+use tickwire_protocol::room::Introduction;
 use tickwire_protocol::{DecodeError, Misbehavior, PeerFault, PeerId};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::error::SendError;
@@ -95,13 +96,17 @@ async fn play(
         let ending = PeerFault::from(DecodeError::Damaged("resume")).into();
         return Some(Returned { writer, ending });
     };
+    let Ok(introduction) = Introduction::find(&hello.extensions) else {
+        let ending = PeerFault::from(DecodeError::Damaged("introduction")).into();
+        return Some(Returned { writer, ending });
+    };
     let identity = match identify(&hello, &mut visitor, shared).await {
         Ok(identity) => identity,
         Err(ending) => return Some(Returned { writer, ending }),
     };
     let (seat, mut returned) = Seat::new(writer, visitor.address);
     let Joined { peer, inbox, mut claim } =
-        match join(seat, &mut returned, &hello, identity, resume, shared).await {
+        match join(seat, &mut returned, &hello, identity, resume, introduction, shared).await {
             Ok(joined) => joined,
             Err(refused) => return refused,
         };
@@ -151,6 +156,7 @@ async fn join(
     hello: &Hello,
     identity: Identity,
     mut resume: Option<Resume>,
+    introduction: Option<Introduction>,
     shared: &Arc<Shared>,
 ) -> Result<Joined, Option<Returned>> {
     let mut fresh = FreshReason::First;
@@ -178,6 +184,7 @@ async fn join(
             stream: StreamKind::Ordered,
             wants_schema: hello.schema_hash == 0,
             wants_prior: !hello.priors.contains(&shared.config.room.prior.hash()),
+            introduction: introduction.clone(),
         };
         let (answer, answered) = oneshot::channel();
         if let Err(SendError(Joining { seat, .. })) = joins.send(Joining { join, seat, place, answer }).await

@@ -259,7 +259,7 @@ impl Honest {
                 }
             }
             FrameType::Auth => self.tokens_told.push_back(Auth::decode(&frame.payload).unwrap()),
-            FrameType::Message | FrameType::MessageAck => {}
+            FrameType::Message | FrameType::MessageAck | FrameType::Members => {}
             other => panic!("unexpected {other}"),
         }
     }

@@ -38,6 +38,7 @@ use super::cue_log::CueLog;
 use super::identity::{Identity, RoomAccounts};
 use super::input_queue::InputCounters;
 use super::mail::RoomMail;
+use super::members::Members;
 use super::peer::{Inbox, Peer};
 use super::peer_stats::PeerStats;
 use super::recording::{RoomRecording, Stepped, is_turn};
@@ -117,6 +118,7 @@ pub struct Room {
     players: BTreeMap<PlayerId, SessionId>,
     /// Who they are, session by session.
     identities: BTreeMap<SessionId, Identity>,
+    members: Members,
     /// There are so many that their snapshots fall due at different steps.
     is_spread: bool,
     next_id: u32,
@@ -165,6 +167,7 @@ impl Room {
             sessions: BTreeMap::new(),
             players: BTreeMap::new(),
             identities: BTreeMap::new(),
+            members: Members::new(),
             is_spread: false,
             next_id: 1,
             left: Vec::new(),
@@ -266,12 +269,15 @@ impl Room {
         let Some(session) = self.sessions.get_mut(&peer.session) else { return Ok(()) };
         let had_token = peer.renewal.has_come();
         let result = peer.handle_message(inbox, session, message, &mut self.input_frame);
+        if let (Some(profile), Some(player)) = (peer.profile.take(), session.player_id()) {
+            self.members.wish(player, profile);
+        }
         match result {
             Ok(()) if peer.renewal.has_come() && !had_token => {
                 self.events.push(RoomEvent::TokenCame { peer: id });
             }
             Ok(()) => {}
-            Err(_) => self.leave(id),
+            Err(_) => self.remove(id),
         }
         result
     }
@@ -368,6 +374,7 @@ impl Room {
                 row.copy_from(player.inputs.take(self.schema.input(), tick));
             }
         }
+        self.members.grant(now);
         self.step_world(now);
         self.history.publish(tick, self.world.tables());
         self.cues.extend(tick, self.world.cues());
@@ -397,7 +404,12 @@ impl Room {
         let (players, sessions) = (&self.players, &mut self.sessions);
         let mut mail = RoomMail { now, players, sessions, turn: &mut self.mail_turn };
         let accounts = RoomAccounts { room: &self.identity.name, players, identities: &self.identities };
-        let outside = Outside { eyes: Some(&mut eyes), mail: Some(&mut mail), accounts: Some(&accounts) };
+        let outside = Outside {
+            eyes: Some(&mut eyes),
+            mail: Some(&mut mail),
+            accounts: Some(&accounts),
+            roster: Some(&self.members),
+        };
         self.world.step_with(&self.inputs, outside);
     }
 
