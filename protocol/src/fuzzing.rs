@@ -20,6 +20,7 @@ use crate::input::InputFrame;
 use crate::message::{Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId};
 use crate::pause::Pause;
 use crate::ping::{Ping, Pong};
+use crate::room::{MembersFrame, Profile};
 use crate::schema::{CueId, Field, FieldId, FieldType, Kind, KindId, Schema};
 use crate::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica};
 use crate::time::{Tick, TickRate};
@@ -136,16 +137,28 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
                 check(&|out| ack.encode(out));
             }
         }
-        FrameType::Pause => {
-            if let Ok(pause) = Pause::decode(payload) {
-                check(&|out| pause.encode(out));
+        FrameType::Members => {
+            if let Ok(members) = MembersFrame::decode(payload) {
+                check(&|out| members.encode(out));
             }
         }
-        FrameType::Budget => {
-            if let Ok(budget) = Budget::decode(payload) {
-                check(&|out| budget.encode(out));
-            }
+        FrameType::Profile | FrameType::Pause | FrameType::Budget => check_wish(ty, payload),
+    }
+}
+
+/// What a client wants of the server for its own sake.
+fn check_wish(ty: FrameType, payload: &[u8]) {
+    let check = |encode: &dyn Fn(&mut Vec<u8>)| check_encoding(ty, payload, encode);
+    if ty == FrameType::Profile {
+        if let Ok(profile) = Profile::decode(payload) {
+            check(&|out| profile.encode(out));
         }
+    } else if ty == FrameType::Pause {
+        if let Ok(pause) = Pause::decode(payload) {
+            check(&|out| pause.encode(out));
+        }
+    } else if let Ok(budget) = Budget::decode(payload) {
+        check(&|out| budget.encode(out));
     }
 }
 

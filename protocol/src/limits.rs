@@ -135,11 +135,23 @@ pub const HELLO_BYTES_MAX: usize = CLIENT_MESSAGE_BYTES_MAX - 4;
 /// Typed extensions in a hello or welcome.
 pub const EXTENSIONS_MAX: usize = 16;
 
-/// One extension's value, bytes.
-pub const EXTENSION_BYTES_MAX: usize = 1024;
+/// One extension's value, bytes: a member's profile and name, with room for what else it says.
+pub const EXTENSION_BYTES_MAX: usize = 1536;
 
 /// A reason in words, in a reject or a close, bytes. RFC 6455 gives a close 123.
 pub const REASON_BYTES_MAX: usize = 123;
+
+/// The name of a room's member, bytes.
+pub const MEMBER_NAME_BYTES_MAX: usize = 64;
+
+/// What a game adds to the name of a member, bytes.
+pub const PROFILE_BYTES_MAX: usize = 1024;
+
+/// Members of a room, those included whose connection is lost: what a client keeps a table of.
+pub const MEMBERS_MAX: usize = 16 * 1024;
+
+/// Members that have gone, and that readers hear of who were told of the table before. Who has missed more is told it anew.
+pub const MEMBERS_GONE_MAX: usize = 1024;
 
 /// Message types of a schema: a game has dozens.
 pub const MESSAGE_TYPES_MAX: usize = 1024;

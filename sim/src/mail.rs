@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::roster::Roster;
 use bytes::Bytes;
 use tickwire_protocol::PlayerId;
 use tickwire_protocol::message::{Message, MessageTypeId, SendError};
@@ -39,4 +40,6 @@ pub struct Outside<'a> {
     pub eyes: Option<&'a mut dyn crate::Eyes>,
     /// What they say.
     pub mail: Option<&'a mut dyn Mail>,
+    /// Who they are.
+    pub roster: Option<&'a dyn Roster>,
 }

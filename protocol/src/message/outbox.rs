@@ -454,7 +454,9 @@ impl Outbox {
     /// claims to have what was never written; nothing has changed then.
     pub fn handle_resumed(&mut self, received: Received) -> Result<Missed, DecodeError> {
         if core::mem::take(&mut self.is_restored) {
-            Lane::ORDERED.into_iter().for_each(|lane| self.lanes[lane as usize].catch_up(received.of(lane)));
+            for lane in Lane::ORDERED {
+                self.lanes[lane as usize].catch_up(received.of(lane));
+            }
             self.newest.catch_up(received.of(Lane::Latest));
         }
         let ends = |lane: Lane| match lane {

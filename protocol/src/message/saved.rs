@@ -18,7 +18,7 @@ use super::inbox::Inbox;
 use super::lane::{Lane, Received, SendLane};
 use super::newest::Newest;
 use super::outbox::{MessageId, Outbox, Waiting};
-use super::types::{Direction, MessageTypeId};
+use super::types::{Direction, MessageType, MessageTypeId};
 use crate::fault::DecodeError;
 use crate::schema::Schema;
 use crate::time::Micros;
@@ -59,7 +59,7 @@ impl Reader<'_> {
         let length = self.count()?;
         let (body, rest) = self.bytes.split_at_checked(length).ok_or(DAMAGED)?;
         self.bytes = rest;
-        let terms = super::engine::terms(ty).or_else(|| self.schema.message(ty).map(|ty| ty.terms()));
+        let terms = super::engine::terms(ty).or_else(|| self.schema.message(ty).map(MessageType::terms));
         let is_allowed = terms.is_some_and(|terms| {
             terms.lane == Some(lane) && terms.goes(self.way) && length <= terms.bytes_max as usize
         });

@@ -12,6 +12,8 @@ mod input_queue;
 mod interest;
 mod knowledge;
 mod mail;
+mod members;
+mod news;
 mod packer;
 mod peer;
 mod peer_stats;

@@ -13,10 +13,12 @@ use tickwire_protocol::limits::{
 use tickwire_protocol::message::MessageAck;
 use tickwire_protocol::pause::Pause;
 use tickwire_protocol::ping::{Ping, Pong};
+use tickwire_protocol::room::Profile;
 use tickwire_protocol::schema::Kind;
 use tickwire_protocol::{Micros, Misbehavior, PeerFault, SessionId, Tick};
 
 use super::budget::{Bucket, SNAPSHOT_BYTES_MIN};
+use super::news::News;
 use super::packer::Space;
 use super::peer_stats::{PeerStats, Skipped};
 use super::replicator::{Replicator, Told};
@@ -37,6 +39,10 @@ pub(crate) struct Peer {
     pub(crate) last_heard: Micros,
     /// Told with the first transmission.
     pub(crate) welcome: Option<Box<Welcome>>,
+    /// What it was told of its room's tables, if it wants to be told.
+    pub(crate) news: Option<News>,
+    /// What it wants to be called from now on.
+    pub(crate) profile: Option<Profile>,
     /// How many steps before the others' its snapshots are due, in a room that spreads them.
     pub(crate) phase: u64,
     /// A snapshot is due and was not taken yet.
@@ -108,6 +114,8 @@ impl Peer {
             replicator,
             last_heard: now,
             welcome: None,
+            news: None,
+            profile: None,
             phase: 0,
             is_due: !session.is_paused,
             paused_since: session.is_paused.then_some(now),
@@ -156,7 +164,12 @@ impl Peer {
                     session.inbox.handle_message(frame.payload)?;
                 }
                 FrameType::MessageAck => session.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?,
+                FrameType::Profile if self.has_player => {
+                    self.profile = Some(Profile::decode(&frame.payload)?);
+                }
                 FrameType::Message
+                | FrameType::Profile
+                | FrameType::Members
                 | FrameType::Hello
                 | FrameType::Welcome
                 | FrameType::Reject

@@ -62,6 +62,9 @@ impl Client {
         }
         self.state = State::Playing(Box::new(begun));
         self.welcomed = now;
+        if matches!(outcome, SessionOutcome::Fresh(_)) {
+            self.members.clear();
+        }
         self.events.push_back(Event::Connected { session, player, room, outcome });
         Ok(())
     }

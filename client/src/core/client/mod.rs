@@ -29,6 +29,7 @@ use self::pause::Pausing;
 use crate::core::config::ClientConfig;
 use crate::core::continuity::Continuity;
 use crate::core::event::{ClientFault, DisconnectReason, Event};
+use crate::core::members::Members;
 use crate::core::moments::ToldEvent;
 use crate::core::reconnect::Attempts;
 use crate::core::session::Session;
@@ -55,6 +56,9 @@ pub struct Client {
     /// Whom else the game wants predicted.
     others: Vec<EntityId>,
     continuity: Continuity,
+    members: Members,
+    /// The server knows what this member calls itself.
+    is_profile_told: bool,
     attempts: Attempts,
     /// When the connection of now was welcomed.
     welcomed: Micros,
@@ -107,6 +111,8 @@ impl Client {
             simulation: None,
             others: Vec::new(),
             continuity,
+            members: Members::default(),
+            is_profile_told: true,
             attempts: Attempts::new(config.reconnect.clone(), config.seed),
             welcomed: now,
             budget: None,
@@ -150,6 +156,7 @@ impl Client {
                 }
                 State::Hello { asked: None, .. } => return Err(ClientFault::Unexpected(frame.ty)),
                 State::Playing(session) => match frame.ty {
+                    FrameType::Members => self.members.handle_frame(&frame.payload)?,
                     FrameType::Message => self.continuity.inbox.handle_message(frame.payload)?,
                     FrameType::MessageAck => {
                         self.continuity.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?;
@@ -182,12 +189,17 @@ impl Client {
         match &mut self.state {
             State::Hello { asked: asked @ None, .. } => {
                 *asked = Some(now);
-                self.config.hello_for(&self.schema, self.continuity.resume()).encode(out);
+                let (resume, told) = (self.continuity.resume(), self.members.version());
+                self.config.hello_for(&self.schema, resume, told).encode(out);
+                self.is_profile_told = true;
             }
             State::Playing(session) => {
                 let is_asked = session.poll_transmit(now, out, &mut self.stats);
                 let is_repeated = is_asked && self.config.stream == StreamKind::Datagram;
                 Self::write_pause(&mut self.pausing, is_repeated, out);
+                if !core::mem::replace(&mut self.is_profile_told, true) {
+                    self.config.profile.encode(out);
+                }
                 if self.config.stream == StreamKind::Ordered {
                     let bytes_max = session.welcome().limits.message_bytes_max as usize;
                     self.continuity.write_messages(now, bytes_max.saturating_sub(out.len() - start), out);
@@ -211,6 +223,9 @@ impl Client {
         }
         if !is_end && let Some(event) = self.events.pop_front() {
             return Some(event);
+        }
+        if let Some(event) = self.members.poll_event() {
+            return Some(Event::Member(event));
         }
         if let Some((message, outcome)) = self.continuity.outbox.poll_outcome(now) {
             return Some(Event::Sent(message, outcome));
@@ -241,7 +256,9 @@ impl Client {
         let due = match &self.state {
             State::Hello { since, asked: None, .. } => Some(*since),
             State::Hello { .. } => self.deadline(),
-            State::Playing(session) if self.has_messages(session) => Some(Micros::ZERO),
+            State::Playing(session) if self.has_messages(session) || !self.is_profile_told => {
+                Some(Micros::ZERO)
+            }
             State::Playing(session) => Some(session.next_ping().min(session.silence_deadline())),
             State::Waiting { until, .. } => *until,
             State::Closed { .. } => return None,

@@ -1,8 +1,9 @@
 //! What the game gives: its simulation, inputs, messages and wishes.
 
 use bytes::Bytes;
-use tickwire_protocol::handshake::StreamKind;
+use tickwire_protocol::handshake::{Role, StreamKind};
 use tickwire_protocol::message::{MessageId, MessageTypeId, SendError};
+use tickwire_protocol::room::Profile;
 use tickwire_protocol::{EntityId, Micros, RowMut, Tick};
 use tickwire_sim::Simulation;
 
@@ -50,6 +51,14 @@ impl Client {
         if let State::Playing(session) = &mut self.state {
             session.predict_others(self.others.iter().copied());
         }
+    }
+
+    /// Calls itself otherwise from now on, in this room and those to come. The others are told at most once a second; of what changes
+    /// more often they hear the newest. Told with the next [`Client::poll_transmit`]. A spectator is not a member: nothing is told of it.
+    pub fn set_profile(&mut self, profile: Profile) {
+        let is_player = self.config.role == Role::Player && self.config.stream == StreamKind::Ordered;
+        self.is_profile_told &= profile == self.config.profile || !is_player;
+        self.config.profile = profile;
     }
 
     /// Asks the server to send no more than this of snapshots, bytes a second, with what the transport puts around them: for a phone that

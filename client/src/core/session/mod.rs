@@ -273,8 +273,10 @@ impl Session {
         match frame.ty {
             FrameType::Pong => self.handle_pong(now, &Pong::decode(&frame.payload)?, stats),
             FrameType::Snapshot => self.handle_snapshot(now, &frame.payload, stats)?,
-            // Messages outlast the connection: the client has them.
-            FrameType::Message
+            // Messages and members outlast the connection: the client has them.
+            FrameType::Members
+            | FrameType::Profile
+            | FrameType::Message
             | FrameType::MessageAck
             | FrameType::Hello
             | FrameType::Welcome

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tickwire_protocol::handshake::Extension;
 use tickwire_protocol::input::MissingInput;
 use tickwire_protocol::limits::{
-    DIGEST_INTERVAL_MICROS_MAX, INTERPOLATION_DELAY_MICROS_MAX, PING_INTERVAL_MICROS_MIN, REWIND_MICROS_MAX,
-    SILENCE_TIMEOUT_MICROS_MAX,
+    DIGEST_INTERVAL_MICROS_MAX, INTERPOLATION_DELAY_MICROS_MAX, MEMBERS_MAX, PING_INTERVAL_MICROS_MIN,
+    REWIND_MICROS_MAX, SILENCE_TIMEOUT_MICROS_MAX,
 };
 use tickwire_protocol::snapshot::{Coder, Prior};
 use tickwire_protocol::{Micros, Tick, TickRate};
@@ -28,7 +28,7 @@ pub struct RoomConfig {
     pub tick_rate: TickRate,
     /// Snapshots a second to each peer, 1 to the tick rate.
     pub snapshot_hz: u32,
-    /// Players that the room takes; spectators are not counted.
+    /// Players that the room takes, at most 16,384; spectators are not counted.
     pub players_max: u32,
     /// Whether rows are sent as differences. Without, every row travels whole in every snapshot: for debugging.
     pub delta: bool,
@@ -110,6 +110,7 @@ impl RoomConfig {
     /// What every client will take.
     pub(super) fn within_limits(mut self) -> Self {
         let longest = Micros(SILENCE_TIMEOUT_MICROS_MAX);
+        self.players_max = self.players_max.min(MEMBERS_MAX as u32);
         self.snapshot_hz = self.snapshot_hz.clamp(1, self.tick_rate.hz());
         self.rewind_max = self.rewind_max.min(Micros(REWIND_MICROS_MAX));
         self.interpolation_delay = self.interpolation_delay.min(Micros(INTERPOLATION_DELAY_MICROS_MAX));
