@@ -33,7 +33,7 @@ impl Continuity {
         now: Micros,
     ) -> Result<Self, SavedSessionError> {
         let (outbox, inbox) = saved.restore(schema, now)?;
-        Ok(Self { credentials: Some((saved.session, saved.token)), outbox, inbox, ..Self::new(schema) })
+        Ok(Self { credentials: Some((saved.session, saved.token)), outbox, inbox })
     }
 
     /// The session for a client that comes after this one.
