@@ -3,6 +3,7 @@
 mod admission;
 mod belief;
 mod budget;
+mod cohort;
 mod cue_log;
 mod directory;
 mod flight;
@@ -25,6 +26,8 @@ mod session;
 mod shared;
 mod sightings;
 mod tick_set;
+mod view;
+mod viewer;
 
 pub use admission::admit;
 pub use belief::ViewCounters;
