@@ -61,8 +61,8 @@ pub(crate) struct Cohorts {
 }
 
 impl Cohorts {
-    /// The step of a peer whose view this is, who looks with these eyes and is shown what is selected: that of those in step with it, or
-    /// one that is worked out now.
+    /// Where the step is of a peer whose view this is, who looks with these eyes and is shown what is selected: that of those in step
+    /// with it, or one that is worked out now.
     pub(crate) fn step(
         &mut self,
         source: &Source<'_>,
@@ -70,18 +70,22 @@ impl Cohorts {
         (from, viewer): (&Arc<View>, Viewer),
         plans: &mut Plans,
         rows: &mut RowCache,
-    ) -> &Step {
+    ) -> usize {
         self.begin(newest.tick());
         let places = &plans.selection.places;
         let found = self.steps.iter().position(|step| step.is_of(from, viewer, places));
-        let place = found.unwrap_or_else(|| {
+        found.unwrap_or_else(|| {
             let step = self.make(source, newest, (from, viewer), plans, rows);
             if self.steps.len() == STEPS_MAX {
                 self.steps.pop().into_iter().for_each(|last| self.recycle(last));
             }
             self.steps.push(step);
             self.steps.len() - 1
-        });
+        })
+    }
+
+    /// A step of this tick.
+    pub(crate) fn at(&self, place: usize) -> &Step {
         &self.steps[place]
     }
 
@@ -164,5 +168,132 @@ impl Step {
         let is_same = Arc::ptr_eq(&self.from, from)
             || (from.is_new() && self.from.is_new() && from.next_cue == self.from.next_cue);
         is_same && self.viewer == viewer && self.places == places
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tickwire_protocol::history::History;
+    use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, KindId, Schema};
+    use tickwire_protocol::snapshot::Codec;
+    use tickwire_protocol::{EntityId, RowHead, Tables, TickRate};
+
+    use crate::core::cue_log::CueLog;
+    use crate::core::interest::Interest;
+    use crate::core::priority::Priority;
+    use crate::core::scene::Scene;
+
+    const K: KindId = KindId(0);
+
+    /// A world of which the first entity moves and the others rest, and peers who are told all of it, or nothing.
+    struct Play {
+        history: History,
+        codec: Codec,
+        cues: CueLog,
+        scene: Scene,
+        cohorts: Cohorts,
+        rows: RowCache,
+        plans: Plans,
+    }
+
+    impl Play {
+        fn new() -> Self {
+            let number = Field::new(FieldId(0), "number", FieldType::integer(0..=9_999));
+            let schema = Schema::builder("cohort").kind(Kind::new(K, "kind", [number])).build().unwrap();
+            let rate = TickRate::new(60).unwrap();
+            Self {
+                codec: Codec::new(schema.clone(), rate),
+                history: History::new(schema, rate),
+                cues: CueLog::new(rate),
+                scene: Scene::default(),
+                cohorts: Cohorts::default(),
+                rows: RowCache::default(),
+                plans: Plans::default(),
+            }
+        }
+
+        fn publish(&mut self, tick: u32) {
+            let mut tables = Tables::new(self.history.schema().clone());
+            for slot in 0..4 {
+                let mut row = tables.insert(K, RowHead::new(EntityId { slot, generation: 1 }));
+                row.copy_from(&[if slot == 0 { tick as i32 } else { 7 }]);
+            }
+            tables.finish();
+            self.history.publish(Tick(tick), &tables);
+            self.scene.refresh(&self.history, &Interest::everything());
+        }
+
+        /// Tells these views all that is news; how many bodies that took.
+        fn tell(&mut self, views: &mut [&mut Arc<View>]) -> usize {
+            let Self { history, codec, cues, scene, cohorts, rows, plans } = self;
+            let (interest, priority) = (&Interest::everything(), &Priority::default());
+            let source = Source { codec, history, cues, scene, interest, priority, payload_of: &|_| None };
+            let viewer = Viewer { delta: true, ..Viewer::default() };
+            for view in views {
+                let newest = history.newest().unwrap();
+                let place = cohorts.step(&source, newest, (view, viewer), plans, rows);
+                assert!(cohorts.at(place).is_all);
+                **view = cohorts.at(place).to.clone();
+            }
+            cohorts.steps.len()
+        }
+    }
+
+    fn views<const N: usize>() -> [Arc<View>; N] {
+        [(); N].map(|()| Arc::new(View::new(0)))
+    }
+
+    #[test]
+    fn who_falls_behind_goes_alone_until_it_has_caught_up() {
+        let (mut play, [mut a, mut b, mut c]) = (Play::new(), views());
+        // Until all but one are at rest.
+        for tick in 1..20 {
+            play.publish(tick);
+            assert_eq!(play.tell(&mut [&mut a, &mut b, &mut c]), 1, "they came together");
+        }
+        play.publish(20);
+        assert_eq!(play.tell(&mut [&mut a, &mut b]), 1);
+        assert!(Arc::ptr_eq(&a, &b) && !Arc::ptr_eq(&a, &c));
+        // It names other states than the others until it holds the three newest of them.
+        for tick in [21, 22] {
+            play.publish(tick);
+            assert_eq!(play.tell(&mut [&mut a, &mut b, &mut c]), 2);
+            assert!(!Arc::ptr_eq(&a, &c), "tick {tick}");
+        }
+        play.publish(23);
+        assert_eq!(play.tell(&mut [&mut c, &mut a, &mut b]), 2);
+        assert!(Arc::ptr_eq(&a, &b) && Arc::ptr_eq(&a, &c));
+        play.publish(24);
+        assert_eq!(play.tell(&mut [&mut a, &mut b, &mut c]), 1);
+    }
+
+    #[test]
+    fn what_rests_keeps_a_latecomer_apart_until_the_ring_has_lost_it() {
+        let (mut play, [mut a, mut late]) = (Play::new(), views());
+        for tick in 1..20 {
+            play.publish(tick);
+            play.tell(&mut [&mut a]);
+        }
+        for tick in 20..160 {
+            play.publish(tick);
+            play.tell(&mut [&mut a, &mut late]);
+            // The oldest of the ring is 127 ticks old.
+            assert_eq!(Arc::ptr_eq(&a, &late), tick >= 20 + 128, "tick {tick}");
+        }
+    }
+
+    #[test]
+    fn who_goes_its_own_way_changes_nothing_for_the_others() {
+        let (mut play, [mut a, mut b]) = (Play::new(), views());
+        play.publish(1);
+        play.tell(&mut [&mut a, &mut b]);
+        let digest = a.known.digest();
+        play.cohorts
+            .part(&mut b)
+            .known
+            .leave_sent(Tick(1), tickwire_protocol::snapshot::Leave { slot: 0, despawned: true });
+        assert_eq!(a.known.digest(), digest);
+        assert_ne!(b.known.digest(), digest);
     }
 }

@@ -37,8 +37,8 @@ pub(crate) struct Peer {
     pub(crate) welcome: Option<Box<Welcome>>,
     /// How many steps before the others' its snapshots are due, in a room that spreads them.
     pub(crate) phase: u64,
-    /// A snapshot is due and was not taken yet.
-    pub(crate) is_due: bool,
+    /// Since when a snapshot is due that was not taken yet.
+    due_since: Option<Micros>,
     next_digest: Micros,
     pings: Vec<(Ping, Micros)>,
     frames_since_step: u32,
@@ -100,7 +100,7 @@ impl Peer {
             last_heard: now,
             welcome: None,
             phase: 0,
-            is_due: true,
+            due_since: Some(now),
             next_digest: now,
             pings: Vec::new(),
             frames_since_step: 0,
@@ -240,9 +240,10 @@ impl Peer {
         is_due
     }
 
-    /// A snapshot falls due. One that still is gives way to it.
+    /// A snapshot falls due. One that still is gives way to it; if that is of the same moment, for a step that was caught up, nobody
+    /// could have sent it in between.
     pub(crate) fn handle_due(&mut self, now: Micros) {
-        if !core::mem::replace(&mut self.is_due, true) {
+        if self.due_since.replace(now).is_none_or(|since| since == now) {
             return;
         }
         match self.space(now) {
@@ -257,13 +258,15 @@ impl Peer {
 
     /// Whether anything waits to be sent that may be.
     pub(crate) fn has_transmit(&self, now: Micros) -> bool {
-        (self.is_due && self.space(now).is_ok()) || self.welcome.is_some() || !self.pings.is_empty()
+        (self.due_since.is_some() && self.space(now).is_ok())
+            || self.welcome.is_some()
+            || !self.pings.is_empty()
     }
 
     /// If a snapshot is to be written now, what it may take; then it is not due any more.
     pub(crate) fn take_due(&mut self, now: Micros) -> Option<Space> {
-        let space = self.space(now).ok().filter(|_| self.is_due)?;
-        self.is_due = false;
+        let space = self.space(now).ok().filter(|_| self.due_since.is_some())?;
+        self.due_since = None;
         Some(space)
     }
 
