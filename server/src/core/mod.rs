@@ -25,6 +25,7 @@ mod schedule;
 mod session;
 mod shared;
 mod sightings;
+mod tick_ring;
 mod tick_set;
 mod view;
 mod viewer;

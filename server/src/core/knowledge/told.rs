@@ -9,8 +9,9 @@ use tickwire_protocol::{EntityId, Tick};
 use super::{Knowledge, Known};
 use crate::core::scene::{Place, row_at};
 
-/// Room for so many entities is made with the first: what a player sees of a small world, or of a large one.
+/// Room for so many entities is made with the first: what a player sees of a small world, or of a large one; and what it owns.
 const KNOWN_AT_FIRST: usize = 32;
+const OWNED_AT_FIRST: usize = 2;
 
 /// A row that was sent: to be known when it is acked, or at once on an ordered stream.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +54,7 @@ impl Knowledge {
             next = found.map_or_else(|place| place, |place| place + 1);
             if found.is_err() {
                 if self.known.is_empty() {
-                    self.known.reserve(KNOWN_AT_FIRST);
+                    self.known.reserve(if self.is_own { OWNED_AT_FIRST } else { KNOWN_AT_FIRST });
                 }
                 self.known.push(Known::nothing(head.id, row.sight, newest.tick()));
             }
