@@ -53,7 +53,7 @@ impl<T: Copy> TickRing<T> {
     }
 
     fn place_of(&self, tick: Tick) -> usize {
-        tick.0 as usize % self.ticks.len()
+        tick.0 as usize & (self.ticks.len() - 1)
     }
 
     /// Those that are still to come are less apart than there were places, so each finds one of its own.
