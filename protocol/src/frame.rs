@@ -49,11 +49,21 @@ pub enum FrameType {
     Message = 10,
     /// Either: which messages were polled; see [`MessageAck`](crate::message::MessageAck).
     MessageAck = 11,
+    /// Either: something large that the other side may have; see [`BulkFrame`](crate::bulk::BulkFrame) for this and the next four.
+    BulkOffer = 25,
+    /// The offering side: a piece of what was accepted.
+    BulkChunk = 26,
+    /// The receiving side: what it has, and how much more may come; the first one accepts.
+    BulkCredit = 27,
+    /// The receiving side: it has all, or wants no more.
+    BulkEnd = 28,
+    /// The offering side: nothing more comes.
+    BulkStop = 29,
 }
 
 impl FrameType {
     /// Every type that this version knows.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
@@ -65,6 +75,11 @@ impl FrameType {
         Self::Budget,
         Self::Message,
         Self::MessageAck,
+        Self::BulkOffer,
+        Self::BulkChunk,
+        Self::BulkCredit,
+        Self::BulkEnd,
+        Self::BulkStop,
     ];
 
     /// Its name in documents and tools.
@@ -81,6 +96,11 @@ impl FrameType {
             Self::Budget => "BUDGET",
             Self::Message => "MESSAGE",
             Self::MessageAck => "MESSAGE_ACK",
+            Self::BulkOffer => "BULK_OFFER",
+            Self::BulkChunk => "BULK_CHUNK",
+            Self::BulkCredit => "BULK_CREDIT",
+            Self::BulkEnd => "BULK_END",
+            Self::BulkStop => "BULK_STOP",
         }
     }
 }

@@ -135,6 +135,15 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
                 check(&|out| ack.encode(out));
             }
         }
+        FrameType::BulkOffer
+        | FrameType::BulkChunk
+        | FrameType::BulkCredit
+        | FrameType::BulkEnd
+        | FrameType::BulkStop => {
+            if let Ok(frame) = BulkFrame::decode(ty, Bytes::copy_from_slice(payload)) {
+                check(&|out| frame.encode(out));
+            }
+        }
         FrameType::Budget => {
             if let Ok(budget) = Budget::decode(payload) {
                 check(&|out| budget.encode(out));
