@@ -82,6 +82,11 @@ impl FrameType {
         Self::BulkStop,
     ];
 
+    /// Whether it is one of a bulk transfer.
+    pub const fn is_bulk(self) -> bool {
+        matches!(self, Self::BulkOffer | Self::BulkChunk | Self::BulkCredit | Self::BulkEnd | Self::BulkStop)
+    }
+
     /// Its name in documents and tools.
     pub const fn name(self) -> &'static str {
         match self {

@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::ack::Ack;
 use crate::budget::Budget;
+use crate::bulk::BulkFrame;
 use crate::fault::DecodeError;
 use crate::frame::{FrameType, frames, split_frame, write_frame};
 use crate::handshake::{Hello, PackedSchema, RejectReason, Welcome};

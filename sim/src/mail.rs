@@ -6,6 +6,8 @@ use bytes::Bytes;
 use tickwire_protocol::PlayerId;
 use tickwire_protocol::message::{Message, MessageTypeId, SendError};
 
+use crate::bulk::BulkMail;
+
 /// Who is to get a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Audience {
@@ -27,6 +29,11 @@ pub trait Mail: fmt::Debug {
 
     /// Gives everyone of an audience a message. An error says why not all of them get it; the others do.
     fn send(&mut self, to: Audience, ty: MessageTypeId, key: u32, body: Bytes) -> Result<(), SendError>;
+
+    /// Who carries what is too large for a message; nobody, if nobody does.
+    fn bulk(&mut self) -> Option<&mut dyn BulkMail> {
+        None
+    }
 }
 
 /// What a step can ask of those around it: each is there or is not.

@@ -77,10 +77,10 @@ impl ClientConfig {
     }
 
     /// What to say first.
-    pub(crate) fn hello_for(&self, schema: &Schema, resume: Option<Extension>) -> Hello {
+    pub(crate) fn hello_for(&self, schema: &Schema, own: impl IntoIterator<Item = Extension>) -> Hello {
         let mut hello = self.hello(schema.hash());
         // Ids of the engine's own come before those of the game.
-        hello.extensions.splice(..0, resume);
+        hello.extensions.splice(..0, own);
         hello
     }
 

@@ -1,6 +1,7 @@
 //! What a client tells the game, and why a connection ends.
 
 use thiserror::Error;
+use tickwire_protocol::bulk::BulkEvent;
 use tickwire_protocol::frame::FrameType;
 use tickwire_protocol::handshake::{RejectReason, SessionOutcome};
 use tickwire_protocol::message::{Message, MessageId, Outcome};
@@ -76,6 +77,9 @@ pub enum Event {
     Message(Message),
     /// What became of a message that was [sent](crate::Client::send).
     Sent(MessageId, Outcome),
+    /// Something has become of a transfer: of what the server's game offers, or of what was [offered](crate::Client::offer_bulk)
+    /// to it.
+    Bulk(BulkEvent),
     /// The connection is over, and does not come back.
     Disconnected(DisconnectReason),
 }

@@ -285,9 +285,8 @@ mod tests {
 
     #[test]
     fn what_breaks_a_limit_is_refused_by_name() {
-        let fault = |ty, bytes: &[u8]| {
-            BulkFrame::decode(ty, Bytes::copy_from_slice(bytes)).unwrap_err().to_string()
-        };
+        let fault =
+            |ty, bytes: &[u8]| BulkFrame::decode(ty, Bytes::copy_from_slice(bytes)).unwrap_err().to_string();
         let offer = [&[0, 0, 0, 0, 1, 0, 0, 1, 0, 0][..]].concat();
         assert_eq!(
             fault(FrameType::BulkOffer, &offer),

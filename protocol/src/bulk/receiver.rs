@@ -83,7 +83,12 @@ impl Receiver {
 
     // ---- in ----------------------------------------------------------------------------------------------------
 
-    pub(super) fn handle_offer(&mut self, now: Micros, id: BulkId, offer: BulkOffer) -> Result<(), DecodeError> {
+    pub(super) fn handle_offer(
+        &mut self,
+        now: Micros,
+        id: BulkId,
+        offer: BulkOffer,
+    ) -> Result<(), DecodeError> {
         if id.side() != self.next.side() || id < self.next || id.0 > u32::MAX - 2 {
             return Err(DecodeError::Invalid { what: "bulk offer", value: id.0.into() });
         }
@@ -109,7 +114,12 @@ impl Receiver {
         Ok(())
     }
 
-    pub(super) fn handle_chunk(&mut self, id: BulkId, offset: u32, content: &Bytes) -> Result<(), DecodeError> {
+    pub(super) fn handle_chunk(
+        &mut self,
+        id: BulkId,
+        offset: u32,
+        content: &Bytes,
+    ) -> Result<(), DecodeError> {
         let invalid = |what, value: u32| Err(DecodeError::Invalid { what, value: value.into() });
         let transfer = self.transfers.iter_mut().find(|transfer| transfer.id == id);
         let Some(transfer) = transfer.filter(|transfer| transfer.stop.is_none()) else {
@@ -143,7 +153,9 @@ impl Receiver {
             (None, BulkStop::Released) => return invalid("release of a bulk transfer, which has not ended"),
             (Some(_), _) => {}
             (None, _) if transfer.stop.is_some() => return invalid("second stop of a bulk transfer"),
-            (None, BulkStop::Complete { .. }) if transfer.received() < transfer.offer.bytes || !transfer.is_accepted => {
+            (None, BulkStop::Complete { .. })
+                if transfer.received() < transfer.offer.bytes || !transfer.is_accepted =>
+            {
                 return invalid("stop of a bulk transfer, which is not complete");
             }
             (None, BulkStop::Complete { .. }) => transfer.stop = Some(stop),
@@ -181,7 +193,9 @@ impl Receiver {
 
     /// What the game is to be told next.
     pub(super) fn poll_event(&mut self, now: Micros) -> Option<BulkEvent> {
-        self.former.pop_front().or_else(|| self.transfers.iter_mut().find_map(|transfer| transfer.poll_event(now)))
+        self.former
+            .pop_front()
+            .or_else(|| self.transfers.iter_mut().find_map(|transfer| transfer.poll_event(now)))
     }
 
     /// As [`Receiver::poll_event`], of sessions before this one alone.

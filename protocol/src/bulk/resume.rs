@@ -109,8 +109,12 @@ mod tests {
         let damaged = Err(DecodeError::Damaged("bulk transfers"));
         let offered = ReceivedOf::Offered;
         // Out of order, twice the same, not below the next, of the other side.
-        for wrong in [&[(5, offered), (1, offered)][..], &[(5, offered), (5, offered)], &[(9, offered)], &[(4, offered)]]
-        {
+        for wrong in [
+            &[(5, offered), (1, offered)][..],
+            &[(5, offered), (5, offered)],
+            &[(9, offered)],
+            &[(4, offered)],
+        ] {
             assert_eq!(BulkReceived::find(&[told(wrong).extension()]), damaged, "{wrong:?}");
         }
         let mut gap = told(&[(1, offered)]);

@@ -128,7 +128,8 @@ impl Sender {
 
     /// Takes an offer back, or what is left of it. What was sent whole is out of reach.
     pub(super) fn cancel(&mut self, id: BulkId) -> Result<(), BulkError> {
-        let transfer = self.transfers.iter_mut().find(|transfer| transfer.id == id && transfer.stop.is_none());
+        let transfer =
+            self.transfers.iter_mut().find(|transfer| transfer.id == id && transfer.stop.is_none());
         transfer.ok_or(BulkError::Unknown)?.give_up(BulkStop::Cancelled);
         self.pace.forget(id);
         self.drop_unheard_of();
@@ -285,7 +286,10 @@ impl Sender {
 
     /// The session goes on over another connection, whose other side has received so much. After an error nothing has changed.
     pub(super) fn handle_resumed(&mut self, told: &BulkReceived) -> Result<(), DecodeError> {
-        let lie = |id: BulkId| DecodeError::Invalid { what: "bulk transfer, not as it was sent", value: id.0.into() };
+        let lie = |id: BulkId| DecodeError::Invalid {
+            what: "bulk transfer, not as it was sent",
+            value: id.0.into(),
+        };
         for (id, state) in told.iter() {
             match self.find(id)? {
                 Some(transfer) if !transfer.may_be(state) => return Err(lie(id)),
@@ -296,7 +300,11 @@ impl Sender {
         let is_missing = |transfer: &&Outgoing| {
             let was_heard_of = transfer.id < told.next();
             // One that was written and not heard of is offered again; one that was answered cannot be unheard of.
-            if was_heard_of { told.find_transfer(transfer.id).is_none() } else { transfer.stage == Stage::Open }
+            if was_heard_of {
+                told.find_transfer(transfer.id).is_none()
+            } else {
+                transfer.stage == Stage::Open
+            }
         };
         if told.next() > self.next {
             return Err(lie(told.next()));

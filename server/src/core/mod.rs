@@ -3,6 +3,7 @@
 mod admission;
 mod belief;
 mod budget;
+mod bulk;
 mod cue_log;
 mod directory;
 mod flight;

@@ -50,6 +50,8 @@ pub(crate) struct Peer {
     joining: Option<Joining>,
     skipped: Skipped,
     cut: u64,
+    /// The last snapshot was cut by what the link takes.
+    is_squeezed: bool,
 }
 
 /// A peer that has just come.
@@ -111,6 +113,7 @@ impl Peer {
             joining: Some(Joining { since: now, budget: bucket(config.join_rate), left: None }),
             skipped: Skipped::default(),
             cut: 0,
+            is_squeezed: false,
         }
     }
 
@@ -145,7 +148,15 @@ impl Peer {
                     session.inbox.handle_message(frame.payload)?;
                 }
                 FrameType::MessageAck => session.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?,
+                ty if ty.is_bulk() && self.has_player && self.stream == StreamKind::Ordered => {
+                    session.bulk.handle_frame(inbox.now, frame)?;
+                }
                 FrameType::Message
+                | FrameType::BulkOffer
+                | FrameType::BulkChunk
+                | FrameType::BulkCredit
+                | FrameType::BulkEnd
+                | FrameType::BulkStop
                 | FrameType::Hello
                 | FrameType::Welcome
                 | FrameType::Reject
@@ -260,6 +271,13 @@ impl Peer {
         (self.is_due && self.space(now).is_ok()) || self.welcome.is_some() || !self.pings.is_empty()
     }
 
+    /// Whether the link takes more than state has for it: then what can wait may follow. Not while the peer is told of what it sees first.
+    pub(crate) fn leaves_room(&self, now: Micros) -> bool {
+        self.joining.is_none()
+            && !self.is_squeezed
+            && self.replicator.flight().room(now) >= SNAPSHOT_BYTES_MIN
+    }
+
     /// If a snapshot is to be written now, what it may take; then it is not due any more.
     pub(crate) fn take_due(&mut self, now: Micros) -> Option<Space> {
         let space = self.space(now).ok().filter(|_| self.is_due)?;
@@ -287,8 +305,9 @@ impl Peer {
     }
 
     /// A snapshot was handed to the transport, with so many bytes of the transport's own and of frames that ride along.
-    pub(crate) fn handle_sent(&mut self, now: Micros, told: &Told, around: usize) {
-        let bytes = told.bytes + around;
+    pub(crate) fn handle_sent(&mut self, space: &Space, told: &Told, around: usize) {
+        let (now, bytes) = (space.now, told.bytes + around);
+        self.is_squeezed = told.is_cut && space.is_of_link;
         self.cut += u64::from(told.is_cut);
         let Some(joining) = &mut self.joining else {
             self.budget.take(now, bytes);

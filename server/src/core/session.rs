@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tickwire_protocol::bulk::{Bulk, BulkReceived, Side};
+use tickwire_protocol::bulk::{Bulk, Side};
 use tickwire_protocol::handshake::{
     FreshReason, Resume, ResumeToken, SessionOutcome, SessionTerms, StreamKind,
 };
@@ -42,6 +42,9 @@ pub(crate) enum Whereabouts {
     /// Its connection was lost at this moment.
     AbsentSince(Micros),
 }
+
+/// Credit, ends and stops of all transfers both ways take less, bytes.
+const BULK_CONTROL_BYTES_MAX: usize = 512;
 
 /// For how long a session is waited for that was lost at once.
 const PATIENCE_AT_FIRST: Micros = Micros::from_secs(5);

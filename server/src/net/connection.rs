@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use socket2::SockRef;
+use tickwire_protocol::bulk::BulkReceived;
 use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::handshake::{FreshReason, Hello, Resume, ResumeToken, StreamKind};
 use tickwire_protocol::limits::CLIENT_MESSAGE_BYTES_MAX;
@@ -94,12 +95,14 @@ async fn play(
     hello: Hello,
     shared: &Arc<Shared>,
 ) -> Option<Returned> {
-    let Ok(resume) = Resume::find(&hello.extensions) else {
-        let ending = PeerFault::from(DecodeError::Damaged("resume")).into();
-        return Some(Returned { writer, ending });
+    let (resume, bulk) = match (Resume::find(&hello.extensions), BulkReceived::find(&hello.extensions)) {
+        (Ok(resume), Ok(bulk)) => (resume, bulk),
+        (Err(error), _) | (_, Err(error)) => {
+            return Some(Returned { writer, ending: PeerFault::from(error).into() });
+        }
     };
     let (seat, mut returned) = Seat::new(writer);
-    let (peer, inbox) = match join(seat, &mut returned, &hello, resume, shared).await {
+    let (peer, inbox) = match join(seat, &mut returned, &hello, (resume, bulk), shared).await {
         Ok(joined) => joined,
         Err(refused) => return refused,
     };
@@ -124,7 +127,7 @@ async fn join(
     mut seat: Seat,
     returned: &mut oneshot::Receiver<Returned>,
     hello: &Hello,
-    mut resume: Option<Resume>,
+    (mut resume, bulk): (Option<Resume>, Option<BulkReceived>),
     shared: &Arc<Shared>,
 ) -> Result<(PeerId, mpsc::Sender<ToRoom>), Option<Returned>> {
     let mut fresh = FreshReason::First;
@@ -142,6 +145,7 @@ async fn join(
         let join = Join {
             token,
             resume,
+            bulk,
             fresh,
             role: hello.role,
             stream: StreamKind::Ordered,

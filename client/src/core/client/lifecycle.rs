@@ -26,6 +26,7 @@ impl Client {
         };
         self.state = State::Closed { session, reason: None };
         self.continuity.outbox.handle_end();
+        self.transfers.handle_end();
         self.events.push_back(Event::Rejected(reason));
     }
 
@@ -37,6 +38,7 @@ impl Client {
     ) -> Result<(), ClientFault> {
         let (session, player, room) = (welcome.session, welcome.player, welcome.room);
         let outcome = self.continuity.handle_welcome(&welcome)?;
+        self.transfers.handle_welcome(&welcome)?;
         let mut begun = Session::new(&self.config, &self.schema, welcome, asked, now)?;
         let State::Hello { before, .. } = &mut self.state else { return Ok(()) };
         let before = before.take().and_then(|before| before.into_simulation());
@@ -79,6 +81,7 @@ impl Client {
         let Some(attempt) = attempt else {
             self.state = State::Closed { session, reason: Some(reason.clone()) };
             self.continuity.outbox.handle_end();
+            self.transfers.handle_end();
             self.events.push_back(Event::Disconnected(reason));
             return;
         };

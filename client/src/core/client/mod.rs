@@ -7,6 +7,7 @@
 //!     └─────────> Closed <───────────────────────────────────────────┘
 //! ```
 
+mod bulk;
 mod lifecycle;
 mod look;
 mod play;
@@ -23,6 +24,7 @@ use tickwire_protocol::message::MessageAck;
 use tickwire_protocol::{Micros, Schema};
 use tickwire_sim::Simulation;
 
+use self::bulk::Transfers;
 use crate::core::config::ClientConfig;
 use crate::core::continuity::Continuity;
 use crate::core::event::{ClientFault, DisconnectReason, Event};
@@ -49,6 +51,7 @@ pub struct Client {
     /// What the session is to predict with, until there is one.
     simulation: Option<Box<dyn Simulation>>,
     continuity: Continuity,
+    transfers: Transfers,
     attempts: Attempts,
     /// When the connection of now was welcomed.
     welcomed: Micros,
@@ -77,6 +80,7 @@ impl Client {
             events: VecDeque::new(),
             simulation: None,
             continuity: Continuity::new(&schema),
+            transfers: Transfers::new(),
             attempts: Attempts::new(config.reconnect, config.seed),
             welcomed: now,
             budget: None,
@@ -120,6 +124,7 @@ impl Client {
                     FrameType::MessageAck => {
                         self.continuity.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?;
                     }
+                    ty if ty.is_bulk() => self.transfers.handle_frame(now, frame)?,
                     _ => session.handle_frame(now, &frame, &mut self.stats)?,
                 },
                 // What was still on its way when the connection was given up.
@@ -148,13 +153,16 @@ impl Client {
         match &mut self.state {
             State::Hello { asked: asked @ None, .. } => {
                 *asked = Some(now);
-                self.config.hello_for(&self.schema, self.continuity.resume()).encode(out);
+                let resume = self.continuity.resume();
+                let bulk = resume.as_ref().and_then(|_| self.transfers.hello());
+                self.config.hello_for(&self.schema, resume.into_iter().chain(bulk)).encode(out);
             }
             State::Playing(session) => {
                 session.poll_transmit(now, out, &mut self.stats);
                 if self.config.stream == StreamKind::Ordered {
                     let bytes_max = session.welcome().limits.message_bytes_max as usize;
                     self.continuity.write_messages(now, bytes_max.saturating_sub(out.len() - start), out);
+                    self.transfers.poll_transmit(now, start, bytes_max, out);
                 }
             }
             State::Hello { .. } | State::Waiting { .. } | State::Closed { .. } => {}
@@ -173,6 +181,9 @@ impl Client {
         if let Some(message) = former {
             return Some(Event::Message(message));
         }
+        if is_beginning && let Some(event) = self.transfers.poll_former() {
+            return Some(Event::Bulk(event));
+        }
         if !is_end && let Some(event) = self.events.pop_front() {
             return Some(event);
         }
@@ -181,6 +192,9 @@ impl Client {
         }
         if let Some(message) = self.continuity.inbox.poll() {
             return Some(Event::Message(message));
+        }
+        if let Some(event) = self.transfers.poll_event(now) {
+            return Some(Event::Bulk(event));
         }
         match &mut self.state {
             State::Playing(session) => session.poll_event(now),
@@ -196,18 +210,24 @@ impl Client {
             State::Hello { since, asked: None, .. } => Some(*since),
             State::Hello { .. } => self.deadline(),
             State::Playing(session) if self.has_messages(session) => Some(Micros::ZERO),
-            State::Playing(session) => Some(session.next_ping().min(session.silence_deadline())),
+            State::Playing(session) => {
+                let bulk = self.transfers.poll_timeout().filter(|_| self.takes_messages(session));
+                bulk.into_iter().chain([session.next_ping(), session.silence_deadline()]).min()
+            }
             State::Waiting { until, .. } => Some(*until),
             State::Closed { .. } => None,
         }
     }
 
-    /// Whether messages can be written at once: a server that takes less than any message may have is no reason to try for ever.
+    /// Whether messages can be written at once.
     fn has_messages(&self, session: &Session) -> bool {
+        self.takes_messages(session) && self.continuity.has_transmit()
+    }
+
+    /// A server that takes less than any message may have is no reason to try for ever.
+    fn takes_messages(&self, session: &Session) -> bool {
         let takes = session.welcome().limits.message_bytes_max as usize;
-        self.config.stream == StreamKind::Ordered
-            && takes >= CLIENT_MESSAGE_BYTES_MAX
-            && self.continuity.has_transmit()
+        self.config.stream == StreamKind::Ordered && takes >= CLIENT_MESSAGE_BYTES_MAX
     }
 }
 

@@ -228,6 +228,11 @@ impl Session {
             // Messages outlast the connection: the client has them.
             FrameType::Message
             | FrameType::MessageAck
+            | FrameType::BulkOffer
+            | FrameType::BulkChunk
+            | FrameType::BulkCredit
+            | FrameType::BulkEnd
+            | FrameType::BulkStop
             | FrameType::Hello
             | FrameType::Welcome
             | FrameType::Reject

@@ -1,5 +1,6 @@
 //! Who is in a room: sessions begin, go on over other connections, wait, and end.
 
+use tickwire_protocol::bulk::BulkReceived;
 use tickwire_protocol::handshake::{
     ClientLimits, Features, FreshReason, PackedSchema, RejectReason, Resume, ResumeToken, Role,
     SessionOutcome, StreamKind, Timing, Welcome,
@@ -22,6 +23,8 @@ pub struct Join {
     pub token: ResumeToken,
     /// The session that it wants to go on, if it does.
     pub resume: Option<Resume>,
+    /// What its client has of the transfers of that session.
+    pub bulk: Option<BulkReceived>,
     /// What it is told of the session if that is a new one and it wanted no other to go on.
     pub fresh: FreshReason,
     /// As what.
@@ -42,6 +45,7 @@ impl Join {
         Self {
             token,
             resume: None,
+            bulk: None,
             fresh: FreshReason::First,
             role,
             stream,
@@ -79,13 +83,15 @@ impl Room {
             None => (self.begin(now, peer, &join)?, SessionOutcome::Fresh(join.fresh)),
         };
         self.next_id = self.next_id.wrapping_add(1);
+        let told = join.bulk.filter(|_| !matches!(outcome, SessionOutcome::Fresh(_)));
+        let bulk = self.resume_bulk(session, told);
         let Some(begun) = self.sessions.get(&session) else { return Err(RejectReason::NoSuchRoom) };
         let viewer = Viewer { player: begun.player_id(), delta: self.config.delta };
         let terms = begun.terms(outcome, self.config.session_window);
         let replicator = Replicator::new(join.stream, viewer, self.cues.next_index());
         let mut connection = Peer::new(join.stream, begun, replicator, &self.config, now);
         let mut welcome = self.welcome(&join, session, peer, viewer.player);
-        welcome.extensions.insert(0, terms.extension());
+        welcome.extensions.splice(..0, [terms.extension()].into_iter().chain(bulk));
         connection.welcome = Some(Box::new(welcome));
         connection.phase = u64::from(peer.0 % (self.config.tick_rate.hz() / self.config.snapshot_hz));
         self.peers.insert(peer, connection);
@@ -169,9 +175,14 @@ impl Room {
 
     fn end(&mut self, session: SessionId) {
         self.events.push(RoomEvent::SessionEnded { session });
-        let Some(player) = self.sessions.remove(&session).and_then(|session| session.player) else { return };
+        let Some(Session { player: Some(player), mut bulk, .. }) = self.sessions.remove(&session) else {
+            return;
+        };
         self.players.remove(&player.id);
         if player.is_announced {
+            bulk.handle_end();
+            let lost = core::iter::from_fn(|| bulk.poll_event(self.now));
+            self.bulk_turn.lost.extend(lost.map(|event| (player.id, event)));
             self.left.push(player.id);
         }
     }
