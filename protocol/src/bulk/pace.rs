@@ -170,7 +170,7 @@ impl Pace {
     }
 
     fn steer(&mut self, in_flight: u32, received: u32) {
-        let queueing = i64::from(self.delay() - self.base.min(self.base_before));
+        let queueing = i64::from(self.delay().saturating_sub(self.base.min(self.base_before)));
         let off = (TARGET - queueing).max(-TARGET);
         self.is_starting &= queueing < TARGET / 2;
         let step = (i64::from(received) * off / TARGET).unsigned_abs() as u32;

@@ -32,7 +32,11 @@ impl Screen {
                 // The view begins anew.
                 Event::Connected { .. } => self.names.clear(),
                 Event::Reconnecting { reason, .. } => println!("        {reason}; trying again"),
-                Event::Rejected(_) | Event::Confirmed { .. } | Event::Message(_) | Event::Sent(..) => {}
+                Event::Rejected(_)
+                | Event::Confirmed { .. }
+                | Event::Message(_)
+                | Event::Sent(..)
+                | Event::Bulk(_) => {}
             }
         }
     }

@@ -66,6 +66,9 @@ struct Joining {
 /// A player that has no entity by then is not waited for, to know what it sees.
 const SPAWNS_WITHIN: Micros = Micros::from_secs(1);
 
+/// With more than this stored on the way nothing goes out that can wait: half of what state itself may store.
+const FILLER_QUEUEING_MAX: Micros = Micros::from_millis(50);
+
 /// Why a snapshot that is due is not sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Held {
@@ -273,9 +276,9 @@ impl Peer {
 
     /// Whether the link takes more than state has for it: then what can wait may follow. Not while the peer is told of what it sees first.
     pub(crate) fn leaves_room(&self, now: Micros) -> bool {
-        self.joining.is_none()
-            && !self.is_squeezed
-            && self.replicator.flight().room(now) >= SNAPSHOT_BYTES_MIN
+        let flight = self.replicator.flight();
+        let is_queueing = flight.queueing().is_some_and(|queueing| queueing > FILLER_QUEUEING_MAX);
+        self.joining.is_none() && !self.is_squeezed && !is_queueing && flight.room(now) >= SNAPSHOT_BYTES_MIN
     }
 
     /// If a snapshot is to be written now, what it may take; then it is not due any more.
