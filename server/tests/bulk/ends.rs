@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use tickwire_client::{Client, ClientConfig, DisconnectReason, Event, Reconnect};
+use tickwire_client::{Backoff, Client, ClientConfig, DisconnectReason, Event, Reconnect};
 use tickwire_netsim::{Direction, Duplex, OrderedLink, Profile};
 use tickwire_protocol::bulk::{BulkEvent, BulkReceived};
 use tickwire_protocol::frame::frames;
@@ -35,22 +35,26 @@ pub(crate) struct Ends {
     pub(crate) largest: [usize; 2],
 }
 
-const BACK_SOON: Reconnect = Reconnect {
-    first_within: Micros::from_millis(20),
-    base: Micros::from_millis(20),
-    cap: Micros::from_millis(20),
-    attempts: u32::MAX,
-};
+/// Waits for a connection to come back.
+const BACK_SOON: Micros = Micros::from_millis(20);
 
 impl Ends {
     pub(crate) fn new(profile: &Profile, movers: usize) -> Self {
+        let config = RoomConfig::new(TickRate::new(60).unwrap(), 20);
+        Self::with(profile, movers, config.budget)
+    }
+
+    /// With so many bytes of state a second.
+    pub(crate) fn with(profile: &Profile, movers: usize, budget: Option<u32>) -> Self {
         let desk = Arc::new(Mutex::new(Desk { accepts: true, ..Desk::default() }));
         let mut config = RoomConfig::new(TickRate::new(60).unwrap(), 20);
+        config.budget = budget;
         config.session_window = Micros::from_secs(5);
         let identity = RoomIdentity { id: RoomId(1), name: "depot".to_owned(), seed: 1 };
         let game = Depot::new(movers, desk.clone());
         let mut client = ClientConfig::new("test");
-        client.reconnect = Some(BACK_SOON);
+        client.reconnect =
+            Some(Reconnect { backoff: Backoff::Listed([BACK_SOON].into()), attempts: u32::MAX });
         Self {
             room: Room::new(identity, config, Box::new(game), Micros::ZERO),
             client: Client::new(client, schema(), Micros::ZERO),
@@ -114,7 +118,7 @@ impl Ends {
         let frame = frames(message).next().unwrap().unwrap();
         let hello = admit(&frame.payload, &schema(), StreamKind::Ordered).unwrap().unwrap();
         let join = Join {
-            token: ResumeToken([self.connections as u8 + 1; 16]),
+            token: ResumeToken([(self.connections % 200) as u8; 16]),
             resume: Resume::find(&hello.extensions).unwrap(),
             bulk: BulkReceived::find(&hello.extensions).unwrap(),
             ..Join::new(hello.role, hello.stream)

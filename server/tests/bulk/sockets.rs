@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tickwire_client::net::{Connection, Wake, connect};
-use tickwire_client::{ClientConfig, Event, Reconnect};
+use tickwire_client::{Backoff, ClientConfig, Event, Reconnect};
 use tickwire_protocol::bulk::BulkEvent;
 use tickwire_protocol::handshake::SessionOutcome;
 use tickwire_protocol::{Micros, TickRate};
@@ -59,7 +59,7 @@ async fn a_map_down_and_a_replay_up_go_on_where_the_socket_was_cut() {
     let server_addr = server.local_addr().unwrap();
     tokio::spawn(server.run());
     let (addr, cuts) = cable(server_addr).await;
-    let policy = Reconnect { base: Micros::from_millis(50), ..Reconnect::default() };
+    let policy = Reconnect { backoff: Backoff::Listed([Micros::from_millis(20)].into()), attempts: 10 };
     let config = ClientConfig { reconnect: Some(policy), ..ClientConfig::new("test") };
     let mut connection = connect(&format!("ws://{addr}"), config, schema()).await.unwrap();
     let map = Bytes::from(

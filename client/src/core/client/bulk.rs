@@ -107,7 +107,7 @@ impl Client {
         if self.config.stream == StreamKind::Datagram {
             return Err(BulkError::NotOrdered);
         }
-        if self.is_closed() || self.config.role == Role::Spectator {
+        if self.is_closed() || self.closing.is_some() || self.config.role == Role::Spectator {
             return Err(BulkError::Closed);
         }
         self.transfers.bulk.offer(now, kind, metadata.into(), content.into())

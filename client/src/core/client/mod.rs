@@ -11,6 +11,7 @@ mod bulk;
 mod lifecycle;
 mod look;
 mod play;
+mod standing;
 
 use core::fmt;
 use std::collections::VecDeque;
@@ -21,7 +22,7 @@ use tickwire_protocol::frame::{Frame, FrameType, frames};
 use tickwire_protocol::handshake::{RejectReason, StreamKind, Welcome};
 use tickwire_protocol::limits::CLIENT_MESSAGE_BYTES_MAX;
 use tickwire_protocol::message::MessageAck;
-use tickwire_protocol::{Micros, Schema};
+use tickwire_protocol::{EntityId, Micros, Schema};
 use tickwire_sim::Simulation;
 
 use self::bulk::Transfers;
@@ -50,6 +51,8 @@ pub struct Client {
     events: VecDeque<Event>,
     /// What the session is to predict with, until there is one.
     simulation: Option<Box<dyn Simulation>>,
+    /// Whom else the game wants predicted.
+    others: Vec<EntityId>,
     continuity: Continuity,
     transfers: Transfers,
     attempts: Attempts,
@@ -57,35 +60,48 @@ pub struct Client {
     welcomed: Micros,
     /// What it wants to be sent of snapshots, bytes a second.
     budget: Option<u32>,
+    /// The system says that there is no network.
+    is_network_down: bool,
+    /// The game has left: until then what it said may still be delivered.
+    closing: Option<Micros>,
     stats: ClientStats,
 }
 
 #[derive(Debug)]
 enum State {
     /// The hello is to be sent, or was and waits for its answer.
-    Hello { since: Micros, asked: Option<Micros>, before: Option<Box<Session>> },
+    Hello {
+        since: Micros,
+        asked: Option<Micros>,
+        before: Option<Box<Session>>,
+        /// Why the connection before ended.
+        reason: Option<DisconnectReason>,
+    },
     /// Welcomed.
     Playing(Box<Session>),
-    /// The connection was lost, and is to be tried anew then; what was last seen can still be seen.
-    Waiting { until: Micros, before: Option<Box<Session>>, reason: DisconnectReason },
-    /// Over; what was last seen can still be seen. No reason if it was rejected.
-    Closed { session: Option<Box<Session>>, reason: Option<DisconnectReason> },
+    /// The connection was lost, and is to be tried anew then, or when there is a network; what was last seen can still be seen.
+    Waiting { until: Option<Micros>, before: Option<Box<Session>>, reason: DisconnectReason },
+    /// Over; what was last seen can still be seen.
+    Closed { session: Option<Box<Session>>, reason: DisconnectReason },
 }
 
 impl Client {
     /// A client that is about to say hello. `schema` must be the one that the server's game has.
     pub fn new(config: ClientConfig, schema: Arc<Schema>, now: Micros) -> Self {
         Self {
-            state: State::Hello { since: now, asked: None, before: None },
+            state: State::Hello { since: now, asked: None, before: None, reason: None },
             events: VecDeque::new(),
             simulation: None,
+            others: Vec::new(),
             continuity: Continuity::new(&schema),
             transfers: Transfers::new(),
-            attempts: Attempts::new(config.reconnect, config.seed),
+            attempts: Attempts::new(config.reconnect.clone(), config.seed),
             welcomed: now,
             budget: None,
             config,
             schema,
+            is_network_down: false,
+            closing: None,
             stats: ClientStats::default(),
         }
     }
@@ -110,8 +126,8 @@ impl Client {
     fn handle_frames(&mut self, now: Micros, message: Bytes) -> Result<(), ClientFault> {
         for frame in frames(message) {
             let frame = match &self.state {
-                State::Closed { .. } => return Ok(()),
-                _ => frame?,
+                State::Waiting { .. } | State::Closed { .. } => return Ok(()),
+                State::Hello { .. } | State::Playing(_) => frame?,
             };
             match &mut self.state {
                 State::Hello { asked: Some(asked), .. } => {
@@ -206,7 +222,7 @@ impl Client {
     /// When to call [`Client::poll_transmit`] at the latest if nothing else happens. Inputs have a time of their own,
     /// [`Client::input_timeout`]; events are for those who draw, and come with the pictures.
     pub fn poll_timeout(&self) -> Option<Micros> {
-        match &self.state {
+        let due = match &self.state {
             State::Hello { since, asked: None, .. } => Some(*since),
             State::Hello { .. } => self.deadline(),
             State::Playing(session) if self.has_messages(session) => Some(Micros::ZERO),
@@ -214,9 +230,10 @@ impl Client {
                 let bulk = self.transfers.poll_timeout().filter(|_| self.takes_messages(session));
                 bulk.into_iter().chain([session.next_ping(), session.silence_deadline()]).min()
             }
-            State::Waiting { until, .. } => Some(*until),
-            State::Closed { .. } => None,
-        }
+            State::Waiting { until, .. } => *until,
+            State::Closed { .. } => return None,
+        };
+        due.into_iter().chain(self.closes_at()).min()
     }
 
     /// Whether messages can be written at once.

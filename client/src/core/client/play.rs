@@ -7,6 +7,7 @@ use tickwire_protocol::{EntityId, Micros, RowMut, Tick};
 use tickwire_sim::Simulation;
 
 use super::{Client, State};
+use crate::core::prediction::OTHERS_MAX;
 
 impl Client {
     /// Predicts the player's own entities with this instance of the game, so that an input shows its effect in the next picture
@@ -27,20 +28,27 @@ impl Client {
             simulation.schema().name()
         );
         match &mut self.state {
-            State::Playing(session) => session.predict(simulation),
-            State::Hello { .. } | State::Waiting { .. } => self.simulation = Some(simulation),
-            State::Closed { .. } => {}
+            State::Playing(session) => {
+                session.predict(simulation);
+                session.predict_others(self.others.iter().copied());
+            }
+            State::Hello { .. } | State::Waiting { .. } | State::Closed { .. } => {
+                self.simulation = Some(simulation);
+            }
         }
     }
 
     /// From the next snapshot on these entities of others, at most 64, are part of the world that is predicted: who runs into one of
     /// them sees it at once. They go on as the game moves those without an input, and are set right with each snapshot that says
-    /// otherwise, which costs a replay. Replaces those of the last call.
+    /// otherwise, which costs a replay. Replaces those of the last call. Whom the game has chosen stays chosen as long as the
+    /// [session](tickwire_protocol::handshake::SessionOutcome) goes on, whatever becomes of the connection.
     ///
     /// Ask for those that the player may touch before the server's answer comes.
     pub fn predict_others(&mut self, ids: impl IntoIterator<Item = EntityId>) {
+        self.others.clear();
+        self.others.extend(ids.into_iter().take(OTHERS_MAX));
         if let State::Playing(session) = &mut self.state {
-            session.predict_others(ids);
+            session.predict_others(self.others.iter().copied());
         }
     }
 
@@ -70,7 +78,7 @@ impl Client {
         if self.config.stream == StreamKind::Datagram {
             return Err(SendError::NotOrdered);
         }
-        if self.is_closed() {
+        if self.is_closed() || self.closing.is_some() {
             return Err(SendError::Closed);
         }
         self.continuity.outbox.send(now, ty, key, body.into())
@@ -82,7 +90,7 @@ impl Client {
     /// that came too late are left out.
     pub fn due_input_tick(&self, now: Micros) -> Option<Tick> {
         match &self.state {
-            State::Playing(session) => session.due_input_tick(now),
+            State::Playing(session) if self.closing.is_none() => session.due_input_tick(now),
             _ => None,
         }
     }
@@ -111,7 +119,9 @@ impl Client {
     ///
     /// Does nothing where there is no player, or if the tick has its input already.
     pub fn push_input(&mut self, now: Micros, tick: Tick, fill: impl FnOnce(&mut RowMut<'_>)) {
-        if let State::Playing(session) = &mut self.state {
+        if let State::Playing(session) = &mut self.state
+            && self.closing.is_none()
+        {
             session.push_input(now, tick, fill, &mut self.stats);
         }
     }
@@ -120,7 +130,7 @@ impl Client {
     /// no player, or if the server must be heard first.
     pub fn input_timeout(&self) -> Option<Micros> {
         match &self.state {
-            State::Playing(session) => session.input_timeout(),
+            State::Playing(session) if self.closing.is_none() => session.input_timeout(),
             _ => None,
         }
     }

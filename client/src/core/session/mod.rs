@@ -29,6 +29,9 @@ use crate::core::stage::Stage;
 use crate::core::stats::ClientStats;
 use crate::core::timekeeper::Timekeeper;
 
+/// How long a server may take to say a word whose way is in doubt.
+const DOUBT: Micros = Micros::from_secs(2);
+
 /// Everything that a welcome begins.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -54,6 +57,8 @@ pub(crate) struct Session {
     /// When that was told.
     room_told: Micros,
     last_heard: Micros,
+    /// Whether the server still hears us is in doubt since then.
+    doubted: Option<Micros>,
     /// What was asked for, and is to be told: of snapshots, bytes a second.
     budget: Budget,
     is_budget_told: bool,
@@ -134,6 +139,7 @@ impl Session {
             room_tick: welcome.tick,
             room_told: now,
             last_heard: now,
+            doubted: None,
             budget: Budget { bytes_per_second: None },
             is_budget_told: true,
             watched_until: None,
@@ -199,7 +205,14 @@ impl Session {
 
     /// When the server counts as gone if nothing is heard of it.
     pub(crate) fn silence_deadline(&self) -> Micros {
-        self.last_heard + self.welcome.timing.silence_timeout
+        let deadline = self.last_heard + self.welcome.timing.silence_timeout;
+        self.doubted.map_or(deadline, |since| deadline.min(since + DOUBT))
+    }
+
+    /// The way to the server may be another, or this machine was asleep: asks at once, and does not wait for long.
+    pub(crate) fn doubt(&mut self, now: Micros) {
+        self.doubted = Some(self.doubted.unwrap_or(now));
+        self.time.ask_at(now);
     }
 
     pub(crate) fn next_ping(&self) -> Micros {
@@ -214,6 +227,7 @@ impl Session {
     /// The server has said something, whatever it is.
     pub(crate) fn handle_life(&mut self, now: Micros) {
         self.last_heard = now;
+        self.doubted = None;
     }
 
     pub(crate) fn handle_frame(
