@@ -23,5 +23,10 @@ struct InterestGuide;
 
 /// Likewise.
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/bulk.md")]
+struct BulkGuide;
+
+/// Likewise.
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/guides/bandwidth.md")]
 struct BandwidthGuide;
