@@ -49,6 +49,12 @@ pub enum FrameType {
     Message = 10,
     /// Either: which messages were polled; see [`MessageAck`](crate::message::MessageAck).
     MessageAck = 11,
+    /// Server: who is in the room, by change; see [`MembersFrame`](crate::room::MembersFrame).
+    Members = 18,
+    /// Client: what it says of itself from now on; see [`Profile`](crate::room::Profile).
+    Profile = 20,
+    /// Client: it is paused, or no longer; see [`Pause`](crate::pause::Pause).
+    Pause = 23,
     /// Either: something large that the other side may have; see [`BulkFrame`](crate::bulk::BulkFrame) for this and the next four.
     BulkOffer = 25,
     /// The offering side: a piece of what was accepted.
@@ -63,7 +69,7 @@ pub enum FrameType {
 
 impl FrameType {
     /// Every type that this version knows.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
@@ -75,6 +81,9 @@ impl FrameType {
         Self::Budget,
         Self::Message,
         Self::MessageAck,
+        Self::Members,
+        Self::Profile,
+        Self::Pause,
         Self::BulkOffer,
         Self::BulkChunk,
         Self::BulkCredit,
@@ -101,6 +110,9 @@ impl FrameType {
             Self::Budget => "BUDGET",
             Self::Message => "MESSAGE",
             Self::MessageAck => "MESSAGE_ACK",
+            Self::Members => "MEMBERS",
+            Self::Profile => "PROFILE",
+            Self::Pause => "PAUSE",
             Self::BulkOffer => "BULK_OFFER",
             Self::BulkChunk => "BULK_CHUNK",
             Self::BulkCredit => "BULK_CREDIT",

@@ -19,7 +19,9 @@ use crate::frame::{FrameType, frames, split_frame, write_frame};
 use crate::handshake::{Hello, PackedSchema, RejectReason, Welcome};
 use crate::input::InputFrame;
 use crate::message::{Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId};
+use crate::pause::Pause;
 use crate::ping::{Ping, Pong};
+use crate::room::{MembersFrame, Profile};
 use crate::schema::{CueId, Field, FieldId, FieldType, Kind, KindId, Schema};
 use crate::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica};
 use crate::time::{Tick, TickRate};
@@ -140,9 +142,11 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
         | FrameType::BulkChunk
         | FrameType::BulkCredit
         | FrameType::BulkEnd
-        | FrameType::BulkStop => {
-            if let Ok(frame) = BulkFrame::decode(ty, Bytes::copy_from_slice(payload)) {
-                check(&|out| frame.encode(out));
+        | FrameType::BulkStop => check_bulk(ty, payload),
+        FrameType::Members | FrameType::Profile => check_room(ty, payload),
+        FrameType::Pause => {
+            if let Ok(pause) = Pause::decode(payload) {
+                check(&|out| pause.encode(out));
             }
         }
         FrameType::Budget => {
@@ -150,6 +154,21 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
                 check(&|out| budget.encode(out));
             }
         }
+    }
+}
+
+fn check_bulk(ty: FrameType, payload: &[u8]) {
+    if let Ok(frame) = BulkFrame::decode(ty, Bytes::copy_from_slice(payload)) {
+        check_encoding(ty, payload, |out| frame.encode(out));
+    }
+}
+
+fn check_room(ty: FrameType, payload: &[u8]) {
+    if let (FrameType::Members, Ok(members)) = (ty, MembersFrame::decode(payload)) {
+        check_encoding(ty, payload, |out| members.encode(out));
+    }
+    if let (FrameType::Profile, Ok(profile)) = (ty, Profile::decode(payload)) {
+        check_encoding(ty, payload, |out| profile.encode(out));
     }
 }
 

@@ -115,7 +115,9 @@ impl BulkFrame {
                 out.extend_from_slice(content);
             }
             Self::Credit { id, received, limit } => {
-                [id.0, *received, *limit].into_iter().for_each(|value| number(out, value));
+                number(out, id.0);
+                number(out, *received);
+                number(out, *limit);
             }
             Self::End { id, end } => {
                 number(out, id.0);
@@ -296,7 +298,7 @@ mod tests {
         assert_eq!(fault(FrameType::BulkOffer, &wordy), "bulk metadata: 257 is above the limit of 256");
         assert_eq!(fault(FrameType::BulkChunk, &[0; 8]), "truncated in bulk chunk");
         assert_eq!(
-            fault(FrameType::BulkChunk, &[0; 8 + BULK_CHUNK_BYTES_MAX + 1]),
+            fault(FrameType::BulkChunk, &vec![0; 8 + BULK_CHUNK_BYTES_MAX + 1]),
             "bulk chunk: 16385 is above the limit of 16384"
         );
         assert_eq!(fault(FrameType::BulkEnd, &[0, 0, 0, 0, 5]), "end of a bulk transfer: 5 has no meaning");

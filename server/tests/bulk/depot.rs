@@ -68,7 +68,7 @@ impl Simulation for Depot {
                 BulkEvent::Offered { id, .. } if desk.accepts => ctx.accept_bulk(player, id).unwrap(),
                 BulkEvent::Offered { id, .. } => ctx.cancel_bulk(player, id).unwrap(),
                 BulkEvent::Receiving { bytes, .. } | BulkEvent::Sending { bytes, .. } => {
-                    desk.progress = bytes
+                    desk.progress = bytes;
                 }
                 _ => {
                     desk.left = ctx.left().to_vec();

@@ -74,7 +74,7 @@ async fn a_map_down_and_a_replay_up_go_on_where_the_socket_was_cut() {
         while received.is_none() || !is_sent {
             match next_event(&mut connection).await {
                 Event::Bulk(BulkEvent::Offered { id, .. }) => {
-                    connection.client_mut().accept_bulk(id).unwrap()
+                    connection.client_mut().accept_bulk(id).unwrap();
                 }
                 Event::Bulk(BulkEvent::Receiving { bytes, .. }) => {
                     assert!(bytes > done, "it goes on");
