@@ -143,32 +143,34 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
         | FrameType::BulkCredit
         | FrameType::BulkEnd
         | FrameType::BulkStop => check_bulk(ty, payload),
-        FrameType::Members | FrameType::Profile => check_room(ty, payload),
-        FrameType::Pause => {
-            if let Ok(pause) = Pause::decode(payload) {
-                check(&|out| pause.encode(out));
+        FrameType::Members => {
+            if let Ok(members) = MembersFrame::decode(payload) {
+                check(&|out| members.encode(out));
             }
         }
-        FrameType::Budget => {
-            if let Ok(budget) = Budget::decode(payload) {
-                check(&|out| budget.encode(out));
-            }
+        FrameType::Profile | FrameType::Pause | FrameType::Budget => check_wish(ty, payload),
+    }
+}
+
+/// What a client wants of the server for its own sake.
+fn check_wish(ty: FrameType, payload: &[u8]) {
+    let check = |encode: &dyn Fn(&mut Vec<u8>)| check_encoding(ty, payload, encode);
+    if ty == FrameType::Profile {
+        if let Ok(profile) = Profile::decode(payload) {
+            check(&|out| profile.encode(out));
         }
+    } else if ty == FrameType::Pause {
+        if let Ok(pause) = Pause::decode(payload) {
+            check(&|out| pause.encode(out));
+        }
+    } else if let Ok(budget) = Budget::decode(payload) {
+        check(&|out| budget.encode(out));
     }
 }
 
 fn check_bulk(ty: FrameType, payload: &[u8]) {
     if let Ok(frame) = BulkFrame::decode(ty, Bytes::copy_from_slice(payload)) {
         check_encoding(ty, payload, |out| frame.encode(out));
-    }
-}
-
-fn check_room(ty: FrameType, payload: &[u8]) {
-    if let (FrameType::Members, Ok(members)) = (ty, MembersFrame::decode(payload)) {
-        check_encoding(ty, payload, |out| members.encode(out));
-    }
-    if let (FrameType::Profile, Ok(profile)) = (ty, Profile::decode(payload)) {
-        check_encoding(ty, payload, |out| profile.encode(out));
     }
 }
 

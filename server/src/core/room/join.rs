@@ -12,11 +12,11 @@ use tickwire_protocol::{Micros, PeerFault, PeerId, PlayerId, SessionId};
 use super::{Room, RoomEvent};
 use crate::core::belief::ViewBelief;
 use crate::core::input_queue::InputQueue;
-use crate::core::knowledge::Viewer;
 use crate::core::news::{News, Reader};
 use crate::core::peer::Peer;
 use crate::core::replicator::Replicator;
 use crate::core::session::{Player, Session, Whereabouts};
+use crate::core::viewer::Viewer;
 
 /// A connection that wants in.
 #[derive(Clone, Debug)]
@@ -91,7 +91,7 @@ impl Room {
         let told = join.bulk.filter(|_| !matches!(outcome, SessionOutcome::Fresh(_)));
         let bulk = self.resume_bulk(session, told);
         let Some(begun) = self.sessions.get(&session) else { return Err(RejectReason::NoSuchRoom) };
-        let viewer = Viewer { player: begun.player_id(), delta: self.config.delta };
+        let viewer = Viewer { player: begun.player_id(), teams: 0, delta: self.config.delta };
         let terms = begun.terms(outcome, self.config.session_window);
         let replicator = Replicator::new(join.stream, viewer, self.cues.next_index());
         let mut connection = Peer::new(join.stream, begun, replicator, &self.config, now);
