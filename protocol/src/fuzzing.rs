@@ -16,7 +16,7 @@ use crate::budget::Budget;
 use crate::bulk::BulkFrame;
 use crate::fault::DecodeError;
 use crate::frame::{FrameType, frames, split_frame, write_frame};
-use crate::handshake::{Hello, PackedSchema, RejectReason, Welcome};
+use crate::handshake::{Auth, Hello, PackedSchema, RejectReason, Welcome};
 use crate::input::InputFrame;
 use crate::message::{Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId};
 use crate::pause::Pause;
@@ -143,6 +143,11 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
         | FrameType::BulkCredit
         | FrameType::BulkEnd
         | FrameType::BulkStop => check_bulk(ty, payload),
+        FrameType::Auth => {
+            if let Ok(auth) = Auth::decode(payload) {
+                check(&|out| auth.encode(out));
+            }
+        }
         FrameType::Members => {
             if let Ok(members) = MembersFrame::decode(payload) {
                 check(&|out| members.encode(out));

@@ -38,7 +38,8 @@ impl Screen {
                 | Event::Game(_)
                 | Event::Message(_)
                 | Event::Sent(..)
-                | Event::Bulk(_) => {}
+                | Event::Bulk(_)
+                | Event::TokenChecked(_) => {}
             }
         }
     }

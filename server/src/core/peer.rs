@@ -18,6 +18,7 @@ use tickwire_protocol::schema::Kind;
 use tickwire_protocol::{Micros, Misbehavior, PeerFault, SessionId, Tick};
 
 use super::budget::{Bucket, SNAPSHOT_BYTES_MIN};
+use super::identity::Renewal;
 use super::news::News;
 use super::packer::Space;
 use super::peer_stats::{PeerStats, Skipped};
@@ -62,6 +63,8 @@ pub(crate) struct Peer {
     cut: u64,
     /// The last snapshot was cut by what the link takes.
     is_squeezed: bool,
+    /// Its token.
+    pub(crate) renewal: Renewal,
 }
 
 /// A peer that has just come.
@@ -134,6 +137,7 @@ impl Peer {
             skipped: Skipped::default(),
             cut: 0,
             is_squeezed: false,
+            renewal: Renewal::default(),
         }
     }
 
@@ -168,6 +172,7 @@ impl Peer {
                 FrameType::Message if self.has_player && self.stream == StreamKind::Ordered => {
                     session.inbox.handle_message(frame.payload)?;
                 }
+                FrameType::Auth => self.renewal.handle_frame(inbox.now, &frame.payload)?,
                 FrameType::MessageAck => session.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?,
                 ty if ty.is_bulk() && self.has_player && self.stream == StreamKind::Ordered => {
                     session.bulk.handle_frame(inbox.now, frame)?;
@@ -252,6 +257,8 @@ impl Peer {
             Some(PeerFault::Silent)
         } else if self.paused_since.is_none() && self.stalled_for(now) > config.stall_timeout {
             Some(PeerFault::Stalled)
+        } else if self.renewal.is_expired(now) {
+            Some(PeerFault::TokenExpired)
         } else {
             None
         }
@@ -330,6 +337,7 @@ impl Peer {
         (self.due_since.is_some() && self.space(now).is_ok())
             || self.welcome.is_some()
             || !self.pings.is_empty()
+            || self.renewal.has_transmit()
     }
 
     /// Whether the link takes more than state has for it: then what can wait may follow. Not while the peer is told of what it sees first.
@@ -417,6 +425,7 @@ impl Peer {
         if let Some(welcome) = self.welcome.take() {
             welcome.encode(out);
         }
+        self.renewal.poll_transmit(out);
         for (ping, received) in self.pings.drain(..) {
             let server_sent = now.max(received);
             let pong = Pong {

@@ -7,6 +7,7 @@
 //!     └─────────> Closed <───────────────────────────────────────────┘
 //! ```
 
+mod auth;
 mod bulk;
 mod lifecycle;
 mod look;
@@ -26,6 +27,7 @@ use tickwire_protocol::message::{Lane, Message, MessageAck, MessageClass, Messag
 use tickwire_protocol::{EntityId, Micros, Schema};
 use tickwire_sim::Simulation;
 
+use self::auth::Renewal;
 use self::bulk::Transfers;
 use self::pause::Pausing;
 use crate::core::config::ClientConfig;
@@ -67,6 +69,7 @@ pub struct Client {
     welcomed: Micros,
     /// What it wants to be sent of snapshots, bytes a second.
     budget: Option<u32>,
+    renewal: Renewal,
     /// The system says that there is no network.
     is_network_down: bool,
     /// The game has left: until then what it said may still be delivered.
@@ -120,6 +123,7 @@ impl Client {
             attempts: Attempts::new(config.reconnect.clone(), config.seed),
             welcomed: now,
             budget: None,
+            renewal: Renewal::default(),
             config,
             schema,
             is_network_down: false,
@@ -165,6 +169,7 @@ impl Client {
                     FrameType::MessageAck => {
                         self.continuity.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?;
                     }
+                    FrameType::Auth => self.handle_auth(&frame.payload)?,
                     ty if ty.is_bulk() => self.transfers.handle_frame(now, frame)?,
                     _ => session.handle_frame(now, &frame, &mut self.stats)?,
                 },
@@ -199,6 +204,7 @@ impl Client {
                 self.config.hello_for(&self.schema, resume.into_iter().chain(bulk), told).encode(out);
                 self.is_profile_told = true;
             }
+            State::Playing(_) if self.renewal.poll_transmit(out) => {}
             State::Playing(session) => {
                 let is_asked = session.poll_transmit(now, out, &mut self.stats);
                 let is_repeated = is_asked && self.config.stream == StreamKind::Datagram;
@@ -269,7 +275,9 @@ impl Client {
         let due = match &self.state {
             State::Hello { since, asked: None, .. } => Some(*since),
             State::Hello { .. } => self.deadline(),
-            State::Playing(session) if self.has_messages(session) || !self.is_profile_told => {
+            State::Playing(session)
+                if self.renewal.has_transmit() || self.has_messages(session) || !self.is_profile_told =>
+            {
                 Some(Micros::ZERO)
             }
             State::Playing(session) => {
