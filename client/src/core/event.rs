@@ -3,7 +3,7 @@
 use thiserror::Error;
 use tickwire_protocol::frame::FrameType;
 use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome};
-use tickwire_protocol::message::{Message, MessageId, Outcome};
+use tickwire_protocol::message::{Message, MessageId, Outcome, Request, RequestId, Response};
 use tickwire_protocol::{CloseCode, Cue, DecodeError, EntityId, KindId, Micros, PlayerId, RoomId, SessionId};
 
 use super::moments::ToldEvent;
@@ -79,6 +79,10 @@ pub enum Event {
     Game(ToldEvent),
     /// The server's game says something.
     Message(Message),
+    /// The server's game asks for something: [answer](crate::Client::respond) it, now or later.
+    Request(Request),
+    /// What came of a [request](crate::Client::request): its answer, or why there is none. Once for each.
+    Response(RequestId, Response),
     /// What became of a message that was [sent](crate::Client::send).
     Sent(MessageId, Outcome),
     /// The connection is over, and does not come back.

@@ -16,9 +16,11 @@ use tickwire_protocol::handshake::{
     FreshReason, Resume, ResumeToken, SessionOutcome, SessionTerms, StreamKind,
 };
 use tickwire_protocol::limits::MESSAGE_BYTES_PER_TRANSMIT_MAX;
-use tickwire_protocol::message::{Direction, Inbox, MessageTypeId, Missed, Outbox, Received, SendError};
+use tickwire_protocol::message::{
+    Direction, Inbox, Lane, MessageTypeId, Missed, Outbox, Received, Requests, SendError,
+};
 use tickwire_protocol::snapshot::Feedback;
-use tickwire_protocol::{Micros, PeerId, PlayerId, Schema, SessionId};
+use tickwire_protocol::{DecodeError, Micros, PeerId, PlayerId, Schema, SessionId};
 
 use super::belief::ViewBelief;
 use super::input_queue::InputQueue;
@@ -57,6 +59,8 @@ pub(crate) struct Session {
     pub(crate) outbox: Outbox,
     /// What it says to the game.
     pub(crate) inbox: Inbox,
+    /// What each asks the other for.
+    pub(crate) requests: Requests,
     /// What carries its frames now.
     pub(crate) stream: StreamKind,
     /// Its client has spoken behind a welcome: it knows its token, and can come back.
@@ -83,6 +87,7 @@ impl Session {
             player,
             outbox: Outbox::new(schema.clone(), Direction::ToClient).without_outcomes(),
             inbox: Inbox::new(schema.clone(), Direction::ToServer),
+            requests: Requests::default(),
             stream,
             is_known: false,
             token,
@@ -164,6 +169,25 @@ impl Session {
         self.inbox.has_ack() || self.outbox.has_transmit()
     }
 
+    /// Takes in a MESSAGE frame of the client's.
+    pub(crate) fn handle_message(
+        &mut self,
+        now: Micros,
+        schema: &Schema,
+        payload: Bytes,
+    ) -> Result<(), DecodeError> {
+        self.inbox.handle_message(payload)?;
+        while let Some(message) = self.inbox.poll_lane(Lane::Requests) {
+            self.requests.handle(now, schema, &mut self.outbox, message, |_| None)?;
+        }
+        Ok(())
+    }
+
+    /// Whether messages can be sent at all.
+    pub(crate) fn check_stream(&self) -> Result<(), SendError> {
+        if self.stream == StreamKind::Datagram { Err(SendError::NotOrdered) } else { Ok(()) }
+    }
+
     /// Takes a message of the game's to the client.
     pub(crate) fn send(
         &mut self,
@@ -172,17 +196,13 @@ impl Session {
         key: u32,
         body: Bytes,
     ) -> Result<(), SendError> {
-        if self.stream == StreamKind::Datagram {
-            return Err(SendError::NotOrdered);
-        }
+        self.check_stream()?;
         self.outbox.send(now, ty, key, body).map(drop)
     }
 
     /// Tells the client a game event, as encoded.
     pub(crate) fn emit(&mut self, now: Micros, ty: MessageTypeId, event: Bytes) -> Result<(), SendError> {
-        if self.stream == StreamKind::Datagram {
-            return Err(SendError::NotOrdered);
-        }
+        self.check_stream()?;
         self.outbox.send_event(now, ty, event)
     }
 
@@ -213,7 +233,6 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tickwire_protocol::message::Lane;
 
     fn token(number: u8) -> ResumeToken {
         ResumeToken([number; 16])

@@ -1,7 +1,6 @@
 //! What the game gives: its simulation, inputs, messages and wishes.
 
 use bytes::Bytes;
-use tickwire_protocol::handshake::StreamKind;
 use tickwire_protocol::message::{MessageId, MessageTypeId, SendError};
 use tickwire_protocol::{EntityId, Micros, RowMut, Tick};
 use tickwire_sim::Simulation;
@@ -75,12 +74,7 @@ impl Client {
         key: u32,
         body: impl Into<Bytes>,
     ) -> Result<MessageId, SendError> {
-        if self.config.stream == StreamKind::Datagram {
-            return Err(SendError::NotOrdered);
-        }
-        if self.is_closed() || self.closing.is_some() {
-            return Err(SendError::Closed);
-        }
+        self.check_sending()?;
         self.continuity.outbox.send(now, ty, key, body.into())
     }
 

@@ -251,7 +251,7 @@ impl Room {
         let next_tick = self.world.tick() + 1;
         self.now = self.now.max(now);
         let RoomConfig { budget, snapshot_hz, .. } = self.config;
-        let inbox = Inbox { now, input_kind: self.schema.input(), next_tick, budget, snapshot_hz };
+        let inbox = Inbox { now, schema: &self.schema, next_tick, budget, snapshot_hz };
         let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
         let Some(session) = self.sessions.get_mut(&peer.session) else { return Ok(()) };
         let result = peer.handle_message(inbox, session, message, &mut self.input_frame);
@@ -377,7 +377,7 @@ impl Room {
         let mut eyes =
             RewoundEyes { rewind: &mut self.rewind, history: &self.history, was_shown: &was_shown };
         let (players, sessions) = (&self.players, &mut self.sessions);
-        let mut mail = RoomMail { now, players, sessions, turn: &mut self.mail_turn };
+        let mut mail = RoomMail { now, schema: &self.schema, players, sessions, turn: &mut self.mail_turn };
         self.world.step_with(&self.inputs, Outside { eyes: Some(&mut eyes), mail: Some(&mut mail) });
     }
 
