@@ -18,7 +18,9 @@ use crate::frame::{FrameType, frames, split_frame, write_frame};
 use crate::handshake::{Hello, PackedSchema, RejectReason, Welcome};
 use crate::input::InputFrame;
 use crate::message::{Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId};
+use crate::pause::Pause;
 use crate::ping::{Ping, Pong};
+use crate::room::{MembersFrame, Profile};
 use crate::schema::{CueId, Field, FieldId, FieldType, Kind, KindId, Schema};
 use crate::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica};
 use crate::time::{Tick, TickRate};
@@ -93,14 +95,7 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
                 assert_eq!(hello.check(), Ok(()));
             }
         }
-        FrameType::Welcome => {
-            if let Ok(welcome) = Welcome::decode(payload) {
-                check(&|out| welcome.encode(out));
-                assert_eq!(welcome.check(), Ok(()));
-                let _ = welcome.schema.map(|schema| schema.unpack());
-                let _ = welcome.prior.map(|prior| Prior::decode(&prior));
-            }
-        }
+        FrameType::Welcome => check_welcome(payload),
         FrameType::Reject => {
             if let Ok(reject) = RejectReason::decode(payload) {
                 check(&|out| reject.encode(out));
@@ -135,11 +130,35 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
                 check(&|out| ack.encode(out));
             }
         }
+        FrameType::Members => {
+            if let Ok(members) = MembersFrame::decode(payload) {
+                check(&|out| members.encode(out));
+            }
+        }
+        FrameType::Profile => {
+            if let Ok(profile) = Profile::decode(payload) {
+                check(&|out| profile.encode(out));
+            }
+        }
+        FrameType::Pause => {
+            if let Ok(pause) = Pause::decode(payload) {
+                check(&|out| pause.encode(out));
+            }
+        }
         FrameType::Budget => {
             if let Ok(budget) = Budget::decode(payload) {
                 check(&|out| budget.encode(out));
             }
         }
+    }
+}
+
+fn check_welcome(payload: &[u8]) {
+    if let Ok(welcome) = Welcome::decode(payload) {
+        check_encoding(FrameType::Welcome, payload, &|out| welcome.encode(out));
+        assert_eq!(welcome.check(), Ok(()));
+        let _ = welcome.schema.map(|schema| schema.unpack());
+        let _ = welcome.prior.map(|prior| Prior::decode(&prior));
     }
 }
 

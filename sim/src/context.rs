@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tickwire_protocol::message::{
     GameEvent, Message, MessageTypeId, Refusal, Request, RequestId, Response, SendError,
 };
+use tickwire_protocol::room::Profile;
 use tickwire_protocol::{
     CueId, EntityId, KindId, Micros, PlayerId, RowHead, RowMut, RowRef, Schema, Tick, TickRate,
 };
@@ -71,6 +72,17 @@ impl<'a> StepContext<'a> {
     /// who is in both has left and come back. Always empty on a client.
     pub fn left(&self) -> &'a [PlayerId] {
         self.inputs.left()
+    }
+
+    /// What a player says of itself: its name, and what the game's client has added. Nobody vouches for it. Nothing on a client.
+    pub fn profile(&self, player: PlayerId) -> Option<&Profile> {
+        self.outside.roster?.profile(player)
+    }
+
+    /// Whether there is a connection to a player now; who has none is stepped without input, until it comes back or its session ends. Never
+    /// so on a client.
+    pub fn is_connected(&self, player: PlayerId) -> bool {
+        self.outside.roster.is_some_and(|roster| roster.is_connected(player))
     }
 
     /// The rows of a kind as they were shown to a player when it gave its input for this step, in ascending id: what its shot

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::roster::Roster;
 use bytes::Bytes;
 use tickwire_protocol::message::{Message, MessageTypeId, Refusal, Request, RequestId, Response, SendError};
 use tickwire_protocol::{Micros, PlayerId};
@@ -65,4 +66,6 @@ pub struct Outside<'a> {
     pub eyes: Option<&'a mut dyn crate::Eyes>,
     /// What they say.
     pub mail: Option<&'a mut dyn Mail>,
+    /// Who they are.
+    pub roster: Option<&'a dyn Roster>,
 }

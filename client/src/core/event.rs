@@ -6,6 +6,7 @@ use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome};
 use tickwire_protocol::message::{Message, MessageId, Outcome, Request, RequestId, Response};
 use tickwire_protocol::{CloseCode, Cue, DecodeError, EntityId, KindId, Micros, PlayerId, RoomId, SessionId};
 
+use super::members::MemberEvent;
 use super::moments::ToldEvent;
 
 /// What [`Client::poll_event`](crate::Client::poll_event) tells the game.
@@ -74,6 +75,8 @@ pub enum Event {
         /// What it is called.
         id: EntityId,
     },
+    /// Something has happened to a member of the room. Comes before messages that were sent behind it.
+    Member(MemberEvent),
     /// The server's game tells that something [happened](tickwire_protocol::message::GameEvent): once, in view time or at once as its
     /// type is declared, and behind the `Entered` of those whom it names if they come within a second.
     Game(ToldEvent),

@@ -22,7 +22,7 @@ use super::frame::{VARINT_BYTES_MAX, read_varint, write_varint};
 use super::inbox::Message;
 use super::lane::Lane;
 use super::outbox::{MessageId, Outbox, SendError};
-use super::types::MessageTypeId;
+use super::types::{MessageType, MessageTypeId};
 use crate::fault::DecodeError;
 use crate::limits::REQUESTS_OPEN_MAX;
 use crate::schema::Schema;
@@ -206,7 +206,7 @@ impl Requests {
             let never = DecodeError::Invalid { what: "answer to what was not asked", value: u64::from(id.0) };
             return if is_asked { Ok(()) } else { Err(never) };
         };
-        let limit = u64::from(schema.message(asked.ty).map_or(0, |ty| ty.response_bytes_max()));
+        let limit = u64::from(schema.message(asked.ty).map_or(0, MessageType::response_bytes_max));
         if let Ok(body) | Err(Refusal::Game(body)) = &response
             && body.len() as u64 > limit
         {

@@ -9,9 +9,9 @@
 
 mod lifecycle;
 mod look;
+mod pause;
 mod play;
 mod requests;
-
 mod standing;
 
 pub use requests::REQUEST_TIMEOUT;
@@ -28,9 +28,11 @@ use tickwire_protocol::message::{Lane, Message, MessageAck, MessageClass, Messag
 use tickwire_protocol::{EntityId, Micros, Schema};
 use tickwire_sim::Simulation;
 
+use self::pause::Pausing;
 use crate::core::config::ClientConfig;
 use crate::core::continuity::Continuity;
 use crate::core::event::{ClientFault, DisconnectReason, Event};
+use crate::core::members::Members;
 use crate::core::moments::ToldEvent;
 use crate::core::reconnect::Attempts;
 use crate::core::session::Session;
@@ -57,6 +59,9 @@ pub struct Client {
     /// Whom else the game wants predicted.
     others: Vec<EntityId>,
     continuity: Continuity,
+    members: Members,
+    /// The server knows what this member calls itself.
+    is_profile_told: bool,
     attempts: Attempts,
     /// When the connection of now was welcomed.
     welcomed: Micros,
@@ -66,6 +71,9 @@ pub struct Client {
     is_network_down: bool,
     /// The game has left: until then what it said may still be delivered.
     closing: Option<Micros>,
+    pausing: Pausing,
+    /// When anybody last came to look.
+    last_seen: Micros,
     stats: ClientStats,
 }
 
@@ -96,6 +104,8 @@ impl Client {
             simulation: None,
             others: Vec::new(),
             continuity: Continuity::new(&schema),
+            members: Members::default(),
+            is_profile_told: true,
             attempts: Attempts::new(config.reconnect.clone(), config.seed),
             welcomed: now,
             budget: None,
@@ -103,6 +113,8 @@ impl Client {
             schema,
             is_network_down: false,
             closing: None,
+            pausing: Pausing::default(),
+            last_seen: now,
             stats: ClientStats::default(),
         }
     }
@@ -113,6 +125,7 @@ impl Client {
     /// nothing else.
     pub fn handle_message(&mut self, now: Micros, message: Bytes) -> Result<(), ClientFault> {
         self.stats.received_bytes += message.len() as u64;
+        self.note_awake(now);
         if let State::Playing(session) = &mut self.state {
             session.handle_life(now);
         }
@@ -140,6 +153,7 @@ impl Client {
                     FrameType::Message => {
                         self.continuity.handle_message(now, &self.schema, frame.payload)?;
                     }
+                    FrameType::Members => self.members.handle_frame(&frame.payload)?,
                     FrameType::MessageAck => {
                         self.continuity.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?;
                     }
@@ -171,10 +185,17 @@ impl Client {
         match &mut self.state {
             State::Hello { asked: asked @ None, .. } => {
                 *asked = Some(now);
-                self.config.hello_for(&self.schema, self.continuity.resume()).encode(out);
+                let (resume, told) = (self.continuity.resume(), self.members.version());
+                self.config.hello_for(&self.schema, resume, told).encode(out);
+                self.is_profile_told = true;
             }
             State::Playing(session) => {
-                session.poll_transmit(now, out, &mut self.stats);
+                let is_asked = session.poll_transmit(now, out, &mut self.stats);
+                let is_repeated = is_asked && self.config.stream == StreamKind::Datagram;
+                Self::write_pause(&mut self.pausing, is_repeated, out);
+                if !core::mem::replace(&mut self.is_profile_told, true) {
+                    self.config.profile.encode(out);
+                }
                 if self.config.stream == StreamKind::Ordered {
                     let bytes_max = session.welcome().limits.message_bytes_max as usize;
                     self.continuity.write_messages(now, bytes_max.saturating_sub(out.len() - start), out);
@@ -198,6 +219,9 @@ impl Client {
         }
         if !is_end && let Some(event) = self.events.pop_front() {
             return Some(event);
+        }
+        if let Some(event) = self.members.poll_event() {
+            return Some(Event::Member(event));
         }
         if let Some((message, outcome)) = self.continuity.outbox.poll_outcome(now) {
             return Some(Event::Sent(message, outcome));
@@ -231,7 +255,9 @@ impl Client {
         let due = match &self.state {
             State::Hello { since, asked: None, .. } => Some(*since),
             State::Hello { .. } => self.deadline(),
-            State::Playing(session) if self.has_messages(session) => Some(Micros::ZERO),
+            State::Playing(session) if self.has_messages(session) || !self.is_profile_told => {
+                Some(Micros::ZERO)
+            }
             State::Playing(session) => Some(session.next_ping().min(session.silence_deadline())),
             State::Waiting { until, .. } => *until,
             State::Closed { .. } => return None,

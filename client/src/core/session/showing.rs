@@ -63,8 +63,16 @@ impl Session {
 
     /// Settles how long the view was later than the newest state, before that changes.
     pub(super) fn watch(&mut self, now: Micros, stats: &mut ClientStats) {
+        if !self.is_paused {
+            self.add_watched(now, stats);
+            self.watched_until = self.watched_until.max(Some(now));
+        }
+    }
+
+    /// Settles it, and watches again from the next state on.
+    pub(super) fn settle_watched(&mut self, now: Micros, stats: &mut ClientStats) {
         self.add_watched(now, stats);
-        self.watched_until = self.watched_until.max(Some(now));
+        self.watched_until = None;
     }
 
     /// Adds what has passed since that was last settled.
