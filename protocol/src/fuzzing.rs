@@ -155,7 +155,7 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
 
 fn check_welcome(payload: &[u8]) {
     if let Ok(welcome) = Welcome::decode(payload) {
-        check_encoding(FrameType::Welcome, payload, &|out: &mut Vec<u8>| welcome.encode(out));
+        check_encoding(FrameType::Welcome, payload, |out: &mut Vec<u8>| welcome.encode(out));
         assert_eq!(welcome.check(), Ok(()));
         let _ = welcome.schema.map(|schema| schema.unpack());
         let _ = welcome.prior.map(|prior| Prior::decode(&prior));
