@@ -30,6 +30,7 @@ mod lane;
 mod newest;
 mod outbox;
 mod request;
+mod saved;
 mod types;
 
 pub use event::{EVENT_HEADER_BYTES_MAX, GameEvent};

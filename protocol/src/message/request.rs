@@ -83,6 +83,10 @@ pub enum RequestError {
 /// What comes of a request.
 pub type Response = Result<Bytes, RequestError>;
 
+/// When one that came on top of [`REQUESTS_OPEN_MAX`] may be asked again: a program that was started anew does not know what the one before
+/// it has asked for.
+const TRY_AGAIN_AFTER: Micros = Micros::from_secs(1);
+
 /// Bytes before the body of a request.
 pub(super) const REQUEST_HEADER_BYTES_MAX: usize = VARINT_BYTES_MAX;
 /// Bytes before the body of an answer.
@@ -91,7 +95,6 @@ pub(super) const RESPONSE_HEADER_BYTES_MAX: usize = VARINT_BYTES_MAX + 1;
 /// The requests of one session, as one side sees them.
 #[derive(Debug, Default)]
 pub struct Requests {
-    next_id: u32,
     /// What this side asked for and was not answered.
     asked: BTreeMap<RequestId, Asked>,
     /// What came of others, until the game asks.
@@ -124,9 +127,10 @@ impl Requests {
         if waiting >= REQUESTS_OPEN_MAX {
             return Err(SendError::Full { messages: waiting, bytes: 0 });
         }
-        let (id, deadline) = (RequestId(self.next_id), Micros(now.0.saturating_add(timeout.0)));
+        // Messages are counted over the whole life of a session, also when it is saved and restored.
+        let id = RequestId(outbox.next_id() as u32);
+        let deadline = Micros(now.0.saturating_add(timeout.0));
         let message = outbox.send_request(now, ty, headed(id, &[], body), deadline)?;
-        self.next_id = self.next_id.wrapping_add(1);
         self.asked.insert(id, Asked { message, ty, deadline });
         Ok(id)
     }
@@ -170,7 +174,7 @@ impl Requests {
     ) -> Result<(), DecodeError> {
         let id = RequestId(read_varint(&mut message.body)?);
         match message.ty {
-            RESPONSE => self.handle_response(schema, id, message.body),
+            RESPONSE => self.handle_response(schema, outbox, id, message.body),
             CANCEL => {
                 self.open.remove(&id);
                 self.unseen.retain(|request| request.id != id);
@@ -184,8 +188,10 @@ impl Requests {
                     });
                 }
                 if self.open.len() >= REQUESTS_OPEN_MAX {
+                    let refusal = headed(id, &[3], &millis(TRY_AGAIN_AFTER));
                     let (value, limit) = (self.open.len() as u64 + 1, REQUESTS_OPEN_MAX as u64);
-                    return Err(DecodeError::TooLarge { what: "requests without an answer", value, limit });
+                    let too_many = DecodeError::TooLarge { what: "requests without an answer", value, limit };
+                    return outbox.send_engine(now, RESPONSE, 0, refusal).map_err(|_| too_many);
                 }
                 self.open.insert(id, ty);
                 match refuses(ty) {
@@ -198,8 +204,14 @@ impl Requests {
         }
     }
 
-    fn handle_response(&mut self, schema: &Schema, id: RequestId, body: Bytes) -> Result<(), DecodeError> {
-        let is_asked = self.next_id.wrapping_sub(id.0) as i32 > 0;
+    fn handle_response(
+        &mut self,
+        schema: &Schema,
+        outbox: &Outbox,
+        id: RequestId,
+        body: Bytes,
+    ) -> Result<(), DecodeError> {
+        let is_asked = (outbox.next_id() as u32).wrapping_sub(id.0) as i32 > 0;
         let response = read_response(body)?;
         let Some(asked) = self.asked.get(&id) else {
             // Nobody waits for it any more.
