@@ -39,7 +39,8 @@ impl Screen {
                 | Event::Request(_)
                 | Event::Response(..)
                 | Event::Message(_)
-                | Event::Sent(..) => {}
+                | Event::Sent(..)
+                | Event::TokenChecked(_) => {}
             }
         }
     }
