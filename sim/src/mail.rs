@@ -7,6 +7,8 @@ use bytes::Bytes;
 use tickwire_protocol::message::{Message, MessageTypeId, Refusal, Request, RequestId, Response, SendError};
 use tickwire_protocol::{Micros, PlayerId};
 
+use crate::bulk::BulkMail;
+
 /// Who is to get a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Audience {
@@ -57,6 +59,11 @@ pub trait Mail: fmt::Debug {
 
     /// The next of the game's own requests that came to its end.
     fn poll_response(&mut self) -> Option<(PlayerId, RequestId, Response)>;
+
+    /// Who carries what is too large for a message; nobody, if nobody does.
+    fn bulk(&mut self) -> Option<&mut dyn BulkMail> {
+        None
+    }
 }
 
 /// What a step can ask of those around it: each is there or is not.

@@ -40,6 +40,7 @@ impl Screen {
                 | Event::Response(..)
                 | Event::Message(_)
                 | Event::Sent(..)
+                | Event::Bulk(_)
                 | Event::TokenChecked(_) => {}
             }
         }

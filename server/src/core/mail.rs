@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use tickwire_protocol::message::{Message, MessageTypeId, Refusal, Request, RequestId, Response, SendError};
 use tickwire_protocol::{Micros, PlayerId, Schema, SessionId};
-use tickwire_sim::{Audience, Mail};
+use tickwire_sim::{Audience, BulkMail, Mail};
 
+use super::bulk::BulkTurn;
 use super::session::Session;
 
 /// The sessions of a room while it steps.
@@ -19,6 +20,7 @@ pub(crate) struct RoomMail<'a> {
     pub(crate) sessions: &'a mut BTreeMap<SessionId, Session>,
     /// Whose messages were polled last: nobody is heard twice as often as another.
     pub(crate) turn: &'a mut PlayerId,
+    pub(crate) bulk: &'a mut BulkTurn,
 }
 
 impl Mail for RoomMail<'_> {
@@ -76,6 +78,10 @@ impl Mail for RoomMail<'_> {
         let (player, (id, response)) =
             self.first(|session| session.requests.poll_response(now, &mut session.outbox))?;
         Some((player, id, response))
+    }
+
+    fn bulk(&mut self) -> Option<&mut dyn BulkMail> {
+        Some(self)
     }
 }
 

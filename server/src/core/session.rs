@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tickwire_protocol::bulk::{Bulk, Side};
 use tickwire_protocol::handshake::{
     FreshReason, Resume, ResumeToken, SessionOutcome, SessionTerms, StreamKind,
 };
@@ -45,6 +46,9 @@ pub(crate) enum Whereabouts {
     AbsentSince(Micros),
 }
 
+/// Credit, ends and stops of all transfers both ways take less, bytes.
+const BULK_CONTROL_BYTES_MAX: usize = 512;
+
 /// For how long a session is waited for that was lost at once.
 const PATIENCE_AT_FIRST: Micros = Micros::from_secs(5);
 
@@ -62,6 +66,8 @@ pub(crate) struct Session {
     pub(crate) inbox: Inbox,
     /// What each asks the other for.
     pub(crate) requests: Requests,
+    /// What is too large for a message, both ways.
+    pub(crate) bulk: Bulk,
     /// What carries its frames now.
     pub(crate) stream: StreamKind,
     /// Its client has spoken behind a welcome: it knows its token, and can come back.
@@ -91,6 +97,7 @@ impl Session {
             outbox: Outbox::new(schema.clone(), Direction::ToClient).without_outcomes(),
             inbox: Inbox::new(schema.clone(), Direction::ToServer),
             requests: Requests::default(),
+            bulk: Bulk::new(Side::Server),
             stream,
             is_known: false,
             is_paused: false,
@@ -182,7 +189,7 @@ impl Session {
     }
 
     fn has_messages(&self) -> bool {
-        self.inbox.has_ack() || self.outbox.has_transmit()
+        self.inbox.has_ack() || self.outbox.has_transmit() || self.bulk.has_control()
     }
 
     /// Takes in a MESSAGE frame of the client's.
@@ -228,6 +235,7 @@ impl Session {
             return;
         }
         self.inbox.poll_ack(out);
+        self.bulk.poll_control(BULK_CONTROL_BYTES_MAX, out);
         self.outbox.poll_transmit(now, MESSAGE_BYTES_PER_TRANSMIT_MAX, out);
     }
 
