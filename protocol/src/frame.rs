@@ -51,6 +51,8 @@ pub enum FrameType {
     MessageAck = 11,
     /// Server: who is in the room, by change; see [`MembersFrame`](crate::room::MembersFrame).
     Members = 18,
+    /// Server: how the match stands, by change; see [`MatchFrame`](crate::room::MatchFrame).
+    Match = 19,
     /// Client: what it says of itself from now on; see [`Profile`](crate::room::Profile).
     Profile = 20,
     /// Client: it is paused, or no longer; see [`Pause`](crate::pause::Pause).
@@ -59,7 +61,7 @@ pub enum FrameType {
 
 impl FrameType {
     /// Every type that this version knows.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
@@ -72,6 +74,7 @@ impl FrameType {
         Self::Message,
         Self::MessageAck,
         Self::Members,
+        Self::Match,
         Self::Profile,
         Self::Pause,
     ];
@@ -91,6 +94,7 @@ impl FrameType {
             Self::Message => "MESSAGE",
             Self::MessageAck => "MESSAGE_ACK",
             Self::Members => "MEMBERS",
+            Self::Match => "MATCH",
             Self::Profile => "PROFILE",
             Self::Pause => "PAUSE",
         }

@@ -20,7 +20,7 @@ use crate::input::InputFrame;
 use crate::message::{Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId};
 use crate::pause::Pause;
 use crate::ping::{Ping, Pong};
-use crate::room::{MembersFrame, Profile};
+use crate::room::{MatchFrame, MembersFrame, Profile};
 use crate::schema::{CueId, Field, FieldId, FieldType, Kind, KindId, Schema};
 use crate::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica};
 use crate::time::{Tick, TickRate};
@@ -140,6 +140,11 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
         FrameType::Members => {
             if let Ok(members) = MembersFrame::decode(payload) {
                 check(&|out| members.encode(out));
+            }
+        }
+        FrameType::Match => {
+            if let Ok(stands) = MatchFrame::decode(payload) {
+                check(&|out| stands.encode(out));
             }
         }
         FrameType::Profile => {

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::match_board::MatchBoard;
 use crate::roster::Roster;
 use bytes::Bytes;
 use tickwire_protocol::PlayerId;
@@ -42,4 +43,6 @@ pub struct Outside<'a> {
     pub mail: Option<&'a mut dyn Mail>,
     /// Who they are.
     pub roster: Option<&'a dyn Roster>,
+    /// How their match stands.
+    pub match_state: Option<&'a mut MatchBoard>,
 }

@@ -107,6 +107,7 @@ impl World {
                 eyes: outside.eyes.map(|eyes| eyes as &mut dyn Eyes),
                 mail: outside.mail.map(|mail| mail as &mut dyn Mail),
                 roster: outside.roster,
+                match_state: outside.match_state,
             },
         };
         if !self.is_started && ctx.entities.authority() == Authority::Here {

@@ -6,6 +6,7 @@ use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome};
 use tickwire_protocol::message::{Message, MessageId, Outcome};
 use tickwire_protocol::{CloseCode, Cue, DecodeError, EntityId, KindId, Micros, PlayerId, RoomId, SessionId};
 
+use super::match_state::MatchNews;
 use super::members::MemberEvent;
 use super::moments::ToldEvent;
 
@@ -80,6 +81,8 @@ pub enum Event {
     /// The server's game tells that something [happened](tickwire_protocol::message::GameEvent): once, in view time or at once as its
     /// type is declared, and behind the `Entered` of those whom it names if they come within a second.
     Game(ToldEvent),
+    /// The match stands otherwise: [`Client::match_state`](crate::Client::match_state) says how. Several changes may be one such event.
+    Match(MatchNews),
     /// The server's game says something.
     Message(Message),
     /// What became of a message that was [sent](crate::Client::send).

@@ -12,6 +12,7 @@ mod input_queue;
 mod interest;
 mod knowledge;
 mod mail;
+mod match_state;
 mod members;
 mod news;
 mod packer;

@@ -170,6 +170,7 @@ impl Peer {
                 FrameType::Message
                 | FrameType::Profile
                 | FrameType::Members
+                | FrameType::Match
                 | FrameType::Hello
                 | FrameType::Welcome
                 | FrameType::Reject

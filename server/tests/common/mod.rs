@@ -220,7 +220,7 @@ impl Honest {
                     self.digests += 1;
                 }
             }
-            FrameType::Message | FrameType::MessageAck | FrameType::Members => {}
+            FrameType::Message | FrameType::MessageAck | FrameType::Members | FrameType::Match => {}
             other => panic!("unexpected {other}"),
         }
     }

@@ -145,8 +145,8 @@ impl LightBot {
                     let answered = playing.time.handle_pong(now, &Pong::decode(&frame.payload)?);
                     heard.pongs += u32::from(answered.is_some());
                 }
-                // Who the others are is nothing to a bot.
-                FrameType::Members => {}
+                // Who the others are, and who wins, is nothing to a bot.
+                FrameType::Members | FrameType::Match => {}
                 // What others say is for those who listen; it is never acked, and the server keeps no more of it than fits.
                 FrameType::Message | FrameType::MessageAck => {}
                 ty => return Err(ClientFault::Unexpected(ty)),

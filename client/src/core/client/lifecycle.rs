@@ -63,6 +63,7 @@ impl Client {
         self.welcomed = now;
         if matches!(outcome, SessionOutcome::Fresh(_)) {
             self.members.clear();
+            self.match_state.clear();
         }
         self.events.push_back(Event::Connected { session, player, room, outcome });
         Ok(())

@@ -26,9 +26,10 @@ use tickwire_protocol::{EntityId, Micros, Schema};
 use tickwire_sim::Simulation;
 
 use self::pause::Pausing;
-use crate::core::config::ClientConfig;
+use crate::core::config::{ClientConfig, Told};
 use crate::core::continuity::Continuity;
 use crate::core::event::{ClientFault, DisconnectReason, Event};
+use crate::core::match_state::MatchState;
 use crate::core::members::Members;
 use crate::core::moments::ToldEvent;
 use crate::core::reconnect::Attempts;
@@ -57,6 +58,7 @@ pub struct Client {
     others: Vec<EntityId>,
     continuity: Continuity,
     members: Members,
+    match_state: MatchState,
     /// The server knows what this member calls itself.
     is_profile_told: bool,
     attempts: Attempts,
@@ -102,6 +104,7 @@ impl Client {
             others: Vec::new(),
             continuity: Continuity::new(&schema),
             members: Members::default(),
+            match_state: MatchState::default(),
             is_profile_told: true,
             attempts: Attempts::new(config.reconnect.clone(), config.seed),
             welcomed: now,
@@ -147,6 +150,7 @@ impl Client {
                 }
                 State::Hello { asked: None, .. } => return Err(ClientFault::Unexpected(frame.ty)),
                 State::Playing(session) => match frame.ty {
+                    FrameType::Match => self.match_state.handle_frame(&frame.payload)?,
                     FrameType::Members => self.members.handle_frame(&frame.payload)?,
                     FrameType::Message => self.continuity.inbox.handle_message(frame.payload)?,
                     FrameType::MessageAck => {
@@ -180,7 +184,8 @@ impl Client {
         match &mut self.state {
             State::Hello { asked: asked @ None, .. } => {
                 *asked = Some(now);
-                let (resume, told) = (self.continuity.resume(), self.members.version());
+                let told = Told { members: self.members.version(), match_state: self.match_state.version() };
+                let resume = self.continuity.resume();
                 self.config.hello_for(&self.schema, resume, told).encode(out);
                 self.is_profile_told = true;
             }
@@ -217,6 +222,9 @@ impl Client {
         }
         if let Some(event) = self.members.poll_event() {
             return Some(Event::Member(event));
+        }
+        if let Some(news) = self.match_state.poll_news() {
+            return Some(Event::Match(news));
         }
         if let Some((message, outcome)) = self.continuity.outbox.poll_outcome(now) {
             return Some(Event::Sent(message, outcome));

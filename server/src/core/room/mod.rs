@@ -28,7 +28,7 @@ use tickwire_protocol::snapshot::Codec;
 use tickwire_protocol::{
     Cue, EntityId, Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tables, Tick,
 };
-use tickwire_sim::{Outside, PlayerInputs, Simulation, World, WorldConfig};
+use tickwire_sim::{MatchBoard, Outside, PlayerInputs, Simulation, World, WorldConfig};
 
 pub use config::{BUDGET_BYTES_PER_SECOND, JOIN_BYTES_PER_SECOND, RoomConfig};
 pub use join::Join;
@@ -110,6 +110,7 @@ pub struct Room {
     sessions: BTreeMap<SessionId, Session>,
     players: BTreeMap<PlayerId, SessionId>,
     members: Members,
+    match_state: MatchBoard,
     /// There are so many that their snapshots fall due at different steps.
     is_spread: bool,
     next_id: u32,
@@ -158,6 +159,7 @@ impl Room {
             sessions: BTreeMap::new(),
             players: BTreeMap::new(),
             members: Members::new(),
+            match_state: MatchBoard::default(),
             is_spread: false,
             next_id: 1,
             left: Vec::new(),
@@ -205,6 +207,11 @@ impl Room {
     /// Players, those whose connection is lost for the moment among them.
     pub fn player_count(&self) -> u32 {
         self.players.len() as u32
+    }
+
+    /// How the match stands, as the simulation says.
+    pub fn match_state(&self) -> &MatchBoard {
+        &self.match_state
     }
 
     /// What became of a peer's inputs.
@@ -388,7 +395,12 @@ impl Room {
             RewoundEyes { rewind: &mut self.rewind, history: &self.history, was_shown: &was_shown };
         let (players, sessions) = (&self.players, &mut self.sessions);
         let mut mail = RoomMail { now, players, sessions, turn: &mut self.mail_turn };
-        let outside = Outside { eyes: Some(&mut eyes), mail: Some(&mut mail), roster: Some(&self.members) };
+        let outside = Outside {
+            eyes: Some(&mut eyes),
+            mail: Some(&mut mail),
+            roster: Some(&self.members),
+            match_state: Some(&mut self.match_state),
+        };
         self.world.step_with(&self.inputs, outside);
     }
 
