@@ -137,6 +137,24 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
                 check(&|out| ack.encode(out));
             }
         }
+        FrameType::Members | FrameType::Match | FrameType::Profile => check_room_payload(ty, payload),
+        FrameType::Pause => {
+            if let Ok(pause) = Pause::decode(payload) {
+                check(&|out| pause.encode(out));
+            }
+        }
+        FrameType::Budget => {
+            if let Ok(budget) = Budget::decode(payload) {
+                check(&|out| budget.encode(out));
+            }
+        }
+    }
+}
+
+/// What a room tells beside its world, and is told.
+fn check_room_payload(ty: FrameType, payload: &[u8]) {
+    let check = |encode: &dyn Fn(&mut Vec<u8>)| check_encoding(ty, payload, encode);
+    match ty {
         FrameType::Members => {
             if let Ok(members) = MembersFrame::decode(payload) {
                 check(&|out| members.encode(out));
@@ -152,16 +170,7 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
                 check(&|out| profile.encode(out));
             }
         }
-        FrameType::Pause => {
-            if let Ok(pause) = Pause::decode(payload) {
-                check(&|out| pause.encode(out));
-            }
-        }
-        FrameType::Budget => {
-            if let Ok(budget) = Budget::decode(payload) {
-                check(&|out| budget.encode(out));
-            }
-        }
+        _ => unreachable!("not a frame of rooms"),
     }
 }
 

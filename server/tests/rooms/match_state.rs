@@ -33,7 +33,9 @@ fn advance(board: &mut MatchBoard, ctx_tick: Tick, hz: u32, left: &[PlayerId], p
         settings: vec![7],
     };
     board.set_info(info).unwrap();
-    left.iter().for_each(|player| board.remove_score(*player));
+    for &player in left {
+        board.remove_score(player);
+    }
     for &player in players {
         let score = Score { points: round as i32, data: vec![player.0 as u8] };
         board.set_score(player, score).unwrap();

@@ -245,7 +245,9 @@ impl Arena {
     fn tell_match(&self, ctx: &mut StepContext<'_>) {
         let (left, joined) = (ctx.left(), ctx.joined());
         let Some(board) = ctx.match_state() else { return };
-        left.iter().for_each(|player| board.remove_score(*player));
+        for &player in left {
+            board.remove_score(player);
+        }
         board.set_status(MatchStatus::Running, None);
         for player in &self.players {
             let Some(owner) = player.owner.filter(|owner| player.has_scored || joined.contains(owner)) else {
