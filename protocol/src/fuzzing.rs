@@ -137,40 +137,36 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
                 check(&|out| ack.encode(out));
             }
         }
-        FrameType::Members | FrameType::Match | FrameType::Profile => check_room_payload(ty, payload),
-        FrameType::Pause => {
-            if let Ok(pause) = Pause::decode(payload) {
-                check(&|out| pause.encode(out));
-            }
-        }
-        FrameType::Budget => {
-            if let Ok(budget) = Budget::decode(payload) {
-                check(&|out| budget.encode(out));
-            }
-        }
+        FrameType::Members | FrameType::Match => check_table(ty, payload),
+        FrameType::Profile | FrameType::Pause | FrameType::Budget => check_wish(ty, payload),
     }
 }
 
-/// What a room tells beside its world, and is told.
-fn check_room_payload(ty: FrameType, payload: &[u8]) {
+/// What a client wants of the server for its own sake.
+fn check_wish(ty: FrameType, payload: &[u8]) {
     let check = |encode: &dyn Fn(&mut Vec<u8>)| check_encoding(ty, payload, encode);
-    match ty {
-        FrameType::Members => {
-            if let Ok(members) = MembersFrame::decode(payload) {
-                check(&|out| members.encode(out));
-            }
+    if ty == FrameType::Profile {
+        if let Ok(profile) = Profile::decode(payload) {
+            check(&|out| profile.encode(out));
         }
-        FrameType::Match => {
-            if let Ok(stands) = MatchFrame::decode(payload) {
-                check(&|out| stands.encode(out));
-            }
+    } else if ty == FrameType::Pause {
+        if let Ok(pause) = Pause::decode(payload) {
+            check(&|out| pause.encode(out));
         }
-        FrameType::Profile => {
-            if let Ok(profile) = Profile::decode(payload) {
-                check(&|out| profile.encode(out));
-            }
+    } else if let Ok(budget) = Budget::decode(payload) {
+        check(&|out| budget.encode(out));
+    }
+}
+
+/// What a room tells beside its world.
+fn check_table(ty: FrameType, payload: &[u8]) {
+    let check = |encode: &dyn Fn(&mut Vec<u8>)| check_encoding(ty, payload, encode);
+    if ty == FrameType::Match {
+        if let Ok(stands) = MatchFrame::decode(payload) {
+            check(&|out| stands.encode(out));
         }
-        _ => unreachable!("not a frame of rooms"),
+    } else if let Ok(members) = MembersFrame::decode(payload) {
+        check(&|out| members.encode(out));
     }
 }
 
