@@ -15,7 +15,7 @@ use crate::ack::Ack;
 use crate::budget::Budget;
 use crate::fault::DecodeError;
 use crate::frame::{FrameType, frames, split_frame, write_frame};
-use crate::handshake::{Hello, PackedSchema, RejectReason, Welcome};
+use crate::handshake::{Auth, Hello, PackedSchema, RejectReason, Welcome};
 use crate::input::InputFrame;
 use crate::message::{Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId};
 use crate::pause::Pause;
@@ -135,6 +135,11 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
         FrameType::MessageAck => {
             if let Ok(ack) = MessageAck::decode(payload) {
                 check(&|out| ack.encode(out));
+            }
+        }
+        FrameType::Auth => {
+            if let Ok(auth) = Auth::decode(payload) {
+                check(&|out| auth.encode(out));
             }
         }
         FrameType::Members | FrameType::Match => check_table(ty, payload),

@@ -3,6 +3,7 @@
 use tickwire_protocol::Micros;
 use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome, Welcome};
 
+use super::auth::Renewal;
 use super::{Client, State};
 use crate::core::event::{ClientFault, DisconnectReason, Event};
 use crate::core::reconnect::Network;
@@ -62,6 +63,7 @@ impl Client {
         }
         self.state = State::Playing(Box::new(begun));
         self.welcomed = now;
+        self.renewal = Renewal::default();
         if matches!(outcome, SessionOutcome::Fresh(_)) {
             self.members.clear();
             self.match_state.clear();

@@ -7,6 +7,7 @@
 //!     └─────────> Closed <───────────────────────────────────────────┘
 //! ```
 
+mod auth;
 mod lifecycle;
 mod look;
 mod pause;
@@ -25,6 +26,7 @@ use tickwire_protocol::message::{Lane, Message, MessageAck, MessageClass, Messag
 use tickwire_protocol::{EntityId, Micros, Schema};
 use tickwire_sim::Simulation;
 
+use self::auth::Renewal;
 use self::pause::Pausing;
 use crate::core::config::{ClientConfig, Told};
 use crate::core::continuity::Continuity;
@@ -66,6 +68,7 @@ pub struct Client {
     welcomed: Micros,
     /// What it wants to be sent of snapshots, bytes a second.
     budget: Option<u32>,
+    renewal: Renewal,
     /// The system says that there is no network.
     is_network_down: bool,
     /// The game has left: until then what it said may still be delivered.
@@ -119,6 +122,7 @@ impl Client {
             attempts: Attempts::new(config.reconnect.clone(), config.seed),
             welcomed: now,
             budget: None,
+            renewal: Renewal::default(),
             config,
             schema,
             is_network_down: false,
@@ -165,6 +169,7 @@ impl Client {
                     FrameType::MessageAck => {
                         self.continuity.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?;
                     }
+                    FrameType::Auth => self.handle_auth(&frame.payload)?,
                     _ => session.handle_frame(now, &frame, &mut self.stats)?,
                 },
                 // What was still on its way when the connection was given up.
@@ -198,6 +203,7 @@ impl Client {
                 self.config.hello_for(&self.schema, resume, told).encode(out);
                 self.is_profile_told = true;
             }
+            State::Playing(_) if self.renewal.poll_transmit(out) => {}
             State::Playing(session) => {
                 let is_asked = session.poll_transmit(now, out, &mut self.stats);
                 let is_repeated = is_asked && self.config.stream == StreamKind::Datagram;
@@ -264,7 +270,9 @@ impl Client {
         let due = match &self.state {
             State::Hello { since, asked: None, .. } => Some(*since),
             State::Hello { .. } => self.deadline(),
-            State::Playing(session) if self.has_messages(session) || !self.is_profile_told => {
+            State::Playing(session)
+                if self.renewal.has_transmit() || self.has_messages(session) || !self.is_profile_told =>
+            {
                 Some(Micros::ZERO)
             }
             State::Playing(session) => Some(session.next_ping().min(session.silence_deadline())),
