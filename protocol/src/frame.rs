@@ -63,7 +63,7 @@ pub enum FrameType {
 
 impl FrameType {
     /// Every type that this version knows.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
