@@ -8,6 +8,8 @@ use bytes::Bytes;
 use tickwire_protocol::PlayerId;
 use tickwire_protocol::message::{Message, MessageTypeId, SendError};
 
+use crate::bulk::BulkMail;
+
 /// Who is to get a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Audience {
@@ -32,6 +34,11 @@ pub trait Mail: fmt::Debug {
 
     /// Tells everyone of an audience a game event, as encoded. An error says why not all of them hear of it; the others do.
     fn emit(&mut self, to: Audience, ty: MessageTypeId, event: Bytes) -> Result<(), SendError>;
+
+    /// Who carries what is too large for a message; nobody, if nobody does.
+    fn bulk(&mut self) -> Option<&mut dyn BulkMail> {
+        None
+    }
 }
 
 /// What a step can ask of those around it: each is there or is not.

@@ -95,11 +95,16 @@ impl ClientConfig {
         self.hello(0, Told::default()).check()
     }
 
-    /// What to say first.
-    pub(crate) fn hello_for(&self, schema: &Schema, resume: Option<Extension>, told: Told) -> Hello {
+    /// What to say first. `told` is what the client was told of the room's tables, `own` what the session has to say.
+    pub(crate) fn hello_for(
+        &self,
+        schema: &Schema,
+        own: impl IntoIterator<Item = Extension>,
+        told: Told,
+    ) -> Hello {
         let mut hello = self.hello(schema.hash(), told);
-        // In ascending id.
-        hello.extensions.splice(..0, resume);
+        hello.extensions.extend(own);
+        hello.extensions.sort_by_key(|extension| extension.id);
         hello
     }
 

@@ -1,6 +1,7 @@
 //! What a client tells the game, and why a connection ends.
 
 use thiserror::Error;
+use tickwire_protocol::bulk::BulkEvent;
 use tickwire_protocol::frame::FrameType;
 use tickwire_protocol::handshake::{AuthRefusal, AuthTerms, FreshReason, RejectReason, SessionOutcome};
 use tickwire_protocol::message::{Message, MessageId, Outcome};
@@ -87,6 +88,9 @@ pub enum Event {
     Message(Message),
     /// What became of a message that was [sent](crate::Client::send).
     Sent(MessageId, Outcome),
+    /// Something has become of a transfer: of what the server's game offers, or of what was [offered](crate::Client::offer_bulk)
+    /// to it.
+    Bulk(BulkEvent),
     /// What the server says of the token that it was [sent](crate::Client::renew_token): what that is worth, or why nothing. What is refused
     /// changes nothing: the one before counts until it expires.
     TokenChecked(Result<AuthTerms, AuthRefusal>),

@@ -39,6 +39,7 @@ impl Screen {
                 | Event::Game(_)
                 | Event::Message(_)
                 | Event::Sent(..)
+                | Event::Bulk(_)
                 | Event::TokenChecked(_) => {}
             }
         }

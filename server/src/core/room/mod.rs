@@ -10,6 +10,7 @@
 //! Pure: time and bytes are handed in. A peer that breaks the protocol is dropped by [`Room::handle_message`]'s
 //! error; nobody else notices.
 
+mod bulk;
 mod config;
 mod join;
 mod transmit;
@@ -34,6 +35,7 @@ pub use config::{BUDGET_BYTES_PER_SECOND, JOIN_BYTES_PER_SECOND, RoomConfig};
 pub use join::Join;
 
 use super::belief::ViewCounters;
+use super::bulk::BulkTurn;
 use super::cue_log::CueLog;
 use super::identity::{Identity, RoomAccounts};
 use super::input_queue::InputCounters;
@@ -129,6 +131,7 @@ pub struct Room {
     left: Vec<PlayerId>,
     /// Whose message was polled last.
     mail_turn: PlayerId,
+    bulk_turn: BulkTurn,
     events: Vec<RoomEvent>,
     shared: Shared,
     input_frame: InputFrame,
@@ -191,6 +194,7 @@ impl Room {
             next_id: 1,
             left: Vec::new(),
             mail_turn: PlayerId(0),
+            bulk_turn: BulkTurn::default(),
             events: Vec::new(),
             shared: Shared::default(),
             input_frame: InputFrame::new(),
@@ -426,7 +430,8 @@ impl Room {
         let mut eyes =
             RewoundEyes { rewind: &mut self.rewind, history: &self.history, was_shown: &was_shown };
         let (players, sessions) = (&self.players, &mut self.sessions);
-        let mut mail = RoomMail { now, players, sessions, turn: &mut self.mail_turn };
+        let (turn, bulk) = (&mut self.mail_turn, &mut self.bulk_turn);
+        let mut mail = RoomMail { now, players, sessions, turn, bulk };
         let accounts = RoomAccounts { room: &self.identity.name, players, identities: &self.identities };
         let outside = Outside {
             eyes: Some(&mut eyes),
@@ -436,6 +441,7 @@ impl Room {
             match_state: Some(&mut self.match_state),
         };
         self.world.step_with(&self.inputs, outside);
+        self.bulk_turn.handle_step();
     }
 
     /// Whose snapshots fall due with the step that was made: everybody's at once, so that bodies are shared, or in a large room those
