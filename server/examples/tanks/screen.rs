@@ -37,6 +37,8 @@ impl Screen {
                 | Event::Match(_)
                 | Event::Member(_)
                 | Event::Game(_)
+                | Event::Request(_)
+                | Event::Response(..)
                 | Event::Message(_)
                 | Event::Sent(..)
                 | Event::Bulk(_)
