@@ -53,6 +53,8 @@ pub enum FrameType {
     Auth = 12,
     /// Server: who is in the room, by change; see [`MembersFrame`](crate::room::MembersFrame).
     Members = 18,
+    /// Server: how the match stands, by change; see [`MatchFrame`](crate::room::MatchFrame).
+    Match = 19,
     /// Client: what it says of itself from now on; see [`Profile`](crate::room::Profile).
     Profile = 20,
     /// Client: it is paused, or no longer; see [`Pause`](crate::pause::Pause).
@@ -71,7 +73,7 @@ pub enum FrameType {
 
 impl FrameType {
     /// Every type that this version knows.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
@@ -85,6 +87,7 @@ impl FrameType {
         Self::MessageAck,
         Self::Auth,
         Self::Members,
+        Self::Match,
         Self::Profile,
         Self::Pause,
         Self::BulkOffer,
@@ -115,6 +118,7 @@ impl FrameType {
             Self::MessageAck => "MESSAGE_ACK",
             Self::Auth => "AUTH",
             Self::Members => "MEMBERS",
+            Self::Match => "MATCH",
             Self::Profile => "PROFILE",
             Self::Pause => "PAUSE",
             Self::BulkOffer => "BULK_OFFER",

@@ -21,7 +21,7 @@ use crate::input::InputFrame;
 use crate::message::{Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId};
 use crate::pause::Pause;
 use crate::ping::{Ping, Pong};
-use crate::room::{MembersFrame, Profile};
+use crate::room::{MatchFrame, MembersFrame, Profile};
 use crate::schema::{CueId, Field, FieldId, FieldType, Kind, KindId, Schema};
 use crate::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica};
 use crate::time::{Tick, TickRate};
@@ -141,11 +141,7 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
                 check(&|out| auth.encode(out));
             }
         }
-        FrameType::Members => {
-            if let Ok(members) = MembersFrame::decode(payload) {
-                check(&|out| members.encode(out));
-            }
-        }
+        FrameType::Members | FrameType::Match => check_table(ty, payload),
         FrameType::Profile | FrameType::Pause | FrameType::Budget => check_wish(ty, payload),
     }
 }
@@ -178,6 +174,18 @@ fn check_welcome(payload: &[u8]) {
 fn check_bulk(ty: FrameType, payload: &[u8]) {
     if let Ok(frame) = BulkFrame::decode(ty, Bytes::copy_from_slice(payload)) {
         check_encoding(ty, payload, |out| frame.encode(out));
+    }
+}
+
+/// What a room tells beside its world.
+fn check_table(ty: FrameType, payload: &[u8]) {
+    let check = |encode: &dyn Fn(&mut Vec<u8>)| check_encoding(ty, payload, encode);
+    if ty == FrameType::Match {
+        if let Ok(stands) = MatchFrame::decode(payload) {
+            check(&|out| stands.encode(out));
+        }
+    } else if let Ok(members) = MembersFrame::decode(payload) {
+        check(&|out| members.encode(out));
     }
 }
 

@@ -166,6 +166,18 @@ pub const MEMBERS_MAX: usize = 16 * 1024;
 /// Members that have gone, and that readers hear of who were told of the table before. Who has missed more is told it anew.
 pub const MEMBERS_GONE_MAX: usize = 1024;
 
+/// What is played in a match, bytes of its name.
+pub const MATCH_MODE_BYTES_MAX: usize = 64;
+
+/// What a game has to say of a match beside it, bytes.
+pub const MATCH_SETTINGS_BYTES_MAX: usize = 1024;
+
+/// What a game adds to a player's points, bytes: a thousand of them are to be told to a thousand.
+pub const SCORE_BYTES_MAX: usize = 64;
+
+/// Scores that were taken away, and that readers hear of; as [`MEMBERS_GONE_MAX`].
+pub const MATCH_SCORES_GONE_MAX: usize = 1024;
+
 /// Message types of a schema: a game has dozens.
 pub const MESSAGE_TYPES_MAX: usize = 1024;
 

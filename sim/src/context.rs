@@ -14,6 +14,7 @@ use crate::cues::Cues;
 use crate::entities::{Authority, Entities};
 use crate::inputs::PlayerInputs;
 use crate::mail::{Audience, Outside};
+use crate::match_board::MatchBoard;
 use crate::random::Random;
 
 /// The one argument of a step: time, inputs and chance to read, entities and cues to make.
@@ -97,6 +98,26 @@ impl<'a> StepContext<'a> {
     /// so on a client.
     pub fn is_connected(&self, player: PlayerId) -> bool {
         self.outside.roster.is_some_and(|roster| roster.is_connected(player))
+    }
+
+    /// How the match stands, to be read and to be written: everybody in the room is told. Nothing on a client, and in a world that is
+    /// stepped [by itself](crate::World::step): what the game itself hinges on belongs into its tables.
+    ///
+    /// ```
+    /// # use tickwire_sim::prelude::*;
+    /// # use tickwire_sim::protocol::room::MatchStatus;
+    /// # fn step(ctx: &mut StepContext<'_>) {
+    /// let (enough, begins) = (ctx.players().count() >= 2, ctx.tick() + 5 * ctx.tick_rate().hz());
+    /// if let Some(state) = ctx.match_state()
+    ///     && enough
+    ///     && state.info().status == MatchStatus::Waiting
+    /// {
+    ///     state.set_status(MatchStatus::Countdown, Some(begins));
+    /// }
+    /// # }
+    /// ```
+    pub fn match_state(&mut self) -> Option<&mut MatchBoard> {
+        self.outside.match_state.as_deref_mut()
     }
 
     /// The rows of a kind as they were shown to a player when it gave its input for this step, in ascending id: what its shot

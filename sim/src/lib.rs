@@ -69,6 +69,7 @@
 //! | [`eyes`], [`between`], [`blend`] | what a player saw when it gave its input; a row between two states; from one value to another |
 //! | [`mail`], [`bulk`] | what players say, and what is said to them; what is too large for a message |
 //! | [`roster`] | who they are |
+//! | [`match_board`] | how their match stands |
 //! | [`replay`] | a recording as a simulation: what was published, tick by tick |
 //! | [`testing`] | checks that any game should pass |
 //! | [`arena`], [`bots`] | an example game, and who plays it when nobody does |
@@ -85,6 +86,7 @@ mod entities;
 pub mod eyes;
 pub mod inputs;
 pub mod mail;
+pub mod match_board;
 pub mod prelude;
 pub mod random;
 pub mod replay;
@@ -100,6 +102,7 @@ pub use entities::is_provisional;
 pub use eyes::Eyes;
 pub use inputs::PlayerInputs;
 pub use mail::{Audience, Mail, Outside};
+pub use match_board::{MatchBoard, MatchRow};
 pub use random::Random;
 pub use roster::Roster;
 pub use simulation::Simulation;

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::match_board::MatchBoard;
 use crate::roster::Roster;
 use bytes::Bytes;
 use tickwire_protocol::message::{Message, MessageTypeId, Refusal, Request, RequestId, Response, SendError};
@@ -77,4 +78,6 @@ pub struct Outside<'a> {
     pub accounts: Option<&'a dyn crate::Accounts>,
     /// What they say of themselves, and who of them is here.
     pub roster: Option<&'a dyn Roster>,
+    /// How their match stands.
+    pub match_state: Option<&'a mut MatchBoard>,
 }

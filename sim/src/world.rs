@@ -108,6 +108,7 @@ impl World {
                 mail: outside.mail.map(|mail| mail as &mut dyn Mail),
                 accounts: outside.accounts,
                 roster: outside.roster,
+                match_state: outside.match_state,
             },
         };
         if !self.is_started && ctx.entities.authority() == Authority::Here {

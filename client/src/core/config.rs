@@ -59,6 +59,13 @@ pub struct ClientConfig {
     pub seed: u64,
 }
 
+/// The versions of a room's tables that the client was told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) members: u64,
+    pub(crate) match_state: u64,
+}
+
 impl ClientConfig {
     /// A player on an ordered stream who goes to any room.
     pub fn new(game_build: &str) -> Self {
@@ -85,17 +92,17 @@ impl ClientConfig {
 
     /// What a server would refuse the hello for: to be asked where its texts come from outside.
     pub fn check(&self) -> Result<(), DecodeError> {
-        self.hello(0, 0).check()
+        self.hello(0, Told::default()).check()
     }
 
-    /// What to say first. `members` is the version of the room's members that the client was told, `own` what the session has to say.
+    /// What to say first. `told` is what the client was told of the room's tables, `own` what the session has to say.
     pub(crate) fn hello_for(
         &self,
         schema: &Schema,
         own: impl IntoIterator<Item = Extension>,
-        members: u64,
+        told: Told,
     ) -> Hello {
-        let mut hello = self.hello(schema.hash(), members);
+        let mut hello = self.hello(schema.hash(), told);
         hello.extensions.extend(own);
         hello.extensions.sort_by_key(|extension| extension.id);
         hello
@@ -107,8 +114,9 @@ impl ClientConfig {
         self.priors.iter().chain([&default]).find(|prior| prior.hash() == hash).cloned()
     }
 
-    fn hello(&self, schema_hash: u64, members: u64) -> Hello {
-        let introduction = Introduction { profile: self.profile.clone(), members };
+    fn hello(&self, schema_hash: u64, told: Told) -> Hello {
+        let Told { members, match_state } = told;
+        let introduction = Introduction { profile: self.profile.clone(), members, match_state };
         // Ids of the engine's own come before those of the game.
         let extensions = [introduction.extension()].into_iter().chain(self.extensions.iter().cloned());
         let default = Prior::default_prior();

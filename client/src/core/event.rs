@@ -7,6 +7,7 @@ use tickwire_protocol::handshake::{AuthRefusal, AuthTerms, FreshReason, RejectRe
 use tickwire_protocol::message::{Message, MessageId, Outcome, Request, RequestId, Response};
 use tickwire_protocol::{CloseCode, Cue, DecodeError, EntityId, KindId, Micros, PlayerId, RoomId, SessionId};
 
+use super::match_state::MatchNews;
 use super::members::MemberEvent;
 use super::moments::ToldEvent;
 
@@ -81,6 +82,8 @@ pub enum Event {
     /// The server's game tells that something [happened](tickwire_protocol::message::GameEvent): once, in view time or at once as its
     /// type is declared, and behind the `Entered` of those whom it names if they come within a second.
     Game(ToldEvent),
+    /// The match stands otherwise: [`Client::match_state`](crate::Client::match_state) says how. Several changes may be one such event.
+    Match(MatchNews),
     /// The server's game says something.
     Message(Message),
     /// The server's game asks for something: [answer](crate::Client::respond) it, now or later.

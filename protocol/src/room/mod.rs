@@ -1,8 +1,9 @@
-//! What a room tells beside its world: who is in it.
+//! What a room tells beside its world: who is in it, and how its match stands.
 //!
 //! ```text
 //!  HELLO    extension 3: Introduction                     who comes, and what it has been told already
 //!  MEMBERS  version | is anew | is whole | changes ...    the table of members, by change
+//!  MATCH    the same of the match                         mode, round, status, scores
 //!  PROFILE  name | data                                   a member calls itself otherwise
 //! ```
 //!
@@ -11,6 +12,7 @@
 
 mod changes;
 mod introduction;
+mod match_state;
 mod members;
 mod profile;
 
@@ -18,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use changes::ChangeLog;
 pub use introduction::Introduction;
+pub use match_state::{MatchChange, MatchFrame, MatchInfo, MatchStatus, Score};
 pub use members::{LeaveReason, MemberChange, MembersFrame};
 pub use profile::Profile;
 

@@ -1,7 +1,10 @@
 //! Vectors of what a room tells beside its world.
 
-use tickwire_protocol::PlayerId;
-use tickwire_protocol::room::{LeaveReason, MemberChange, MembersFrame, Profile, TableHead};
+use tickwire_protocol::room::{
+    LeaveReason, MatchChange, MatchFrame, MatchInfo, MatchStatus, MemberChange, MembersFrame, Profile, Score,
+    TableHead,
+};
+use tickwire_protocol::{PlayerId, Tick};
 
 use super::frames::Vector;
 use super::page::{Fields, bytes, parse};
@@ -27,6 +30,40 @@ pub(crate) fn members(fields: &mut Fields) -> Vector {
     let changes = fields.take_all("change").iter().map(|text| change(text)).collect();
     let vector = Vector::new(MembersFrame { head, changes }, MembersFrame::encode, MembersFrame::decode);
     Vector { is_cut_by_zeros: true, ..vector }
+}
+
+pub(crate) fn match_state(fields: &mut Fields) -> Vector {
+    let head = head(fields);
+    let changes = fields.take_all("change").iter().map(|text| match_change(text)).collect();
+    let vector = Vector::new(MatchFrame { head, changes }, MatchFrame::encode, MatchFrame::decode);
+    Vector { is_cut_by_zeros: true, ..vector }
+}
+
+/// `info status mode round end settings`, `score player points data`, `gone player`.
+fn match_change(text: &str) -> MatchChange {
+    let (text, data) = text.split_once(':').unwrap_or((text, ""));
+    let mut words = text.split_whitespace();
+    let mut word = || words.next().unwrap();
+    match word() {
+        "info" => MatchChange::Info(MatchInfo {
+            status: match word() {
+                "waiting" => MatchStatus::Waiting,
+                "countdown" => MatchStatus::Countdown,
+                "running" => MatchStatus::Running,
+                "paused" => MatchStatus::Paused,
+                _ => MatchStatus::Ended,
+            },
+            mode: word().to_owned(),
+            round: parse(word()),
+            end_tick: Some(word()).filter(|tick| *tick != "never").map(|tick| Tick(parse(tick))),
+            settings: bytes(data),
+        }),
+        "score" => MatchChange::Score {
+            player: PlayerId(parse(word())),
+            score: Score { points: parse(word()), data: bytes(data) },
+        },
+        _ => MatchChange::ScoreGone { player: PlayerId(parse(word())) },
+    }
 }
 
 fn change(text: &str) -> MemberChange {

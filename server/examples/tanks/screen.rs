@@ -34,6 +34,7 @@ impl Screen {
                 Event::Reconnecting { last_error, .. } => println!("        {last_error}; trying again"),
                 Event::Rejected(_)
                 | Event::Confirmed { .. }
+                | Event::Match(_)
                 | Event::Member(_)
                 | Event::Game(_)
                 | Event::Request(_)

@@ -15,6 +15,7 @@ mod input_queue;
 mod interest;
 mod knowledge;
 mod mail;
+mod match_state;
 mod members;
 mod news;
 mod packer;

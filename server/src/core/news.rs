@@ -2,7 +2,9 @@
 
 use tickwire_protocol::Micros;
 use tickwire_protocol::room::ChangeLog;
+use tickwire_sim::MatchBoard;
 
+use super::match_state::write_match;
 use super::members::Members;
 
 /// What a peer is told of its room's tables, bytes a second. 64 members with short names are told at once; 1,000 take some six seconds, and so
@@ -12,32 +14,57 @@ const BYTES_PER_SECOND: u64 = 4_096;
 /// What may be told at once, bytes.
 const BURST_BYTES: i64 = 4_096;
 
+/// The tables of a room.
+#[derive(Clone, Copy)]
+pub(crate) struct Bulletin<'a> {
+    pub(crate) members: &'a Members,
+    pub(crate) match_state: &'a MatchBoard,
+}
+
 /// How far one peer was told of its room's tables.
 #[derive(Debug)]
 pub(crate) struct News {
-    pub(crate) members: Reader,
+    members: Reader,
+    match_state: Reader,
     /// Bytes that may be told as of `since`; below 0 after a large row.
     balance: i64,
     since: Micros,
 }
 
 impl News {
-    pub(crate) fn new(now: Micros, members: Reader) -> Self {
-        Self { members, balance: BURST_BYTES, since: now }
+    /// `told` is what the peer says that it was told up to, if its session goes on.
+    pub(crate) fn new(now: Micros, tables: Bulletin<'_>, told: Option<(u64, u64)>) -> Self {
+        let (members, match_state) = told.unzip();
+        Self {
+            members: Reader::new(tables.members.log(), members),
+            match_state: Reader::new(tables.match_state.log(), match_state),
+            balance: BURST_BYTES,
+            since: now,
+        }
     }
 
-    pub(crate) fn is_due(&self, now: Micros, members: &Members) -> bool {
-        self.members.has_news(members.log()) && self.available(now) > 0
+    pub(crate) fn is_due(&self, now: Micros, tables: Bulletin<'_>) -> bool {
+        self.has_news(tables) && self.available(now) > 0
     }
 
-    /// Appends what is due.
-    pub(crate) fn write(&mut self, now: Micros, members: &Members, out: &mut Vec<u8>) {
-        if !self.is_due(now, members) {
+    fn has_news(&self, Bulletin { members, match_state }: Bulletin<'_>) -> bool {
+        self.members.has_news(members.log()) || self.match_state.has_news(match_state.log())
+    }
+
+    /// Appends what is due: the match first, which is small.
+    pub(crate) fn write(&mut self, now: Micros, tables: Bulletin<'_>, out: &mut Vec<u8>) {
+        if !self.is_due(now, tables) {
             return;
         }
         let (start, available) = (out.len(), self.available(now));
-        members.write(&mut self.members, available.max(0) as usize, out);
-        (self.balance, self.since) = (available - (out.len() - start) as i64, now);
+        let left = |out: &Vec<u8>| available - (out.len() - start) as i64;
+        if self.match_state.has_news(tables.match_state.log()) {
+            write_match(tables.match_state, &mut self.match_state, left(out).max(0) as usize, out);
+        }
+        if self.members.has_news(tables.members.log()) && left(out) > 0 {
+            tables.members.write(&mut self.members, left(out).max(0) as usize, out);
+        }
+        (self.balance, self.since) = (left(out), now);
     }
 
     fn available(&self, now: Micros) -> i64 {

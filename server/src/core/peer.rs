@@ -182,6 +182,7 @@ impl Peer {
                 FrameType::Message
                 | FrameType::Profile
                 | FrameType::Members
+                | FrameType::Match
                 | FrameType::BulkOffer
                 | FrameType::BulkChunk
                 | FrameType::BulkCredit

@@ -259,7 +259,7 @@ impl Honest {
                 }
             }
             FrameType::Auth => self.tokens_told.push_back(Auth::decode(&frame.payload).unwrap()),
-            FrameType::Message | FrameType::MessageAck | FrameType::Members => {}
+            FrameType::Message | FrameType::MessageAck | FrameType::Members | FrameType::Match => {}
             other => panic!("unexpected {other}"),
         }
     }

@@ -1,4 +1,6 @@
-//! What a room tells beside its world, with clients in virtual time: who is in it.
+//! What a room tells beside its world, with clients in virtual time: who is in it, and how its
+//! match stands.
 
 mod hall;
+mod match_state;
 mod members;

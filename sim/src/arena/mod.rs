@@ -29,6 +29,7 @@ mod weapon;
 use std::sync::Arc;
 
 use glam::{Vec3, Vec3Swizzles};
+use tickwire_protocol::room::{MatchStatus, Score};
 use tickwire_protocol::{EntityId, PlayerId, RowMut, Schema, Tables, TickRate};
 
 use self::contact::{Contacts, Impact};
@@ -164,8 +165,7 @@ impl Arena {
                 // Who is pinned in a corner need not have moved.
                 victim.is_disturbed = true;
                 if health > 0 && victim.health <= 0 {
-                    players[runner].score += 1;
-                    players[runner].is_disturbed = true;
+                    players[runner].win_point();
                 }
             }
         }
@@ -218,8 +218,7 @@ impl Arena {
             victim.health -= SHOT_DAMAGE;
             victim.is_disturbed = true;
             if was_standing && victim.health <= 0 {
-                self.players[shooter].score += 1;
-                self.players[shooter].is_disturbed = true;
+                self.players[shooter].win_point();
             }
         }
     }
@@ -239,6 +238,23 @@ impl Arena {
                 player.is_disturbed = true;
                 player.has_teleported = true;
             }
+        }
+    }
+
+    /// Tells everybody how the match stands, where somebody listens.
+    fn tell_match(&self, ctx: &mut StepContext<'_>) {
+        let (left, joined) = (ctx.left(), ctx.joined());
+        let Some(board) = ctx.match_state() else { return };
+        for &player in left {
+            board.remove_score(player);
+        }
+        board.set_status(MatchStatus::Running, None);
+        for player in &self.players {
+            let Some(owner) = player.owner.filter(|owner| player.has_scored || joined.contains(owner)) else {
+                continue;
+            };
+            // There are no more players than members.
+            let _ = board.set_score(owner, Score { points: player.score, data: Vec::new() });
         }
     }
 
@@ -291,6 +307,7 @@ impl Simulation for Arena {
         self.hurt_players(ctx);
         self.revive_players(ctx);
         self.act(ctx);
+        self.tell_match(ctx);
         talk::pass_on(ctx);
     }
 

@@ -54,6 +54,8 @@ pub(super) struct Player {
     /// Whether others have changed anything of this player; a fact of this tick.
     pub(super) is_disturbed: bool,
     /// A fact of this tick.
+    pub(super) has_scored: bool,
+    /// A fact of this tick.
     pub(super) has_teleported: bool,
 }
 
@@ -75,6 +77,7 @@ impl Player {
             shield_ticks: 0,
             disturbed_ticks: 0,
             is_disturbed: false,
+            has_scored: false,
             has_teleported: false,
         }
     }
@@ -96,8 +99,16 @@ impl Player {
             shield_ticks: row.integer(player::SHIELD_TICKS) as u32,
             disturbed_ticks: row.integer(player::DISTURBED_TICKS) as u32,
             is_disturbed: false,
+            has_scored: false,
             has_teleported: false,
         }
+    }
+
+    /// Somebody else has nothing left, because of this player.
+    pub(super) fn win_point(&mut self) {
+        self.score += 1;
+        self.is_disturbed = true;
+        self.has_scored = true;
     }
 
     pub(super) fn write(&self, out: &mut Tables) {

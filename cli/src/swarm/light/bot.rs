@@ -145,8 +145,8 @@ impl LightBot {
                     let answered = playing.time.handle_pong(now, &Pong::decode(&frame.payload)?);
                     heard.pongs += u32::from(answered.is_some());
                 }
-                // Who the others are is nothing to a bot. What they say is for those who listen; it is never acked, and the server keeps no more of it than fits.
-                FrameType::Members | FrameType::Message | FrameType::MessageAck => {}
+                // Who the others are, who wins and what they say is for those who listen. A message is never acked, and the server keeps no more of it than fits.
+                FrameType::Members | FrameType::Match | FrameType::Message | FrameType::MessageAck => {}
                 ty => return Err(ClientFault::Unexpected(ty)),
             }
         }

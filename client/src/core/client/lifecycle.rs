@@ -68,6 +68,7 @@ impl Client {
         self.renewal = Renewal::default();
         if matches!(outcome, SessionOutcome::Fresh(_)) {
             self.members.clear();
+            self.match_state.clear();
         }
         self.events.push_back(Event::Connected { session, player, room, outcome });
         Ok(())

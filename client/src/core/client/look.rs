@@ -8,6 +8,7 @@ use tickwire_protocol::{KindId, Micros, RowRef, Schema, Tick};
 
 use super::{Client, State};
 use crate::core::clock::Clock;
+use crate::core::match_state::MatchState;
 use crate::core::members::Members;
 use crate::core::session::{OwnEntity, Session};
 use crate::core::stats::ClientStats;
@@ -66,6 +67,12 @@ impl Client {
     /// lost connection; begins anew with another session. Empty on a connection of datagrams, which is not told.
     pub fn members(&self) -> &Members {
         &self.members
+    }
+
+    /// How the match of the room stands, as its game says: who plays for how long, and the scores. Survives a lost connection, as
+    /// [`Client::members`] does.
+    pub fn match_state(&self) -> &MatchState {
+        &self.match_state
     }
 
     /// What the server said when it let the client in: ids, rates, limits.

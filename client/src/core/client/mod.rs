@@ -33,9 +33,10 @@ use tickwire_sim::Simulation;
 use self::auth::Renewal;
 use self::bulk::Transfers;
 use self::pause::Pausing;
-use crate::core::config::ClientConfig;
+use crate::core::config::{ClientConfig, Told};
 use crate::core::continuity::Continuity;
 use crate::core::event::{ClientFault, DisconnectReason, Event};
+use crate::core::match_state::MatchState;
 use crate::core::members::Members;
 use crate::core::moments::ToldEvent;
 use crate::core::reconnect::Attempts;
@@ -65,6 +66,7 @@ pub struct Client {
     continuity: Continuity,
     transfers: Transfers,
     members: Members,
+    match_state: MatchState,
     /// The server knows what this member calls itself.
     is_profile_told: bool,
     attempts: Attempts,
@@ -122,6 +124,7 @@ impl Client {
             continuity,
             transfers: Transfers::new(),
             members: Members::default(),
+            match_state: MatchState::default(),
             is_profile_told: true,
             attempts: Attempts::new(config.reconnect.clone(), config.seed),
             welcomed: now,
@@ -167,6 +170,7 @@ impl Client {
                 }
                 State::Hello { asked: None, .. } => return Err(ClientFault::Unexpected(frame.ty)),
                 State::Playing(session) => match frame.ty {
+                    FrameType::Match => self.match_state.handle_frame(&frame.payload)?,
                     FrameType::Message => {
                         self.continuity.handle_message(now, &self.schema, frame.payload)?;
                     }
@@ -204,7 +208,8 @@ impl Client {
         match &mut self.state {
             State::Hello { asked: asked @ None, .. } => {
                 *asked = Some(now);
-                let (resume, told) = (self.continuity.resume(), self.members.version());
+                let told = Told { members: self.members.version(), match_state: self.match_state.version() };
+                let resume = self.continuity.resume();
                 let bulk = resume.as_ref().and_then(|_| self.transfers.hello());
                 self.config.hello_for(&self.schema, resume.into_iter().chain(bulk), told).encode(out);
                 self.is_profile_told = true;
@@ -247,6 +252,9 @@ impl Client {
         }
         if let Some(event) = self.members.poll_event() {
             return Some(Event::Member(event));
+        }
+        if let Some(news) = self.match_state.poll_news() {
+            return Some(Event::Match(news));
         }
         if let Some((message, outcome)) = self.continuity.outbox.poll_outcome(now) {
             return Some(Event::Sent(message, outcome));

@@ -275,6 +275,7 @@ impl Session {
             FrameType::Snapshot => self.handle_snapshot(now, &frame.payload, stats)?,
             // Messages and members outlast the connection: the client has them.
             FrameType::Members
+            | FrameType::Match
             | FrameType::Profile
             | FrameType::Message
             | FrameType::MessageAck

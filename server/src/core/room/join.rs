@@ -13,7 +13,7 @@ use super::{Room, RoomEvent};
 use crate::core::belief::ViewBelief;
 use crate::core::identity::{Identity, Renewal};
 use crate::core::input_queue::InputQueue;
-use crate::core::news::{News, Reader};
+use crate::core::news::News;
 use crate::core::peer::Peer;
 use crate::core::replicator::Replicator;
 use crate::core::session::{Player, Session, Whereabouts};
@@ -120,7 +120,7 @@ impl Room {
         introduction: Option<Introduction>,
     ) -> Option<News> {
         let is_fresh = matches!(outcome, SessionOutcome::Fresh(_));
-        let told = introduction.as_ref().filter(|_| !is_fresh).map(|said| said.members);
+        let told = introduction.as_ref().filter(|_| !is_fresh).map(|said| (said.members, said.match_state));
         let wants_news = introduction.is_some();
         match (player, introduction) {
             (Some(player), said) if is_fresh => {
@@ -134,7 +134,7 @@ impl Room {
             }
             (None, _) => {}
         }
-        wants_news.then(|| News::new(now, Reader::new(self.members.log(), told)))
+        wants_news.then(|| News::new(now, self.bulletin(), told))
     }
 
     /// A new session.

@@ -29,7 +29,7 @@ use tickwire_protocol::snapshot::Codec;
 use tickwire_protocol::{
     Cue, EntityId, Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tables, Tick,
 };
-use tickwire_sim::{Outside, PlayerInputs, Simulation, World, WorldConfig};
+use tickwire_sim::{MatchBoard, Outside, PlayerInputs, Simulation, World, WorldConfig};
 
 pub use config::{BUDGET_BYTES_PER_SECOND, JOIN_BYTES_PER_SECOND, RoomConfig};
 pub use join::Join;
@@ -121,6 +121,7 @@ pub struct Room {
     /// Who they are, session by session.
     identities: BTreeMap<SessionId, Identity>,
     members: Members,
+    match_state: MatchBoard,
     /// There are so many that their snapshots fall due at different steps.
     is_spread: bool,
     next_id: u32,
@@ -188,6 +189,7 @@ impl Room {
             players: BTreeMap::new(),
             identities: BTreeMap::new(),
             members: Members::new(),
+            match_state: MatchBoard::default(),
             is_spread: false,
             next_id: 1,
             left: Vec::new(),
@@ -236,6 +238,11 @@ impl Room {
     /// Players, those whose connection is lost for the moment among them.
     pub fn player_count(&self) -> u32 {
         self.players.len() as u32
+    }
+
+    /// How the match stands, as the simulation says.
+    pub fn match_state(&self) -> &MatchBoard {
+        &self.match_state
     }
 
     /// What became of a peer's inputs.
@@ -431,6 +438,7 @@ impl Room {
             mail: Some(&mut mail),
             accounts: Some(&accounts),
             roster: Some(&self.members),
+            match_state: Some(&mut self.match_state),
         };
         self.world.step_with(&self.inputs, outside);
         self.bulk_turn.handle_step();

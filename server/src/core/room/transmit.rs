@@ -4,6 +4,7 @@ use tickwire_protocol::handshake::{StreamKind, Welcome};
 use tickwire_protocol::{EntityId, Micros, PeerId};
 
 use super::Room;
+use crate::core::news::Bulletin;
 use crate::core::packer::Space;
 use crate::core::peer::Peer;
 use crate::core::replicator::Source;
@@ -15,7 +16,7 @@ impl Room {
     pub fn has_transmit(&self, peer: PeerId) -> bool {
         let has_messages = || self.session_of(peer).is_some_and(Session::has_transmit);
         let has_news =
-            |peer: &Peer| peer.news.as_ref().is_some_and(|news| news.is_due(self.now, &self.members));
+            |peer: &Peer| peer.news.as_ref().is_some_and(|news| news.is_due(self.now, self.bulletin()));
         self.peers
             .get(&peer)
             .is_some_and(|peer| peer.has_transmit(self.now) || has_news(peer) || has_messages())
@@ -53,9 +54,14 @@ impl Room {
 
     /// Appends what is due of the room's tables: behind the state, and before messages, which may be about a member.
     fn write_news(&mut self, now: Micros, id: PeerId) {
-        if let Some(news) = self.peers.get_mut(&id).and_then(|peer| peer.news.as_mut()) {
-            news.write(now, &self.members, &mut self.message);
+        let Self { members, match_state, peers, message, .. } = self;
+        if let Some(news) = peers.get_mut(&id).and_then(|peer| peer.news.as_mut()) {
+            news.write(now, Bulletin { members, match_state }, message);
         }
+    }
+
+    pub(super) fn bulletin(&self) -> Bulletin<'_> {
+        Bulletin { members: &self.members, match_state: &self.match_state }
     }
 
     /// Appends a snapshot to the message, or sends that and hands datagrams to `send`.
