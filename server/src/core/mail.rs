@@ -27,7 +27,9 @@ impl Mail for RoomMail<'_> {
         let behind = players.range((Bound::Excluded(last), Bound::Unbounded));
         let all = behind.chain(players.range(..=last));
         for (&player, session) in all {
-            let message = sessions.get_mut(session).and_then(|session| session.inbox.poll());
+            // What a player says of whom the game does not know waits until it does.
+            let session = sessions.get_mut(session).filter(|session| session.is_announced());
+            let message = session.and_then(|session| session.inbox.poll());
             if let Some(message) = message {
                 **turn = player;
                 return Some((player, message));
