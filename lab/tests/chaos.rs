@@ -7,7 +7,7 @@ fn what_is_promised_of_sessions_holds_in_chaos() {
     let mut report = ChaosReport::default();
     for seed in 1..=24 {
         let found = run_chaos(seed);
-        assert!(found.is_sound(), "seed {seed}: {found}");
+        assert!(found.is_sound(), "tickwire lab --chaos --seed {seed}: {found}");
         report.merge(&found);
     }
     assert!(report.cuts > 200 && report.resumed > 100 && report.fresh > 40, "{report}");

@@ -295,8 +295,8 @@ fn who_is_not_to_rejoin_ends_with_its_session() {
     assert!(pair.client.poll_connect(pair.now));
     pair.heard = Heard::default();
     pair.hear();
-    let resume = Resume::find(&pair.heard.hellos[0].extensions).unwrap();
-    assert!(resume.is_some(), "it asks for its session");
+    let claim = Resume::find(&pair.heard.hellos[0].extensions).unwrap();
+    assert!(claim.is_some(), "it asks for its session");
     pair.server.session_outcome = Some(SessionOutcome::Fresh(FreshReason::Unknown));
     welcome = pair.server.welcome_value();
     let mut message = Vec::new();

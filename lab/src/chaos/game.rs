@@ -12,10 +12,18 @@ pub(super) const TALK: MessageTypeId = MessageTypeId(0);
 /// Only the newest counts.
 pub(super) const NEWEST: MessageTypeId = MessageTypeId(1);
 
+/// Said for the moment: it may be missing, and is never late.
+pub(super) const MOMENT: MessageTypeId = MessageTypeId(2);
+/// Not worth to be said later; only to the server.
+pub(super) const BRIEF: MessageTypeId = MessageTypeId(3);
+
 pub(super) const TALKER: KindId = KindId(0);
 
 /// No message of the game is longer.
 pub(super) const TALK_BYTES_MAX: u32 = 200;
+
+/// How long a [`BRIEF`] may wait, milliseconds.
+const BRIEF_FOR: u32 = 200;
 
 const COUNT_MAX: i32 = 4_000_000;
 
@@ -60,6 +68,15 @@ counts! {
     newest_back = 6,
     /// The newest number of [`NEWEST`] that was taken.
     newest_said = 7,
+    /// The newest number of [`MOMENT`] that was heard, and how often one came that was not newer.
+    moment_heard = 8,
+    moment_back = 9,
+    /// How many of [`BRIEF`] were heard, the newest of them, and how often one came that was not newer.
+    briefs = 10,
+    brief_heard = 11,
+    brief_back = 12,
+    /// The newest number of [`MOMENT`] that was said.
+    moment_said = 13,
 }
 
 impl Counts {
@@ -75,6 +92,8 @@ pub(super) fn schema() -> Arc<Schema> {
         .kind(Kind::new(TALKER, "talker", Counts::fields()))
         .message(MessageType::new(TALK, "talk", Direction::BothWays, reliable, TALK_BYTES_MAX))
         .message(MessageType::new(NEWEST, "newest", Direction::BothWays, MessageClass::Latest, 8))
+        .message(MessageType::new(MOMENT, "moment", Direction::BothWays, MessageClass::Unreliable, 8))
+        .message(MessageType::new(BRIEF, "brief", Direction::ToServer, reliable, 8).expires_after(BRIEF_FOR))
         .build()
         .unwrap_or_else(|error| unreachable!("the schema keeps every rule: {error}"))
 }
@@ -128,7 +147,14 @@ impl Talk {
         let talker = self.talkers.iter_mut().find(|talker| talker.player == Some(from));
         let Some(Talker { counts, .. }) = talker else { return };
         let number = heard(message).1 as i32;
-        if message.ty == NEWEST {
+        if message.ty == MOMENT {
+            counts.moment_back += i32::from(number <= counts.moment_heard);
+            counts.moment_heard = counts.moment_heard.max(number);
+        } else if message.ty == BRIEF {
+            counts.briefs += 1;
+            counts.brief_back += i32::from(number <= counts.brief_heard);
+            counts.brief_heard = counts.brief_heard.max(number);
+        } else if message.ty == NEWEST {
             counts.newest_back += i32::from(number <= counts.newest_heard);
             counts.newest_heard = counts.newest_heard.max(number);
         } else if counts.first == 0 {
@@ -152,6 +178,13 @@ impl Talk {
         for _ in 0..burst {
             let body = talk(&mut random, person, talker.counts.said as u32);
             talker.counts.said += i32::from(ctx.send(Audience::Player(player), TALK, 0, body).is_ok());
+        }
+        if random.chance(0.2) {
+            talker.counts.moment_said += 1;
+            let number = talker.counts.moment_said as u32;
+            let body = [person.0.to_le_bytes(), number.to_le_bytes()].concat();
+            // One that is refused is one that is missing.
+            let _ = ctx.send(Audience::Player(player), MOMENT, 0, body.into());
         }
         if random.chance(0.1) {
             let number = talker.counts.newest_said + 1;

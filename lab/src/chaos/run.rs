@@ -6,16 +6,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tickwire_netsim::Direction;
 use tickwire_protocol::frame::frames;
-use tickwire_protocol::handshake::{Resume, ResumeToken, Role, StreamKind};
+use tickwire_protocol::handshake::{RejectReason, Resume, ResumeToken, Role, StreamKind};
 use tickwire_protocol::{Micros, PeerId, RoomId, RowHead, Schema, SessionId, TickRate};
-use tickwire_server::core::{Join, Room, RoomConfig, RoomEvent, RoomIdentity, admit};
+use tickwire_server::core::{Absence, Join, Room, RoomConfig, RoomEvent, RoomIdentity, admit};
 use tickwire_sim::Random;
 
 use super::game::{Counts, Person, TALKER, Talk, schema};
 use super::report::ChaosReport;
 use super::seat::{Said, Seat, Wire};
 
-const CLIENTS: u64 = 3;
+/// Players, as many as the room takes; and one more who watches.
+const PLAYERS: u32 = 3;
 
 /// How long connections are cut, and how long all is then left in peace.
 const CHAOS: Micros = Micros::from_secs(12);
@@ -34,6 +35,13 @@ const WINDOW: Micros = Micros::from_secs(3);
 const CUT_ODDS: u32 = 300;
 const THIEF_ODDS: u32 = 200;
 const RESTART_ODDS: u32 = 4_000;
+
+/// Clients that end and are started anew, and strangers that want in, one in so many looks.
+const DEATH_ODDS: u32 = 1_000;
+const STRANGER_ODDS: u32 = 300;
+
+/// Connections that are cut just when their hello has come, or its welcome is on its way, one in so many.
+const AMBUSH_ODDS: u32 = 8;
 
 /// What the lab itself knows of a session.
 #[derive(Clone, Copy)]
@@ -82,6 +90,8 @@ fn open(schema: &Arc<Schema>, seed: u64, starts: u32, now: Micros) -> Room {
     config.session_window = WINDOW;
     config.silence_timeout = Micros::from_millis(1_500);
     config.ping_interval = Micros::from_millis(300);
+    config.players_max = PLAYERS;
+    config.absence = if seed.is_multiple_of(2) { Absence::Stand } else { Absence::Bot };
     let left = Micros(CHAOS.0.saturating_sub(now.0));
     let calm = config.first_tick + rate().steps_in(left) as u32;
     Room::new(identity, config, Box::new(Talk::new(schema.clone(), calm, starts)), now)
@@ -94,7 +104,13 @@ impl Chaos {
             seed,
             random: Random::from_seed(seed),
             room: open(&schema, seed, starts, Micros::ZERO),
-            seats: (0..CLIENTS).map(|number| Seat::new(&schema, seed, number)).collect(),
+            seats: (0..=u64::from(PLAYERS))
+                .map(|number| {
+                    let is_player = number < u64::from(PLAYERS);
+                    let role = if is_player { Role::Player } else { Role::Spectator };
+                    Seat::new(&schema, seed, number, role)
+                })
+                .collect(),
             schema,
             starts,
             now: Micros::ZERO,
@@ -120,8 +136,10 @@ impl Chaos {
             if !self.is_calm() {
                 self.trouble(index);
             }
-            let is_calm = self.is_calm();
-            self.seats[index].run(self.seed, self.now, is_calm, &mut self.report);
+            self.seats[index].run(self.seed, self.now, CHAOS, &mut self.report);
+            if self.seats[index].has_left(self.now, &mut self.report) {
+                self.goodbye(index);
+            }
         }
         if !self.is_calm() && self.random.below(RESTART_ODDS) == 0 {
             self.restart();
@@ -143,12 +161,16 @@ impl Chaos {
     fn take(&mut self, index: usize, message: Bytes) {
         let Some(wire) = &mut self.seats[index].wire else { return };
         let Some(peer) = wire.peer else { return self.admit(index, message) };
-        wire.has_spoken = true;
+        let is_first = !core::mem::replace(&mut wire.has_spoken, true);
         for known in self.sessions.values_mut().filter(|known| known.peer == Some(peer)) {
             known.has_spoken = true;
         }
         if self.room.handle_message(self.now, peer, message).is_err() {
             self.report.faults += 1;
+        }
+        if is_first {
+            // The replay is on its way, and its acks are not.
+            self.ambush(index);
         }
     }
 
@@ -169,9 +191,10 @@ impl Chaos {
         };
         let is_to_go_on = resume.is_some_and(|resume| self.sessions.contains_key(&resume.session));
         let join = Join { token: self.token(), resume, ..Join::new(hello.role, StreamKind::Ordered) };
-        let Ok(peer) = self.room.join(self.now, join) else {
-            self.report.faults += 1;
-            return;
+        let is_full = self.room.player_count() >= PLAYERS;
+        let peer = match self.room.join(self.now, join) {
+            Ok(peer) => peer,
+            Err(reason) => return self.refuse(index, &reason, is_full),
         };
         if let Some(session) = self.room.session(peer) {
             let before = self.sessions.get(&session);
@@ -183,6 +206,36 @@ impl Chaos {
         if let Some(wire) = &mut seat.wire {
             (wire.peer, wire.is_to_go_on) = (Some(peer), is_to_go_on);
         }
+        // Its token is used, and it does not know the next one.
+        self.ambush(index);
+    }
+
+    /// Tells a client that it is not let in.
+    fn refuse(&mut self, index: usize, reason: &RejectReason, is_full: bool) {
+        let is_right = is_full && matches!(reason, RejectReason::RoomFull { .. });
+        self.report.wrong_outcome_told += u64::from(!is_right);
+        let mut message = Vec::new();
+        reason.encode(&mut message);
+        if let Some(wire) = &mut self.seats[index].wire {
+            wire.link.send(self.now.0, Direction::Down, &message);
+        }
+    }
+
+    /// A client has left: what it wrote before its goodbye comes before it.
+    fn goodbye(&mut self, index: usize) {
+        while let Some(wire) = self.seats[index].wire.as_mut().filter(|wire| wire.ends.is_none())
+            && let Some(at) = wire.link.next_event(self.now.0, Direction::Up)
+        {
+            if let Some((_, message)) = wire.link.receive(at, Direction::Up) {
+                self.take(index, message);
+            }
+        }
+        let wire = self.seats[index].wire.take().filter(|wire| wire.ends.is_none());
+        if let Some(peer) = wire.and_then(|wire| wire.peer) {
+            self.room.leave(peer);
+            self.sessions.retain(|_, known| known.peer != Some(peer));
+        }
+        self.seats[index].begin_anew(self.seed, self.now);
     }
 
     fn advance(&mut self) {
@@ -238,12 +291,40 @@ impl Chaos {
 
     // ---- trouble -----------------------------------------------------------------------------------------------
 
+    /// Cuts a connection at this very moment, if chance wants it.
+    fn ambush(&mut self, index: usize) {
+        if !self.is_calm() && self.random.below(AMBUSH_ODDS) == 0 {
+            self.cut(index);
+        }
+    }
+
+    /// Somebody new wants in; and leaves at once if there was a place.
+    fn knock(&mut self) {
+        let is_full = self.room.player_count() >= PLAYERS;
+        let answer = self.room.join(self.now, Join::new(Role::Player, StreamKind::Ordered));
+        let is_right = match &answer {
+            Ok(_) => !is_full,
+            Err(reason) => is_full && matches!(reason, RejectReason::RoomFull { max: PLAYERS, .. }),
+        };
+        self.report.wrong_outcome_told += u64::from(!is_right);
+        if let Ok(stranger) = answer {
+            self.room.leave(stranger);
+        }
+    }
+
     fn trouble(&mut self, index: usize) {
         if self.random.below(CUT_ODDS) == 0 {
             self.cut(index);
         }
         if self.random.below(THIEF_ODDS) == 0 {
             self.steal(index);
+        }
+        if self.random.below(STRANGER_ODDS) == 0 {
+            self.knock();
+        }
+        if self.random.below(DEATH_ODDS) == 0 {
+            self.cut(index);
+            self.seats[index].die(self.now, &mut self.report);
         }
     }
 
@@ -305,12 +386,13 @@ impl Chaos {
     /// Compares what was said with what was heard.
     fn settle(&mut self) {
         let entities = self.room.tables().rows(TALKER).count() as u64;
-        self.report.ghost_entities += entities.abs_diff(self.seats.len() as u64);
+        self.report.ghost_entities += entities.abs_diff(u64::from(PLAYERS));
         for index in 0..self.seats.len() {
             self.settle_seat(index);
         }
         for counts in self.counted.values() {
             self.report.messages_doubled += counts.doubled as u64;
+            self.report.messages_doubled += (counts.moment_back + counts.brief_back) as u64;
             self.report.messages_reordered += (counts.gaps + counts.newest_back) as u64;
             self.report.messages += (counts.next - (counts.first - 1).max(0)) as u64;
         }
@@ -318,10 +400,6 @@ impl Chaos {
 
     fn settle_seat(&mut self, index: usize) {
         let (seat, report) = (&self.seats[index], &mut self.report);
-        let Some(person) = seat.persons.last() else {
-            report.faults += 1;
-            return;
-        };
         let stats = seat.client.stats(self.now);
         let age = seat.client.snapshot_age(self.now).unwrap_or(Micros(u64::MAX));
         let is_stale = !seat.client.is_playing() || age > OLD || stats.digest_mismatches > 0;
@@ -334,6 +412,17 @@ impl Chaos {
         report.ghost_entities += shown.keys().filter(|id| !truth.contains_key(id)).count() as u64;
         report.aliased_ids +=
             truth.iter().filter(|(id, counts)| shown.get(id) != Some(counts)).count() as u64;
+        if seat.is_player() {
+            self.settle_messages(index);
+        }
+    }
+
+    fn settle_messages(&mut self, index: usize) {
+        let (seat, report) = (&self.seats[index], &mut self.report);
+        let Some(person) = seat.persons.last() else {
+            report.faults += 1;
+            return;
+        };
         let counts = self.counted.get(person).copied().unwrap_or_default();
         // What the server said to who the client is now.
         let heard = seat.next.get(person).copied().unwrap_or(0);
@@ -349,5 +438,10 @@ impl Chaos {
         let is_newest = counted.iter().any(|counts| counts.newest_heard as u32 == seat.newest_said);
         let is_lost = seat.lost.contains(&Said::Newest(seat.newest_said));
         report.messages_lost += u64::from(!is_newest && !is_lost);
+        // What expires is heard if it was told that it is delivered, and not if it was told that it has expired.
+        let briefs: u32 = counted.iter().map(|counts| counts.briefs as u32).sum();
+        report.messages_lost += u64::from(seat.briefs_delivered.saturating_sub(briefs));
+        let most = seat.briefs_delivered + seat.briefs_lost;
+        report.messages_doubled += u64::from(briefs.saturating_sub(most));
     }
 }

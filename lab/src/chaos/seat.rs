@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tickwire_client::{Backoff, Client, ClientConfig, DisconnectReason, Event, Reconnect};
+use tickwire_client::{
+    Backoff, Client, ClientConfig, DisconnectReason, Event, Network, Reconnect, SavedSession,
+};
 use tickwire_netsim::{Direction, Profile};
-use tickwire_protocol::handshake::{Resume, SessionOutcome, SessionTerms, StreamKind};
+use tickwire_protocol::handshake::{RejectReason, Resume, Role, SessionOutcome, SessionTerms, StreamKind};
 use tickwire_protocol::message::{Message, MessageId, Outcome};
 use tickwire_protocol::{Micros, PeerId, Schema, SessionId};
 use tickwire_sim::Random;
 
-use super::game::{NEWEST, Person, TALK, heard, talk};
+use super::game::{BRIEF, MOMENT, NEWEST, Person, TALK, heard, talk};
 use super::report::ChaosReport;
 use crate::link::Link;
 
@@ -42,6 +44,7 @@ pub(super) struct Wire {
 pub(super) enum Said {
     Talk(u32),
     Newest(u32),
+    Brief(u32),
 }
 
 pub(super) struct Seat {
@@ -64,18 +67,46 @@ pub(super) struct Seat {
     /// By whom it was then: the next number that it is to hear.
     pub(super) next: BTreeMap<Person, u32>,
     pub(super) newest_heard: BTreeMap<Person, u32>,
+    /// Messages that expire: how many there were, and how many of them are known to be delivered, and may be.
+    briefs: u32,
+    pub(super) briefs_delivered: u32,
+    pub(super) briefs_lost: u32,
+    moments: u32,
+    moment_heard: BTreeMap<Person, u32>,
     /// Until then its game does not poll.
     busy_until: Micros,
+    /// Until then nobody runs it, and what happens is not noticed.
+    asleep_until: Micros,
+    /// Until then its game has paused.
+    paused_until: Option<Micros>,
+    /// When it is started anew, and with what.
+    reborn: Option<(Micros, Vec<u8>)>,
+    /// It is about to leave.
+    is_leaving: bool,
+    config: ClientConfig,
+    schema: Arc<Schema>,
 }
 
 impl Seat {
-    pub(super) fn new(schema: &Arc<Schema>, seed: u64, number: u64) -> Self {
+    pub(super) fn new(schema: &Arc<Schema>, seed: u64, number: u64, role: Role) -> Self {
         let mut random = Random::from_seed(seed ^ ((number + 1) << 32));
         let mut config = ClientConfig::new("chaos");
         (config.reconnect, config.seed) = (Some(RECONNECT), random.next_u64());
         config.connect_timeout = Micros::from_secs(2);
+        config.role = role;
         let mut seat = Self {
-            client: Client::new(config, schema.clone(), Micros::ZERO),
+            client: Client::new(config.clone(), schema.clone(), Micros::ZERO),
+            config,
+            schema: schema.clone(),
+            briefs: 0,
+            briefs_delivered: 0,
+            briefs_lost: 0,
+            moments: 0,
+            moment_heard: BTreeMap::new(),
+            asleep_until: Micros::ZERO,
+            paused_until: None,
+            reborn: None,
+            is_leaving: false,
             wire: None,
             overheard: None,
             session: None,
@@ -109,8 +140,104 @@ impl Seat {
         });
     }
 
-    /// One look at everything, as a game takes it with each picture.
-    pub(super) fn run(&mut self, seed: u64, now: Micros, is_calm: bool, report: &mut ChaosReport) {
+    pub(super) fn is_player(&self) -> bool {
+        self.config.role == Role::Player
+    }
+
+    // ---- trouble of its own ------------------------------------------------------------------------------------
+
+    /// Sleeps, pauses, or hears of another network, if chance wants it.
+    fn stumble(&mut self, now: Micros, calm_at: Micros) {
+        let mut later =
+            |most: u32| (now + Micros::from_millis(u64::from(self.random.below(most)))).min(calm_at);
+        let (nap, pause, busy) = (later(6_000), later(3_000), later(1_500));
+        match self.random.below(1_200) {
+            0..4 => self.busy_until = busy,
+            4 => self.asleep_until = nap,
+            5 => {
+                self.client.pause(now);
+                self.paused_until = Some(pause);
+            }
+            6 => self.client.set_network(now, Network::Changed),
+            7 => self.client.set_network(now, Network::Down),
+            8..12 => self.client.set_network(now, Network::Up),
+            12 => {
+                // With what it has said, or at once.
+                let flush = (self.random.below(2) == 0).then_some(Micros::from_secs(1));
+                self.client.close(now, flush);
+                self.is_leaving = true;
+            }
+            _ => {}
+        }
+    }
+
+    /// Its program ends, and is started anew later with the session that it had, if it had one.
+    pub(super) fn die(&mut self, now: Micros, report: &mut ChaosReport) {
+        if self.is_leaving || self.reborn.is_some() {
+            return;
+        }
+        // Where it is busy it says no goodbye to its messages either: the server has them still.
+        while let Some(event) = self.client.poll_event(now) {
+            self.hear(event, report);
+        }
+        if let Ok(saved) = self.client.export_session(now) {
+            let dead_for = Micros::from_millis(u64::from(self.random.below(4_000)));
+            self.reborn = Some((now + dead_for, saved));
+        }
+    }
+
+    /// Whether it is dead; when its time has come, it lives again.
+    fn is_dead(&mut self, seed: u64, now: Micros, report: &mut ChaosReport) -> bool {
+        let Some((at, _)) = &self.reborn else { return false };
+        if now < *at {
+            return true;
+        }
+        let saved = self.reborn.take().map(|(_, saved)| SavedSession::decode(&saved, &self.schema));
+        let session = saved.and_then(Result::ok);
+        report.faults += u64::from(session.is_none());
+        let config = ClientConfig { session, ..self.config.clone() };
+        (self.client, self.paused_until) = (Client::new(config, self.schema.clone(), now), None);
+        self.open(seed);
+        false
+    }
+
+    /// Whether it has left. What it was told of its messages then is all that it will be told.
+    pub(super) fn has_left(&mut self, now: Micros, report: &mut ChaosReport) -> bool {
+        if !self.is_leaving || !self.client.is_closed() || self.reborn.is_some() {
+            return false;
+        }
+        while let Some(event) = self.client.poll_event(now) {
+            self.hear(event, report);
+        }
+        report.messages_lost += self.waiting.len() as u64;
+        self.waiting.clear();
+        true
+    }
+
+    /// Somebody else, on the same machine.
+    pub(super) fn begin_anew(&mut self, seed: u64, now: Micros) {
+        self.client = Client::new(self.config.clone(), self.schema.clone(), now);
+        (self.session, self.is_leaving, self.paused_until) = (None, false, None);
+        self.open(seed);
+    }
+
+    // ---- as usual ----------------------------------------------------------------------------------------------
+
+    /// One look at everything, as a game takes it with each picture. From `calm_at` on all is well.
+    pub(super) fn run(&mut self, seed: u64, now: Micros, calm_at: Micros, report: &mut ChaosReport) {
+        let is_calm = now >= calm_at;
+        if self.is_dead(seed, now, report) || now < self.asleep_until {
+            return;
+        }
+        if is_calm {
+            self.client.set_network(now, Network::Up);
+        } else if !self.is_leaving {
+            self.stumble(now, calm_at);
+        }
+        if self.paused_until.is_some_and(|until| now >= until) {
+            self.client.resume(now);
+            self.paused_until = None;
+        }
         if self.wire.as_ref().is_some_and(|wire| wire.ends.is_some_and(|ends| now >= ends)) {
             self.wire = None;
             self.client.handle_disconnect(now, DisconnectReason::Lost);
@@ -130,9 +257,6 @@ impl Seat {
                 }
             }
         }
-        if self.random.below(300) == 0 && !is_calm {
-            self.busy_until = now + Micros::from_millis(u64::from(self.random.below(1_500)));
-        }
         if is_calm || now >= self.busy_until {
             while let Some(event) = self.client.poll_event(now) {
                 self.hear(event, report);
@@ -141,10 +265,13 @@ impl Seat {
         while let Some(tick) = self.client.due_input_tick(now) {
             self.client.push_input(now, tick, |_| {});
         }
-        if !is_calm {
+        if !is_calm && self.is_player() {
             self.say(now);
         }
         self.transmit(now);
+        if self.is_leaving {
+            return;
+        }
         if self.client.is_closed() {
             // The very first connection is the player's to try again.
             self.client.reconnect(now);
@@ -193,27 +320,52 @@ impl Seat {
                 self.said += 1;
             }
         }
-        if self.random.below(30) == 0 {
-            let body = [[0; 4], (self.newest_said + 1).to_le_bytes()].concat();
-            if let Ok(id) = self.client.send(now, NEWEST, 7, body) {
-                self.newest_said += 1;
-                self.waiting.insert(id, Said::Newest(self.newest_said));
+        if self.random.below(20) == 0 {
+            let number = self.briefs + 1;
+            if let Ok(id) = self.client.send(now, BRIEF, 0, numbered(number)) {
+                self.briefs = number;
+                self.waiting.insert(id, Said::Brief(number));
             }
+            self.moments += 1;
+            // One that is refused is one that is missing.
+            let _ = self.client.send(now, MOMENT, 0, numbered(self.moments));
+        }
+        if self.random.below(30) == 0
+            && let Ok(id) = self.client.send(now, NEWEST, 7, numbered(self.newest_said + 1))
+        {
+            self.newest_said += 1;
+            self.waiting.insert(id, Said::Newest(self.newest_said));
         }
     }
 
     fn hear(&mut self, event: Event, report: &mut ChaosReport) {
         match event {
             Event::Message(message) => self.hear_message(&message, report),
-            Event::Sent(id, Outcome::Lost) => self.lost.extend(self.waiting.remove(&id)),
-            Event::Sent(id, _) => drop(self.waiting.remove(&id)),
+            Event::Sent(id, outcome) => self.note_outcome(id, outcome),
+            Event::Rejected(RejectReason::RoomFull { .. }) => {}
             Event::Rejected(_) => report.faults += 1,
+            _ => {}
+        }
+    }
+
+    fn note_outcome(&mut self, id: MessageId, outcome: Outcome) {
+        let said = self.waiting.remove(&id);
+        match (said, outcome) {
+            (Some(Said::Brief(_)), Outcome::Delivered) => self.briefs_delivered += 1,
+            (Some(Said::Brief(_)), Outcome::Lost) => self.briefs_lost += 1,
+            (Some(said), Outcome::Lost) => drop(self.lost.insert(said)),
             _ => {}
         }
     }
 
     fn hear_message(&mut self, message: &Message, report: &mut ChaosReport) {
         let (person, number) = heard(message);
+        if message.ty == MOMENT {
+            let newest = self.moment_heard.entry(person).or_default();
+            report.messages_doubled += u64::from(number <= *newest);
+            *newest = (*newest).max(number);
+            return;
+        }
         if message.ty == NEWEST {
             let newest = self.newest_heard.entry(person).or_default();
             report.messages_reordered += u64::from(number <= *newest);
@@ -228,4 +380,9 @@ impl Seat {
         report.messages_reordered += u64::from(number > *next && is_present);
         *next = (*next).max(number + 1);
     }
+}
+
+/// What a client says: to nobody in particular, and a number.
+fn numbered(number: u32) -> Vec<u8> {
+    [[0; 4], number.to_le_bytes()].concat()
 }

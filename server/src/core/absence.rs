@@ -19,10 +19,16 @@ pub enum Absence {
 impl Absence {
     /// A tick without the client; whether the player has no input in it.
     pub(crate) fn step(self, player: &mut Player, inputs: &mut PlayerInputs) -> bool {
-        if self == Self::Remove && core::mem::replace(&mut player.is_announced, false) {
-            inputs.leave(player.id);
+        match self {
+            Self::Stand => false,
+            // Who was not told of yet joins first.
+            Self::Bot => player.is_announced,
+            Self::Remove => {
+                if core::mem::replace(&mut player.is_announced, false) {
+                    inputs.leave(player.id);
+                }
+                true
+            }
         }
-        // Who was not told of yet is not told of while it is away; one that stands is.
-        self != Self::Stand
     }
 }

@@ -96,7 +96,9 @@ impl RoomMail<'_> {
         let last = **turn;
         let behind = players.range((Bound::Excluded(last), Bound::Unbounded));
         for (&player, session) in behind.chain(players.range(..=last)) {
-            if let Some(polled) = sessions.get_mut(session).and_then(&mut poll) {
+            // What a player says of whom the game does not know waits until it does.
+            let session = sessions.get_mut(session).filter(|session| session.is_announced());
+            if let Some(polled) = session.and_then(&mut poll) {
                 **turn = player;
                 return Some((player, polled));
             }

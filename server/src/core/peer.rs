@@ -239,7 +239,8 @@ impl Peer {
         if self.paused_since.is_some() == pause.is_paused {
             return;
         }
-        self.due_since = (!pause.is_paused).then_some(inbox.now);
+        // Nor is one due when the pause ends: of the tick that there is it may have been told.
+        self.due_since = None;
         let since = core::mem::replace(&mut self.paused_since, pause.is_paused.then_some(inbox.now));
         // Whoever is paused over and over is sent no more than others are.
         if since.is_some_and(|since| inbox.now.saturating_since(since) >= WORTH_JOINING) {
