@@ -94,7 +94,7 @@ impl ClientConfig {
         self.priors.iter().chain([&default]).find(|prior| prior.hash() == hash).cloned()
     }
 
-    fn hello(&self, schema_hash: u64) -> Hello {
+    pub(crate) fn hello(&self, schema_hash: u64) -> Hello {
         let default = Prior::default_prior();
         Hello {
             schema_hash,

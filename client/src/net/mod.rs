@@ -60,9 +60,11 @@
 )]
 
 mod connection;
+mod discover;
 mod error;
 mod open;
 
 pub use connection::{Connection, SocketStats, Wake};
+pub use discover::discover;
 pub use error::ConnectError;
 pub use open::{connect, connect_by, connect_over, dial, upgrade};
