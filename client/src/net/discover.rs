@@ -20,7 +20,7 @@ pub async fn discover(url: &str, config: &ClientConfig) -> Result<Arc<Schema>, C
         let mut socket = ask(dial(url, config).await?, url).await?;
         let mut hello = Vec::new();
         // No hash says that the schema is wanted.
-        Hello { role: Role::Spectator, ..config.hello(0) }.encode(&mut hello);
+        Hello { role: Role::Spectator, ..config.hello(0, 0) }.encode(&mut hello);
         let lost = |_| ConnectError::Ended(DisconnectReason::Lost);
         socket.send(Message::Binary(hello.into())).await.map_err(lost)?;
         while let Some(message) = socket.next().await {
