@@ -11,7 +11,6 @@ use crate::arena::{Match, Part};
 use crate::predicted::{Mispredicted, REPLAYED_TICKS};
 use crate::recorded::{Recorded, Writer};
 use crate::scene::Load;
-use crate::talk::Talk;
 use crate::watcher::{PICTURE, Watcher};
 
 /// How a profiler names [`instructions_counted`], to collect while it runs and at no other time.
@@ -45,11 +44,6 @@ pub const ALL: &[Counted] = &[
     Counted { name: "decode/dense", unit: "row", run: || decode(Coder::Dense) },
     Counted { name: "decode/fast", unit: "row", run: || decode(Coder::Fast) },
     Counted { name: "picture/100", unit: "body in a picture of 100", run: picture },
-    Counted {
-        name: "message",
-        unit: "small reliable message, sent, carried, polled and acked",
-        run: messages,
-    },
     Counted { name: "correction", unit: "snapshot that has 30 ticks stepped again", run: correction },
 ];
 
@@ -136,20 +130,6 @@ fn picture() -> u64 {
         });
     }
     PICTURES * u64::from(bodies)
-}
-
-/// Turns of talk that are counted.
-const TURNS: u64 = 20;
-
-fn messages() -> u64 {
-    let mut talk = Talk::new();
-    // What is kept for its memory is there.
-    talk.turn(1);
-    let mut polled = 0;
-    for _ in 0..TURNS {
-        instructions_counted(&mut || polled += black_box(&mut talk).turn(1) as u64);
-    }
-    polled
 }
 
 /// Snapshots that are counted.

@@ -1,7 +1,5 @@
 //! What events, entities and figures are called.
 
-use std::fmt::Write as _;
-
 use tickwire_client::net::SocketStats;
 use tickwire_client::{Client, Clock, EntityView, Event, View};
 use tickwire_protocol::message::Message;
@@ -47,15 +45,11 @@ fn message_line(schema: &Schema, Message { ty, key, body, .. }: &Message) -> Str
     format!("message {name}#{key}: {}", body_words(body))
 }
 
-/// Text if it can be read, and bytes if not.
+/// Text if it can be read; what is none of it as escapes.
 fn body_words(body: &[u8]) -> String {
     match str::from_utf8(body) {
         Ok(text) if !text.contains(char::is_control) => format!("{text:?}"),
-        _ => body.iter().fold("hex".to_owned(), |mut words, byte| {
-            // Writing to a string does not fail.
-            let _ = write!(words, " {byte:02x}");
-            words
-        }),
+        _ => format!("b\"{}\"", body.escape_ascii()),
     }
 }
 
@@ -95,11 +89,7 @@ pub(super) fn stats(client: &Client, now: Micros, socket: SocketStats) -> Vec<St
         ),
         format!("snapshots  {}, the newest {} old", stats.snapshots, millis(client.snapshot_age(now))),
         format!("digests    {} checked, {} differ", stats.digests_checked, stats.digest_mismatches),
-        format!(
-            "round trip {} of {} pings",
-            millis(client.clock().map(Clock::newest_rtt)),
-            stats.pings
-        ),
+        format!("round trip {} of {} pings", millis(client.clock().map(Clock::newest_rtt)), stats.pings),
         format!("inputs     {} in {} frames", stats.inputs, stats.input_frames),
     ]
 }
