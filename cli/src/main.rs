@@ -4,6 +4,7 @@
 //! Results go to stdout, logs and progress to stderr. Exit status: 0 done and clean, 1 failed or found something
 //! wrong, 2 called wrongly.
 
+mod access;
 mod config;
 mod connect;
 mod demo;
@@ -17,6 +18,7 @@ mod signals;
 mod stats_file;
 mod status;
 mod swarm;
+mod token;
 mod trace;
 mod usage;
 
@@ -53,11 +55,13 @@ Recordings: tickwire serve --record match.twr, and later
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the headless server with the example game `arena`
-    Serve(config::ServeArgs),
+    Serve(Box<config::ServeArgs>),
     /// Connect a swarm of bots to a server, check all that they are sent, and report
     Swarm(swarm::SwarmArgs),
     /// Join a server by hand: see what it tells, send messages, ping
     Connect(connect::ConnectArgs),
+    /// Sign a token for trying out, and make a key for it
+    Token(token::TokenArgs),
     /// A server and bots in one process over real WebSockets, with a live status
     Demo(demo::DemoArgs),
     /// Serve a recording to clients, as it was published
@@ -95,9 +99,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         match command {
-            Command::Serve(args) => serve::run(args).await,
+            Command::Serve(args) => serve::run(*args).await,
             Command::Swarm(args) => swarm::run(args).await,
             Command::Connect(args) => connect::run(args).await,
+            Command::Token(args) => token::run(args),
             Command::Demo(args) => demo::run(args).await,
             Command::Replay(args) => replay::run(args).await,
             Command::Inspect(args) => inspect::run(&args),

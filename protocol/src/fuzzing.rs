@@ -15,7 +15,7 @@ use crate::ack::Ack;
 use crate::budget::Budget;
 use crate::fault::DecodeError;
 use crate::frame::{FrameType, frames, split_frame, write_frame};
-use crate::handshake::{Hello, PackedSchema, RejectReason, Welcome};
+use crate::handshake::{Auth, Hello, PackedSchema, RejectReason, Welcome};
 use crate::input::InputFrame;
 use crate::message::{Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId};
 use crate::pause::Pause;
@@ -109,16 +109,7 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
                 let _ = (reject.to_string(), reject.close_code());
             }
         }
-        FrameType::Ping => {
-            if let Ok(ping) = Ping::decode(payload) {
-                check(&|out| ping.encode(out));
-            }
-        }
-        FrameType::Pong => {
-            if let Ok(pong) = Pong::decode(payload) {
-                check(&|out| pong.encode(out));
-            }
-        }
+        FrameType::Ping | FrameType::Pong => check_time(ty, payload),
         FrameType::Input => check_input(payload, &GAME),
         FrameType::Ack => {
             if let Ok(ack) = Ack::decode(payload) {
@@ -137,26 +128,44 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
                 check(&|out| ack.encode(out));
             }
         }
+        FrameType::Auth => {
+            if let Ok(auth) = Auth::decode(payload) {
+                check(&|out| auth.encode(out));
+            }
+        }
         FrameType::Members => {
             if let Ok(members) = MembersFrame::decode(payload) {
                 check(&|out| members.encode(out));
             }
         }
-        FrameType::Profile => {
-            if let Ok(profile) = Profile::decode(payload) {
-                check(&|out| profile.encode(out));
-            }
+        FrameType::Profile | FrameType::Pause | FrameType::Budget => check_wish(ty, payload),
+    }
+}
+
+fn check_time(ty: FrameType, payload: &[u8]) {
+    let check = |encode: &dyn Fn(&mut Vec<u8>)| check_encoding(ty, payload, encode);
+    if ty == FrameType::Ping {
+        if let Ok(ping) = Ping::decode(payload) {
+            check(&|out| ping.encode(out));
         }
-        FrameType::Pause => {
-            if let Ok(pause) = Pause::decode(payload) {
-                check(&|out| pause.encode(out));
-            }
+    } else if let Ok(pong) = Pong::decode(payload) {
+        check(&|out| pong.encode(out));
+    }
+}
+
+/// What a client wants of the server for its own sake.
+fn check_wish(ty: FrameType, payload: &[u8]) {
+    let check = |encode: &dyn Fn(&mut Vec<u8>)| check_encoding(ty, payload, encode);
+    if ty == FrameType::Profile {
+        if let Ok(profile) = Profile::decode(payload) {
+            check(&|out| profile.encode(out));
         }
-        FrameType::Budget => {
-            if let Ok(budget) = Budget::decode(payload) {
-                check(&|out| budget.encode(out));
-            }
+    } else if ty == FrameType::Pause {
+        if let Ok(pause) = Pause::decode(payload) {
+            check(&|out| pause.encode(out));
         }
+    } else if let Ok(budget) = Budget::decode(payload) {
+        check(&|out| budget.encode(out));
     }
 }
 

@@ -138,6 +138,19 @@ pub const EXTENSIONS_MAX: usize = 16;
 /// One extension's value, bytes: a member's profile and name, with room for what else it says.
 pub const EXTENSION_BYTES_MAX: usize = 1536;
 
+/// A token that proves who a client is, bytes: it shares a client's message with an input frame and acks. A JWT with a dozen claims and an
+/// RSA signature has some 800.
+pub const TOKEN_BYTES_MAX: usize = CLIENT_MESSAGE_BYTES_MAX - 1024;
+
+/// The name of an account, bytes: a UUID, an address, what other systems call their users.
+pub const ACCOUNT_BYTES_MAX: usize = 64;
+
+/// Permissions that a client is told of: with their account they fit one extension.
+pub const PERMISSIONS_MAX: usize = 12;
+
+/// What a game's own server code is told of an account beside its name, bytes: kept for every session.
+pub const CLAIMS_BYTES_MAX: usize = 4 * 1024;
+
 /// A reason in words, in a reject or a close, bytes. RFC 6455 gives a close 123.
 pub const REASON_BYTES_MAX: usize = 123;
 
@@ -265,6 +278,8 @@ const _: () = assert!(
 const _: () =
     assert!(BODY_BYTES_MAX + OWN_BYTES_MAX + MESSAGE_BYTES_PER_TRANSMIT_MAX + 1024 < MESSAGE_BYTES_MAX);
 const _: () = assert!(MESSAGES_IN_FLIGHT_MAX < 1 << 15 && LATEST_UNACKED_MAX < 1 << 15);
+const _: () =
+    assert!(ACCOUNT_BYTES_MAX + 16 + PERMISSIONS_MAX * (HELLO_TEXT_BYTES_MAX + 1) <= EXTENSION_BYTES_MAX);
 const _: () = assert!(
     2 * (3 * SHORT_LANE_IN_FLIGHT_MAX + MESSAGES_IN_FLIGHT_MAX + BULK_IN_FLIGHT_MAX + LATEST_KEYS_MAX)
         <= MESSAGES_PER_TICK_MAX as usize

@@ -3,6 +3,8 @@
 //! [`core`] is pure: a [`core::Room`] owns an authoritative world, its published history and its peers, and is told
 //! the time. `net` (feature `net`) serves rooms over WebSocket on tokio.
 
+#[cfg(feature = "net")]
+pub mod auth;
 pub mod core;
 #[doc(hidden)]
 pub mod fuzzing;

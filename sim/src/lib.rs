@@ -73,6 +73,7 @@
 //! | [`testing`] | checks that any game should pass |
 //! | [`arena`], [`bots`] | an example game, and who plays it when nobody does |
 
+mod account;
 pub mod arena;
 pub mod between;
 pub mod blend;
@@ -91,6 +92,7 @@ pub mod simulation;
 pub mod testing;
 pub mod world;
 
+pub use account::{Account, Accounts};
 pub use context::StepContext;
 pub use entities::is_provisional;
 pub use eyes::Eyes;

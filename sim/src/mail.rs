@@ -41,5 +41,7 @@ pub struct Outside<'a> {
     /// What they say.
     pub mail: Option<&'a mut dyn Mail>,
     /// Who they are.
+    pub accounts: Option<&'a dyn crate::Accounts>,
+    /// What they say of themselves, and who of them is here.
     pub roster: Option<&'a dyn Roster>,
 }

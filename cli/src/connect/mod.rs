@@ -12,11 +12,12 @@ use std::io::BufRead as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
-use tickwire_client::net::{self, Connection, Wake};
+use tickwire_client::net::{self, Connection, Options, TokenProvider, Wake};
 use tickwire_client::{ClientConfig, Event, Reconnect};
 use tickwire_protocol::Micros;
-use tickwire_protocol::handshake::{Role, RoomWish};
+use tickwire_protocol::handshake::{Role, RoomWish, Token};
 use tickwire_protocol::message::MessageType;
 use tokio::sync::mpsc;
 
@@ -45,6 +46,10 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "NAME")]
     room: Option<String>,
 
+    /// A token, as `tickwire token` signs them; without, one comes as a guest
+    #[arg(long, env = "TICKWIRE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<String>,
+
     /// Watch, without a player
     #[arg(long)]
     spectate: bool,
@@ -61,8 +66,10 @@ pub(crate) async fn run(args: ConnectArgs) -> anyhow::Result<ExitCode> {
     config.seed = u64::from(std::process::id());
     config.room = args.room.map_or(RoomWish::Any, RoomWish::Named);
     config.role = if args.spectate { Role::Spectator } else { Role::Player };
-    let schema = net::discover(&args.url, &config).await?;
-    let connection = net::connect(&args.url, config, schema).await?;
+    let token = args.token.map(Token::new).transpose().context("--token")?;
+    let options = Options { tokens: token.map(TokenProvider::fixed) };
+    let schema = net::discover(&args.url, &config, &options).await?;
+    let connection = net::connect_with(&args.url, config, schema, options).await?;
     let mut console = Console { connection, lines: read_lines(), is_quiet: args.quiet, is_leaving: false };
     tokio::select! {
         is_well = console.play() => Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }),

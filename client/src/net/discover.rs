@@ -11,13 +11,18 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::error::ConnectError;
 use super::open::{ask, dial, within};
+use super::options::Options;
 use crate::core::{ClientConfig, ClientFault, DisconnectReason};
 
 /// Asks a server for the schema of its game: for tools that work with any. It takes a connection of its own, of one who watches, that is
 /// over when this returns; [`connect`](super::connect) with the schema is the next.
-pub async fn discover(url: &str, config: &ClientConfig) -> Result<Arc<Schema>, ConnectError> {
+pub async fn discover(
+    url: &str,
+    config: &ClientConfig,
+    options: &Options,
+) -> Result<Arc<Schema>, ConnectError> {
     let asking = async {
-        let mut socket = ask(dial(url, config).await?, url).await?;
+        let mut socket = ask(dial(url, config).await?, url, options).await?;
         let mut hello = Vec::new();
         // No hash says that the schema is wanted.
         Hello { role: Role::Spectator, ..config.hello(0, 0) }.encode(&mut hello);

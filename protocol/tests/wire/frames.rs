@@ -8,8 +8,8 @@ use tickwire_protocol::ack::{Ack, AckWindow, Sequence};
 use tickwire_protocol::budget::Budget;
 use tickwire_protocol::frame::{Frame, FrameType, frames};
 use tickwire_protocol::handshake::{
-    ClientLimits, Extension, Features, Hello, PackedSchema, RejectReason, Role, RoomWish, StreamKind, Timing,
-    Welcome,
+    Auth, AuthRefusal, AuthTerms, ClientLimits, Extension, Features, Hello, PackedSchema, Permission,
+    RejectReason, Role, RoomWish, StreamKind, Timing, Token, Welcome,
 };
 use tickwire_protocol::input::{InputFrame, MissingInput};
 use tickwire_protocol::message::{
@@ -71,6 +71,7 @@ pub(crate) fn vector(fields: &mut Fields) -> Vector {
         "MEMBERS" => rooms::members(fields),
         "PROFILE" => Vector::new(rooms::profile(&fields.take("profile")), Profile::encode, Profile::decode),
         "MESSAGE_ACK" => message_ack(fields),
+        "AUTH" => Vector::new(auth(fields), Auth::encode, Auth::decode),
         "several" => several(fields),
         other => panic!("{}: no frame is called {other}", fields.name),
     }
@@ -173,7 +174,30 @@ pub(crate) fn reject(words: &str) -> RejectReason {
         "ShuttingDown" => RejectReason::ShuttingDown,
         "Game" => RejectReason::Game(word().to_owned()),
         "TooManyRooms" => RejectReason::TooManyRooms { max: parse(word()) },
+        "Unauthorized" => RejectReason::Unauthorized(refusal(word())),
+        "Forbidden" => RejectReason::Forbidden { action: word().to_owned() },
+        "AccountBusy" => RejectReason::AccountBusy { sessions: parse(word()), max: parse(word()) },
         other => panic!("no reject is called {other}"),
+    }
+}
+
+/// Why a token is refused, by its code.
+fn refusal(code: &str) -> AuthRefusal {
+    match Auth::decode(&[2, parse(code)]).unwrap() {
+        Auth::Refused(refusal) => refusal,
+        other => panic!("{other:?} is no refusal"),
+    }
+}
+
+fn auth(fields: &mut Fields) -> Auth {
+    match fields.take("says").split_once(' ').unwrap() {
+        ("token", text) => Auth::Token(Token::new(text).unwrap()),
+        ("refused", code) => Auth::Refused(refusal(code)),
+        (_, account) => Auth::Granted(AuthTerms {
+            account: account.to_owned(),
+            expires_in: Some(fields.micros("expires in")),
+            permissions: fields.take_all("permission").into_iter().map(Permission).collect(),
+        }),
     }
 }
 
@@ -309,6 +333,7 @@ pub(crate) fn decode_any(frame: &Frame) -> Result<(), String> {
         FrameType::Budget => done(Budget::decode(payload)),
         FrameType::Message => done(MessageFrame::decode(payload.clone(), &example())),
         FrameType::MessageAck => done(MessageAck::decode(payload)),
+        FrameType::Auth => done(Auth::decode(payload)),
         FrameType::Members => done(MembersFrame::decode(payload)),
         FrameType::Profile => done(Profile::decode(payload)),
     }

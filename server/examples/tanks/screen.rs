@@ -37,7 +37,8 @@ impl Screen {
                 | Event::Member(_)
                 | Event::Game(_)
                 | Event::Message(_)
-                | Event::Sent(..) => {}
+                | Event::Sent(..)
+                | Event::TokenChecked(_) => {}
             }
         }
     }

@@ -18,6 +18,7 @@ use tickwire_protocol::schema::Kind;
 use tickwire_protocol::{Micros, Misbehavior, PeerFault, SessionId, Tick};
 
 use super::budget::{Bucket, SNAPSHOT_BYTES_MIN};
+use super::identity::Renewal;
 use super::news::News;
 use super::packer::Space;
 use super::peer_stats::{PeerStats, Skipped};
@@ -60,6 +61,8 @@ pub(crate) struct Peer {
     joining: Option<Joining>,
     skipped: Skipped,
     cut: u64,
+    /// Its token.
+    pub(crate) renewal: Renewal,
 }
 
 /// A peer that has just come.
@@ -129,6 +132,7 @@ impl Peer {
             joining: Some(Joining { since: now, budget: bucket(config.join_rate), left: None }),
             skipped: Skipped::default(),
             cut: 0,
+            renewal: Renewal::default(),
         }
     }
 
@@ -163,6 +167,7 @@ impl Peer {
                 FrameType::Message if self.has_player && self.stream == StreamKind::Ordered => {
                     session.inbox.handle_message(frame.payload)?;
                 }
+                FrameType::Auth => self.renewal.handle_frame(inbox.now, &frame.payload)?,
                 FrameType::MessageAck => session.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?,
                 FrameType::Profile if self.has_player => {
                     self.profile = Some(Profile::decode(&frame.payload)?);
@@ -239,6 +244,8 @@ impl Peer {
             Some(PeerFault::Silent)
         } else if self.paused_since.is_none() && self.stalled_for(now) > config.stall_timeout {
             Some(PeerFault::Stalled)
+        } else if self.renewal.is_expired(now) {
+            Some(PeerFault::TokenExpired)
         } else {
             None
         }
@@ -317,6 +324,7 @@ impl Peer {
         (self.due_since.is_some() && self.space(now).is_ok())
             || self.welcome.is_some()
             || !self.pings.is_empty()
+            || self.renewal.has_transmit()
     }
 
     /// If a snapshot is to be written now, what it may take; then it is not due any more.
@@ -396,6 +404,7 @@ impl Peer {
         if let Some(welcome) = self.welcome.take() {
             welcome.encode(out);
         }
+        self.renewal.poll_transmit(out);
         for (ping, received) in self.pings.drain(..) {
             let server_sent = now.max(received);
             let pong = Pong {

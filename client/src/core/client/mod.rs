@@ -7,6 +7,7 @@
 //!     └─────────> Closed <───────────────────────────────────────────┘
 //! ```
 
+mod auth;
 mod lifecycle;
 mod look;
 mod pause;
@@ -25,6 +26,7 @@ use tickwire_protocol::message::{Lane, Message, MessageAck, MessageClass, Messag
 use tickwire_protocol::{EntityId, Micros, Schema};
 use tickwire_sim::Simulation;
 
+use self::auth::Renewal;
 use self::pause::Pausing;
 use crate::core::config::ClientConfig;
 use crate::core::continuity::Continuity;
@@ -64,6 +66,7 @@ pub struct Client {
     welcomed: Micros,
     /// What it wants to be sent of snapshots, bytes a second.
     budget: Option<u32>,
+    renewal: Renewal,
     /// The system says that there is no network.
     is_network_down: bool,
     /// The game has left: until then what it said may still be delivered.
@@ -94,23 +97,33 @@ enum State {
 
 impl Client {
     /// A client that is about to say hello. `schema` must be the one that the server's game has.
+    ///
+    /// # Panics
+    /// If the session of the configuration was [read](crate::SavedSession::decode) with another schema.
     pub fn new(config: ClientConfig, schema: Arc<Schema>, now: Micros) -> Self {
+        let restored = config.session.as_ref().map(|saved| Continuity::restored(saved, &schema, now));
+        let continuity = match restored {
+            None => Continuity::new(&schema),
+            Some(Ok(continuity)) => continuity,
+            Some(Err(error)) => panic!("{error}"),
+        };
         Self {
+            pausing: Pausing::new(continuity.has_session()),
             state: State::Hello { since: now, asked: None, before: None, reason: None },
             events: VecDeque::new(),
             simulation: None,
             others: Vec::new(),
-            continuity: Continuity::new(&schema),
+            continuity,
             members: Members::default(),
             is_profile_told: true,
             attempts: Attempts::new(config.reconnect.clone(), config.seed),
             welcomed: now,
             budget: None,
+            renewal: Renewal::default(),
             config,
             schema,
             is_network_down: false,
             closing: None,
-            pausing: Pausing::default(),
             last_seen: now,
             stats: ClientStats::default(),
         }
@@ -152,6 +165,7 @@ impl Client {
                     FrameType::MessageAck => {
                         self.continuity.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?;
                     }
+                    FrameType::Auth => self.handle_auth(&frame.payload)?,
                     _ => session.handle_frame(now, &frame, &mut self.stats)?,
                 },
                 // What was still on its way when the connection was given up.
@@ -184,6 +198,7 @@ impl Client {
                 self.config.hello_for(&self.schema, resume, told).encode(out);
                 self.is_profile_told = true;
             }
+            State::Playing(_) if self.renewal.poll_transmit(out) => {}
             State::Playing(session) => {
                 let is_asked = session.poll_transmit(now, out, &mut self.stats);
                 let is_repeated = is_asked && self.config.stream == StreamKind::Datagram;
@@ -247,7 +262,9 @@ impl Client {
         let due = match &self.state {
             State::Hello { since, asked: None, .. } => Some(*since),
             State::Hello { .. } => self.deadline(),
-            State::Playing(session) if self.has_messages(session) || !self.is_profile_told => {
+            State::Playing(session)
+                if self.renewal.has_transmit() || self.has_messages(session) || !self.is_profile_told =>
+            {
                 Some(Micros::ZERO)
             }
             State::Playing(session) => Some(session.next_ping().min(session.silence_deadline())),

@@ -284,6 +284,7 @@ impl Session {
             | FrameType::Ping
             | FrameType::Input
             | FrameType::Ack
+            | FrameType::Auth
             | FrameType::Budget
             | FrameType::Pause => return Err(ClientFault::Unexpected(frame.ty)),
         }

@@ -35,6 +35,7 @@ pub use join::Join;
 
 use super::belief::ViewCounters;
 use super::cue_log::CueLog;
+use super::identity::{Identity, RoomAccounts};
 use super::input_queue::InputCounters;
 use super::mail::RoomMail;
 use super::members::Members;
@@ -83,6 +84,12 @@ pub enum RoomEvent {
         /// Why.
         fault: PeerFault,
     },
+    /// A peer has brought a newer token: [`Room::take_token`] has it. The room is to be told what was found of it, with
+    /// [`Room::handle_checked`].
+    TokenCame {
+        /// Which.
+        peer: PeerId,
+    },
     /// A session is over: its client has left, or has not come back in time.
     SessionEnded {
         /// Which.
@@ -109,6 +116,8 @@ pub struct Room {
     /// Connected or absent.
     sessions: BTreeMap<SessionId, Session>,
     players: BTreeMap<PlayerId, SessionId>,
+    /// Who they are, session by session.
+    identities: BTreeMap<SessionId, Identity>,
     members: Members,
     /// There are so many that their snapshots fall due at different steps.
     is_spread: bool,
@@ -174,6 +183,7 @@ impl Room {
             peers: BTreeMap::new(),
             sessions: BTreeMap::new(),
             players: BTreeMap::new(),
+            identities: BTreeMap::new(),
             members: Members::new(),
             is_spread: false,
             next_id: 1,
@@ -274,12 +284,17 @@ impl Room {
         let inbox = Inbox { now, input_kind: self.schema.input(), next_tick, budget, snapshot_hz, join_rate };
         let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
         let Some(session) = self.sessions.get_mut(&peer.session) else { return Ok(()) };
+        let had_token = peer.renewal.has_come();
         let result = peer.handle_message(inbox, session, message, &mut self.input_frame);
         if let (Some(profile), Some(player)) = (peer.profile.take(), session.player_id()) {
             self.members.wish(player, profile);
         }
-        if result.is_err() {
-            self.remove(id);
+        match result {
+            Ok(()) if peer.renewal.has_come() && !had_token => {
+                self.events.push(RoomEvent::TokenCame { peer: id });
+            }
+            Ok(()) => {}
+            Err(_) => self.remove(id),
         }
         result
     }
@@ -405,7 +420,13 @@ impl Room {
             RewoundEyes { rewind: &mut self.rewind, history: &self.history, was_shown: &was_shown };
         let (players, sessions) = (&self.players, &mut self.sessions);
         let mut mail = RoomMail { now, players, sessions, turn: &mut self.mail_turn };
-        let outside = Outside { eyes: Some(&mut eyes), mail: Some(&mut mail), roster: Some(&self.members) };
+        let accounts = RoomAccounts { room: &self.identity.name, players, identities: &self.identities };
+        let outside = Outside {
+            eyes: Some(&mut eyes),
+            mail: Some(&mut mail),
+            accounts: Some(&accounts),
+            roster: Some(&self.members),
+        };
         self.world.step_with(&self.inputs, outside);
     }
 
