@@ -36,6 +36,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// The seeds of both targets, among them what was found once.
+    #[test]
+    fn seeds_pass() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/");
+        for (target, run) in [("session", session as fn(&[u8])), ("forgery", forgery)] {
+            let seeds: Vec<_> = std::fs::read_dir(format!("{corpus}{target}")).unwrap().collect();
+            assert!(seeds.len() >= 9, "{target}");
+            for seed in seeds {
+                run(&std::fs::read(seed.unwrap().path()).unwrap());
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 

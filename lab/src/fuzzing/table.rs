@@ -72,7 +72,11 @@ impl Table {
             7 => seat.poll(now, usize::from(much)),
             8 => self.cut(index, much),
             9 => self.find_out(),
-            10 => seat.client.reconnect(now),
+            10 => {
+                // Whether it had left is seen before it comes back.
+                self.run(index);
+                self.seats[index].client.reconnect(now);
+            }
             11 => self.steal(index, much),
             12 => self.give_inputs(index),
             13 => {
