@@ -57,11 +57,21 @@ pub enum FrameType {
     Profile = 20,
     /// Client: it is paused, or no longer; see [`Pause`](crate::pause::Pause).
     Pause = 23,
+    /// Either: something large that the other side may have; see [`BulkFrame`](crate::bulk::BulkFrame) for this and the next four.
+    BulkOffer = 25,
+    /// The offering side: a piece of what was accepted.
+    BulkChunk = 26,
+    /// The receiving side: what it has, and how much more may come; the first one accepts.
+    BulkCredit = 27,
+    /// The receiving side: it has all, or wants no more.
+    BulkEnd = 28,
+    /// The offering side: nothing more comes.
+    BulkStop = 29,
 }
 
 impl FrameType {
     /// Every type that this version knows.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
@@ -77,7 +87,17 @@ impl FrameType {
         Self::Members,
         Self::Profile,
         Self::Pause,
+        Self::BulkOffer,
+        Self::BulkChunk,
+        Self::BulkCredit,
+        Self::BulkEnd,
+        Self::BulkStop,
     ];
+
+    /// Whether it is one of a bulk transfer.
+    pub const fn is_bulk(self) -> bool {
+        matches!(self, Self::BulkOffer | Self::BulkChunk | Self::BulkCredit | Self::BulkEnd | Self::BulkStop)
+    }
 
     /// Its name in documents and tools.
     pub const fn name(self) -> &'static str {
@@ -97,6 +117,11 @@ impl FrameType {
             Self::Members => "MEMBERS",
             Self::Profile => "PROFILE",
             Self::Pause => "PAUSE",
+            Self::BulkOffer => "BULK_OFFER",
+            Self::BulkChunk => "BULK_CHUNK",
+            Self::BulkCredit => "BULK_CREDIT",
+            Self::BulkEnd => "BULK_END",
+            Self::BulkStop => "BULK_STOP",
         }
     }
 }

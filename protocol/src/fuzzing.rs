@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::ack::Ack;
 use crate::budget::Budget;
+use crate::bulk::BulkFrame;
 use crate::fault::DecodeError;
 use crate::frame::{FrameType, frames, split_frame, write_frame};
 use crate::handshake::{Auth, Hello, PackedSchema, RejectReason, Welcome};
@@ -95,14 +96,7 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
                 assert_eq!(hello.check(), Ok(()));
             }
         }
-        FrameType::Welcome => {
-            if let Ok(welcome) = Welcome::decode(payload) {
-                check(&|out| welcome.encode(out));
-                assert_eq!(welcome.check(), Ok(()));
-                let _ = welcome.schema.map(|schema| schema.unpack());
-                let _ = welcome.prior.map(|prior| Prior::decode(&prior));
-            }
-        }
+        FrameType::Welcome => check_welcome(payload),
         FrameType::Reject => {
             if let Ok(reject) = RejectReason::decode(payload) {
                 check(&|out| reject.encode(out));
@@ -128,6 +122,11 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
                 check(&|out| ack.encode(out));
             }
         }
+        FrameType::BulkOffer
+        | FrameType::BulkChunk
+        | FrameType::BulkCredit
+        | FrameType::BulkEnd
+        | FrameType::BulkStop => check_bulk(ty, payload),
         FrameType::Auth => {
             if let Ok(auth) = Auth::decode(payload) {
                 check(&|out| auth.encode(out));
@@ -166,6 +165,21 @@ fn check_wish(ty: FrameType, payload: &[u8]) {
         }
     } else if let Ok(budget) = Budget::decode(payload) {
         check(&|out| budget.encode(out));
+    }
+}
+
+fn check_welcome(payload: &[u8]) {
+    if let Ok(welcome) = Welcome::decode(payload) {
+        check_encoding(FrameType::Welcome, payload, |out: &mut Vec<u8>| welcome.encode(out));
+        assert_eq!(welcome.check(), Ok(()));
+        let _ = welcome.schema.map(|schema| schema.unpack());
+        let _ = welcome.prior.map(|prior| Prior::decode(&prior));
+    }
+}
+
+fn check_bulk(ty: FrameType, payload: &[u8]) {
+    if let Ok(frame) = BulkFrame::decode(ty, Bytes::copy_from_slice(payload)) {
+        check_encoding(ty, payload, |out| frame.encode(out));
     }
 }
 

@@ -25,5 +25,10 @@ struct InterestGuide;
 
 /// Likewise.
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/bulk.md")]
+struct BulkGuide;
+
+/// Likewise.
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/guides/bandwidth.md")]
 struct BandwidthGuide;

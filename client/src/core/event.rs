@@ -1,9 +1,10 @@
 //! What a client tells the game, and why a connection ends.
 
 use thiserror::Error;
+use tickwire_protocol::bulk::BulkEvent;
 use tickwire_protocol::frame::FrameType;
 use tickwire_protocol::handshake::{AuthRefusal, AuthTerms, FreshReason, RejectReason, SessionOutcome};
-use tickwire_protocol::message::{Message, MessageId, Outcome};
+use tickwire_protocol::message::{Message, MessageId, Outcome, Request, RequestId, Response};
 use tickwire_protocol::{CloseCode, Cue, DecodeError, EntityId, KindId, Micros, PlayerId, RoomId, SessionId};
 
 use super::members::MemberEvent;
@@ -82,8 +83,15 @@ pub enum Event {
     Game(ToldEvent),
     /// The server's game says something.
     Message(Message),
+    /// The server's game asks for something: [answer](crate::Client::respond) it, now or later.
+    Request(Request),
+    /// What came of a [request](crate::Client::request): its answer, or why there is none. Once for each.
+    Response(RequestId, Response),
     /// What became of a message that was [sent](crate::Client::send).
     Sent(MessageId, Outcome),
+    /// Something has become of a transfer: of what the server's game offers, or of what was [offered](crate::Client::offer_bulk)
+    /// to it.
+    Bulk(BulkEvent),
     /// What the server says of the token that it was [sent](crate::Client::renew_token): what that is worth, or why nothing. What is refused
     /// changes nothing: the one before counts until it expires.
     TokenChecked(Result<AuthTerms, AuthRefusal>),

@@ -60,14 +60,6 @@ pub enum ConnectError {
         /// How long it wants to be left alone.
         retry_after: Option<Duration>,
     },
-    /// The server's certificate is not trusted, or it does not speak TLS.
-    #[error("no encrypted connection to {address}: {reason}")]
-    Tls {
-        /// Host and port.
-        address: String,
-        /// What went wrong.
-        reason: String,
-    },
     /// It took too long.
     #[error("{address} did not answer within {seconds} s: is the server overloaded, or behind a firewall?")]
     TimedOut {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tickwire_protocol::ack::{Ack, AckWindow, Sequence};
 use tickwire_protocol::budget::Budget;
+use tickwire_protocol::bulk::{BulkEnd, BulkFrame, BulkId, BulkOffer, BulkStop};
 use tickwire_protocol::frame::{Frame, FrameType, frames};
 use tickwire_protocol::handshake::{
     Auth, AuthRefusal, AuthTerms, ClientLimits, Extension, Features, Hello, PackedSchema, Permission,
@@ -72,6 +73,7 @@ pub(crate) fn vector(fields: &mut Fields) -> Vector {
         "PROFILE" => Vector::new(rooms::profile(&fields.take("profile")), Profile::encode, Profile::decode),
         "MESSAGE_ACK" => message_ack(fields),
         "AUTH" => Vector::new(auth(fields), Auth::encode, Auth::decode),
+        ty if ty.starts_with("BULK_") => bulk(ty, fields),
         "several" => several(fields),
         other => panic!("{}: no frame is called {other}", fields.name),
     }
@@ -287,6 +289,48 @@ fn message_ack(fields: &mut Fields) -> Vector {
     Vector::new(ack, MessageAck::encode, MessageAck::decode)
 }
 
+fn bulk(name: &str, fields: &mut Fields) -> Vector {
+    let id = BulkId(fields.number("transfer"));
+    let ty = FrameType::ALL.into_iter().find(|ty| ty.name() == name).unwrap();
+    let frame = match ty {
+        FrameType::BulkOffer => {
+            let (bytes_of, kind) = (fields.number("bytes"), fields.number("kind"));
+            let metadata = bytes(&fields.take("metadata")).into();
+            BulkFrame::Offer { id, offer: BulkOffer { kind, bytes: bytes_of, metadata } }
+        }
+        FrameType::BulkChunk => {
+            let offset = fields.number("offset");
+            BulkFrame::Chunk { id, offset, content: bytes(&fields.take("content")).into() }
+        }
+        FrameType::BulkCredit => {
+            BulkFrame::Credit { id, received: fields.number("received"), limit: fields.number("limit") }
+        }
+        FrameType::BulkEnd => BulkFrame::End { id, end: bulk_end(&fields.take("end")) },
+        _ => BulkFrame::Stop { id, stop: bulk_stop(&fields.take("stop")) },
+    };
+    let decode = move |payload: &[u8]| BulkFrame::decode(ty, Bytes::copy_from_slice(payload));
+    // Less metadata, or less content, is another offer or chunk.
+    let is_cut_by_zeros = matches!(ty, FrameType::BulkOffer | FrameType::BulkChunk);
+    Vector { is_cut_by_zeros, ..Vector::new(frame, BulkFrame::encode, decode) }
+}
+
+fn bulk_end(name: &str) -> BulkEnd {
+    use BulkEnd::{Cancelled, Damaged, Expired, Received, Refused};
+    let all = [Received, Refused, Cancelled, Expired, Damaged];
+    all.into_iter().find(|end| format!("{end:?}").to_lowercase() == name).unwrap()
+}
+
+fn bulk_stop(text: &str) -> BulkStop {
+    match text.split_once(' ') {
+        Some(("complete", checksum)) => {
+            BulkStop::Complete { checksum: u32::from_str_radix(checksum, 16).unwrap() }
+        }
+        _ if text == "cancelled" => BulkStop::Cancelled,
+        _ if text == "expired" => BulkStop::Expired,
+        _ => BulkStop::Released,
+    }
+}
+
 fn lane_named(name: &str) -> Lane {
     let is_it = |lane: &Lane| format!("{lane:?}").to_lowercase() == name;
     Lane::SENDING_ORDER.into_iter().find(is_it).unwrap()
@@ -336,6 +380,11 @@ pub(crate) fn decode_any(frame: &Frame) -> Result<(), String> {
         FrameType::Auth => done(Auth::decode(payload)),
         FrameType::Members => done(MembersFrame::decode(payload)),
         FrameType::Profile => done(Profile::decode(payload)),
+        FrameType::BulkOffer
+        | FrameType::BulkChunk
+        | FrameType::BulkCredit
+        | FrameType::BulkEnd
+        | FrameType::BulkStop => done(BulkFrame::decode(frame.ty, payload.clone())),
     }
 }
 
@@ -363,6 +412,7 @@ pub(crate) fn example() -> Arc<Schema> {
         .message(message(1, "ready", Direction::ToServer, MessageClass::Latest, 1))
         .message(message(2, "shake", Direction::ToClient, MessageClass::Unreliable, 4))
         .message(message(3, "goal", Direction::ToClient, MessageClass::Event, 16).in_view_time())
+        .message(message(4, "buy", Direction::ToServer, MessageClass::Request, 4).answered_within(2))
         .build()
         .unwrap()
 }

@@ -36,8 +36,11 @@ impl Screen {
                 | Event::Confirmed { .. }
                 | Event::Member(_)
                 | Event::Game(_)
+                | Event::Request(_)
+                | Event::Response(..)
                 | Event::Message(_)
                 | Event::Sent(..)
+                | Event::Bulk(_)
                 | Event::TokenChecked(_) => {}
             }
         }

@@ -29,7 +29,7 @@ pub use mint::{Grant, MintError, generate_key, mint};
 pub struct Credentials<'a> {
     /// The token: characters of one, and nothing else is known of it.
     pub token: &'a Token,
-    /// Where the client is; behind a trusted proxy, the address that the proxy tells.
+    /// Where the client is, or the proxy that it comes through.
     pub address: IpAddr,
 }
 

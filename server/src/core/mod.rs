@@ -4,6 +4,7 @@ mod absence;
 mod admission;
 mod belief;
 mod budget;
+mod bulk;
 mod cohort;
 mod cue_log;
 mod directory;

@@ -14,8 +14,7 @@ use tickwire_protocol::message::MessageAck;
 use tickwire_protocol::pause::Pause;
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::room::Profile;
-use tickwire_protocol::schema::Kind;
-use tickwire_protocol::{Micros, Misbehavior, PeerFault, SessionId, Tick};
+use tickwire_protocol::{Micros, Misbehavior, PeerFault, Schema, SessionId, Tick};
 
 use super::budget::{Bucket, SNAPSHOT_BYTES_MIN};
 use super::identity::Renewal;
@@ -61,6 +60,8 @@ pub(crate) struct Peer {
     joining: Option<Joining>,
     skipped: Skipped,
     cut: u64,
+    /// The last snapshot was cut by what the link takes.
+    is_squeezed: bool,
     /// Its token.
     pub(crate) renewal: Renewal,
 }
@@ -77,6 +78,8 @@ struct Joining {
 /// A player that has no entity by then is not waited for, to know what it sees.
 const SPAWNS_WITHIN: Micros = Micros::from_secs(1);
 
+/// With more than this stored on the way nothing goes out that can wait: half of what state itself may store.
+const FILLER_QUEUEING_MAX: Micros = Micros::from_millis(50);
 /// Who was paused for so long is told of the world as one who joins.
 const WORTH_JOINING: Micros = Micros::from_secs(5);
 
@@ -91,7 +94,7 @@ pub(crate) enum Held {
 #[derive(Clone, Copy)]
 pub(crate) struct Inbox<'a> {
     pub(crate) now: Micros,
-    pub(crate) input_kind: &'a Kind,
+    pub(crate) schema: &'a Schema,
     /// The tick that will be stepped next.
     pub(crate) next_tick: Tick,
     /// What the room gives a peer, bytes a second, and how often.
@@ -132,6 +135,7 @@ impl Peer {
             joining: Some(Joining { since: now, budget: bucket(config.join_rate), left: None }),
             skipped: Skipped::default(),
             cut: 0,
+            is_squeezed: false,
             renewal: Renewal::default(),
         }
     }
@@ -157,7 +161,7 @@ impl Peer {
             match frame.ty {
                 FrameType::Ping => self.handle_ping(Ping::decode(&frame.payload)?, inbox.now),
                 FrameType::Input => {
-                    scratch.decode(&frame.payload, inbox.input_kind, inbox.next_tick)?;
+                    scratch.decode(&frame.payload, inbox.schema.input(), inbox.next_tick)?;
                     self.handle_input(session, scratch, inbox)?;
                 }
                 FrameType::Ack => self.handle_ack(inbox.now, &Ack::decode(&frame.payload)?)?,
@@ -165,16 +169,24 @@ impl Peer {
                 FrameType::Pause => self.handle_pause(session, Pause::decode(&frame.payload)?, inbox),
                 // Datagrams may be lost; who only watches has nothing to say.
                 FrameType::Message if self.has_player && self.stream == StreamKind::Ordered => {
-                    session.inbox.handle_message(frame.payload)?;
+                    session.handle_message(inbox.now, inbox.schema, frame.payload)?;
                 }
                 FrameType::Auth => self.renewal.handle_frame(inbox.now, &frame.payload)?,
                 FrameType::MessageAck => session.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?,
+                ty if ty.is_bulk() && self.has_player && self.stream == StreamKind::Ordered => {
+                    session.bulk.handle_frame(inbox.now, frame)?;
+                }
                 FrameType::Profile if self.has_player => {
                     self.profile = Some(Profile::decode(&frame.payload)?);
                 }
                 FrameType::Message
                 | FrameType::Profile
                 | FrameType::Members
+                | FrameType::BulkOffer
+                | FrameType::BulkChunk
+                | FrameType::BulkCredit
+                | FrameType::BulkEnd
+                | FrameType::BulkStop
                 | FrameType::Hello
                 | FrameType::Welcome
                 | FrameType::Reject
@@ -222,7 +234,7 @@ impl Peer {
 
     /// No state while the client is paused; then all that has changed, as quickly as to one who joins.
     fn handle_pause(&mut self, session: &mut Session, pause: Pause, inbox: Inbox<'_>) {
-        session.set_paused(pause.is_paused, inbox.input_kind);
+        session.set_paused(pause.is_paused, inbox.schema.input());
         if self.paused_since.is_some() == pause.is_paused {
             return;
         }
@@ -327,6 +339,13 @@ impl Peer {
             || self.renewal.has_transmit()
     }
 
+    /// Whether the link takes more than state has for it: then what can wait may follow. Not while the peer is told of what it sees first.
+    pub(crate) fn leaves_room(&self, now: Micros) -> bool {
+        let flight = self.replicator.flight();
+        let is_queueing = flight.queueing().is_some_and(|queueing| queueing > FILLER_QUEUEING_MAX);
+        self.joining.is_none() && !self.is_squeezed && !is_queueing && flight.room(now) >= SNAPSHOT_BYTES_MIN
+    }
+
     /// If a snapshot is to be written now, what it may take; then it is not due any more.
     pub(crate) fn take_due(&mut self, now: Micros) -> Option<Space> {
         let space = self.space(now).ok().filter(|_| self.due_since.is_some())?;
@@ -354,8 +373,9 @@ impl Peer {
     }
 
     /// A snapshot was handed to the transport, with so many bytes of the transport's own and of frames that ride along.
-    pub(crate) fn handle_sent(&mut self, now: Micros, told: &Told, around: usize) {
-        let bytes = told.bytes + around;
+    pub(crate) fn handle_sent(&mut self, space: &Space, told: &Told, around: usize) {
+        let (now, bytes) = (space.now, told.bytes + around);
+        self.is_squeezed = told.is_cut && space.is_of_link;
         self.cut += u64::from(told.is_cut);
         let Some(joining) = &mut self.joining else {
             self.budget.take(now, bytes);

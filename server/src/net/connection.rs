@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use socket2::SockRef;
+use tickwire_protocol::bulk::BulkReceived;
 use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::handshake::{
     FreshReason, Hello, RejectReason, Resume, ResumeToken, StreamKind, Token,
@@ -92,9 +93,11 @@ async fn play(
     mut visitor: Visitor,
     shared: &Arc<Shared>,
 ) -> Option<Returned> {
-    let Ok(resume) = Resume::find(&hello.extensions) else {
-        let ending = PeerFault::from(DecodeError::Damaged("resume")).into();
-        return Some(Returned { writer, ending });
+    let (resume, bulk) = match (Resume::find(&hello.extensions), BulkReceived::find(&hello.extensions)) {
+        (Ok(resume), Ok(bulk)) => (resume, bulk),
+        (Err(error), _) | (_, Err(error)) => {
+            return Some(Returned { writer, ending: PeerFault::from(error).into() });
+        }
     };
     let Ok(introduction) = Introduction::find(&hello.extensions) else {
         let ending = PeerFault::from(DecodeError::Damaged("introduction")).into();
@@ -106,7 +109,7 @@ async fn play(
     };
     let (seat, mut returned) = Seat::new(writer, visitor.address);
     let Joined { peer, inbox, mut claim } =
-        match join(seat, &mut returned, &hello, identity, resume, introduction, shared).await {
+        match join(seat, &mut returned, &hello, identity, (resume, bulk), introduction, shared).await {
             Ok(joined) => joined,
             Err(refused) => return refused,
         };
@@ -155,7 +158,7 @@ async fn join(
     returned: &mut oneshot::Receiver<Returned>,
     hello: &Hello,
     identity: Identity,
-    mut resume: Option<Resume>,
+    (mut resume, bulk): (Option<Resume>, Option<BulkReceived>),
     introduction: Option<Introduction>,
     shared: &Arc<Shared>,
 ) -> Result<Joined, Option<Returned>> {
@@ -178,6 +181,7 @@ async fn join(
         let join = Join {
             token,
             resume,
+            bulk,
             fresh,
             identity: identity.clone(),
             role: hello.role,

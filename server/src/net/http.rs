@@ -29,8 +29,6 @@ pub(super) struct Request {
     names_subprotocol: bool,
     pub(super) origin: Option<String>,
     pub(super) token: Option<Shown>,
-    /// `X-Forwarded-For`, as it came: to be believed of trusted proxies alone.
-    pub(super) forwarded: Option<String>,
 }
 
 /// A token, and how it came: who cannot read an HTTP answer is answered in a REJECT.
@@ -191,7 +189,6 @@ impl Request {
             names_subprotocol,
             origin: fields.one("origin")?.map(str::to_owned),
             token: from_header.map(Shown::Header).or(from_subprotocol.map(Shown::Subprotocol)),
-            forwarded: fields.last("x-forwarded-for").map(str::to_owned),
         })
     }
 
@@ -251,7 +248,7 @@ fn subprotocols(fields: &Fields<'_>) -> Result<(bool, Option<Token>), HttpRefusa
 struct Fields<'a>(&'a [httparse::Header<'a>]);
 
 impl<'a> Fields<'a> {
-    fn all(&self, name: &'static str) -> impl DoubleEndedIterator<Item = &'a str> {
+    fn all(&self, name: &'static str) -> impl Iterator<Item = &'a str> {
         let named = self.0.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
         named.map(|header| str::from_utf8(header.value).unwrap_or("\u{fffd}").trim())
     }
@@ -263,10 +260,6 @@ impl<'a> Fields<'a> {
             (first, None) => Ok(first),
             _ => Err(HttpRefusal::BadRequest("a header stands twice that may stand once")),
         }
-    }
-
-    fn last(&self, name: &'static str) -> Option<&'a str> {
-        self.all(name).next_back()
     }
 
     /// The items of a list, which may be spread over several fields.

@@ -91,6 +91,11 @@ impl Server {
         if gate.knows_nobody() {
             tracing::info!("no keys: clients are guests, without accounts");
         }
+        if !config.listen.ip().is_loopback() {
+            tracing::warn!(
+                "no TLS here: what is said can be read on its way, tokens too; put a proxy in front that encrypts"
+            );
+        }
         let shared = Shared {
             gate,
             accounts: Accounts::new(config.access.accounts),

@@ -165,6 +165,13 @@ impl Seat {
                 }
             });
         }
+        if written.is_ok() && self.writer.is_ready() {
+            room.poll_filler(now, peer, |message| {
+                meters.messages_sent += 1;
+                meters.bytes_out += framed_bytes(message.len(), false);
+                written = self.writer.send(scratch, message);
+            });
+        }
         self.stuck_since = (!self.writer.is_ready()).then_some(now);
         written.map_err(gone)
     }

@@ -8,11 +8,15 @@
 //! ```
 
 mod auth;
+mod bulk;
 mod lifecycle;
 mod look;
 mod pause;
 mod play;
+mod requests;
 mod standing;
+
+pub use requests::REQUEST_TIMEOUT;
 
 use core::fmt;
 use std::collections::VecDeque;
@@ -27,6 +31,7 @@ use tickwire_protocol::{EntityId, Micros, Schema};
 use tickwire_sim::Simulation;
 
 use self::auth::Renewal;
+use self::bulk::Transfers;
 use self::pause::Pausing;
 use crate::core::config::ClientConfig;
 use crate::core::continuity::Continuity;
@@ -58,6 +63,7 @@ pub struct Client {
     /// Whom else the game wants predicted.
     others: Vec<EntityId>,
     continuity: Continuity,
+    transfers: Transfers,
     members: Members,
     /// The server knows what this member calls itself.
     is_profile_told: bool,
@@ -114,6 +120,7 @@ impl Client {
             simulation: None,
             others: Vec::new(),
             continuity,
+            transfers: Transfers::new(),
             members: Members::default(),
             is_profile_told: true,
             attempts: Attempts::new(config.reconnect.clone(), config.seed),
@@ -160,12 +167,15 @@ impl Client {
                 }
                 State::Hello { asked: None, .. } => return Err(ClientFault::Unexpected(frame.ty)),
                 State::Playing(session) => match frame.ty {
+                    FrameType::Message => {
+                        self.continuity.handle_message(now, &self.schema, frame.payload)?;
+                    }
                     FrameType::Members => self.members.handle_frame(&frame.payload)?,
-                    FrameType::Message => self.continuity.inbox.handle_message(frame.payload)?,
                     FrameType::MessageAck => {
                         self.continuity.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?;
                     }
                     FrameType::Auth => self.handle_auth(&frame.payload)?,
+                    ty if ty.is_bulk() => self.transfers.handle_frame(now, frame)?,
                     _ => session.handle_frame(now, &frame, &mut self.stats)?,
                 },
                 // What was still on its way when the connection was given up.
@@ -195,7 +205,8 @@ impl Client {
             State::Hello { asked: asked @ None, .. } => {
                 *asked = Some(now);
                 let (resume, told) = (self.continuity.resume(), self.members.version());
-                self.config.hello_for(&self.schema, resume, told).encode(out);
+                let bulk = resume.as_ref().and_then(|_| self.transfers.hello());
+                self.config.hello_for(&self.schema, resume.into_iter().chain(bulk), told).encode(out);
                 self.is_profile_told = true;
             }
             State::Playing(_) if self.renewal.poll_transmit(out) => {}
@@ -209,6 +220,7 @@ impl Client {
                 if self.config.stream == StreamKind::Ordered {
                     let bytes_max = session.welcome().limits.message_bytes_max as usize;
                     self.continuity.write_messages(now, bytes_max.saturating_sub(out.len() - start), out);
+                    self.transfers.poll_transmit(now, start, bytes_max, out);
                 }
             }
             State::Hello { .. } | State::Waiting { .. } | State::Closed { .. } => {}
@@ -227,6 +239,9 @@ impl Client {
         if let Some(message) = former {
             return Some(self.said(message));
         }
+        if is_beginning && let Some(event) = self.transfers.poll_former() {
+            return Some(Event::Bulk(event));
+        }
         if !is_end && let Some(event) = self.events.pop_front() {
             return Some(event);
         }
@@ -236,8 +251,14 @@ impl Client {
         if let Some((message, outcome)) = self.continuity.outbox.poll_outcome(now) {
             return Some(Event::Sent(message, outcome));
         }
+        if let Some(event) = self.poll_requests(now) {
+            return Some(event);
+        }
         if let Some(message) = self.continuity.inbox.poll() {
             return Some(self.said(message));
+        }
+        if let Some(event) = self.transfers.poll_event(now) {
+            return Some(Event::Bulk(event));
         }
         match &mut self.state {
             State::Playing(session) => session.poll_event(now, &mut self.continuity.inbox),
@@ -267,19 +288,25 @@ impl Client {
             {
                 Some(Micros::ZERO)
             }
-            State::Playing(session) => Some(session.next_ping().min(session.silence_deadline())),
+            State::Playing(session) => {
+                let bulk = self.transfers.poll_timeout().filter(|_| self.takes_messages(session));
+                bulk.into_iter().chain([session.next_ping(), session.silence_deadline()]).min()
+            }
             State::Waiting { until, .. } => *until,
             State::Closed { .. } => return None,
         };
         due.into_iter().chain(self.closes_at()).min()
     }
 
-    /// Whether messages can be written at once: a server that takes less than any message may have is no reason to try for ever.
+    /// Whether messages can be written at once.
     fn has_messages(&self, session: &Session) -> bool {
+        self.takes_messages(session) && self.continuity.has_transmit()
+    }
+
+    /// A server that takes less than any message may have is no reason to try for ever.
+    fn takes_messages(&self, session: &Session) -> bool {
         let takes = session.welcome().limits.message_bytes_max as usize;
-        self.config.stream == StreamKind::Ordered
-            && takes >= CLIENT_MESSAGE_BYTES_MAX
-            && self.continuity.has_transmit()
+        self.config.stream == StreamKind::Ordered && takes >= CLIENT_MESSAGE_BYTES_MAX
     }
 }
 

@@ -278,6 +278,11 @@ impl Session {
             | FrameType::Profile
             | FrameType::Message
             | FrameType::MessageAck
+            | FrameType::BulkOffer
+            | FrameType::BulkChunk
+            | FrameType::BulkCredit
+            | FrameType::BulkEnd
+            | FrameType::BulkStop
             | FrameType::Hello
             | FrameType::Welcome
             | FrameType::Reject

@@ -1,5 +1,6 @@
 //! Who is in a room: sessions begin, go on over other connections, wait, and end.
 
+use tickwire_protocol::bulk::BulkReceived;
 use tickwire_protocol::handshake::{
     AuthRefusal, ClientLimits, Features, FreshReason, PackedSchema, RejectReason, Resume, ResumeToken, Role,
     SessionOutcome, StreamKind, Timing, Token, Welcome,
@@ -25,6 +26,8 @@ pub struct Join {
     pub token: ResumeToken,
     /// The session that it wants to go on, if it does.
     pub resume: Option<Resume>,
+    /// What its client has of the transfers of that session.
+    pub bulk: Option<BulkReceived>,
     /// What it is told of the session if that is a new one and it wanted no other to go on.
     pub fresh: FreshReason,
     /// Who it is. A session goes on for the account alone that it was begun by.
@@ -49,6 +52,7 @@ impl Join {
         Self {
             token,
             resume: None,
+            bulk: None,
             fresh: FreshReason::First,
             identity: Identity::default(),
             role,
@@ -86,6 +90,8 @@ impl Room {
             None => (self.begin(now, peer, &join)?, SessionOutcome::Fresh(join.fresh)),
         };
         self.next_id = self.next_id.wrapping_add(1);
+        let told = join.bulk.filter(|_| !matches!(outcome, SessionOutcome::Fresh(_)));
+        let bulk = self.resume_bulk(session, told);
         let Some(begun) = self.sessions.get(&session) else { return Err(RejectReason::NoSuchRoom) };
         let viewer = Viewer { player: begun.player_id(), teams: 0, delta: self.config.delta };
         let terms = begun.terms(outcome, self.config.session_window);
@@ -94,7 +100,7 @@ impl Room {
         connection.renewal = Renewal::new(&join.identity);
         let auth = join.identity.terms(now).map(|terms| terms.extension());
         let mut welcome = self.welcome(&join, session, peer, viewer.player);
-        welcome.extensions.splice(..0, [terms.extension()].into_iter().chain(auth));
+        welcome.extensions.splice(..0, [terms.extension()].into_iter().chain(auth).chain(bulk));
         self.identities.insert(session, join.identity);
         connection.welcome = Some(Box::new(welcome));
         connection.news = self.introduce(now, viewer.player, outcome, join.introduction);
@@ -247,10 +253,15 @@ impl Room {
     fn end(&mut self, session: SessionId, reason: LeaveReason) {
         self.events.push(RoomEvent::SessionEnded { session });
         self.identities.remove(&session);
-        let Some(player) = self.sessions.remove(&session).and_then(|session| session.player) else { return };
+        let Some(Session { player: Some(player), mut bulk, .. }) = self.sessions.remove(&session) else {
+            return;
+        };
         self.players.remove(&player.id);
         self.members.remove(player.id, reason);
         if player.is_announced {
+            bulk.handle_end();
+            let lost = core::iter::from_fn(|| bulk.poll_event(self.now));
+            self.bulk_turn.lost.extend(lost.map(|event| (player.id, event)));
             self.left.push(player.id);
         }
     }

@@ -10,6 +10,7 @@
 //! Pure: time and bytes are handed in. A peer that breaks the protocol is dropped by [`Room::handle_message`]'s
 //! error; nobody else notices.
 
+mod bulk;
 mod config;
 mod join;
 mod transmit;
@@ -34,6 +35,7 @@ pub use config::{BUDGET_BYTES_PER_SECOND, JOIN_BYTES_PER_SECOND, RoomConfig};
 pub use join::Join;
 
 use super::belief::ViewCounters;
+use super::bulk::BulkTurn;
 use super::cue_log::CueLog;
 use super::identity::{Identity, RoomAccounts};
 use super::input_queue::InputCounters;
@@ -128,6 +130,7 @@ pub struct Room {
     left: Vec<PlayerId>,
     /// Whose message was polled last.
     mail_turn: PlayerId,
+    bulk_turn: BulkTurn,
     events: Vec<RoomEvent>,
     shared: Shared,
     input_frame: InputFrame,
@@ -189,6 +192,7 @@ impl Room {
             next_id: 1,
             left: Vec::new(),
             mail_turn: PlayerId(0),
+            bulk_turn: BulkTurn::default(),
             events: Vec::new(),
             shared: Shared::default(),
             input_frame: InputFrame::new(),
@@ -281,7 +285,7 @@ impl Room {
         let next_tick = self.world.tick() + 1;
         self.now = self.now.max(now);
         let RoomConfig { budget, join_rate, snapshot_hz, .. } = self.config;
-        let inbox = Inbox { now, input_kind: self.schema.input(), next_tick, budget, snapshot_hz, join_rate };
+        let inbox = Inbox { now, schema: &self.schema, next_tick, budget, snapshot_hz, join_rate };
         let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
         let Some(session) = self.sessions.get_mut(&peer.session) else { return Ok(()) };
         let had_token = peer.renewal.has_come();
@@ -419,7 +423,8 @@ impl Room {
         let mut eyes =
             RewoundEyes { rewind: &mut self.rewind, history: &self.history, was_shown: &was_shown };
         let (players, sessions) = (&self.players, &mut self.sessions);
-        let mut mail = RoomMail { now, players, sessions, turn: &mut self.mail_turn };
+        let (turn, bulk) = (&mut self.mail_turn, &mut self.bulk_turn);
+        let mut mail = RoomMail { now, schema: &self.schema, players, sessions, turn, bulk };
         let accounts = RoomAccounts { room: &self.identity.name, players, identities: &self.identities };
         let outside = Outside {
             eyes: Some(&mut eyes),
@@ -428,6 +433,7 @@ impl Room {
             roster: Some(&self.members),
         };
         self.world.step_with(&self.inputs, outside);
+        self.bulk_turn.handle_step();
     }
 
     /// Whose snapshots fall due with the step that was made: everybody's at once, so that bodies are shared, or in a large room those
