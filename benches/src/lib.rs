@@ -10,6 +10,7 @@
 //! | `input` | frames of 3 ticks of input each, from brains that wander, with an ack | `frames` |
 //! | `arena_16`, `arena_64` | a match of N bots, 60 steps and 20 snapshots a second, inputs 20 times a second | `room` |
 //! | `shared`, `private` | matches of 64 to many sockets: everybody shown to all, or the nearest 32 of each | `fanout` |
+//! | `messages` | one transport message full of small reliable messages, from `send` to the ack | `messages` |
 //! | `view/16`, `view/100`, `view/1000` | bodies that all move, drawn by a client 120 times a second | `view` |
 //! | `mispredicted` | a client of an arena for one, whose every snapshot makes it step 30 ticks again | `prediction` |
 //! | `arena_64`, `half_moving_100`, `all_moving_1000` | recorded states, told against the last three snapshots | `coders` |
@@ -25,6 +26,7 @@
 //! | [`recorded`] | recorded states, and the moments at which a snapshot of them is due |
 //! | [`client`] | what clients send |
 //! | [`predicted`] | a client that is always wrong |
+//! | [`talk`] | two ends of a session that send messages |
 //! | [`arena`] | a match in a room: who thinks, who is timed |
 //! | [`watcher`] | a client that draws bodies |
 //! | [`counted`] | what has its instructions counted, for the budget |
@@ -40,6 +42,7 @@ pub mod predicted;
 pub mod recorded;
 pub mod scene;
 pub mod stream;
+pub mod talk;
 pub mod watcher;
 
 use tickwire_protocol::TickRate;

@@ -10,10 +10,11 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tickwire_protocol::recording::{Content, Damage, Event, FrameReport, NamedState, VERSION};
-use tickwire_protocol::schema::{Field, FieldType, Kind, Sight};
+use tickwire_protocol::schema::Sight;
 use tickwire_protocol::snapshot::DecodedRow;
-use tickwire_protocol::{Cue, RowRef, Schema, Tick};
+use tickwire_protocol::{Cue, Schema, Tick};
 
+use crate::fields::fields_value;
 use crate::replay::{self, FilePlayer, Moment};
 
 /// Explain a recording. All of it is read and checked; some ticks are shown row by row.
@@ -306,31 +307,6 @@ fn event_value<'a>(
             "teams": teams,
             "payload_bytes": payload.len(),
         }),
-    }
-}
-
-/// The fields that are told, in the game's own terms.
-fn fields_value(kind: &Kind, sight: Sight, values: &[i32]) -> Value {
-    let visible = kind.visible(sight);
-    let told = kind.fields().iter().filter(|field| field.columns().all(|column| visible.contains(column)));
-    let row = RowRef::new(kind, values);
-    // A list keeps the schema's order.
-    told.map(|field| json!([field.name, field_value(row, field)])).collect()
-}
-
-fn field_value(row: RowRef<'_>, field: &Field) -> Value {
-    // Steps of a lattice have no more digits than this; what is behind them is noise of `f32`.
-    let rounded = |value: f32| json!((f64::from(value) * 1e5).round() / 1e5);
-    match field.ty {
-        FieldType::Position { .. } | FieldType::Velocity { .. } => {
-            let axes = row.vec3(field.id).to_array();
-            axes.into_iter().take(field.columns().len()).map(rounded).collect()
-        }
-        FieldType::Rotation { .. } => row.rotation(field.id).to_array().into_iter().map(rounded).collect(),
-        FieldType::Angle { .. } => rounded(row.angle(field.id)),
-        FieldType::Scalar { .. } => rounded(row.scalar(field.id)),
-        FieldType::Integer { .. } => json!(row.integer(field.id)),
-        FieldType::Entity => json!(row.entity(field.id).map(|entity| entity.to_string())),
     }
 }
 

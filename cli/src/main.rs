@@ -6,7 +6,9 @@
 
 mod access;
 mod config;
+mod connect;
 mod demo;
+mod fields;
 mod files;
 mod inspect;
 mod lab;
@@ -45,6 +47,7 @@ Exit status: 0 done and clean, 1 failed or found something wrong, 2 called wrong
 Try first:  tickwire demo
 Then:       tickwire serve        and in another terminal
             tickwire swarm --url ws://127.0.0.1:7777 --bots 200 --seconds 20
+By hand:    tickwire connect      and then `help`
 Recordings: tickwire serve --record match.twr, and later
             tickwire inspect match.twr
             tickwire replay match.twr";
@@ -55,6 +58,8 @@ enum Command {
     Serve(Box<config::ServeArgs>),
     /// Connect a swarm of bots to a server, check all that they are sent, and report
     Swarm(swarm::SwarmArgs),
+    /// Join a server by hand: see what it tells, send messages, ping
+    Connect(connect::ConnectArgs),
     /// Sign a token for trying out, and make a key for it
     Token(token::TokenArgs),
     /// A server and bots in one process over real WebSockets, with a live status
@@ -96,6 +101,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         match command {
             Command::Serve(args) => serve::run(*args).await,
             Command::Swarm(args) => swarm::run(args).await,
+            Command::Connect(args) => connect::run(args).await,
             Command::Token(args) => token::run(args),
             Command::Demo(args) => demo::run(args).await,
             Command::Replay(args) => replay::run(args).await,

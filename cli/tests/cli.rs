@@ -1,6 +1,6 @@
 //! The binary as a user meets it: what it prints, how it ends, what it says when something is wrong.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
@@ -49,6 +49,47 @@ impl Server {
         assert_eq!(rest, "", "stdout is for results");
         status.code()
     }
+}
+
+/// What a client by hand prints that is given these lines.
+fn connect(url: &str, args: &[&str], lines: &str) -> (Output, String) {
+    let mut command = tickwire(&[&["connect", url], args].concat());
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output, said)
+}
+
+#[test]
+fn a_client_by_hand_speaks_and_sees() {
+    let server = Server::start(&["--room-size", "4"]);
+    let lines = "types\nping\nsend chat hello, you\nhex mark 01000000 02000000 03000000\nwait 1\nlist\nstats\ndance\n";
+    let (output, said) = connect(&server.url, &[], lines);
+    assert!(output.status.success(), "{output:?}");
+    for words in [
+        "connected to `arena`, room room-1",
+        "type 0 chat: BothWays, Reliable",
+        "ping ",
+        r#"\x00hello, you""#,
+        "message mark#0: b",
+        "message 0 is Delivered",
+        "1 entities in view",
+        " own [[\"position\",",
+        "digests    ",
+        "disconnected: left",
+    ] {
+        assert!(said.contains(words), "`{words}` is not in\n{said}");
+    }
+    assert!(String::from_utf8_lossy(&output.stderr).contains("`dance` is no command"));
+    // One who watches sees no player of its own, and cannot find what there is not.
+    let (output, said) =
+        connect(&server.url, &["--spectate", "--quiet"], "send poke x\nwait 0.3\nlist\nquit\nlist\n");
+    assert!(output.status.success() && said.contains("0 entities in view"), "{said}");
+    assert_eq!(said.matches("entities in view").count(), 1, "nothing is done behind quit: {said}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no message `poke`"));
+    assert_eq!(server.stop(Signal::TERM), Some(0));
 }
 
 #[test]

@@ -35,6 +35,8 @@ mod chaos;
 mod config;
 mod distribution;
 mod figures;
+#[doc(hidden)]
+pub mod fuzzing;
 mod liar;
 mod link;
 mod local_clock;

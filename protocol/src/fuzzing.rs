@@ -103,16 +103,7 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
                 let _ = (reject.to_string(), reject.close_code());
             }
         }
-        FrameType::Ping => {
-            if let Ok(ping) = Ping::decode(payload) {
-                check(&|out| ping.encode(out));
-            }
-        }
-        FrameType::Pong => {
-            if let Ok(pong) = Pong::decode(payload) {
-                check(&|out| pong.encode(out));
-            }
-        }
+        FrameType::Ping | FrameType::Pong => check_time(ty, payload),
         FrameType::Input => check_input(payload, &GAME),
         FrameType::Ack => {
             if let Ok(ack) = Ack::decode(payload) {
@@ -143,6 +134,17 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
         }
         FrameType::Members | FrameType::Match => check_table(ty, payload),
         FrameType::Profile | FrameType::Pause | FrameType::Budget => check_wish(ty, payload),
+    }
+}
+
+fn check_time(ty: FrameType, payload: &[u8]) {
+    let check = |encode: &dyn Fn(&mut Vec<u8>)| check_encoding(ty, payload, encode);
+    if ty == FrameType::Ping {
+        if let Ok(ping) = Ping::decode(payload) {
+            check(&|out| ping.encode(out));
+        }
+    } else if let Ok(pong) = Pong::decode(payload) {
+        check(&|out| pong.encode(out));
     }
 }
 

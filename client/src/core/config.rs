@@ -114,7 +114,7 @@ impl ClientConfig {
         self.priors.iter().chain([&default]).find(|prior| prior.hash() == hash).cloned()
     }
 
-    fn hello(&self, schema_hash: u64, told: Told) -> Hello {
+    pub(crate) fn hello(&self, schema_hash: u64, told: Told) -> Hello {
         let Told { members, match_state } = told;
         let introduction = Introduction { profile: self.profile.clone(), members, match_state };
         // Ids of the engine's own come before those of the game.

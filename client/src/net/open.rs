@@ -137,7 +137,7 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// No longer than connecting may take.
-async fn within<T>(
+pub(super) async fn within<T>(
     url: &str,
     config: &ClientConfig,
     connecting: impl Future<Output = Result<T, ConnectError>>,
@@ -164,7 +164,7 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// The HTTP request and its answer.
-async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     url: &str,
     options: &Options,

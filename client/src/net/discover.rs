@@ -1,0 +1,59 @@
+//! The schema of a server whose game is not known here.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use tickwire_protocol::frame::{FrameType, frames};
+use tickwire_protocol::handshake::{Hello, RejectReason, Role, Welcome};
+use tickwire_protocol::{DecodeError, Schema};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::error::ConnectError;
+use super::open::{ask, dial, within};
+use super::options::Options;
+use crate::core::{ClientConfig, ClientFault, DisconnectReason};
+
+/// Asks a server for the schema of its game: for tools that work with any. It takes a connection of its own, of one who watches, that is
+/// over when this returns; [`connect`](super::connect) with the schema is the next.
+pub async fn discover(
+    url: &str,
+    config: &ClientConfig,
+    options: &Options,
+) -> Result<Arc<Schema>, ConnectError> {
+    let asking = async {
+        let mut socket = ask(dial(url, config).await?, url, options).await?;
+        let mut hello = Vec::new();
+        // No hash says that the schema is wanted.
+        Hello { role: Role::Spectator, ..config.hello(0, 0) }.encode(&mut hello);
+        let lost = |_| ConnectError::Ended(DisconnectReason::Lost);
+        socket.send(Message::Binary(hello.into())).await.map_err(lost)?;
+        while let Some(message) = socket.next().await {
+            if let Message::Binary(answer) = message.map_err(lost)? {
+                let schema = read(answer);
+                // Whoever does not hear the goodbye finds out by itself.
+                let _ = socket.close(None).await;
+                return schema;
+            }
+        }
+        Err(ConnectError::Ended(DisconnectReason::Lost))
+    };
+    within(url, config, asking).await
+}
+
+/// The schema in the answer to a hello.
+fn read(answer: Bytes) -> Result<Arc<Schema>, ConnectError> {
+    let faulty = |fault: DecodeError| ConnectError::Ended(DisconnectReason::Fault(fault.into()));
+    let first = frames(answer).next().unwrap_or(Err(DecodeError::Truncated("welcome"))).map_err(faulty)?;
+    match first.ty {
+        FrameType::Welcome => {
+            let welcome = Welcome::decode(&first.payload).map_err(faulty)?;
+            let packed = welcome.schema.ok_or_else(|| faulty(DecodeError::Truncated("schema")))?;
+            packed.unpack().map_err(faulty)
+        }
+        FrameType::Reject => {
+            Err(ConnectError::Rejected(RejectReason::decode(&first.payload).map_err(faulty)?))
+        }
+        ty => Err(ConnectError::Ended(DisconnectReason::Fault(ClientFault::Unexpected(ty)))),
+    }
+}
