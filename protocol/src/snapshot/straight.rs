@@ -283,7 +283,7 @@ impl Arc {
 /// The squares of the lengths of four vectors.
 #[inline]
 fn squares(vectors: [Lanes; 4]) -> Lanes {
-    Lanes::new(vectors.map(Lanes::length_squared))
+    Lanes::lengths_squared(vectors)
 }
 
 /// A field's value, in steps.

@@ -110,7 +110,11 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
     }
 
     /// Codes the axes of a field, which change from the sum of `base` and `from`; gives by how much they were off.
-    #[inline(never)]
+    #[expect(
+        clippy::inline_always,
+        reason = "three times a row: called, all that is in registers moves out and in"
+    )]
+    #[inline(always)]
     fn axes(
         &mut self,
         columns: &Columns,
