@@ -127,7 +127,7 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
         FrameType::Snapshot => check_snapshot(payload),
         FrameType::Message => {
             if let Ok((ty, message)) = MessageFrame::decode(Bytes::copy_from_slice(payload), &GAME) {
-                check(&|out| message.encode(ty.class(), out));
+                check(&|out| message.encode(ty.class, out));
             }
         }
         FrameType::MessageAck => {

@@ -144,17 +144,32 @@ pub const MESSAGE_BODY_BYTES_MAX: usize = 48 * 1024;
 /// The body of a message to the server, bytes: it shares a client's message with an input frame and acks.
 pub const CLIENT_MESSAGE_BODY_BYTES_MAX: usize = CLIENT_MESSAGE_BYTES_MAX - 1024;
 
-/// Messages of one direction of a session whose fate is not known yet: what a game may say while the other side is away.
+/// Reliable messages of one direction of a session whose fate is not known yet: what a game may say while the other side is away.
 pub const MESSAGES_QUEUED_MAX: usize = 1000;
 
-/// Bytes of their bodies.
+/// Bytes of their bodies; as many for the newest of keys, and for bulk.
 pub const MESSAGE_BYTES_QUEUED_MAX: usize = 256 * 1024;
+
+/// Events, requests and what the engine says, each: few, as they are of now.
+pub const SHORT_LANE_QUEUED_MAX: usize = 256;
+
+/// Bytes of their bodies.
+pub const SHORT_LANE_BYTES_QUEUED_MAX: usize = 64 * 1024;
+
+/// Those of them that were written and not taken on the other side.
+pub const SHORT_LANE_IN_FLIGHT_MAX: usize = 128;
+
+/// Pieces of bulk of one direction of a session that wait at its sender: twice what may be on the way.
+pub const BULK_QUEUED_MAX: usize = 128;
+
+/// Those of them that were written and not taken on the other side.
+pub const BULK_IN_FLIGHT_MAX: usize = 64;
 
 /// Reliable messages of one direction that were written and not polled on the other side: what a receiver keeps for a game
 /// that does not poll.
 pub const MESSAGES_IN_FLIGHT_MAX: usize = 256;
 
-/// Bytes of their bodies; a single one may be larger.
+/// Bytes of what was written and not polled in one lane; a single one may be larger.
 pub const MESSAGE_BYTES_IN_FLIGHT_MAX: usize = 64 * 1024;
 
 /// Messages that are written into one transport message: half of its frames, so that there is room for others.
@@ -165,7 +180,7 @@ pub const MESSAGE_BYTES_PER_TRANSMIT_MAX: usize = MESSAGE_BODY_BYTES_MAX + 1024;
 
 /// MESSAGE and MESSAGE_ACK frames that one peer may send between two ticks: all that may be in flight and every key anew, as after a
 /// connection was lost, twice.
-pub const MESSAGES_PER_TICK_MAX: u32 = 1_024;
+pub const MESSAGES_PER_TICK_MAX: u32 = 2_048;
 
 /// Keys of which the newest message counts, in one direction.
 pub const LATEST_KEYS_MAX: usize = 256;
@@ -232,7 +247,10 @@ const _: () = assert!(
 const _: () =
     assert!(BODY_BYTES_MAX + OWN_BYTES_MAX + MESSAGE_BYTES_PER_TRANSMIT_MAX + 1024 < MESSAGE_BYTES_MAX);
 const _: () = assert!(MESSAGES_IN_FLIGHT_MAX < 1 << 15 && LATEST_UNACKED_MAX < 1 << 15);
-const _: () = assert!(2 * (MESSAGES_IN_FLIGHT_MAX + LATEST_KEYS_MAX) <= MESSAGES_PER_TICK_MAX as usize);
+const _: () = assert!(
+    2 * (3 * SHORT_LANE_IN_FLIGHT_MAX + MESSAGES_IN_FLIGHT_MAX + BULK_IN_FLIGHT_MAX + LATEST_KEYS_MAX)
+        <= MESSAGES_PER_TICK_MAX as usize
+);
 const _: () = assert!(INPUTS_PER_FRAME_MAX as u32 <= INPUT_AHEAD_TICKS_MAX);
 // The index of a recording is one record, 12 bytes a keyframe.
 const _: () = assert!(RECORDING_INDEX_ENTRIES_MAX * 12 <= RECORDING_RECORD_BYTES_MAX);

@@ -10,9 +10,10 @@ use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::limits::{
     LATEST_KEYS_MAX, MESSAGE_BYTES_QUEUED_MAX, MESSAGES_IN_FLIGHT_MAX, MESSAGES_QUEUED_MAX,
 };
+use tickwire_protocol::message::engine::NOTICE;
 use tickwire_protocol::message::{
-    Direction, Inbox, Message, MessageAck, MessageClass, MessageId, MessageType, MessageTypeId, Outbox,
-    Outcome, Received, SendError,
+    Direction, Inbox, Lane, Message, MessageAck, MessageClass, MessageId, MessageType, MessageTypeId, Missed,
+    Outbox, Outcome, Received, SendError,
 };
 use tickwire_protocol::{Micros, Schema};
 
@@ -101,7 +102,7 @@ impl Way {
         self.there.clear();
         self.back.clear();
         let missed = self.outbox.handle_resumed(self.inbox.received()).unwrap();
-        assert_eq!(missed, 0);
+        assert_eq!(missed, Missed::default());
         self.inbox.handle_resumed(missed).unwrap();
     }
 
@@ -237,12 +238,12 @@ fn what_does_not_fit_is_refused_and_says_why() {
         way.send(LATEST, key, &[]).unwrap();
     }
     assert!(matches!(way.send(LATEST, 1_000_000, &[]), Err(SendError::Full { .. })));
-    for _ in LATEST_KEYS_MAX..MESSAGES_QUEUED_MAX {
+    for _ in 0..MESSAGES_QUEUED_MAX {
         way.send(RELIABLE, 0, &[]).unwrap();
     }
     let full = SendError::Full { messages: MESSAGES_QUEUED_MAX, bytes: 0 };
     assert_eq!(way.send(RELIABLE, 0, &[]), Err(full));
-    assert_eq!(way.settle().len(), MESSAGES_QUEUED_MAX, "what was taken arrives");
+    assert_eq!(way.settle().len(), MESSAGES_QUEUED_MAX + LATEST_KEYS_MAX, "what was taken arrives");
     let mut way = Way::new();
     let taken = (0..1000).take_while(|_| way.send(RELIABLE, 0, &[0; 3_000]).is_ok()).count();
     assert_eq!(taken, MESSAGE_BYTES_QUEUED_MAX / 3_000);
@@ -258,7 +259,7 @@ fn a_game_that_does_not_poll_holds_the_sender_back() {
         way.transmit(1 << 20);
         way.deliver(usize::MAX);
     }
-    assert_eq!(way.inbox.received().reliable, MESSAGES_IN_FLIGHT_MAX as u64);
+    assert_eq!(way.inbox.received().of(Lane::Messages), MESSAGES_IN_FLIGHT_MAX as u64);
     assert!(!way.outbox.has_transmit());
     assert_eq!(way.settle().len(), MESSAGES_QUEUED_MAX);
     // By bytes as well, and a message that is larger than the window goes alone.
@@ -268,8 +269,61 @@ fn a_game_that_does_not_poll_holds_the_sender_back() {
     }
     way.transmit(1 << 20);
     way.deliver(usize::MAX);
-    assert_eq!(way.inbox.received().reliable, 1);
+    assert_eq!(way.inbox.received().of(Lane::Messages), 1);
     assert_eq!(way.settle().len(), 6);
+}
+
+#[test]
+fn a_lane_that_is_full_holds_up_no_other() {
+    let mut way = Way::new();
+    for number in 0..MESSAGES_QUEUED_MAX as u64 {
+        way.send(RELIABLE, 0, &numbered(number, 8)).unwrap();
+    }
+    for _ in 0..20 {
+        way.transmit(1 << 20);
+        way.deliver(usize::MAX);
+    }
+    assert!(!way.outbox.has_transmit(), "the window is full");
+    way.send(LATEST, 9, &[9]).unwrap();
+    way.outbox.send_engine(way.now, NOTICE, 0, Bytes::from_static(b"no")).unwrap();
+    assert!(!way.outbox.is_written(Lane::Control));
+    way.transmit(1 << 20);
+    assert!(way.outbox.is_written(Lane::Control));
+    way.deliver(usize::MAX);
+    assert_eq!(way.inbox.poll_lane(Lane::Control).unwrap().body, "no");
+    assert_eq!(way.inbox.poll_lane(Lane::Latest).unwrap().body[..], [9]);
+    // After a cut each lane goes on where it was.
+    way.cut();
+    assert_eq!(way.settle().len(), MESSAGES_QUEUED_MAX);
+    assert_eq!(way.inbox.received().of(Lane::Control), 1);
+}
+
+#[test]
+fn where_not_all_fits_better_lanes_go_first() {
+    let mut way = Way::new();
+    for _ in 0..40 {
+        way.send(RELIABLE, 0, &[7; 30]).unwrap();
+    }
+    way.send(LATEST, 0, &[8; 30]).unwrap();
+    way.outbox.send_engine(way.now, NOTICE, 0, Bytes::from_static(&[9; 30])).unwrap();
+    way.transmit(150);
+    let first_bytes = way.there.iter().map(|(_, payload)| payload[payload.len() - 1]).collect::<Vec<_>>();
+    assert_eq!(first_bytes, [9, 8, 7]);
+}
+
+#[test]
+fn the_engines_own_types_are_no_games() {
+    let mut way = Way::new();
+    assert_eq!(way.send(NOTICE, 0, &[]), Err(SendError::UnknownType(NOTICE)));
+    // Nor do they go any way.
+    let mut client = Outbox::new(schema(), Direction::ToServer);
+    assert!(client.send_engine(Micros(0), NOTICE, 0, Bytes::new()).is_err());
+    let mut server = Inbox::new(schema(), Direction::ToServer);
+    let payload = Bytes::from_static(&[0x80, 8, 0, 0]);
+    assert_eq!(
+        server.handle_message(payload).unwrap_err().to_string(),
+        "message type, this way: 1024 has no meaning"
+    );
 }
 
 #[test]
@@ -317,7 +371,7 @@ fn a_fresh_session_says_what_may_be_lost_and_keeps_the_rest() {
     way.inbox.handle_fresh();
     assert_eq!(way.outcomes(), [(sent, Outcome::Lost), (told, Outcome::Lost)]);
     let bodies: Vec<_> = way.settle().iter().map(|message| message.body[0]).collect();
-    assert_eq!(bodies, [1, 3], "what had come is not taken from the game");
+    assert_eq!(bodies, [2, 3], "what had come is not taken from the game");
     assert_eq!(way.outcomes(), [(waits, Outcome::Delivered)]);
 }
 
@@ -343,12 +397,12 @@ fn a_receiver_that_went_back_in_time_is_told_what_it_missed() {
     // The receiver goes on from what it had before.
     way.inbox = Inbox::new(schema(), Direction::ToClient);
     let missed = way.outbox.handle_resumed(way.inbox.received()).unwrap();
-    assert_eq!(missed, 5);
+    assert_eq!(missed, Missed::default().with(Lane::Messages, 5));
     way.inbox.handle_resumed(missed).unwrap();
-    assert!(way.inbox.handle_resumed(u64::MAX).is_err());
+    assert!(way.inbox.handle_resumed(Missed::default().with(Lane::Messages, u64::MAX)).is_err());
     assert_eq!(way.settle().iter().map(number).collect::<Vec<_>>(), [5]);
     // One that claims the future is not believed.
-    let claim = Received { reliable: 7, latest: 0 };
+    let claim = Received::default().with(Lane::Messages, 7);
     assert!(way.outbox.handle_resumed(claim).is_err());
 }
 
@@ -367,14 +421,14 @@ fn a_sender_whose_other_side_is_away_keeps_what_counts() {
     for key in 0..LATEST_KEYS_MAX as u32 {
         way.send(LATEST, key, &[1; 60]).unwrap();
     }
-    for _ in LATEST_KEYS_MAX..MESSAGES_QUEUED_MAX {
+    for _ in 0..MESSAGES_QUEUED_MAX {
         way.send(RELIABLE, 0, &[7]).unwrap();
     }
     // The newest of a key is taken however full it is.
     way.send(LATEST, 3, &[2; 60]).unwrap();
     way.cut();
     let polled = way.settle();
-    assert_eq!(polled.len(), MESSAGES_QUEUED_MAX);
+    assert_eq!(polled.len(), MESSAGES_QUEUED_MAX + LATEST_KEYS_MAX);
     assert!(polled.iter().any(|message| message.key == 3 && message.body[0] == 2));
 }
 
@@ -386,7 +440,7 @@ fn who_asks_for_no_outcomes_keeps_none() {
         outbox.send(now, LATEST, key, Bytes::new()).unwrap();
     }
     outbox.poll_transmit(now, 1_000, &mut out);
-    outbox.handle_ack(MessageAck { reliable: 0, latest: 2 }).unwrap();
+    outbox.handle_ack(MessageAck::default().with(Lane::Latest, 2)).unwrap();
     assert_eq!((outbox.messages(), outbox.poll_outcome(now)), (0, None));
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{Ending, Honest, PATIENCE, Raw, Running, hello, start};
 use tickwire_client::net::{Connection, Wake, connect};
-use tickwire_client::{ClientConfig, Event, Reconnect};
+use tickwire_client::{Backoff, ClientConfig, Event, Reconnect};
 use tickwire_protocol::handshake::{
     FreshReason, Resume, ResumeToken, RoomWish, SessionOutcome, SessionTerms, Welcome,
 };
@@ -108,7 +108,8 @@ impl Cable {
     }
 
     async fn connect(&self) -> Connection {
-        let policy = Reconnect { base: Micros::from_millis(50), ..Reconnect::default() };
+        let waits = [0, 50, 100, 200].map(Micros::from_millis);
+        let policy = Reconnect { backoff: Backoff::Listed(waits.into()), attempts: 10 };
         let config = ClientConfig { reconnect: Some(policy), ..ClientConfig::new("test") };
         connect(&format!("ws://{}", self.addr), config, schema()).await.unwrap()
     }

@@ -73,6 +73,15 @@ pub(crate) struct SwarmArgs {
     #[arg(long, default_value_t = 0, value_name = "N")]
     slow_links: usize,
 
+    /// Cuts each bot's connection about every so many seconds, in all ways in which connections end; the bots come back, and
+    /// what is promised of sessions is checked. All bots are full ones then
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["profile", "slow_links"])]
+    churn: Option<f64>,
+
+    /// The bots talk to each other in messages of every class, and what they hear is checked. All bots are full ones then
+    #[arg(long)]
+    chatter: bool,
+
     /// Print the report as one JSON object on stdout
     #[arg(long)]
     pub(super) json: bool,
@@ -102,6 +111,12 @@ impl SwarmArgs {
             "--load {}: say for how many --seconds, to be halved into before and after",
             load.name()
         );
+        let churn = self.churn.map(check_churn).transpose()?;
+        ensure!(
+            !load.is_disturbed() || (churn.is_none() && !self.chatter),
+            "--load {}: those who come half-way neither talk nor are cut; choose another load for --churn and --chatter",
+            load.name()
+        );
         Ok(SwarmConfig {
             full: self.full,
             rooms: self.rooms,
@@ -114,9 +129,17 @@ impl SwarmArgs {
             slow: self.slow,
             profile: self.profile,
             narrow: self.slow_links,
+            churn,
+            chatter: self.chatter,
             ..SwarmConfig::new(self.url, bots)
         })
     }
+}
+
+/// How long a connection is to last.
+fn check_churn(seconds: f64) -> anyhow::Result<Duration> {
+    ensure!((0.1..=3600.0).contains(&seconds), "--churn {seconds}: must be from 0.1 to 3600 seconds");
+    Ok(Duration::from_secs_f64(seconds))
 }
 
 /// Refuses numbers that cannot work. `files_per_bot` are the sockets of a bot in this process; `latecomers` come beside the bots.

@@ -24,6 +24,9 @@ use super::report::{Report, Run, Seen};
 /// How long gathering may take, beside the ramp, before the swarm goes on with the bots it has.
 const GATHERING_MAX: Duration = Duration::from_secs(30);
 
+/// How long all is left in peace before sessions are looked at: so that each bot is told a digest or two.
+const HEALING: Duration = Duration::from_secs(3);
+
 /// How long after the end the bots may take to say goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
 
@@ -51,6 +54,10 @@ pub(crate) struct SwarmConfig {
     pub(crate) profile: Option<&'static Profile>,
     /// Bots behind links of 64 kbit/s.
     pub(crate) narrow: usize,
+    /// How long a connection lasts on average; until the end if none.
+    pub(crate) churn: Option<Duration>,
+    /// Whether the bots talk to each other.
+    pub(crate) chatter: bool,
 }
 
 impl SwarmConfig {
@@ -70,7 +77,14 @@ impl SwarmConfig {
             slow: super::DEFAULT_SLOW,
             profile: None,
             narrow: 0,
+            churn: None,
+            chatter: false,
         }
+    }
+
+    /// Whether what is promised of sessions is looked at.
+    pub(super) fn checks_sessions(&self) -> bool {
+        self.churn.is_some() || self.chatter
     }
 
     /// Who comes half-way, and how many.
@@ -78,9 +92,10 @@ impl SwarmConfig {
         self.load.latecomers(self.storm, self.slow)
     }
 
-    /// The bots that are there from the beginning. Behind a simulated link each is a full one: it takes the client's own driver.
+    /// The bots that are there from the beginning. Behind a simulated link, or where sessions are looked at, each is a full one: it
+    /// takes the client's own driver.
     fn plans(&self) -> Vec<Plan> {
-        let full = if self.profile.is_some() { self.bots } else { self.full };
+        let full = if self.profile.is_some() || self.checks_sessions() { self.bots } else { self.full };
         plans(self.bots, full, self.narrow).collect()
     }
 }
@@ -127,6 +142,10 @@ pub(crate) async fn run(
         () = interrupt => {}
     }
     let run = clock.end(&hive);
+    if config.checks_sessions() {
+        phase.send_replace(Phase::Healing);
+        tokio::time::sleep(HEALING).await;
+    }
     phase.send_replace(Phase::Over);
     let mut seen = collect(tasks).await;
     let reports = tokio::task::spawn_blocking(move || flocks.join()).await?;
@@ -209,6 +228,8 @@ impl StageClock {
             seconds: self.first_seconds.map_or([last, 0.0], |first| [first, last]),
             cpu_s: if self.since.is_some() { cpu::process_seconds() - self.cpu_before } else { 0.0 },
             light_cpu_s: 0.0,
+            churns: hive.config.churn.is_some(),
+            chatters: hive.config.chatter,
         }
     }
 }

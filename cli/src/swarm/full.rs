@@ -12,11 +12,15 @@ use tickwire_sim::arena::{self, Arena, LEVEL_EXTENSION, PLAYER};
 use tickwire_sim::bots::{BotBody, BotView, Brain};
 use tokio::sync::watch;
 
+use super::chatter::Chatter;
+use super::churn::Shears;
+use super::course::{Course, Turn};
 use super::hive::{Hive, RECONNECT_PAUSE};
 use super::link::{Conditioned, Link};
 use super::load::{Load, Plan};
 use super::outcome::{Arrivals, BotOutcome, Figures, Phase};
 use super::pilot::Gather;
+use super::sessions::Account;
 
 /// Bots that predict their own player: a room's worth tells how good that is, and the load generator's time is short.
 const PREDICTING_BOTS: usize = 64;
@@ -45,6 +49,9 @@ struct Bot {
     /// What had been counted when measuring began, and what has been since the last look.
     counted: Counted,
     raw_row_bytes: u64,
+    shears: Option<Shears>,
+    chatter: Option<Box<Chatter>>,
+    course: Course,
 }
 
 /// Counters of a connection as they were at some moment.
@@ -72,23 +79,31 @@ pub(super) async fn run(plan: Plan, hive: Arc<Hive>) -> (BotOutcome, Option<Box<
 
 impl Bot {
     fn new(plan: Plan, hive: Arc<Hive>) -> Self {
-        let seed = hive.config.seed.wrapping_mul(0x9e37_79b9).wrapping_add(plan.index as u64);
+        let seed = hive.seed_of(plan);
         let columns = arena::schema().kind(PLAYER).column_count() as u64;
         let mind = match hive.config.load {
             Load::Idle => Mind::Still,
             Load::Crowd => Mind::Gathers(hive.gather(plan)),
             Load::Brawl | Load::JoinStorm | Load::SlowReaders => Mind::Brawls(Box::new(Brain::new(seed))),
         };
+        let shears = hive.shears(plan);
+        let mut outcome = BotOutcome::new(plan);
+        // Until it says otherwise.
+        outcome.account.is_stale = hive.config.checks_sessions();
+        let chatter = hive.config.chatter.then(|| Box::new(Chatter::new(seed)));
         Self {
             plan,
             hive,
             mind,
-            outcome: BotOutcome::new(plan),
+            outcome,
             figures: Box::new(Figures::new()),
             arrivals: Arrivals::default(),
             last_picture: None,
             counted: Counted::default(),
             raw_row_bytes: RAW_ID_BYTES + 4 * columns,
+            shears,
+            chatter,
+            course: Course::default(),
         }
     }
 
@@ -139,7 +154,11 @@ impl Bot {
                 _ = phase.changed() => {
                     self.count(&connection, *known);
                     let before = std::mem::replace(known, *phase.borrow_and_update());
+                    if *known == Phase::Healing {
+                        self.course.begin_peace(connection.now(), connection.client());
+                    }
                     if *known == Phase::Over {
+                        self.settle(&connection);
                         self.end_arrivals(before);
                         connection.close().await;
                         return true;
@@ -160,12 +179,15 @@ impl Bot {
             }
         };
         self.predict(&mut connection);
+        if let Some(welcome) = connection.client().welcome() {
+            self.course.begin(welcome);
+        }
         let connected = started.elapsed();
         self.outcome.connect_micros.get_or_insert(connected.as_micros() as u64);
         // In is who has state.
         while connection.client().stats(connection.now()).snapshots == 0 {
-            if let Some(Wake::Event(Event::Disconnected(reason))) = connection.next().await {
-                self.note_end(&reason);
+            if let Some(Wake::Event(event)) = connection.next().await {
+                self.handle_event(event, &mut connection);
             }
             if connection.client().is_closed() {
                 self.outcome.decode_errors += connection.client().stats(connection.now()).decode_errors;
@@ -181,6 +203,17 @@ impl Bot {
 
     async fn open(&self, config: ClientConfig) -> Result<Connection, ConnectError> {
         let url = &self.hive.config.url;
+        if let Some(mut shears) = self.shears.clone() {
+            let (url_again, config_again) = (url.clone(), config.clone());
+            let open = move || {
+                let (url, config, shears) = (url_again.clone(), config_again.clone(), shears.for_next());
+                async move {
+                    let stream = net::dial(&url, &config).await?;
+                    Ok(Link::Churned(Box::new(shears.hold(stream))))
+                }
+            };
+            return net::connect_by(open, url, config, arena::schema().clone()).await;
+        }
         let stream = net::dial(url, &config).await?;
         let link = match self.hive.weather(self.plan) {
             None => Link::Plain(stream),
@@ -235,9 +268,42 @@ impl Bot {
                 self.count(connection, phase);
             }
             Wake::Input(tick) => self.give_inputs(tick, connection, phase),
-            Wake::Event(Event::Disconnected(reason)) => self.note_end(&reason),
-            Wake::Event(_) => {}
+            Wake::Event(event) => self.handle_event(event, connection),
         }
+    }
+
+    fn handle_event(&mut self, event: Event, connection: &mut Connection) {
+        let cuts = self.shears.as_ref().map_or(0, Shears::cuts);
+        match self.course.turn(self.hive.now(), &event, cuts) {
+            Turn::Lost => self.outcome.reconnects += 1,
+            Turn::Resumed(after) => self.figures.resume_micros.saturating_record(after.0.max(1)),
+            Turn::Expected => {}
+        }
+        match (event, &mut self.chatter) {
+            (Event::Disconnected(reason), _) => self.note_end(&reason),
+            (Event::Message(message), Some(chatter)) => chatter.hear(&message),
+            (Event::Reconnecting { .. }, Some(chatter)) if *self.hive.phase.borrow() == Phase::Measuring => {
+                let now = connection.now();
+                chatter.speak_without_connection(now, connection.client_mut());
+            }
+            _ => {}
+        }
+    }
+
+    /// What the bot knows of its session at the end.
+    fn settle(&mut self, connection: &Connection) {
+        let cuts = self.shears.as_ref().map_or(0, Shears::cuts);
+        let account = self.course.settle(connection.now(), connection.client(), cuts);
+        self.outcome.account = match &self.chatter {
+            None => account,
+            Some(chatter) => Account {
+                said: chatter.said(),
+                heard: chatter.heard().clone(),
+                wrongs: chatter.wrongs(),
+                refused: chatter.refused(),
+                ..account
+            },
+        };
     }
 
     /// The bot decides once for all ticks that are due, as one picture's inputs of a game would.
@@ -251,6 +317,9 @@ impl Bot {
             due = connection.client().due_input_tick(now);
         }
         self.draw(now, connection, phase);
+        if let Some(chatter) = self.chatter.as_mut().filter(|_| phase == Phase::Measuring) {
+            chatter.speak(now, connection.client_mut());
+        }
     }
 
     /// What a picture at this moment would show.
@@ -283,6 +352,9 @@ impl Bot {
         let rtt = client.clock().map_or(0, |clock| clock.newest_rtt().0);
         let age = client.snapshot_age(now).unwrap_or_default();
         self.hive.gauges.tell(self.plan.index, rtt, age.0);
+        if self.hive.config.checks_sessions() {
+            self.course.note_state(now, client);
+        }
         let Some(arrival) = stats.newest_arrival else { return };
         // On the swarm's clock, which outlives the connection's.
         let at = Micros(self.hive.now().0.saturating_sub(now.saturating_since(arrival).0));

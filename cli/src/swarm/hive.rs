@@ -4,13 +4,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use tickwire_client::ClientConfig;
+use tickwire_client::{Backoff, ClientConfig, Reconnect};
 use tickwire_netsim::Profile;
 use tickwire_protocol::handshake::{RejectReason, RoomWish, Welcome};
 use tickwire_protocol::{Micros, TickRate};
 use tickwire_sim::arena::Level;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::churn::{Graveyard, Shears};
 use super::conduct::SwarmConfig;
 use super::gauges::Gauges;
 use super::load::{DISTURBANCE, Load, Part, Plan};
@@ -23,6 +24,14 @@ pub(super) const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Bots that connect at once: the server's accept queue is short. Who comes half-way is not held back.
 const GATES: usize = 64;
+
+/// How bots come back whose connections are cut: each attempt as any client's first. A connection that was cut soon would count as
+/// a failed attempt, and the next would wait for longer; here it is no server that is gone.
+const RECONNECT: Reconnect = Reconnect {
+    backoff: Backoff::Jittered { first_within: RETURN_WITHIN, base: RETURN_WITHIN, cap: RETURN_WITHIN },
+    attempts: u32::MAX,
+};
+const RETURN_WITHIN: Micros = Micros::from_millis(50);
 
 /// The tick rate at which scripts are played before any server has told its own.
 const SCRIPT_HZ: u32 = 60;
@@ -43,6 +52,8 @@ pub(super) struct Hive {
     /// Snapshots a second, once a welcome has told.
     snapshot_hz: AtomicU32,
     gates: Arc<Semaphore>,
+    /// Sockets that bots were cut off from without a word.
+    abandoned: Graveyard,
 }
 
 impl Hive {
@@ -57,6 +68,7 @@ impl Hive {
             script: OnceLock::new(),
             snapshot_hz: AtomicU32::new(0),
             gates: Arc::new(Semaphore::new(GATES)),
+            abandoned: Graveyard::default(),
         }
     }
 
@@ -89,10 +101,25 @@ impl Hive {
     pub(super) fn client_config(&self, plan: Plan) -> ClientConfig {
         let mut config = ClientConfig::new(concat!("tickwire-swarm ", env!("CARGO_PKG_VERSION")));
         config.input_hz = Some(self.config.input_hz);
+        config.reconnect = self.config.churn.map(|_| RECONNECT);
+        config.seed = self.seed_of(plan);
         if let Some(rooms) = self.config.rooms {
             config.room = RoomWish::Named(format!("swarm-{}", plan.index % rooms));
         }
         config
+    }
+
+    /// A bot's chance.
+    pub(super) fn seed_of(&self, plan: Plan) -> u64 {
+        self.config.seed.wrapping_mul(0x9e37_79b9).wrapping_add(plan.index as u64)
+    }
+
+    /// What cuts a bot's connections, if anything does.
+    pub(super) fn shears(&self, plan: Plan) -> Option<Shears> {
+        let mean = self.config.churn?;
+        // Not the chance by which it comes back.
+        let seed = self.seed_of(plan) ^ 1 << 63;
+        Some(Shears::new(mean, self.phase.clone(), seed, self.abandoned.clone()))
     }
 
     /// What a light bot does.

@@ -1,4 +1,4 @@
-//! A bot's way to the server: its TCP stream, or that stream behind a simulated link.
+//! A bot's way to the server: its TCP stream, that stream behind a simulated link, or one that will be cut.
 //!
 //! ```text
 //!  WebSocket <── incoming <── link down (netsim) <── chunks as they come <── TCP
@@ -20,6 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::churn::Churned;
+
 /// What is read from a stream, or taken to be written, at once.
 const CHUNK_BYTES: usize = 8 * 1024;
 
@@ -28,6 +30,7 @@ const CHUNK_BYTES: usize = 8 * 1024;
 pub(super) enum Link {
     Plain(TcpStream),
     Conditioned(Box<Conditioned<TcpStream>>),
+    Churned(Box<Churned>),
 }
 
 /// A stream whose bytes travel over a simulated link as well.
@@ -185,6 +188,7 @@ impl AsyncRead for Link {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Conditioned(stream) => Pin::new(stream.as_mut()).poll_read(cx, buffer),
+            Self::Churned(stream) => Pin::new(stream.as_mut()).poll_read(cx, buffer),
         }
     }
 }
@@ -194,6 +198,7 @@ impl AsyncWrite for Link {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Conditioned(stream) => Pin::new(stream.as_mut()).poll_write(cx, bytes),
+            Self::Churned(stream) => Pin::new(stream.as_mut()).poll_write(cx, bytes),
         }
     }
 
@@ -201,6 +206,7 @@ impl AsyncWrite for Link {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Conditioned(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
+            Self::Churned(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
         }
     }
 
@@ -208,6 +214,7 @@ impl AsyncWrite for Link {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Conditioned(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+            Self::Churned(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         }
     }
 }

@@ -8,11 +8,17 @@
 //! | `full` | a bot that decodes everything, by the client's own driver |
 //! | `light` | bots that count snapshots, thousands to a thread |
 //! | `pilot` | what bots do that see nothing |
+//! | `churn` | connections that end when chance wants |
+//! | `chatter` | what bots say, and what they hear |
+//! | `course`, `sessions` | what becomes of a bot's session; whether sessions kept what is promised of them |
 //! | `hive`, `gauges`, `link`, `cpu` | what bots share; live numbers; simulated links; CPU time |
 //! | `outcome`, `report`, `summary`, `verdict` | what was seen; the figures; those in words; what is wrong with them |
 
 mod args;
+mod chatter;
+mod churn;
 mod conduct;
+mod course;
 mod cpu;
 mod full;
 mod gauges;
@@ -24,6 +30,7 @@ mod outcome;
 mod pilot;
 mod report;
 mod schedule;
+mod sessions;
 mod summary;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use hdrhistogram::Histogram;
 use tickwire_protocol::Micros;
 
 use super::load::Plan;
+use super::sessions::Account;
 
 /// Parts of the measured time: before somebody comes half-way, and from then on.
 pub(super) const STAGES: usize = 2;
@@ -19,6 +20,8 @@ pub(super) enum Phase {
     Measuring,
     /// It still does, and others come.
     Disturbed,
+    /// All is left in peace, so that what was on its way arrives.
+    Healing,
     /// They shall leave.
     Over,
 }
@@ -29,7 +32,7 @@ impl Phase {
         match self {
             Self::Measuring => Some(0),
             Self::Disturbed => Some(1),
-            Self::Gathering | Self::Over => None,
+            Self::Gathering | Self::Healing | Self::Over => None,
         }
     }
 }
@@ -50,6 +53,8 @@ pub(super) struct BotOutcome {
     pub(super) reconnects: u64,
     /// By kind.
     pub(super) errors: BTreeMap<String, u64>,
+    /// Of its session, where these are checked.
+    pub(super) account: Account,
 }
 
 /// Counted from when all bots are in until the end.
@@ -94,6 +99,7 @@ impl BotOutcome {
             decode_errors: 0,
             reconnects: 0,
             errors: BTreeMap::new(),
+            account: Account::default(),
         }
     }
 
@@ -120,6 +126,8 @@ pub(super) struct Figures {
     pub(super) view_rate_ppm: Histogram<u64>,
     /// How much later than due light bots sent.
     pub(super) late_micros: Histogram<u64>,
+    /// From the loss of a connection to the welcome by which its session goes on.
+    pub(super) resume_micros: Histogram<u64>,
 }
 
 impl Figures {
@@ -131,6 +139,7 @@ impl Figures {
             view_delay_micros: histogram(),
             view_rate_ppm: histogram(),
             late_micros: histogram(),
+            resume_micros: histogram(),
         }
     }
 
@@ -146,6 +155,7 @@ impl Figures {
             (&mut self.view_delay_micros, &other.view_delay_micros),
             (&mut self.view_rate_ppm, &other.view_rate_ppm),
             (&mut self.late_micros, &other.late_micros),
+            (&mut self.resume_micros, &other.resume_micros),
         ] {
             // Same range and precision everywhere, so this cannot fail.
             let _ = to.add(from);

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::load::{Load, Part};
 use super::outcome::{BotOutcome, Figures, Measured, STAGES};
+use super::sessions::SessionReport;
 use super::verdict;
 
 /// How far a bot's snapshot rate may be from the server's, as a share of it: 19 to 21 of 20.
@@ -25,6 +26,9 @@ pub(super) struct Run {
     /// CPU time within the measured time, of the process and of the threads of light bots.
     pub(super) cpu_s: f64,
     pub(super) light_cpu_s: f64,
+    /// Whether connections were cut, and whether bots talked.
+    pub(super) churns: bool,
+    pub(super) chatters: bool,
 }
 
 /// What all bots saw.
@@ -148,6 +152,9 @@ pub(crate) struct Report {
     pub(crate) phases: Option<Phases>,
     pub(crate) slow_links: Option<SlowLinks>,
     pub(crate) latecomers: Option<Latecomers>,
+    /// Where connections are cut or bots talk; its keys stand among the others.
+    #[serde(flatten)]
+    pub(crate) sessions: Option<SessionReport>,
     pub(crate) findings: Vec<String>,
     pub(crate) is_clean: bool,
 }
@@ -155,6 +162,22 @@ pub(crate) struct Report {
 /// Digests that so many bots are told. They are a second apart, to the next snapshot: so many are in any stretch of that length.
 fn digests_due(bots: usize, seconds: f64) -> f64 {
     bots as f64 * (seconds - 0.1).floor().max(0.0)
+}
+
+/// Bots that were told less than half of those.
+fn unchecked(bots: &Group<'_>, seconds: f64) -> usize {
+    bots.only(|outcome| (outcome.digests.checked as f64) < seconds.floor() / 2.0).0.len()
+}
+
+fn sessions(joined: &Group<'_>, seen: &Seen, run: &Run) -> SessionReport {
+    let accounts: Vec<_> = joined.0.iter().map(|outcome| &outcome.account).collect();
+    SessionReport::new(&accounts, &seen.players.resume_micros, run.chatters)
+}
+
+impl Run {
+    fn checks_sessions(&self) -> bool {
+        self.churns || self.chatters
+    }
 }
 
 impl Report {
@@ -167,7 +190,9 @@ impl Report {
         let full = joined.only(|outcome| outcome.plan.is_full);
         let light = joined.only(|outcome| !outcome.plan.is_full);
         let rates = players.each(|outcome| outcome.snapshots.iter().sum::<u64>() as f64 / seconds);
-        let rate_bounds = (run.snapshot_hz > 0).then(|| rate_bounds(run.snapshot_hz, seconds));
+        // Who is cut off has no rate, and is told fewer digests.
+        let checking = players.only(|outcome| outcome.plan.is_full && !run.churns);
+        let rate_bounds = (run.snapshot_hz > 0 && !run.churns).then(|| rate_bounds(run.snapshot_hz, seconds));
         let outside = |rate: &&f64| rate_bounds.is_some_and(|(low, high)| !(low..=high).contains(*rate));
         let per_second = |group: &Group<'_>, count: fn(&Measured) -> u64| {
             group.each(|outcome| count(&outcome.measured) as f64 / seconds)
@@ -210,13 +235,8 @@ impl Report {
             digests_checked: full.sum(|outcome| outcome.digests.checked),
             digest_rows: full.sum(|outcome| outcome.digests.rows),
             digest_mismatches: full.sum(|outcome| outcome.digests.mismatches),
-            digests_due: digests_due(players.only(|outcome| outcome.plan.is_full).0.len(), seconds),
-            unchecked_bots: players
-                .only(|outcome| {
-                    outcome.plan.is_full && (outcome.digests.checked as f64) < seconds.floor() / 2.0
-                })
-                .0
-                .len(),
+            digests_due: digests_due(checking.0.len(), seconds),
+            unchecked_bots: unchecked(&checking, seconds),
             starved_ratio: of_frames(|outcome| outcome.measured.starved_frames),
             predicted_ratio,
             corrections_per_bot_per_min: full.sum(|outcome| outcome.measured.corrections) as f64
@@ -225,6 +245,7 @@ impl Report {
             phases: run.load.is_disturbed().then(|| Phases::new(&players, &seen.players, run.seconds)),
             slow_links: SlowLinks::new(&joined.part(Part::Narrow), &seen.narrow, seconds),
             latecomers: Latecomers::new(seen),
+            sessions: run.checks_sessions().then(|| sessions(&joined, seen, run)),
             findings: Vec::new(),
             is_clean: true,
         };
@@ -331,7 +352,7 @@ fn errors(seen: &Seen) -> BTreeMap<String, u64> {
 }
 
 /// In milliseconds, from microseconds.
-fn of_micros(all: &Histogram<u64>) -> Quantiles {
+pub(super) fn of_micros(all: &Histogram<u64>) -> Quantiles {
     let ms = |quantile| all.value_at_quantile(quantile) as f64 / 1e3;
     Quantiles { p50: ms(0.5), p99: ms(0.99), p99_9: ms(0.999), max: all.max() as f64 / 1e3 }
 }
@@ -383,7 +404,16 @@ pub(super) mod tests {
     }
 
     fn run(load: Load, bots: usize, seconds: [f64; STAGES]) -> Run {
-        Run { load, bots, snapshot_hz: 20, seconds, cpu_s: 3.0, light_cpu_s: 0.5 }
+        Run {
+            load,
+            bots,
+            snapshot_hz: 20,
+            seconds,
+            cpu_s: 3.0,
+            light_cpu_s: 0.5,
+            churns: false,
+            chatters: false,
+        }
     }
 
     #[test]

@@ -44,6 +44,7 @@ impl fmt::Display for Report {
         self.write_instrument(f)?;
         self.write_state(f)?;
         self.write_apart(f)?;
+        self.write_sessions(f)?;
         for (kind, count) in &self.errors {
             writeln!(f, "error       {count} x {kind}")?;
         }
@@ -95,6 +96,27 @@ impl Report {
             self.decode_errors,
             self.starved_ratio * 100.0,
             self.reconnects
+        )
+    }
+
+    /// What bots found of their sessions.
+    fn write_sessions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(all) = &self.sessions else { return Ok(()) };
+        writeln!(f, "sessions    {} cuts, {} resumed, in {} ms", all.cuts, all.resumed, all.resume_ms)?;
+        writeln!(
+            f,
+            "messages    {} said, {} heard; {} lost, {} doubled, {} out of order, {} refused",
+            all.said,
+            all.messages,
+            all.messages_lost,
+            all.messages_doubled,
+            all.messages_reordered,
+            all.messages_refused
+        )?;
+        writeln!(
+            f,
+            "afterwards  {} ghosts, {} ids twice, {} stale states, {} wrong outcomes",
+            all.ghost_entities, all.aliased_ids, all.stale_state_after_heal, all.wrong_outcome_told
         )
     }
 

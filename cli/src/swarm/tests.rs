@@ -113,6 +113,28 @@ async fn a_room_that_is_too_small_is_said_with_what_to_do() {
     handle.shutdown();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn bots_that_are_cut_off_hear_everything_once() {
+    let (url, handle) = server(6).await;
+    let config = SwarmConfig {
+        churn: Some(seconds(0.4)),
+        chatter: true,
+        length: Some(seconds(3.0)),
+        ..SwarmConfig::new(url, 10)
+    };
+    let report = swarm(config).await;
+    assert_sound(&report);
+    assert_eq!((report.full, report.light), (10, 0), "light bots do not listen");
+    let sessions = report.sessions.expect("sessions were looked at");
+    assert!(sessions.is_sound(), "{report}");
+    // Each is cut seven times on average, says three things in vain then, and is heard by its room.
+    assert!(sessions.cuts > 20 && sessions.resumed > 10, "{report}");
+    assert!(sessions.said > 60 && sessions.messages > 200, "{report}");
+    assert!(sessions.unreliable_heard_ratio > 0.2, "{report}");
+    assert!(sessions.resume_ms.max > 0.0, "{report}");
+    handle.shutdown();
+}
+
 #[test]
 fn what_cannot_work_is_refused() {
     #[derive(Parser)]
@@ -128,6 +150,9 @@ fn what_cannot_work_is_refused() {
         (&["--load", "join_storm"], "--seconds"),
         (&["--bots", "24900", "--load", "join_storm", "--seconds", "1"], "several swarms"),
         (&["--load", "party"], "slow_readers"),
+        (&["--churn", "0"], "0.1"),
+        (&["--churn", "2", "--profile", "4g"], "--profile"),
+        (&["--chatter", "--load", "slow_readers", "--seconds", "1"], "half-way"),
     ] {
         let args = ["swarm"].iter().chain(args).copied();
         let error = match Cli::try_parse_from(args) {

@@ -11,6 +11,9 @@ const MISSING_INPUTS_MAX: f64 = 0.05;
 /// How late light bots may send at the 99th percentile, milliseconds: beyond it the swarm itself is the limit.
 const LATE_MS_MAX: f64 = 25.0;
 
+/// How long a session may take to go on at the 99th percentile, milliseconds: a wait of at most 50, and what connecting takes.
+const RESUME_MS_MAX: f64 = 150.0;
+
 /// Share of frames without a newer state to show that is worth a word.
 const STARVED_MAX: f64 = 0.01;
 
@@ -49,6 +52,12 @@ fn faults(report: &Report) -> Vec<String> {
             report.digest_mismatches, report.digests_checked
         ));
     }
+    if let Some(sessions) = report.sessions.filter(|sessions| !sessions.is_sound()) {
+        faults.push(format!("sessions did not keep what is promised of them: {sessions:?}"));
+    }
+    if report.sessions.is_some() && report.reconnects > 0 {
+        faults.push(format!("{} connections were lost that nobody has cut", report.reconnects));
+    }
     let digests_due = DIGESTS_SHARE_MIN * report.digests_due;
     if (report.digests_checked as f64) < digests_due {
         faults
@@ -72,7 +81,11 @@ fn remarks(report: &Report) -> Vec<String> {
         let percent = report.starved_ratio * 100.0;
         remarks.push(format!("{percent:.1} % of frames had no newer state to show: snapshots came late"));
     }
-    if report.reconnects > 0 {
+    if let Some(sessions) = report.sessions.filter(|sessions| sessions.resume_ms.p99 > RESUME_MS_MAX) {
+        let p99 = sessions.resume_ms.p99;
+        remarks.push(format!("sessions took up to {p99:.0} ms (p99) to go on"));
+    }
+    if report.sessions.is_none() && report.reconnects > 0 {
         remarks.push(format!("{} connections were lost and made anew", report.reconnects));
     }
     if report.steps_without_input_ratio > MISSING_INPUTS_MAX {

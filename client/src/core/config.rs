@@ -46,6 +46,9 @@ pub struct ClientConfig {
     pub connect_timeout: Micros,
     /// How the client comes back when a connection that was welcomed is lost; absent: it does not, and the loss is the end.
     pub reconnect: Option<Reconnect>,
+    /// Whether a client that comes back and is told that its session is over plays on in the new one. If not, that is the end:
+    /// [`DisconnectReason::SessionOver`](crate::DisconnectReason::SessionOver).
+    pub rejoin: bool,
     /// Where the chance comes from that spreads attempts to come back: another number on each machine.
     pub seed: u64,
 }
@@ -67,6 +70,7 @@ impl ClientConfig {
             interpolation_delay: None,
             connect_timeout: Micros::from_secs(10),
             reconnect: None,
+            rejoin: true,
             seed: 0,
         }
     }

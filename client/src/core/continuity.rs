@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tickwire_protocol::handshake::{Extension, Resume, ResumeToken, SessionOutcome, SessionTerms, Welcome};
-use tickwire_protocol::message::{Direction, Inbox, Outbox};
+use tickwire_protocol::message::{Direction, Inbox, Missed, Outbox};
 use tickwire_protocol::{DecodeError, Micros, Schema, SessionId};
 
 /// One session, whatever connection it goes over.
@@ -24,6 +24,17 @@ impl Continuity {
         }
     }
 
+    /// Whether there is a session to come back to.
+    pub(crate) fn has_session(&self) -> bool {
+        self.credentials.is_some()
+    }
+
+    /// The session is over: what was not delivered is lost.
+    pub(crate) fn end(&mut self) {
+        self.credentials = None;
+        self.outbox.handle_end();
+    }
+
     /// What to say in the hello of the next connection.
     pub(crate) fn resume(&self) -> Option<Extension> {
         let (session, token) = self.credentials?;
@@ -41,14 +52,14 @@ impl Continuity {
         };
         let missed = match terms.outcome {
             SessionOutcome::Fresh(_) => None,
-            SessionOutcome::Resumed => Some(0),
+            SessionOutcome::Resumed => Some(Missed::default()),
             SessionOutcome::Resynced { missed } => Some(missed),
         };
         match missed {
             None => self.begin_anew(),
             Some(missed) => {
                 let is_same = self.credentials.is_some_and(|(session, _)| session == welcome.session);
-                let forgotten = self.outbox.handle_resumed(terms.received)?;
+                let forgotten = self.outbox.handle_resumed(terms.received)?.total();
                 if !is_same || forgotten > 0 {
                     let value = forgotten;
                     return Err(DecodeError::Invalid { what: "resumed session, which is another", value });

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 use tickwire_protocol::frame::FrameType;
-use tickwire_protocol::handshake::{RejectReason, SessionOutcome};
+use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome};
 use tickwire_protocol::message::{Message, MessageId, Outcome};
 use tickwire_protocol::{CloseCode, Cue, DecodeError, EntityId, KindId, Micros, PlayerId, RoomId, SessionId};
 
@@ -32,10 +32,10 @@ pub enum Event {
         attempt: u32,
         /// After how many it is given up.
         of: u32,
-        /// In how much time.
-        next_in: Micros,
-        /// Why there is no connection.
-        reason: DisconnectReason,
+        /// In how much time; nothing while the network is [down](crate::Network::Down).
+        next_in: Option<Micros>,
+        /// Why the last connection or attempt ended.
+        last_error: DisconnectReason,
     },
     /// The server has not let the client in.
     Rejected(RejectReason),
@@ -106,6 +106,12 @@ pub enum DisconnectReason {
     /// No way to the server was found.
     #[error("{0}")]
     Unreachable(String),
+    /// The server has not let the client in.
+    #[error("the server does not let us in: {0}")]
+    Rejected(RejectReason),
+    /// The session could not go on, and the client is [not to begin another](crate::ClientConfig::rejoin).
+    #[error("the session could not go on: {0:?}")]
+    SessionOver(FreshReason),
     /// The game has left.
     #[error("left")]
     Left,
@@ -116,19 +122,20 @@ impl DisconnectReason {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Closed { code, .. } => code.may_pass(),
+            Self::Rejected(reason) => reason.close_code().may_pass(),
             Self::Lost | Self::Silent | Self::NoWelcome | Self::Unreachable(_) => true,
-            Self::Fault(_) | Self::Left => false,
+            Self::Fault(_) | Self::SessionOver(_) | Self::Left => false,
         }
     }
 
     /// The code with which our end is to close the connection; nothing if the other end did, or if it is broken.
     pub fn close_code(&self) -> Option<CloseCode> {
         match self {
-            Self::Closed { .. } | Self::Lost | Self::Unreachable(_) => None,
+            Self::Closed { .. } | Self::Rejected(_) | Self::Lost | Self::Unreachable(_) => None,
             Self::Fault(fault) => Some((*fault).into()),
             Self::Silent => Some(CloseCode::SILENT),
             Self::NoWelcome => Some(CloseCode::HANDSHAKE_TIMEOUT),
-            Self::Left => Some(CloseCode::NORMAL),
+            Self::SessionOver(_) | Self::Left => Some(CloseCode::NORMAL),
         }
     }
 }

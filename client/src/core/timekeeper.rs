@@ -73,6 +73,11 @@ impl Timekeeper {
         true
     }
 
+    /// Asks at the next opportunity.
+    pub(crate) fn ask_at(&mut self, now: Micros) {
+        self.next = self.next.min(now);
+    }
+
     /// Takes in an answer; whether it shows that a clock has jumped. Nothing if it was never asked for, or came twice: then it says
     /// nothing.
     pub fn handle_pong(&mut self, now: Micros, pong: &Pong) -> Option<bool> {

@@ -170,7 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Leaves, and tells the server so.
     pub async fn close(mut self) {
-        self.client.handle_disconnect(self.now(), DisconnectReason::Left);
+        self.client.close(self.now(), None);
         let goodbye = async {
             self.say_goodbye();
             poll_fn(|cx| {

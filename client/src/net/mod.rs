@@ -65,4 +65,4 @@ mod open;
 
 pub use connection::{Connection, SocketStats, Wake};
 pub use error::ConnectError;
-pub use open::{connect, connect_over, dial, upgrade};
+pub use open::{connect, connect_by, connect_over, dial, upgrade};

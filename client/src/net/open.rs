@@ -30,13 +30,33 @@ pub async fn connect(
     config: ClientConfig,
     schema: Arc<Schema>,
 ) -> Result<Connection, ConnectError> {
-    let stream = dial(url, &config).await?;
+    let (url_again, config_again) = (url.to_owned(), config.clone());
+    let open = move || {
+        let (url, config) = (url_again.clone(), config_again.clone());
+        async move { dial(&url, &config).await }
+    };
+    connect_by(open, url, config, schema).await
+}
+
+/// As [`connect`], over the streams of bytes that `open` opens, one for each connection: the first at once, the others when the
+/// client comes back.
+pub async fn connect_by<S, F>(
+    mut open: impl FnMut() -> F + Send + 'static,
+    url: &str,
+    config: ClientConfig,
+    schema: Arc<Schema>,
+) -> Result<Connection<S>, ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Future<Output = Result<S, ConnectError>> + Send + 'static,
+{
+    let stream = open().await?;
     let (url_again, config_again) = (url.to_owned(), config.clone());
     let mut connection = welcome(stream, url, config, schema).await?;
     connection.redial_by(Box::new(move || {
-        let (url, config) = (url_again.clone(), config_again.clone());
+        let (url, config, opening) = (url_again.clone(), config_again.clone(), open());
         Box::pin(async move {
-            let stream = dial(&url, &config).await?;
+            let stream = opening.await?;
             within(&url, &config, ask(stream, &url)).await
         })
     }));

@@ -8,9 +8,12 @@ use tickwire_client::{Client, ClientConfig, Event};
 use tickwire_protocol::ack::{Ack, Sequence};
 use tickwire_protocol::budget::Budget;
 use tickwire_protocol::frame::{FrameType, frames, write_frame_with};
-use tickwire_protocol::handshake::{ClientLimits, Features, Hello, StreamKind, Timing, Welcome};
+use tickwire_protocol::handshake::{
+    ClientLimits, Features, Hello, ResumeToken, SessionOutcome, SessionTerms, StreamKind, Timing, Welcome,
+};
 use tickwire_protocol::history::History;
 use tickwire_protocol::input::{InputFrame, MissingInput};
+use tickwire_protocol::message::{Direction, MessageClass, MessageType, MessageTypeId, Received};
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, KindId, Schema, Sight};
 use tickwire_protocol::snapshot::replica::table_row_hash;
@@ -34,6 +37,7 @@ pub(crate) const SECRET: FieldId = FieldId(5);
 pub(crate) const WIDTH: FieldId = FieldId(0);
 pub(crate) const MOVE: FieldId = FieldId(0);
 pub(crate) const BANG: CueId = CueId(0);
+pub(crate) const SAY: MessageTypeId = MessageTypeId(0);
 
 /// Who the client is.
 pub(crate) const PLAYER: PlayerId = PlayerId(7);
@@ -63,6 +67,7 @@ pub(crate) fn schema() -> &'static Arc<Schema> {
             .kind(Kind::new(BODY, "body", body))
             .kind(Kind::new(DOOR, "door", [f(WIDTH, "width", FieldType::scalar(0.0..=4.0, 0.125))]))
             .cue(Kind::cue(BANG, "bang", [f(FieldId(0), "force", FieldType::integer(0..=9))]))
+            .message(MessageType::new(SAY, "say", Direction::BothWays, MessageClass::Reliable, 16))
             .input([f(MOVE, "move", FieldType::integer(-1000..=1000))])
             .build()
             .unwrap()
@@ -94,6 +99,7 @@ struct Row {
 pub(crate) struct Heard {
     pub(crate) budgets: Vec<Option<u32>>,
     pub(crate) hellos: Vec<Hello>,
+    pub(crate) messages: usize,
     pub(crate) pings: Vec<Ping>,
     pub(crate) acks: Vec<Ack>,
     /// Acks that came by themselves.
@@ -113,6 +119,8 @@ pub(crate) struct FakeServer {
     sequence: Sequence,
     snapshots: u32,
     pub(crate) feedback: Option<Feedback>,
+    /// What its welcome says of the session; nothing of one that cannot go on.
+    pub(crate) session_outcome: Option<SessionOutcome>,
     pub(crate) digest_error: u64,
     /// Whether what is sent counts as known at once.
     pub(crate) is_acked: bool,
@@ -138,6 +146,7 @@ impl FakeServer {
             sequence: Sequence(0),
             snapshots: 0,
             feedback: None,
+            session_outcome: None,
             digest_error: 0,
             is_acked: true,
             tells_own: true,
@@ -180,8 +189,14 @@ impl FakeServer {
             features: Features::NONE,
             server_build: "fake".into(),
             schema: None,
-            extensions: Vec::new(),
+            extensions: self.session_terms().map(|terms| terms.extension()).into_iter().collect(),
         }
+    }
+
+    fn session_terms(&self) -> Option<SessionTerms> {
+        let (token, window) = (ResumeToken([5; 16]), Micros::from_secs(60));
+        let outcome = self.session_outcome?;
+        Some(SessionTerms { outcome, token, window, received: Received::default() })
     }
 
     /// Puts an entity into the world, or moves it.
@@ -354,6 +369,7 @@ pub(crate) fn hear(message: &[u8], near: Tick, heard: &mut Heard) {
                 heard.inputs.push(input);
             }
             FrameType::Budget => heard.budgets.push(Budget::decode(&frame.payload).unwrap().bytes_per_second),
+            FrameType::Message => heard.messages += 1,
             other => panic!("a client sent {other}"),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tickwire_client::{Client, ClientConfig, DisconnectReason, Event, Reconnect};
+use tickwire_client::{Backoff, Client, ClientConfig, DisconnectReason, Event, Reconnect};
 use tickwire_netsim::{Direction, Profile};
 use tickwire_protocol::handshake::{Resume, SessionOutcome, SessionTerms, StreamKind};
 use tickwire_protocol::message::{Message, MessageId, Outcome};
@@ -16,9 +16,11 @@ use crate::link::Link;
 
 /// Comes back quickly, and never gives up.
 const RECONNECT: Reconnect = Reconnect {
-    first_within: Micros::from_millis(50),
-    base: Micros::from_millis(100),
-    cap: Micros::from_millis(400),
+    backoff: Backoff::Jittered {
+        first_within: Micros::from_millis(50),
+        base: Micros::from_millis(100),
+        cap: Micros::from_millis(400),
+    },
     attempts: u32::MAX,
 };
 

@@ -1,8 +1,8 @@
 //! How a session goes on over another connection: two typed extensions.
 //!
 //! ```text
-//!  HELLO    extension 1    session: varint | token: 16 bytes | received: 2 varints           the client wants it to go on
-//!  WELCOME  extension 1    token: 16 bytes | window: varint | outcome | received: 2 varints  whether it does, and how the next time
+//!  HELLO    extension 1    session: varint | token: 16 bytes | received: 6 varints           the client wants it to go on
+//!  WELCOME  extension 1    token: 16 bytes | window: varint | outcome | received: 6 varints  whether it does, and how the next time
 //! ```
 //!
 //! The token is a secret of this session: whoever has it takes the session over. The server makes a new one for each connection and
@@ -18,7 +18,7 @@ use super::Extension;
 use crate::cold;
 use crate::fault::DecodeError;
 use crate::ids::SessionId;
-use crate::message::Received;
+use crate::message::{Missed, Received};
 use crate::time::Micros;
 
 /// The extension in HELLO and WELCOME.
@@ -62,10 +62,10 @@ pub enum SessionOutcome {
     Fresh(FreshReason),
     /// It goes on, and no message is lost or doubled.
     Resumed,
-    /// It goes on, but the server no longer has this many of the messages that the client has not received.
+    /// It goes on, but the server no longer has some of the messages that the client has not received.
     Resynced {
-        /// How many.
-        missed: u64,
+        /// How many of each lane.
+        missed: Missed,
     },
 }
 
@@ -137,7 +137,7 @@ impl fmt::Display for SessionOutcome {
                 f.write_str("fresh: more was received than ever was sent")
             }
             Self::Resumed => f.write_str("resumed"),
-            Self::Resynced { missed } => write!(f, "resynced: {missed} messages are lost"),
+            Self::Resynced { missed } => write!(f, "resynced: {} messages are lost", missed.total()),
         }
     }
 }
@@ -145,10 +145,11 @@ impl fmt::Display for SessionOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Lane;
 
     #[test]
     fn what_is_said_of_a_session_arrives() {
-        let received = Received { reliable: 70_000, latest: 3 };
+        let received = Received::default().with(Lane::Messages, 70_000).with(Lane::Latest, 3);
         let token = ResumeToken([7; 16]);
         let resume = Resume { session: SessionId(9), token, received };
         assert_eq!(Resume::find(&[resume.extension()]), Ok(Some(resume)));
@@ -156,7 +157,7 @@ mod tests {
         for outcome in [
             SessionOutcome::Fresh(FreshReason::WrongToken),
             SessionOutcome::Resumed,
-            SessionOutcome::Resynced { missed: 5 },
+            SessionOutcome::Resynced { missed: Missed::default().with(Lane::Events, 5) },
         ] {
             let terms = SessionTerms { outcome, token, window: Micros::from_secs(120), received };
             assert_eq!(SessionTerms::find(&[terms.extension()]), Ok(Some(terms)));
@@ -171,6 +172,6 @@ mod tests {
         assert_ne!(ResumeToken([7; 16]), ResumeToken([8; 16]));
         let received = Received::default();
         let resume = Resume { session: SessionId(9), token: ResumeToken([0xab; 16]), received };
-        assert_eq!(format!("{:?}", resume.extension()), "Extension { id: 1, 19 bytes }");
+        assert_eq!(format!("{:?}", resume.extension()), "Extension { id: 1, 23 bytes }");
     }
 }

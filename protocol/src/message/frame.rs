@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  MESSAGE       type: varint | number: 16 (reliable, latest) | key: varint (latest) | body, to the end of the frame
-//!  MESSAGE_ACK   reliable: 16 | latest: 16       one past the newest number that was polled, of each
+//!  MESSAGE_ACK   lanes: 8 | a number of 16 for each     one past the newest number that was polled
 //! ```
 //!
 //! Varints are LEB128 in their shortest form, numbers little-endian. A number is the low half of a count from 0; both sides
@@ -10,45 +10,49 @@
 
 use bytes::{Buf, Bytes};
 
-use super::types::{MessageClass, MessageType, MessageTypeId};
+use super::lane::Lane;
+use super::types::{MessageClass, MessageTerms, MessageTypeId};
 use crate::fault::DecodeError;
-use crate::frame::{FrameType, write_frame, write_frame_with};
+use crate::frame::{FrameType, write_frame_with};
 use crate::schema::Schema;
 
-/// How much of a session's messages one side has received: what the other need not write again.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
-pub struct Received {
-    /// One past the newest reliable number.
-    pub reliable: u64,
-    /// One past the newest latest number.
-    pub latest: u64,
-}
-
-/// What the receiver's game has polled.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct MessageAck {
-    /// One past the newest reliable number, its low 16 bits.
-    pub reliable: u16,
-    /// One past the newest latest number, its low 16 bits.
-    pub latest: u16,
-}
+/// What the receiver's game has polled of each lane that is told of: one past the newest number, its low 16 bits.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct MessageAck([Option<u16>; Lane::COUNT]);
 
 impl MessageAck {
-    /// Appends a MESSAGE_ACK frame: 6 bytes.
+    /// Tells of a lane as well.
+    #[must_use]
+    pub fn with(mut self, lane: Lane, next: u64) -> Self {
+        self.0[lane as usize] = Some(next as u16);
+        self
+    }
+
+    /// What it tells of a lane, if it does.
+    pub fn of(&self, lane: Lane) -> Option<u16> {
+        self.0[lane as usize]
+    }
+
+    /// Appends a MESSAGE_ACK frame: 5 bytes for one lane, and 2 for each other.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let ([a, b], [c, d]) = (self.reliable.to_le_bytes(), self.latest.to_le_bytes());
-        write_frame(out, FrameType::MessageAck, &[a, b, c, d]);
+        write_frame_with(out, FrameType::MessageAck, |out| {
+            let lanes = (0..Lane::COUNT).filter(|&lane| self.0[lane].is_some());
+            out.push(lanes.fold(0, |bits, lane| bits | 1 << lane));
+            self.0.iter().flatten().for_each(|low| out.extend_from_slice(&low.to_le_bytes()));
+        });
     }
 
     /// Reads the payload of a MESSAGE_ACK frame.
-    pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
-        match *payload {
-            [a, b, c, d] => {
-                Ok(Self { reliable: u16::from_le_bytes([a, b]), latest: u16::from_le_bytes([c, d]) })
-            }
-            _ if payload.len() < 4 => Err(DecodeError::Truncated("message ack")),
-            _ => Err(DecodeError::Trailing("message ack")),
+    pub fn decode(mut payload: &[u8]) -> Result<Self, DecodeError> {
+        let lanes = payload.try_get_u8().map_err(|_| DecodeError::Truncated("message ack"))?;
+        if lanes == 0 || lanes >> Lane::COUNT != 0 {
+            return Err(DecodeError::Invalid { what: "lanes of a message ack", value: u64::from(lanes) });
         }
+        let mut ack = Self::default();
+        for (_, told) in ack.0.iter_mut().enumerate().filter(|(lane, _)| lanes >> lane & 1 == 1) {
+            *told = Some(payload.try_get_u16_le().map_err(|_| DecodeError::Truncated("message ack"))?);
+        }
+        if payload.is_empty() { Ok(ack) } else { Err(DecodeError::Trailing("message ack")) }
     }
 }
 
@@ -81,21 +85,21 @@ impl MessageFrame {
     }
 
     /// Reads the payload of a MESSAGE frame, and finds its type.
-    pub fn decode(mut payload: Bytes, schema: &Schema) -> Result<(&MessageType, Self), DecodeError> {
+    pub fn decode(mut payload: Bytes, schema: &Schema) -> Result<(MessageTerms, Self), DecodeError> {
         let value = read_varint(&mut payload)?;
-        let ty = u16::try_from(value).ok().and_then(|id| schema.message(MessageTypeId(id)));
+        let ty = u16::try_from(value).ok().and_then(|id| MessageTerms::find(schema, MessageTypeId(id)));
         let ty = ty.ok_or(DecodeError::Invalid { what: "message type", value: u64::from(value) })?;
-        let mut frame = Self { ty: ty.id(), number: 0, key: 0, body: Bytes::new() };
-        if ty.class() != MessageClass::Unreliable {
+        let mut frame = Self { ty: ty.id, number: 0, key: 0, body: Bytes::new() };
+        if ty.class != MessageClass::Unreliable {
             if payload.len() < 2 {
                 return Err(DecodeError::Truncated("message number"));
             }
             frame.number = payload.get_u16_le();
         }
-        if ty.class() == MessageClass::Latest {
+        if ty.class == MessageClass::Latest {
             frame.key = read_varint(&mut payload)?;
         }
-        let (value, limit) = (payload.len() as u64, u64::from(ty.bytes_max()));
+        let (value, limit) = (payload.len() as u64, u64::from(ty.bytes_max));
         if value > limit {
             return Err(DecodeError::TooLarge { what: "message body", value, limit });
         }
@@ -140,7 +144,7 @@ pub(super) fn expand(low: u16, near: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Direction;
+    use crate::message::{Direction, MessageType};
     use proptest::prelude::*;
     use std::sync::Arc;
 
@@ -156,7 +160,7 @@ mod tests {
 
     fn encoded(frame: &MessageFrame) -> Bytes {
         let mut out = Vec::new();
-        let class = schema().message(frame.ty).unwrap().class();
+        let class = MessageTerms::find(&schema(), frame.ty).unwrap().class;
         frame.encode(class, &mut out);
         Bytes::from(out.split_off(2))
     }
@@ -171,7 +175,7 @@ mod tests {
             let frame = MessageFrame { ty: MessageTypeId(ty), number, key, body: body.into() };
             let schema = schema();
             let (told, read) = MessageFrame::decode(encoded(&frame), &schema).unwrap();
-            prop_assert_eq!((told.id(), read), (frame.ty, frame));
+            prop_assert_eq!((told.id, read), (frame.ty, frame));
         }
 
         #[test]

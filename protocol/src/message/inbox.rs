@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::frame::{MessageAck, MessageFrame, Received, expand};
-use super::types::{Direction, MessageClass, MessageTypeId};
+use super::frame::{MessageAck, MessageFrame, expand};
+use super::lane::{Lane, Missed, Received};
+use super::types::{Direction, MessageTypeId};
 use crate::fault::DecodeError;
-use crate::limits::{
-    LATEST_KEYS_MAX, MESSAGE_BYTES_IN_FLIGHT_MAX, MESSAGES_IN_FLIGHT_MAX, UNRELIABLE_MESSAGES_WAITING_MAX,
-};
+use crate::limits::{LATEST_KEYS_MAX, MESSAGES_IN_FLIGHT_MAX, UNRELIABLE_MESSAGES_WAITING_MAX};
 use crate::schema::Schema;
 
 /// A message that has come.
@@ -31,16 +30,59 @@ pub struct Inbox {
     way: Direction,
     /// What a session before this one has brought.
     former: VecDeque<Message>,
-    reliable: VecDeque<Message>,
-    reliable_bytes: usize,
+    lanes: [ReceiveLane; Lane::ORDERED.len()],
     /// The newest of each key that was not polled, with ascending numbers.
     latest: VecDeque<(u64, Message)>,
+    latest_next: u64,
+    latest_polled: u64,
     unreliable: VecDeque<Message>,
-    received: Received,
-    /// What the sender was told of last, and what it is to be told.
+    /// What the sender was told of last.
     acked: Received,
-    polled: Received,
     dropped: u64,
+}
+
+/// The receiver's end of an ordered lane.
+#[derive(Debug, Default)]
+struct ReceiveLane {
+    waiting: VecDeque<Message>,
+    bytes: usize,
+    /// The number that comes next.
+    next: u64,
+}
+
+impl ReceiveLane {
+    fn push(&mut self, lane: Lane, low: u16, message: Message) -> Result<(), DecodeError> {
+        match expand(low, self.next) {
+            Some(number) if number == self.next => {}
+            Some(number) if number > self.next => {
+                return Err(DecodeError::Invalid { what: "message number, after a gap", value: number });
+            }
+            // It came over the connection before.
+            _ => return Ok(()),
+        }
+        let limits = lane.limits();
+        let bytes = self.bytes + message.body.len();
+        if self.waiting.len() >= limits.in_flight
+            || (bytes > limits.bytes_in_flight && !self.waiting.is_empty())
+        {
+            return Err(overrun(self.waiting.len() + 1, limits.in_flight));
+        }
+        self.bytes = bytes;
+        self.next += 1;
+        self.waiting.push_back(message);
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let message = self.waiting.pop_front()?;
+        self.bytes -= message.body.len();
+        Some(message)
+    }
+
+    /// One past the newest number that was polled.
+    fn polled(&self) -> u64 {
+        self.next - self.waiting.len() as u64
+    }
 }
 
 impl Inbox {
@@ -50,13 +92,12 @@ impl Inbox {
             schema,
             way,
             former: VecDeque::new(),
-            reliable: VecDeque::new(),
-            reliable_bytes: 0,
+            lanes: Default::default(),
             latest: VecDeque::new(),
+            latest_next: 0,
+            latest_polled: 0,
             unreliable: VecDeque::new(),
-            received: Received::default(),
             acked: Received::default(),
-            polled: Received::default(),
             dropped: 0,
         }
     }
@@ -64,48 +105,25 @@ impl Inbox {
     /// Takes in the payload of a MESSAGE frame. What was received before is passed over. A fault means that the sender does not keep
     /// to the protocol; then nothing has changed.
     pub fn handle_message(&mut self, payload: Bytes) -> Result<(), DecodeError> {
-        let schema = self.schema.clone();
-        let (ty, frame) = MessageFrame::decode(payload, &schema)?;
+        let (ty, frame) = MessageFrame::decode(payload, &self.schema)?;
         if !ty.goes(self.way) {
-            let value = u64::from(ty.id().0);
+            let value = u64::from(ty.id.0);
             return Err(DecodeError::Invalid { what: "message type, this way", value });
         }
         let MessageFrame { ty: id, number, key, body } = frame;
         let message = Message { ty: id, key, body };
-        match ty.class() {
-            MessageClass::Reliable => self.handle_reliable(number, message),
-            MessageClass::Latest => self.handle_latest(number, message),
-            MessageClass::Unreliable => {
+        match ty.lane {
+            None => {
                 self.handle_unreliable(message);
                 Ok(())
             }
+            Some(Lane::Latest) => self.handle_latest(number, message),
+            Some(lane) => self.lanes[lane as usize].push(lane, number, message),
         }
-    }
-
-    fn handle_reliable(&mut self, low: u16, message: Message) -> Result<(), DecodeError> {
-        let next = self.received.reliable;
-        match expand(low, next) {
-            Some(number) if number == next => {}
-            Some(number) if number > next => {
-                return Err(DecodeError::Invalid { what: "message number, after a gap", value: number });
-            }
-            // It came over the connection before.
-            _ => return Ok(()),
-        }
-        let bytes = self.reliable_bytes + message.body.len();
-        if self.reliable.len() >= MESSAGES_IN_FLIGHT_MAX
-            || (bytes > MESSAGE_BYTES_IN_FLIGHT_MAX && !self.reliable.is_empty())
-        {
-            return Err(overrun(self.reliable.len() + 1, MESSAGES_IN_FLIGHT_MAX));
-        }
-        self.reliable_bytes = bytes;
-        self.received.reliable += 1;
-        self.reliable.push_back(message);
-        Ok(())
     }
 
     fn handle_latest(&mut self, low: u16, message: Message) -> Result<(), DecodeError> {
-        let next = self.received.latest;
+        let next = self.latest_next;
         let Some(number) = expand(low, next).filter(|number| *number >= next) else { return Ok(()) };
         let is_older = |(_, old): &(_, Message)| (old.ty, old.key) == (message.ty, message.key);
         match self.latest.iter().position(is_older) {
@@ -115,7 +133,7 @@ impl Inbox {
             }
             None => {}
         }
-        self.received.latest = number + 1;
+        self.latest_next = number + 1;
         self.latest.push_back((number, message));
         Ok(())
     }
@@ -128,22 +146,23 @@ impl Inbox {
         self.unreliable.push_back(message);
     }
 
-    /// The next message for the game: reliable ones first, in order; the sender hears that it was polled. Ask until there is
-    /// none.
+    /// The next message: reliable ones first, in order, then the newest of keys; the sender hears that it was polled. Ask until there
+    /// is none. Other lanes are asked by [name](Inbox::poll_lane).
     pub fn poll(&mut self) -> Option<Message> {
-        if let Some(message) = self.former.pop_front() {
-            return Some(message);
+        self.poll_former()
+            .or_else(|| self.poll_lane(Lane::Messages))
+            .or_else(|| self.poll_lane(Lane::Latest))
+            .or_else(|| self.unreliable.pop_front())
+    }
+
+    /// The next message of one lane; the sender hears that it was polled.
+    pub fn poll_lane(&mut self, lane: Lane) -> Option<Message> {
+        if lane != Lane::Latest {
+            return self.lanes[lane as usize].pop();
         }
-        if let Some(message) = self.reliable.pop_front() {
-            self.reliable_bytes -= message.body.len();
-            self.polled.reliable += 1;
-            return Some(message);
-        }
-        if let Some((number, message)) = self.latest.pop_front() {
-            self.polled.latest = number + 1;
-            return Some(message);
-        }
-        self.unreliable.pop_front()
+        let (number, message) = self.latest.pop_front()?;
+        self.latest_polled = number + 1;
+        Some(message)
     }
 
     /// As [`Inbox::poll`], of sessions before this one alone.
@@ -158,46 +177,63 @@ impl Inbox {
 
     /// Whether the sender is to be told what was polled.
     pub fn has_ack(&self) -> bool {
-        self.acked != self.polled
+        self.acked != self.polled()
     }
 
     /// Appends a MESSAGE_ACK frame if something was polled since the last.
     pub fn poll_ack(&mut self, out: &mut Vec<u8>) {
-        if self.has_ack() {
-            self.acked = self.polled;
-            let Received { reliable, latest } = self.polled;
-            MessageAck { reliable: reliable as u16, latest: latest as u16 }.encode(out);
+        if !self.has_ack() {
+            return;
         }
+        let polled = self.polled();
+        let is_news = |lane: &Lane| polled.of(*lane) != self.acked.of(*lane);
+        let lanes = Lane::SENDING_ORDER.into_iter().filter(is_news);
+        lanes.fold(MessageAck::default(), |ack, lane| ack.with(lane, polled.of(lane))).encode(out);
+        self.acked = polled;
+    }
+
+    fn polled(&self) -> Received {
+        let latest = Received::default().with(Lane::Latest, self.latest_polled);
+        let ordered = Lane::ORDERED.into_iter();
+        ordered.fold(latest, |polled, lane| polled.with(lane, self.lanes[lane as usize].polled()))
     }
 
     /// What the sender need not write again when the session goes on over another connection.
     pub fn received(&self) -> Received {
-        self.received
+        let latest = Received::default().with(Lane::Latest, self.latest_next);
+        let ordered = Lane::ORDERED.into_iter();
+        ordered.fold(latest, |received, lane| received.with(lane, self.lanes[lane as usize].next))
     }
 
-    /// The session goes on over another connection. `missed` reliable messages will not come again: the sender has been told
-    /// that they were here, and has forgotten them.
-    pub fn handle_resumed(&mut self, missed: u64) -> Result<(), DecodeError> {
-        let next = self.received.reliable.checked_add(missed);
-        self.received.reliable =
-            next.ok_or(DecodeError::Invalid { what: "messages missed", value: missed })?;
-        self.polled.reliable += missed;
+    /// The session goes on over another connection. What was `missed` will not come again: the sender has been told that it was
+    /// here, and has forgotten it.
+    pub fn handle_resumed(&mut self, missed: Missed) -> Result<(), DecodeError> {
+        let goes_on = |lane: Lane| self.lanes[lane as usize].next.checked_add(missed.of(lane));
+        if let Some(lane) = Lane::ORDERED.into_iter().find(|&lane| goes_on(lane).is_none()) {
+            return Err(DecodeError::Invalid { what: "messages missed", value: missed.of(lane) });
+        }
+        for lane in Lane::ORDERED {
+            self.lanes[lane as usize].next += missed.of(lane);
+        }
         // The sender may not have heard the last ack.
-        self.acked = Received { reliable: u64::MAX, latest: u64::MAX };
+        let never = |acked: Received, lane| acked.with(lane, u64::MAX);
+        self.acked = Lane::SENDING_ORDER.into_iter().fold(self.acked, never);
         Ok(())
     }
 
-    /// Another session begins, with numbers of its own. What came in the one before and was not polled is still there for the
-    /// game, up to a window's worth.
+    /// Another session begins, with numbers of its own. What the game was sent in the one before and has not polled is still there, up to
+    /// a window's worth; what the engine said of that session is over.
     pub fn handle_fresh(&mut self) {
-        self.former.extend(self.reliable.drain(..));
+        self.former.extend(self.lanes[Lane::Messages as usize].waiting.drain(..));
         self.former.extend(self.latest.drain(..).map(|(_, message)| message));
         self.former.append(&mut self.unreliable);
+        self.former.retain(|message| !message.ty.is_engine());
         let excess = self.former.len().saturating_sub(FORMER_MESSAGES_MAX);
         self.former.drain(..excess);
         self.dropped += excess as u64;
-        self.reliable_bytes = 0;
-        (self.received, self.acked, self.polled) = Default::default();
+        self.lanes = Default::default();
+        (self.latest_next, self.latest_polled) = (0, 0);
+        self.acked = Received::default();
     }
 }
 

@@ -16,15 +16,22 @@
 //! says that the receiving game has **polled** a message, so an ack moves the sender's window, and a game that does not
 //! poll holds its senders back instead of filling its memory.
 //!
+//! Each class has a [`Lane`] of its own, with numbers and a window of its own: what waits in one holds up no other, and better ones go
+//! first.
+//!
 //! The scheme is that of TCP's cumulative acks (RFC 9293, section 3.4) above connections instead of below them, as in SignalR's
 //! stateful reconnect.
 
+pub mod engine;
 mod frame;
 mod inbox;
+mod lane;
+mod newest;
 mod outbox;
 mod types;
 
-pub use frame::{MessageAck, MessageFrame, Received};
+pub use frame::{MessageAck, MessageFrame};
 pub use inbox::{Inbox, Message};
+pub use lane::{Lane, Missed, Received};
 pub use outbox::{MessageId, Outbox, Outcome, SendError};
-pub use types::{Direction, MessageClass, MessageType, MessageTypeId};
+pub use types::{Direction, MessageClass, MessageTerms, MessageType, MessageTypeId};

@@ -4,7 +4,10 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::engine;
+use super::lane::Lane;
 use crate::cold;
+use crate::schema::Schema;
 
 /// Which message type of a schema: its place in the declaration.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -109,6 +112,48 @@ impl MessageType {
     /// How long it waits to be written, milliseconds; 0 is for ever.
     pub fn expires_after_millis(&self) -> u32 {
         self.expires_after_millis
+    }
+
+    /// What the wire has to know of it.
+    pub fn terms(&self) -> MessageTerms {
+        let Self { id, direction, class, bytes_max, expires_after_millis, .. } = *self;
+        let (id, lane) = (MessageTypeId(id), class.lane());
+        MessageTerms { id, class, lane, direction, bytes_max, expires_after_millis }
+    }
+}
+
+impl MessageClass {
+    /// The numbered stream in which messages of a game travel; none if nothing is promised of them.
+    pub fn lane(self) -> Option<Lane> {
+        match self {
+            Self::Reliable => Some(Lane::Messages),
+            Self::Latest => Some(Lane::Latest),
+            Self::Unreliable => None,
+        }
+    }
+}
+
+/// What the wire has to know of a type, whether a game's or the engine's own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct MessageTerms {
+    /// Which.
+    pub id: MessageTypeId,
+    /// What is promised of it.
+    pub class: MessageClass,
+    /// The numbered stream in which it travels; none if it is unreliable.
+    pub lane: Option<Lane>,
+    /// Who may send it.
+    pub direction: Direction,
+    /// The largest body, bytes.
+    pub bytes_max: u32,
+    /// How long it waits to be written, milliseconds; 0 is for ever.
+    pub expires_after_millis: u32,
+}
+
+impl MessageTerms {
+    /// Those of a type of the schema or of the engine.
+    pub fn find(schema: &Schema, id: MessageTypeId) -> Option<Self> {
+        if id.is_engine() { engine::terms(id) } else { schema.message(id).map(MessageType::terms) }
     }
 
     pub(crate) fn goes(&self, way: Direction) -> bool {

@@ -32,7 +32,7 @@ fn check_messages(declaration: &Declaration) -> Result<(), SchemaError> {
     for (place, ty) in declaration.messages.iter().enumerate() {
         check_name(&ty.name)?;
         check_place(&ty.name, ty.id, place)?;
-        let goes_up = ty.goes(Direction::ToServer);
+        let goes_up = ty.terms().goes(Direction::ToServer);
         let limit = if goes_up { CLIENT_MESSAGE_BODY_BYTES_MAX } else { MESSAGE_BODY_BYTES_MAX };
         if ty.bytes_max as usize > limit {
             return Err(SchemaError::MessageTooLarge { name: ty.name.clone(), bytes: ty.bytes_max, limit });

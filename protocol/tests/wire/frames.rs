@@ -13,7 +13,7 @@ use tickwire_protocol::handshake::{
 };
 use tickwire_protocol::input::{InputFrame, MissingInput};
 use tickwire_protocol::message::{
-    Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId,
+    Direction, Lane, MessageAck, MessageClass, MessageFrame, MessageTerms, MessageType, MessageTypeId,
 };
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::schema::{CueId, Field, FieldId, FieldType, Kind, KindId};
@@ -227,11 +227,11 @@ fn input(fields: &mut Fields) -> Vector {
 /// Several frames; an extension behind the first one shows that it is skipped.
 fn message(fields: &mut Fields) -> Vector {
     let schema = example();
-    let ty = schema.message(MessageTypeId(fields.number("type"))).unwrap();
-    let is_latest = ty.class() == MessageClass::Latest;
-    let number: u64 = if ty.class() == MessageClass::Unreliable { 0 } else { fields.number("number") };
+    let ty = MessageTerms::find(&schema, MessageTypeId(fields.number("type"))).unwrap();
+    let is_latest = ty.class == MessageClass::Latest;
+    let number: u64 = if ty.class == MessageClass::Unreliable { 0 } else { fields.number("number") };
     let frame = MessageFrame {
-        ty: ty.id(),
+        ty: ty.id,
         number: number as u16,
         key: if is_latest { fields.number("key") } else { 0 },
         body: bytes(&fields.take("body")).into(),
@@ -241,13 +241,21 @@ fn message(fields: &mut Fields) -> Vector {
         MessageFrame::decode(Bytes::copy_from_slice(payload), &schema).map(|(_, frame)| frame)
     };
     // Less at the end of the body is another body.
-    Vector { is_cut_by_zeros: true, ..Vector::new(frame, |frame, out| frame.encode(ty.class(), out), decode) }
+    Vector { is_cut_by_zeros: true, ..Vector::new(frame, |frame, out| frame.encode(ty.class, out), decode) }
 }
 
 fn message_ack(fields: &mut Fields) -> Vector {
-    let mut low = |name| fields.number::<u64>(name) as u16;
-    let ack = MessageAck { reliable: low("reliable"), latest: low("latest") };
+    let told = fields.take_all("polled").into_iter().map(|line| {
+        let (lane, next) = line.split_once(' ').unwrap();
+        (lane_named(lane), parse::<u64>(next))
+    });
+    let ack = told.fold(MessageAck::default(), |ack, (lane, next)| ack.with(lane, next));
     Vector::new(ack, MessageAck::encode, MessageAck::decode)
+}
+
+fn lane_named(name: &str) -> Lane {
+    let is_it = |lane: &Lane| format!("{lane:?}").to_lowercase() == name;
+    Lane::SENDING_ORDER.into_iter().find(is_it).unwrap()
 }
 
 fn several(fields: &mut Fields) -> Vector {

@@ -31,7 +31,7 @@ impl Screen {
                 Event::Disconnected(reason) => println!("        {reason}"),
                 // The view begins anew.
                 Event::Connected { .. } => self.names.clear(),
-                Event::Reconnecting { reason, .. } => println!("        {reason}; trying again"),
+                Event::Reconnecting { last_error, .. } => println!("        {last_error}; trying again"),
                 Event::Rejected(_) | Event::Confirmed { .. } | Event::Message(_) | Event::Sent(..) => {}
             }
         }

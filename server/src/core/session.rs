@@ -16,7 +16,7 @@ use tickwire_protocol::handshake::{
     FreshReason, Resume, ResumeToken, SessionOutcome, SessionTerms, StreamKind,
 };
 use tickwire_protocol::limits::MESSAGE_BYTES_PER_TRANSMIT_MAX;
-use tickwire_protocol::message::{Direction, Inbox, MessageTypeId, Outbox, Received, SendError};
+use tickwire_protocol::message::{Direction, Inbox, MessageTypeId, Missed, Outbox, Received, SendError};
 use tickwire_protocol::snapshot::Feedback;
 use tickwire_protocol::{Micros, PeerId, PlayerId, Schema, SessionId};
 
@@ -147,12 +147,12 @@ impl Session {
         self.check(resume)?;
         let inconsistent = |_| FreshReason::Inconsistent;
         let missed = self.outbox.handle_resumed(resume.received).map_err(inconsistent)?;
-        self.inbox.handle_resumed(0).map_err(inconsistent)?;
+        self.inbox.handle_resumed(Missed::default()).map_err(inconsistent)?;
         self.stream = stream;
         self.former_token = Some(resume.token);
         self.token = next_token;
         self.whereabouts = Whereabouts::Connected(peer);
-        Ok(if missed == 0 { SessionOutcome::Resumed } else { SessionOutcome::Resynced { missed } })
+        Ok(if missed.total() == 0 { SessionOutcome::Resumed } else { SessionOutcome::Resynced { missed } })
     }
 
     /// Whether there are messages, or acks of them, to be written.
@@ -205,15 +205,14 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const NOTHING: Received = Received { reliable: 0, latest: 0 };
+    use tickwire_protocol::message::Lane;
 
     fn token(number: u8) -> ResumeToken {
         ResumeToken([number; 16])
     }
 
     fn resume(number: u8) -> Resume {
-        Resume { session: SessionId(1), token: token(number), received: NOTHING }
+        Resume { session: SessionId(1), token: token(number), received: Received::default() }
     }
 
     #[test]
@@ -255,7 +254,7 @@ mod tests {
         let schema = Schema::builder("s").build().unwrap();
         let mut session =
             Session::new(SessionId(1), token(1), PeerId(1), StreamKind::Ordered, None, &schema, Micros::ZERO);
-        let claim = Resume { received: Received { reliable: 1, latest: 0 }, ..resume(1) };
+        let claim = Resume { received: Received::default().with(Lane::Messages, 1), ..resume(1) };
         assert_eq!(
             session.resume(PeerId(2), StreamKind::Ordered, &claim, token(2)),
             Err(FreshReason::Inconsistent)

@@ -13,6 +13,7 @@
 //! | `weapon` | whom a shot hits, and its numbers |
 //! | `ray`, `capsule`, `sight` | where a ray meets boxes, players, the level |
 //! | `state` | a player, and its row |
+//! | `talk` | what players say to each other |
 
 mod capsule;
 mod contact;
@@ -22,6 +23,7 @@ mod ray;
 mod schema;
 mod sight;
 mod state;
+mod talk;
 mod weapon;
 
 use std::sync::Arc;
@@ -43,6 +45,7 @@ pub use movement::{
 pub use ray::Ray;
 pub use schema::{BUMPED, JUMPED, LANDED, PITCH_MAX, PLAYER, SHOT, cue, input, player, schema};
 pub use state::{Action, HEALTH_MAX};
+pub use talk::{CHAT, EMOTE, EMOTE_BYTES_MAX, LINE_BYTES_MAX, MARK, Utterance};
 pub use weapon::{EYE_HEIGHT, RELOAD_SECONDS, SHIELD_SECONDS, SHOT_DAMAGE, Trace, trace_shot};
 
 /// Radius of a player's capsule, metres.
@@ -288,6 +291,7 @@ impl Simulation for Arena {
         self.hurt_players(ctx);
         self.revive_players(ctx);
         self.act(ctx);
+        talk::pass_on(ctx);
     }
 
     fn save(&self, out: &mut Tables) {

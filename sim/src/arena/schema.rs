@@ -8,6 +8,7 @@ use tickwire_protocol::schema::{CueId, Field, FieldId, FieldType, Kind, KindId, 
 use super::level::HALF_SIDE_MAX;
 use super::movement::{JUMP_SPEED, STAMINA_MAX};
 use super::sight::CEILING;
+use super::talk::message_types;
 
 /// The one kind of entity: a player.
 pub const PLAYER: KindId = KindId(0);
@@ -110,6 +111,7 @@ fn declare() -> Result<Arc<Schema>, tickwire_protocol::schema::SchemaError> {
     let stamina = FieldType::scalar(0.0..=f64::from(STAMINA_MAX), 0.01);
     let speed = FieldType::scalar(0.0..=25.5, 0.1);
     let timer = |id, name| Field::new(id, name, FieldType::integer(0..=TICK_HZ_MAX as i32)).owner_only();
+    let [chat, emote, mark] = message_types();
     Schema::builder("arena")
         .kind(Kind::new(
             PLAYER,
@@ -149,6 +151,9 @@ fn declare() -> Result<Arc<Schema>, tickwire_protocol::schema::SchemaError> {
             Field::new(input::SPRINT, "sprint", FieldType::boolean()),
             Field::new(input::FIRE, "fire", FieldType::boolean()),
         ])
+        .message(chat)
+        .message(emote)
+        .message(mark)
         .build()
 }
 

@@ -57,7 +57,7 @@ pub(crate) use smoothing::Offsets;
 /// sets a limit as well: only a snapshot's first message can be whole, so what changes of them must fit there.
 const OWN_ROWS_MAX: usize = 256;
 /// Entities of others that are predicted on request: those that the player may touch.
-const OTHERS_MAX: usize = 64;
+pub(crate) const OTHERS_MAX: usize = 64;
 /// Ticks without an input of the game's that are filled with what the server puts there. After a longer pause the prediction
 /// begins anew with the next state.
 const GAP_TICKS_MAX: i32 = 64;

@@ -1,0 +1,204 @@
+//! Connections that begin and end.
+
+use tickwire_protocol::Micros;
+use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome, Welcome};
+
+use super::{Client, State};
+use crate::core::event::{ClientFault, DisconnectReason, Event};
+use crate::core::reconnect::Network;
+use crate::core::session::Session;
+
+/// A connection that lasted for so long was good: attempts are counted anew after it. One that is welcomed and ends at once is another
+/// failure.
+const LASTING: Micros = Micros::from_secs(5);
+
+impl Client {
+    /// A server that is full or about to end may let in later who was there before.
+    pub(super) fn handle_reject(&mut self, now: Micros, reason: RejectReason) {
+        if self.is_reconnecting() && reason.close_code().may_pass() {
+            return self.handle_disconnect(now, DisconnectReason::Rejected(reason));
+        }
+        let session = match &mut self.state {
+            State::Hello { before, .. } => before.take(),
+            _ => None,
+        };
+        self.state = State::Closed { session, reason: DisconnectReason::Rejected(reason.clone()) };
+        self.continuity.end();
+        self.events.push_back(Event::Rejected(reason));
+    }
+
+    pub(super) fn handle_welcome(
+        &mut self,
+        now: Micros,
+        asked: Micros,
+        welcome: Welcome,
+    ) -> Result<(), ClientFault> {
+        let (session, player, room) = (welcome.session, welcome.player, welcome.room);
+        let had_session = self.continuity.has_session();
+        let outcome = self.continuity.handle_welcome(&welcome)?;
+        let outcome = outcome.unwrap_or(SessionOutcome::Fresh(FreshReason::First));
+        if let SessionOutcome::Fresh(reason) = outcome
+            && had_session
+            && !self.config.rejoin
+        {
+            self.handle_disconnect(now, DisconnectReason::SessionOver(reason));
+            return Ok(());
+        }
+        let mut begun = Session::new(&self.config, &self.schema, welcome, asked, now)?;
+        let State::Hello { before, .. } = &mut self.state else { return Ok(()) };
+        let before = before.take().and_then(|before| before.into_simulation());
+        if let Some(simulation) = self.simulation.take().or(before) {
+            begun.predict(simulation);
+        }
+        if matches!(outcome, SessionOutcome::Fresh(_)) && had_session {
+            self.others.clear();
+        }
+        begun.predict_others(self.others.iter().copied());
+        begun.set_budget(self.budget);
+        self.state = State::Playing(Box::new(begun));
+        self.welcomed = now;
+        self.events.push_back(Event::Connected { session, player, room, outcome });
+        Ok(())
+    }
+
+    /// The connection is over. Of several reasons the first is told. If the game leaves, that is [`Client::close`].
+    ///
+    /// If the client is to [come back](crate::ClientConfig::reconnect) and the reason [may pass](DisconnectReason::may_pass), it waits
+    /// for [`Client::poll_connect`].
+    pub fn handle_disconnect(&mut self, now: Micros, reason: DisconnectReason) {
+        let (session, was_welcomed) = match &mut self.state {
+            State::Hello { before, .. } => {
+                let was_welcomed = before.is_some();
+                (before.take(), was_welcomed)
+            }
+            State::Playing(_) => {
+                if now.saturating_since(self.welcomed) >= LASTING {
+                    self.attempts.reset();
+                }
+                (self.take_session(), true)
+            }
+            State::Waiting { before, .. } if reason == DisconnectReason::Left => (before.take(), false),
+            State::Waiting { .. } | State::Closed { .. } => return,
+        };
+        let may_come_back = was_welcomed && reason.may_pass();
+        let attempt = if may_come_back { self.attempts.next() } else { None };
+        let Some(attempt) = attempt else {
+            // What may pass may be tried again by hand, and then the session goes on.
+            if !reason.may_pass() || self.closing.is_some() {
+                self.continuity.end();
+            }
+            self.closing = None;
+            self.state = State::Closed { session, reason: reason.clone() };
+            self.events.push_back(Event::Disconnected(reason));
+            return;
+        };
+        let wait = (!self.is_network_down).then_some(attempt.wait);
+        let until = wait.map(|wait| now + wait);
+        self.state = State::Waiting { until, before: session, reason: reason.clone() };
+        self.events.push_back(Event::Reconnecting {
+            attempt: attempt.number,
+            of: attempt.of,
+            next_in: wait,
+            last_error: reason,
+        });
+    }
+
+    /// The session, for whoever sets the next state.
+    fn take_session(&mut self) -> Option<Box<Session>> {
+        let nothing = State::Closed { session: None, reason: DisconnectReason::Left };
+        match core::mem::replace(&mut self.state, nothing) {
+            State::Playing(session) => Some(session),
+            State::Hello { before: session, .. }
+            | State::Waiting { before: session, .. }
+            | State::Closed { session, .. } => session,
+        }
+    }
+
+    /// Whether another connection is to be opened now. Asked once for each: then either its messages are handed in, beginning with
+    /// the answer to the hello that [`Client::poll_transmit`] gives, or [`Client::handle_disconnect`] says that it failed.
+    pub fn poll_connect(&mut self, now: Micros) -> bool {
+        let State::Waiting { until, before, reason } = &mut self.state else { return false };
+        if until.is_none_or(|until| now < until) {
+            return false;
+        }
+        let reason = Some(reason.clone());
+        self.state = State::Hello { since: now, asked: None, before: before.take(), reason };
+        true
+    }
+
+    /// Opens another connection at once, with as many attempts as at first: the player asked for it. The session goes on if it can,
+    /// even where the client had given up; after [`Client::close`] or a fault another one begins. Nothing happens while there is a
+    /// connection or one is being opened.
+    pub fn reconnect(&mut self, now: Micros) {
+        match &mut self.state {
+            State::Waiting { until, .. } => *until = Some(now),
+            State::Closed { session, reason } => {
+                let (before, reason) = (session.take(), reason.clone());
+                self.state = State::Waiting { until: Some(now), before, reason };
+            }
+            State::Hello { .. } | State::Playing(_) => return,
+        }
+        self.attempts.begin_by_hand();
+    }
+
+    /// What the system says of the network. While it is down no attempt is made to come back; once it is up, or another, one is made at
+    /// once. A connection that lasts is not given up for it: if the network is another, the server is asked whether it still hears us,
+    /// and has two seconds to answer. A system that says nothing loses nothing but time.
+    pub fn set_network(&mut self, now: Micros, network: Network) {
+        self.is_network_down = network == Network::Down;
+        match &mut self.state {
+            State::Waiting { until, .. } if self.is_network_down => *until = None,
+            State::Waiting { until, .. } => {
+                *until = Some(until.map_or(now, |until| until.min(now)));
+            }
+            State::Playing(session) if network == Network::Changed => session.doubt(now),
+            State::Hello { .. } | State::Playing(_) | State::Closed { .. } => {}
+        }
+    }
+
+    /// Leaves: the session ends on the server at once, and what its player has there with it. A connection that is just
+    /// [lost](Client::handle_disconnect) ends no session.
+    ///
+    /// With `flush`, what was sent is delivered first, for so long at most, over another connection if need be: until then the client
+    /// still hears and tells, gives no inputs, and takes no messages. The owner of the connection goes on as before until
+    /// [`Client::is_closed`], then closes it with the code of the [reason](Client::disconnect_reason). Only then the server hears of it:
+    /// where there is no connection at that moment, it waits for its window.
+    pub fn close(&mut self, now: Micros, flush: Option<Micros>) {
+        if let State::Closed { reason, .. } = &mut self.state {
+            if reason.may_pass() {
+                *reason = DisconnectReason::Left;
+                self.continuity.end();
+            }
+            return;
+        }
+        let until = now + flush.unwrap_or(Micros::ZERO);
+        self.closing = Some(self.closing.map_or(until, |before| before.min(until)));
+        self.expire(now);
+    }
+
+    /// When the client leaves at the latest, if the game wants that; at once if all is delivered.
+    pub(super) fn closes_at(&self) -> Option<Micros> {
+        let outbox = &self.continuity.outbox;
+        let is_flushed = outbox.messages() == 0 && !outbox.has_transmit();
+        self.closing.map(|until| if is_flushed { Micros::ZERO } else { until })
+    }
+
+    /// When the server counts as gone.
+    pub(super) fn deadline(&self) -> Option<Micros> {
+        match &self.state {
+            State::Hello { since, .. } => Some(*since + self.config.connect_timeout),
+            State::Playing(session) => Some(session.silence_deadline()),
+            State::Waiting { .. } | State::Closed { .. } => None,
+        }
+    }
+
+    pub(super) fn expire(&mut self, now: Micros) {
+        if self.closes_at().is_some_and(|until| now >= until) {
+            self.handle_disconnect(now, DisconnectReason::Left);
+        } else if self.deadline().is_some_and(|deadline| now >= deadline) {
+            let is_playing = self.is_playing();
+            let reason = if is_playing { DisconnectReason::Silent } else { DisconnectReason::NoWelcome };
+            self.handle_disconnect(now, reason);
+        }
+    }
+}

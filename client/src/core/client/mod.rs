@@ -1,0 +1,238 @@
+//! The client: one session in one room, from hello to goodbye.
+//!
+//! ```text
+//!            welcome               lost               it is time
+//!   Hello ───────────> Playing ─────────> Waiting ───────────────> Hello with the session's token ──> ...
+//!     │ refused          │ goodbye, or nothing to come back for      │ too often
+//!     └─────────> Closed <───────────────────────────────────────────┘
+//! ```
+
+mod lifecycle;
+mod look;
+mod play;
+mod standing;
+
+use core::fmt;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tickwire_protocol::frame::{Frame, FrameType, frames};
+use tickwire_protocol::handshake::{RejectReason, StreamKind, Welcome};
+use tickwire_protocol::limits::CLIENT_MESSAGE_BYTES_MAX;
+use tickwire_protocol::message::MessageAck;
+use tickwire_protocol::{EntityId, Micros, Schema};
+use tickwire_sim::Simulation;
+
+use crate::core::config::ClientConfig;
+use crate::core::continuity::Continuity;
+use crate::core::event::{ClientFault, DisconnectReason, Event};
+use crate::core::reconnect::Attempts;
+use crate::core::session::Session;
+use crate::core::stats::ClientStats;
+
+/// One session in one room, over one connection after another if need be. Does no I/O and reads no clock: bytes and time are
+/// handed in and taken out.
+///
+/// * `handle_*` takes in what came from the transport;
+/// * [`due_input_tick`](Client::due_input_tick) and [`push_input`](Client::push_input) take in what the player wants;
+/// * `poll_*` gives out what is to be sent, told and waited for;
+/// * [`view`](Client::view) and [`own`](Client::own) show the world.
+///
+/// Every `now` is on one clock of the caller's, which does not go back. Polls only take out what is ready: at the same
+/// `now`, extra polls or another order of them change nothing.
+pub struct Client {
+    config: ClientConfig,
+    schema: Arc<Schema>,
+    state: State,
+    /// What is to be told whatever the view shows.
+    events: VecDeque<Event>,
+    /// What the session is to predict with, until there is one.
+    simulation: Option<Box<dyn Simulation>>,
+    /// Whom else the game wants predicted.
+    others: Vec<EntityId>,
+    continuity: Continuity,
+    attempts: Attempts,
+    /// When the connection of now was welcomed.
+    welcomed: Micros,
+    /// What it wants to be sent of snapshots, bytes a second.
+    budget: Option<u32>,
+    /// The system says that there is no network.
+    is_network_down: bool,
+    /// The game has left: until then what it said may still be delivered.
+    closing: Option<Micros>,
+    stats: ClientStats,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The hello is to be sent, or was and waits for its answer.
+    Hello {
+        since: Micros,
+        asked: Option<Micros>,
+        before: Option<Box<Session>>,
+        /// Why the connection before ended.
+        reason: Option<DisconnectReason>,
+    },
+    /// Welcomed.
+    Playing(Box<Session>),
+    /// The connection was lost, and is to be tried anew then, or when there is a network; what was last seen can still be seen.
+    Waiting { until: Option<Micros>, before: Option<Box<Session>>, reason: DisconnectReason },
+    /// Over; what was last seen can still be seen.
+    Closed { session: Option<Box<Session>>, reason: DisconnectReason },
+}
+
+impl Client {
+    /// A client that is about to say hello. `schema` must be the one that the server's game has.
+    pub fn new(config: ClientConfig, schema: Arc<Schema>, now: Micros) -> Self {
+        Self {
+            state: State::Hello { since: now, asked: None, before: None, reason: None },
+            events: VecDeque::new(),
+            simulation: None,
+            others: Vec::new(),
+            continuity: Continuity::new(&schema),
+            attempts: Attempts::new(config.reconnect.clone(), config.seed),
+            welcomed: now,
+            budget: None,
+            config,
+            schema,
+            is_network_down: false,
+            closing: None,
+            stats: ClientStats::default(),
+        }
+    }
+
+    /// Takes in one message of the transport.
+    ///
+    /// A fault ends the connection, and [`Event::Disconnected`] will tell. The faulty frame and all behind it change
+    /// nothing else.
+    pub fn handle_message(&mut self, now: Micros, message: Bytes) -> Result<(), ClientFault> {
+        self.stats.received_bytes += message.len() as u64;
+        if let State::Playing(session) = &mut self.state {
+            session.handle_life(now);
+        }
+        let result = self.handle_frames(now, message);
+        if let Err(fault) = result {
+            self.stats.decode_errors += u64::from(matches!(fault, ClientFault::Malformed(_)));
+            self.handle_disconnect(now, DisconnectReason::Fault(fault));
+        }
+        result
+    }
+
+    fn handle_frames(&mut self, now: Micros, message: Bytes) -> Result<(), ClientFault> {
+        for frame in frames(message) {
+            let frame = match &self.state {
+                State::Waiting { .. } | State::Closed { .. } => return Ok(()),
+                State::Hello { .. } | State::Playing(_) => frame?,
+            };
+            match &mut self.state {
+                State::Hello { asked: Some(asked), .. } => {
+                    let asked = *asked;
+                    self.handle_answer(now, asked, &frame)?;
+                }
+                State::Hello { asked: None, .. } => return Err(ClientFault::Unexpected(frame.ty)),
+                State::Playing(session) => match frame.ty {
+                    FrameType::Message => self.continuity.inbox.handle_message(frame.payload)?,
+                    FrameType::MessageAck => {
+                        self.continuity.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?;
+                    }
+                    _ => session.handle_frame(now, &frame, &mut self.stats)?,
+                },
+                // What was still on its way when the connection was given up.
+                State::Waiting { .. } | State::Closed { .. } => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The answer to the hello.
+    fn handle_answer(&mut self, now: Micros, asked: Micros, frame: &Frame) -> Result<(), ClientFault> {
+        match frame.ty {
+            FrameType::Welcome => self.handle_welcome(now, asked, Welcome::decode(&frame.payload)?)?,
+            FrameType::Reject => {
+                self.handle_reject(now, RejectReason::decode(&frame.payload)?);
+            }
+            _ => return Err(ClientFault::Unexpected(frame.ty)),
+        }
+        Ok(())
+    }
+
+    /// Appends the frames that are ready to `out`, as one message; false if there are none. Ask again after sending.
+    pub fn poll_transmit(&mut self, now: Micros, out: &mut Vec<u8>) -> bool {
+        self.expire(now);
+        let start = out.len();
+        match &mut self.state {
+            State::Hello { asked: asked @ None, .. } => {
+                *asked = Some(now);
+                self.config.hello_for(&self.schema, self.continuity.resume()).encode(out);
+            }
+            State::Playing(session) => {
+                session.poll_transmit(now, out, &mut self.stats);
+                if self.config.stream == StreamKind::Ordered {
+                    let bytes_max = session.welcome().limits.message_bytes_max as usize;
+                    self.continuity.write_messages(now, bytes_max.saturating_sub(out.len() - start), out);
+                }
+            }
+            State::Hello { .. } | State::Waiting { .. } | State::Closed { .. } => {}
+        }
+        self.stats.sent_bytes += (out.len() - start) as u64;
+        out.len() > start
+    }
+
+    /// The next thing to tell the game. Ask until there is none, for every picture that is drawn.
+    pub fn poll_event(&mut self, now: Micros) -> Option<Event> {
+        self.expire(now);
+        // What belongs to a session comes before its end, and before the beginning of the next.
+        let is_end = matches!(self.events.front(), Some(Event::Disconnected(_) | Event::Rejected(_)));
+        let is_beginning = matches!(self.events.front(), Some(Event::Connected { .. }));
+        let former = if is_beginning { self.continuity.inbox.poll_former() } else { None };
+        if let Some(message) = former {
+            return Some(Event::Message(message));
+        }
+        if !is_end && let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        if let Some((message, outcome)) = self.continuity.outbox.poll_outcome(now) {
+            return Some(Event::Sent(message, outcome));
+        }
+        if let Some(message) = self.continuity.inbox.poll() {
+            return Some(Event::Message(message));
+        }
+        match &mut self.state {
+            State::Playing(session) => session.poll_event(now),
+            _ if is_end => self.events.pop_front(),
+            _ => None,
+        }
+    }
+
+    /// When to call [`Client::poll_transmit`] at the latest if nothing else happens. Inputs have a time of their own,
+    /// [`Client::input_timeout`]; events are for those who draw, and come with the pictures.
+    pub fn poll_timeout(&self) -> Option<Micros> {
+        let due = match &self.state {
+            State::Hello { since, asked: None, .. } => Some(*since),
+            State::Hello { .. } => self.deadline(),
+            State::Playing(session) if self.has_messages(session) => Some(Micros::ZERO),
+            State::Playing(session) => Some(session.next_ping().min(session.silence_deadline())),
+            State::Waiting { until, .. } => *until,
+            State::Closed { .. } => return None,
+        };
+        due.into_iter().chain(self.closes_at()).min()
+    }
+
+    /// Whether messages can be written at once: a server that takes less than any message may have is no reason to try for ever.
+    fn has_messages(&self, session: &Session) -> bool {
+        let takes = session.welcome().limits.message_bytes_max as usize;
+        self.config.stream == StreamKind::Ordered
+            && takes >= CLIENT_MESSAGE_BYTES_MAX
+            && self.continuity.has_transmit()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("state", &self.state)
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}

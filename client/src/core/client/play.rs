@@ -1,0 +1,137 @@
+//! What the game gives: its simulation, inputs, messages and wishes.
+
+use bytes::Bytes;
+use tickwire_protocol::handshake::StreamKind;
+use tickwire_protocol::message::{MessageId, MessageTypeId, SendError};
+use tickwire_protocol::{EntityId, Micros, RowMut, Tick};
+use tickwire_sim::Simulation;
+
+use super::{Client, State};
+use crate::core::prediction::OTHERS_MAX;
+
+impl Client {
+    /// Predicts the player's own entities with this instance of the game, so that an input shows its effect in the next picture
+    /// instead of a round trip later: see [`Client::predicted`]. Before the welcome or after it; nothing happens where there is no
+    /// player.
+    ///
+    /// The simulation steps a [partial world](tickwire_sim::World::partial), and what a server says goes into it within the bounds
+    /// of the schema: it must keep the [contract](Simulation), for a panic of its step is a panic of
+    /// [`Client::push_input`] and [`Client::handle_message`].
+    ///
+    /// # Panics
+    /// If it is of another schema than the client.
+    pub fn predict(&mut self, simulation: Box<dyn Simulation>) {
+        assert!(
+            simulation.schema().hash() == self.schema.hash(),
+            "a client of `{}` cannot predict `{}`",
+            self.schema.name(),
+            simulation.schema().name()
+        );
+        match &mut self.state {
+            State::Playing(session) => {
+                session.predict(simulation);
+                session.predict_others(self.others.iter().copied());
+            }
+            State::Hello { .. } | State::Waiting { .. } | State::Closed { .. } => {
+                self.simulation = Some(simulation);
+            }
+        }
+    }
+
+    /// From the next snapshot on these entities of others, at most 64, are part of the world that is predicted: who runs into one of
+    /// them sees it at once. They go on as the game moves those without an input, and are set right with each snapshot that says
+    /// otherwise, which costs a replay. Replaces those of the last call. Whom the game has chosen stays chosen as long as the
+    /// [session](tickwire_protocol::handshake::SessionOutcome) goes on, whatever becomes of the connection.
+    ///
+    /// Ask for those that the player may touch before the server's answer comes.
+    pub fn predict_others(&mut self, ids: impl IntoIterator<Item = EntityId>) {
+        self.others.clear();
+        self.others.extend(ids.into_iter().take(OTHERS_MAX));
+        if let State::Playing(session) = &mut self.state {
+            session.predict_others(self.others.iter().copied());
+        }
+    }
+
+    /// Asks the server to send no more than this of snapshots, bytes a second, with what the transport puts around them: for a phone that
+    /// saves data, or a picture that nobody looks at. It gives at least 1,000, and no more than the room's own budget; with `None` that.
+    /// What is less important then comes less often. Told with the next [`Client::poll_transmit`].
+    pub fn set_budget(&mut self, bytes_per_second: Option<u32>) {
+        self.budget = bytes_per_second;
+        if let State::Playing(session) = &mut self.state {
+            session.set_budget(bytes_per_second);
+        }
+    }
+
+    /// Sends a message of the schema. `key` tells [latest](tickwire_protocol::message::MessageClass::Latest) messages of one type
+    /// apart; others pass it over. What is taken while there is no connection is written when there is one again;
+    /// [`Event::Sent`] tells what became of it.
+    ///
+    /// # Errors
+    /// Why it is not taken; nothing of it will arrive.
+    pub fn send(
+        &mut self,
+        now: Micros,
+        ty: MessageTypeId,
+        key: u32,
+        body: impl Into<Bytes>,
+    ) -> Result<MessageId, SendError> {
+        if self.config.stream == StreamKind::Datagram {
+            return Err(SendError::NotOrdered);
+        }
+        if self.is_closed() || self.closing.is_some() {
+            return Err(SendError::Closed);
+        }
+        self.continuity.outbox.send(now, ty, key, body.into())
+    }
+
+    /// The tick for which the player's input is to be given now, if one is due: ask until none is.
+    ///
+    /// Inputs are given ahead of the server's time, so that they arrive just before their step. After a pause the ticks
+    /// that came too late are left out.
+    pub fn due_input_tick(&self, now: Micros) -> Option<Tick> {
+        match &self.state {
+            State::Playing(session) if self.closing.is_none() => session.due_input_tick(now),
+            _ => None,
+        }
+    }
+
+    /// Gives the player's input for a tick, usually the one that [`Client::due_input_tick`] names. `fill` gets a row of
+    /// the schema's input with all fields at zero, or the bound nearest to it. What the view shows at `now` is told to the
+    /// server, which judges shots by it. If the client [predicts](Client::predict), the tick is stepped.
+    ///
+    /// Decide first, then write: `fill` cannot look at the client, which is borrowed while it runs.
+    ///
+    /// ```
+    /// # use tickwire_client::{Client, protocol::{FieldId, KindId, Micros}};
+    /// # const BODY: KindId = KindId(0);
+    /// # const POSITION: FieldId = FieldId(0);
+    /// # const MOVE: FieldId = FieldId(0);
+    /// # fn frame(client: &mut Client, now: Micros) {
+    /// // One decision for all ticks that are due: nothing newer is known between them.
+    /// let home = client.own_row(BODY).map_or(glam::Vec2::ZERO, |own| -own.vec2(POSITION));
+    /// while let Some(tick) = client.due_input_tick(now) {
+    ///     client.push_input(now, tick, |row| {
+    ///         row.set_vec2(MOVE, home);
+    ///     });
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// Does nothing where there is no player, or if the tick has its input already.
+    pub fn push_input(&mut self, now: Micros, tick: Tick, fill: impl FnOnce(&mut RowMut<'_>)) {
+        if let State::Playing(session) = &mut self.state
+            && self.closing.is_none()
+        {
+            session.push_input(now, tick, fill, &mut self.stats);
+        }
+    }
+
+    /// When the inputs for the next frame are complete, if [`Client::due_input_tick`] is asked then; nothing if there is
+    /// no player, or if the server must be heard first.
+    pub fn input_timeout(&self) -> Option<Micros> {
+        match &self.state {
+            State::Playing(session) if self.closing.is_none() => session.input_timeout(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Every call in every state: the table of docs/SESSIONS.md, executed.
+
+use bytes::Bytes;
+use tickwire_client::{
+    Backoff, Client, ClientConfig, ConnectionState, DisconnectReason, Event, Network, Reconnect,
+};
+use tickwire_protocol::Micros;
+use tickwire_protocol::handshake::{FreshReason, SessionOutcome, StreamKind};
+use tickwire_protocol::message::{Outcome, SendError};
+
+use super::support::*;
+
+/// Comes back twice, a second after each loss.
+fn config() -> ClientConfig {
+    let backoff = Backoff::Listed([Micros::from_secs(1)].into());
+    ClientConfig { reconnect: Some(Reconnect { backoff, attempts: 2 }), ..ClientConfig::new("test 1") }
+}
+
+/// Welcomed, with an entity in view.
+fn connected() -> Pair {
+    let server = FakeServer::new(StreamKind::Ordered, 1_000);
+    let welcome = server.welcome_value();
+    let mut pair = Pair::with(server, config(), &welcome);
+    pair.server.set_x(id(3), 1.0);
+    for _ in 0..8 {
+        pair.send();
+    }
+    pair.hear();
+    pair.heard = Heard::default();
+    pair
+}
+
+fn lose(pair: &mut Pair) {
+    pair.client.handle_disconnect(pair.now, DisconnectReason::Lost);
+}
+
+/// The next attempt is made, and fails.
+fn fail(pair: &mut Pair) {
+    pair.now = pair.now + Micros::from_secs(1);
+    assert!(pair.client.poll_connect(pair.now));
+    lose(pair);
+}
+
+/// A client in the state of a column.
+fn in_state(name: &str) -> Pair {
+    let mut pair = connected();
+    match name {
+        "Connecting" => {
+            pair.client = Client::new(config(), schema().clone(), pair.now);
+            pair.hear();
+        }
+        "Connected" => {}
+        "Reconnecting" => lose(&mut pair),
+        "Failed" => {
+            lose(&mut pair);
+            fail(&mut pair);
+            fail(&mut pair);
+        }
+        "Disconnected" => pair.client.close(pair.now, None),
+        other => panic!("a column {other}"),
+    }
+    assert_eq!(state(&pair), name);
+    pair.events();
+    pair
+}
+
+fn state(pair: &Pair) -> String {
+    match pair.client.connection_state(pair.now) {
+        ConnectionState::Disconnected => "Disconnected",
+        ConnectionState::Connecting => "Connecting",
+        ConnectionState::Connected => "Connected",
+        ConnectionState::Reconnecting { .. } => "Reconnecting",
+        ConnectionState::Failed { .. } => "Failed",
+    }
+    .to_owned()
+}
+
+fn send(pair: &mut Pair) -> Result<(), SendError> {
+    pair.client.send(pair.now, SAY, 0, vec![1]).map(drop)
+}
+
+/// What a call does: the word that its row has in the table, or the state behind it.
+fn outcome(call: &str, pair: &mut Pair) -> String {
+    let now = pair.now;
+    let word = |is_so, yes: &str, no: &str| if is_so { yes } else { no }.to_owned();
+    match call {
+        "`send`" => send(pair).map_or_else(|error| format!("error `{error:?}`"), |()| "taken".to_owned()),
+        "`due_input_tick`" => word(pair.client.due_input_tick(now).is_some(), "a tick", "none"),
+        "`push_input`" => {
+            let before = pair.client.stats(now).inputs;
+            pair.client.push_input(now, pair.server.tick + 9, |_| {});
+            word(pair.client.stats(now).inputs > before, "taken", "passed over")
+        }
+        "`set_budget`" => {
+            pair.client.set_budget(Some(5_000));
+            pair.hear();
+            word(pair.heard.budgets == [Some(5_000)], "told", "kept")
+        }
+        "`view`" => word(pair.client.view(now).all().count() > 0, "shown", "empty"),
+        "`clock`" => word(pair.client.clock().is_some(), "some", "none"),
+        "`poll_connect`" => word(pair.client.poll_connect(now), "true", "false"),
+        "`handle_message` of nonsense" => {
+            let is_refused = pair.client.handle_message(now, Bytes::from_static(&[9])).is_err();
+            let after = state(pair);
+            word(is_refused, &format!("error, {after}"), "passed over")
+        }
+        "`handle_disconnect(Lost)`" => then(pair, lose),
+        "`reconnect`" => then(pair, |pair| pair.client.reconnect(now)),
+        "`set_network(Down)`" => then(pair, |pair| pair.client.set_network(now, Network::Down)),
+        "`set_network(Up)`" => then(pair, |pair| pair.client.set_network(now, Network::Up)),
+        "`set_network(Changed)`" => then(pair, |pair| pair.client.set_network(now, Network::Changed)),
+        "`close(None)`" => then(pair, |pair| pair.client.close(now, None)),
+        "`close(Some)`, nothing waits" => then(pair, |pair| pair.client.close(now, Some(SECOND))),
+        "`close(Some)`, a message waits" => then(pair, |pair| {
+            let _ = send(pair);
+            pair.client.close(now, Some(SECOND));
+        }),
+        other => panic!("a call {other}"),
+    }
+}
+
+fn then(pair: &mut Pair, call: impl FnOnce(&mut Pair)) -> String {
+    call(pair);
+    state(pair)
+}
+
+const SECOND: Micros = Micros::from_secs(1);
+
+#[test]
+fn every_call_in_every_state_does_what_the_table_says() {
+    const PAGE: &str = include_str!("../../../docs/SESSIONS.md");
+    let rows =
+        PAGE.lines().skip_while(|line| !line.starts_with("| call ")).take_while(|line| !line.is_empty());
+    let rows = rows.map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
+    let rows: Vec<_> = rows.filter(|row| !row[0].starts_with('-')).collect();
+    let (states, calls) = rows.split_first().expect("a table");
+    assert_eq!((states.len(), calls.len()), (6, 16), "no row is lost on the way");
+    for call in calls {
+        for (name, told) in states.iter().zip(call).skip(1) {
+            let mut pair = in_state(name);
+            assert_eq!(outcome(call[0], &mut pair), *told, "{} in {name}", call[0]);
+        }
+    }
+}
+
+#[test]
+fn states_tell_the_attempt_and_why() {
+    let mut pair = connected();
+    pair.events();
+    lose(&mut pair);
+    let reconnecting = |attempt, next_in: Option<u64>, last_error| ConnectionState::Reconnecting {
+        attempt,
+        of: 2,
+        next_in: next_in.map(Micros),
+        last_error,
+    };
+    let lost = DisconnectReason::Lost;
+    let later = pair.now + Micros(300_000);
+    assert_eq!(pair.client.connection_state(later), reconnecting(1, Some(700_000), lost.clone()));
+    let told =
+        Event::Reconnecting { attempt: 1, of: 2, next_in: Some(SECOND), last_error: DisconnectReason::Lost };
+    assert_eq!(pair.events(), [told]);
+    pair.now = pair.now + SECOND;
+    assert!(pair.client.poll_connect(pair.now));
+    assert_eq!(pair.client.connection_state(pair.now), reconnecting(1, Some(0), lost.clone()));
+    let unreachable = DisconnectReason::Unreachable("nobody".into());
+    pair.client.handle_disconnect(pair.now, unreachable.clone());
+    assert_eq!(pair.client.connection_state(pair.now), reconnecting(2, Some(1_000_000), unreachable));
+    fail(&mut pair);
+    assert_eq!(pair.client.connection_state(pair.now), ConnectionState::Failed { last_error: lost });
+}
+
+#[test]
+fn no_attempt_is_made_while_there_is_no_network_and_one_at_once_when_there_is() {
+    let mut pair = connected();
+    pair.client.set_network(pair.now, Network::Down);
+    pair.events();
+    lose(&mut pair);
+    assert!(matches!(pair.events()[..], [Event::Reconnecting { attempt: 1, next_in: None, .. }]));
+    pair.now = pair.now + Micros::from_secs(3_600);
+    assert!(!pair.client.poll_connect(pair.now) && pair.client.poll_timeout().is_none());
+    pair.client.set_network(pair.now, Network::Up);
+    assert!(pair.client.poll_connect(pair.now), "at once");
+    lose(&mut pair);
+    assert!(!pair.client.poll_connect(pair.now), "as usual again");
+    pair.client.set_network(pair.now, Network::Down);
+    pair.client.reconnect(pair.now);
+    assert!(pair.client.poll_connect(pair.now), "the player knows better");
+}
+
+#[test]
+fn a_server_that_is_silent_on_another_network_is_given_up_soon() {
+    let mut pair = connected();
+    pair.client.set_network(pair.now, Network::Changed);
+    pair.hear();
+    assert_eq!(pair.heard.pings.len(), 1, "asked at once");
+    let deadline = pair.now + Micros::from_secs(2);
+    assert!(pair.client.poll_timeout().unwrap() <= deadline);
+    let mut silent = pair.client.poll_timeout().unwrap();
+    while silent < deadline {
+        pair.client.poll_transmit(silent, &mut Vec::new());
+        silent = pair.client.poll_timeout().unwrap();
+    }
+    pair.events();
+    pair.now = deadline;
+    assert!(
+        matches!(&pair.events()[..], [Event::Reconnecting { last_error: DisconnectReason::Silent, .. }]),
+        "far earlier than by silence alone"
+    );
+
+    let mut pair = connected();
+    pair.client.set_network(pair.now, Network::Changed);
+    pair.send();
+    pair.now = pair.now + Micros::from_secs(3);
+    pair.events();
+    assert_eq!(state(&pair), "Connected", "any word is enough");
+}
+
+#[test]
+fn who_gave_up_and_tries_by_hand_goes_on_with_its_messages() {
+    let mut pair = connected();
+    send(&mut pair).unwrap();
+    pair.hear();
+    lose(&mut pair);
+    fail(&mut pair);
+    fail(&mut pair);
+    let ends = |events: &[Event]| events.iter().filter(|event| matches!(event, Event::Sent(..))).count();
+    let events = pair.events();
+    assert_eq!((state(&pair), ends(&events)), ("Failed".to_owned(), 0), "its fate is not known yet");
+    pair.client.reconnect(pair.now);
+    assert!(pair.client.poll_connect(pair.now));
+    pair.heard = Heard::default();
+    pair.hear();
+    assert_eq!(pair.heard.hellos.len(), 1);
+    pair.client.close(pair.now, None);
+    let events = pair.events();
+    assert!(matches!(
+        events[..],
+        [Event::Sent(_, Outcome::Lost), Event::Disconnected(DisconnectReason::Left)]
+    ));
+}
+
+#[test]
+fn what_was_sent_is_delivered_before_the_game_has_left_but_not_for_ever() {
+    let mut pair = connected();
+    send(&mut pair).unwrap();
+    pair.client.close(pair.now, Some(SECOND));
+    assert_eq!(send(&mut pair), Err(SendError::Closed));
+    assert_eq!(pair.client.due_input_tick(pair.now), None);
+    pair.hear();
+    assert_eq!((pair.heard.messages, state(&pair).as_str()), (1, "Connected"), "written, not delivered");
+    // A frame that acks it: type 11, two numbers.
+    let ack = Bytes::from_static(&[4, 11, 1, 0, 0, 0]);
+    pair.client.handle_message(pair.now, ack).unwrap();
+    let ends = |events: Vec<Event>| {
+        let sent = |event| match event {
+            Event::Sent(_, outcome) => Some(outcome),
+            _ => None,
+        };
+        events.into_iter().filter_map(sent).collect::<Vec<_>>()
+    };
+    assert_eq!(ends(pair.events()), [Outcome::Delivered]);
+    assert_eq!(state(&pair), "Disconnected");
+
+    let mut pair = connected();
+    send(&mut pair).unwrap();
+    pair.client.close(pair.now, Some(SECOND));
+    pair.hear();
+    lose(&mut pair);
+    assert_eq!(state(&pair), "Reconnecting", "over another connection");
+    pair.now = pair.client.poll_timeout().unwrap();
+    assert_eq!(ends(pair.events()), [Outcome::Lost], "the time is up");
+    assert_eq!(state(&pair), "Disconnected");
+}
+
+#[test]
+fn who_is_not_to_rejoin_ends_with_its_session() {
+    let mut server = FakeServer::new(StreamKind::Ordered, 1_000);
+    server.session_outcome = Some(SessionOutcome::Fresh(FreshReason::First));
+    let mut welcome = server.welcome_value();
+    let mut pair = Pair::with(server, ClientConfig { rejoin: false, ..config() }, &welcome);
+    pair.events();
+    lose(&mut pair);
+    pair.now = pair.now + SECOND;
+    assert!(pair.client.poll_connect(pair.now));
+    pair.heard = Heard::default();
+    pair.hear();
+    assert_eq!(pair.heard.hellos[0].extensions.len(), 1, "it asks for its session");
+    pair.server.session_outcome = Some(SessionOutcome::Fresh(FreshReason::Unknown));
+    welcome = pair.server.welcome_value();
+    let mut message = Vec::new();
+    welcome.encode(&mut message);
+    pair.client.handle_message(pair.now, message.into()).unwrap();
+    let over = DisconnectReason::SessionOver(FreshReason::Unknown);
+    assert_eq!(pair.client.connection_state(pair.now), ConnectionState::Failed { last_error: over.clone() });
+    assert_eq!(pair.events().last(), Some(&Event::Disconnected(over)));
+}

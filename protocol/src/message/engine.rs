@@ -1,0 +1,39 @@
+//! Types of the messages that the engine itself sends over a session: numbered behind those of any game, the same in all of them.
+
+use super::lane::Lane;
+use super::types::{Direction, MessageClass, MessageTerms, MessageTypeId};
+use crate::limits::MESSAGE_TYPES_MAX;
+
+/// The first id that no game has.
+pub const FIRST_ENGINE_TYPE: u16 = MESSAGE_TYPES_MAX as u16;
+
+impl MessageTypeId {
+    /// Whether it is the engine's: a game never sees it.
+    pub const fn is_engine(self) -> bool {
+        self.0 >= FIRST_ENGINE_TYPE
+    }
+}
+
+/// Something that the client sent was refused.
+pub const NOTICE: MessageTypeId = MessageTypeId(FIRST_ENGINE_TYPE);
+
+/// Every type of the engine's, with its name on the page of the wire.
+pub const ENGINE_TYPES: [(&str, MessageTerms); 1] =
+    [("NOTICE", reliable(NOTICE, Lane::Control, Direction::ToClient, 64))];
+
+/// What is promised of one of the engine's types.
+pub(super) fn terms(id: MessageTypeId) -> Option<MessageTerms> {
+    ENGINE_TYPES.iter().map(|(_, terms)| *terms).find(|terms| terms.id == id)
+}
+
+/// A reliable type, in a lane of its own choice.
+const fn reliable(id: MessageTypeId, lane: Lane, direction: Direction, bytes_max: u32) -> MessageTerms {
+    MessageTerms {
+        id,
+        class: MessageClass::Reliable,
+        lane: Some(lane),
+        direction,
+        bytes_max,
+        expires_after_millis: 0,
+    }
+}

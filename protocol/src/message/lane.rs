@@ -1,0 +1,235 @@
+//! Lanes: the numbered streams of a session, one for each class, so that none waits for a worse one.
+//!
+//! A message that waits, or that fills its window, holds up those behind it in its lane and no others. Where not all fits, better
+//! lanes go first: a request overtakes a thousand lines of chat, and bulk takes what is left.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::outbox::{Fates, Outcome, Waiting};
+use crate::limits::{
+    BULK_IN_FLIGHT_MAX, BULK_QUEUED_MAX, LATEST_KEYS_MAX, MESSAGE_BYTES_IN_FLIGHT_MAX,
+    MESSAGE_BYTES_QUEUED_MAX, MESSAGES_IN_FLIGHT_MAX, MESSAGES_QUEUED_MAX, SHORT_LANE_BYTES_QUEUED_MAX,
+    SHORT_LANE_IN_FLIGHT_MAX, SHORT_LANE_QUEUED_MAX,
+};
+use crate::time::Micros;
+
+/// A numbered stream of a session. Its number is that of its bit in MESSAGE_ACK.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[repr(u8)]
+pub enum Lane {
+    /// What the engine says of the session itself, such as that something was refused.
+    Control = 0,
+    /// Game events.
+    Events = 1,
+    /// Requests, and answers to those of the other side.
+    Requests = 2,
+    /// Reliable messages.
+    Messages = 3,
+    /// Pieces of what is large.
+    Bulk = 4,
+    /// Messages of which the newest of each key counts.
+    Latest = 5,
+}
+
+/// What may wait in a lane.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LaneLimits {
+    /// Messages at the sender whose fate is not known.
+    pub(super) queued: usize,
+    /// Bytes of their bodies.
+    pub(super) bytes_queued: usize,
+    /// Messages that were written and not polled.
+    pub(super) in_flight: usize,
+    /// Bytes of their bodies; a single one may be larger.
+    pub(super) bytes_in_flight: usize,
+}
+
+impl Lane {
+    /// How many there are.
+    pub const COUNT: usize = 6;
+
+    /// Those whose messages come in order and without a gap; each at its own number.
+    pub const ORDERED: [Self; 5] = [Self::Control, Self::Events, Self::Requests, Self::Messages, Self::Bulk];
+
+    /// In the order in which they are sent. The newest of a key is small and replaces what is older, as state does: it goes before
+    /// messages, of which any number may wait.
+    pub const SENDING_ORDER: [Self; Self::COUNT] =
+        [Self::Control, Self::Events, Self::Requests, Self::Latest, Self::Messages, Self::Bulk];
+
+    pub(super) const fn limits(self) -> LaneLimits {
+        let (queued, bytes_queued, in_flight) = match self {
+            Self::Control | Self::Events | Self::Requests => {
+                (SHORT_LANE_QUEUED_MAX, SHORT_LANE_BYTES_QUEUED_MAX, SHORT_LANE_IN_FLIGHT_MAX)
+            }
+            Self::Messages => (MESSAGES_QUEUED_MAX, MESSAGE_BYTES_QUEUED_MAX, MESSAGES_IN_FLIGHT_MAX),
+            Self::Bulk => (BULK_QUEUED_MAX, MESSAGE_BYTES_QUEUED_MAX, BULK_IN_FLIGHT_MAX),
+            Self::Latest => (LATEST_KEYS_MAX, MESSAGE_BYTES_QUEUED_MAX, LATEST_KEYS_MAX),
+        };
+        LaneLimits { queued, bytes_queued, in_flight, bytes_in_flight: MESSAGE_BYTES_IN_FLIGHT_MAX }
+    }
+}
+
+/// One past the newest number of each lane: how much of a session's messages one side has received, and the other need not write
+/// again.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Received([u64; Lane::COUNT]);
+
+impl Received {
+    /// One past the newest number of a lane.
+    pub fn of(&self, lane: Lane) -> u64 {
+        self.0[lane as usize]
+    }
+
+    /// The same with another number for a lane.
+    #[must_use]
+    pub fn with(mut self, lane: Lane, next: u64) -> Self {
+        self.0[lane as usize] = next;
+        self
+    }
+}
+
+/// Messages of each ordered lane that a receiver never gets, because it has forgotten that it had them.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Missed([u64; Lane::ORDERED.len()]);
+
+impl Missed {
+    /// The same with another count of a lane.
+    #[must_use]
+    pub fn with(mut self, lane: Lane, count: u64) -> Self {
+        if let Some(of) = self.0.get_mut(lane as usize) {
+            *of = count;
+        }
+        self
+    }
+
+    /// Of one lane; none of the newest of keys, which are written again.
+    pub fn of(&self, lane: Lane) -> u64 {
+        self.0.get(lane as usize).copied().unwrap_or_default()
+    }
+
+    /// Of all lanes.
+    pub fn total(&self) -> u64 {
+        self.0.iter().fold(0, |total, count| total.saturating_add(*count))
+    }
+}
+
+/// The sender's end of an ordered lane: messages in flight, then those that never were written.
+#[derive(Debug, Default)]
+pub(super) struct SendLane {
+    waiting: VecDeque<Waiting>,
+    /// How many of them have a number.
+    numbered: usize,
+    /// How many of these need not be written on this connection (again).
+    written: usize,
+    /// The number of the first of them.
+    first: u64,
+    /// Bytes of those that have a number.
+    flight_bytes: usize,
+    bytes: usize,
+}
+
+impl SendLane {
+    pub(super) fn push(&mut self, waiting: Waiting) {
+        self.bytes += waiting.body.len();
+        self.waiting.push_back(waiting);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The next to be written and its number, if the receiver has room for it.
+    pub(super) fn next(&self, limits: LaneLimits) -> Option<(u64, &Waiting)> {
+        let waiting = self.waiting.get(self.written)?;
+        let is_new = self.written == self.numbered;
+        let has_room = self.numbered < limits.in_flight
+            && (self.numbered == 0 || self.flight_bytes + waiting.body.len() <= limits.bytes_in_flight);
+        (!is_new || has_room).then_some((self.end(), waiting))
+    }
+
+    /// That one was written.
+    pub(super) fn handle_written(&mut self) {
+        if self.written == self.numbered {
+            self.flight_bytes += self.waiting.get(self.written).map_or(0, |waiting| waiting.body.len());
+            self.numbered += 1;
+        }
+        self.written += 1;
+    }
+
+    /// One past the newest number that was written on this connection.
+    pub(super) fn end(&self) -> u64 {
+        self.first + self.written as u64
+    }
+
+    /// One past the newest number that was ever written.
+    pub(super) fn numbered_end(&self) -> u64 {
+        self.first + self.numbered as u64
+    }
+
+    /// The number of the oldest that is not acked.
+    pub(super) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Gives up what has waited too long and was never written. When the next one is to be given up.
+    pub(super) fn expire(&mut self, now: Micros, fates: &mut Fates) -> Option<Micros> {
+        let (mut in_flight, mut earliest) = (self.numbered, None);
+        let bytes = &mut self.bytes;
+        self.waiting.retain(|waiting| {
+            if in_flight > 0 {
+                in_flight -= 1;
+                return true;
+            }
+            let stays = waiting.stays(now, &mut earliest);
+            if !stays {
+                *bytes -= waiting.body.len();
+                fates.tell(waiting, Outcome::Expired);
+            }
+            stays
+        });
+        earliest
+    }
+
+    /// Those before this number were polled.
+    pub(super) fn take_delivered(&mut self, end: u64, fates: &mut Fates) {
+        while self.first < end && self.give_up_first(fates, Outcome::Delivered) {
+            self.first += 1;
+            self.written = self.written.saturating_sub(1);
+        }
+    }
+
+    /// Those from this number on are to be written again. How many before it are here no more.
+    pub(super) fn handle_resumed(&mut self, received: u64) -> u64 {
+        self.written = received.saturating_sub(self.first) as usize;
+        self.first.saturating_sub(received)
+    }
+
+    /// Numbers begin anew: what had one is lost.
+    pub(super) fn handle_fresh(&mut self, fates: &mut Fates) {
+        while self.numbered > 0 && self.give_up_first(fates, Outcome::Lost) {}
+        (self.first, self.written) = (0, 0);
+    }
+
+    /// All is lost.
+    pub(super) fn handle_end(&mut self, fates: &mut Fates) {
+        while self.give_up_first(fates, Outcome::Lost) {}
+        (self.first, self.written) = (0, 0);
+    }
+
+    fn give_up_first(&mut self, fates: &mut Fates, outcome: Outcome) -> bool {
+        let Some(waiting) = self.waiting.pop_front() else { return false };
+        self.bytes -= waiting.body.len();
+        if self.numbered > 0 {
+            self.numbered -= 1;
+            self.flight_bytes -= waiting.body.len();
+        }
+        fates.tell(&waiting, outcome);
+        true
+    }
+}

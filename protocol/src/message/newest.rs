@@ -1,0 +1,125 @@
+//! The sender's end of the lane in which the newest message of each key counts.
+
+use std::collections::VecDeque;
+
+use super::outbox::{Fates, Outcome, Waiting};
+use super::types::MessageTypeId;
+use crate::limits::LATEST_UNACKED_MAX;
+use crate::time::Micros;
+
+/// The newest of each key, oldest first: those that were written, with ascending numbers, then the others.
+#[derive(Debug, Default)]
+pub(super) struct Newest {
+    waiting: VecDeque<(Option<u64>, Waiting)>,
+    /// How many need not be written on this connection (again).
+    written: usize,
+    next: u64,
+    acked: u64,
+    bytes: usize,
+}
+
+impl Newest {
+    /// Takes the place of the one before of its key.
+    pub(super) fn replace(&mut self, waiting: Waiting, fates: &mut Fates) {
+        if let Some(place) = self.place_of(waiting.ty, waiting.key)
+            && let Some((_, old)) = self.waiting.remove(place)
+        {
+            self.written -= usize::from(place < self.written);
+            self.bytes -= old.body.len();
+            fates.tell(&old, Outcome::Replaced);
+        }
+        self.bytes += waiting.body.len();
+        self.waiting.push_back((None, waiting));
+    }
+
+    fn place_of(&self, ty: MessageTypeId, key: u32) -> Option<usize> {
+        self.waiting.iter().position(|(_, waiting)| (waiting.ty, waiting.key) == (ty, key))
+    }
+
+    /// Bytes of the one that waits under a key.
+    pub(super) fn bytes_of(&self, ty: MessageTypeId, key: u32) -> Option<usize> {
+        self.place_of(ty, key).map(|place| self.waiting[place].1.body.len())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The next to be written and its number, if the receiver's acks are not too far behind.
+    pub(super) fn next(&self) -> Option<(u64, &Waiting)> {
+        let (number, waiting) = self.waiting.get(self.written)?;
+        let number = number.unwrap_or(self.next);
+        (number < self.acked + LATEST_UNACKED_MAX).then_some((number, waiting))
+    }
+
+    /// That one was written.
+    pub(super) fn handle_written(&mut self, number: u64) {
+        if let Some((at, _)) = self.waiting.get_mut(self.written) {
+            *at = Some(number);
+            self.written += 1;
+            self.next = self.next.max(number + 1);
+        }
+    }
+
+    /// One past the newest number that was ever written.
+    pub(super) fn end(&self) -> u64 {
+        self.next
+    }
+
+    pub(super) fn acked(&self) -> u64 {
+        self.acked
+    }
+
+    /// Gives up what has waited too long and was never written. When the next one is to be given up.
+    pub(super) fn expire(&mut self, now: Micros, fates: &mut Fates) -> Option<Micros> {
+        let mut earliest = None;
+        let bytes = &mut self.bytes;
+        self.waiting.retain(|(number, waiting)| {
+            let stays = number.is_some() || waiting.stays(now, &mut earliest);
+            if !stays {
+                *bytes -= waiting.body.len();
+                fates.tell(waiting, Outcome::Expired);
+            }
+            stays
+        });
+        earliest
+    }
+
+    /// Those before this number were polled, or replaced before they were.
+    pub(super) fn take_delivered(&mut self, end: u64, fates: &mut Fates) {
+        self.acked = self.acked.max(end);
+        // Numbers ascend; those that were not written yet have none.
+        self.give_up_while(fates, Outcome::Delivered, |number| number.is_some_and(|number| number < end));
+    }
+
+    /// Those from this number on are to be written again.
+    pub(super) fn handle_resumed(&mut self, received: u64) {
+        let is_received = |(number, _): &&(Option<u64>, Waiting)| number.is_some_and(|it| it < received);
+        self.written = self.waiting.iter().take_while(is_received).count();
+    }
+
+    /// Numbers begin anew: what had one is lost.
+    pub(super) fn handle_fresh(&mut self, fates: &mut Fates) {
+        self.give_up_while(fates, Outcome::Lost, |number| number.is_some());
+        (self.written, self.next, self.acked) = (0, 0, 0);
+    }
+
+    /// All is lost.
+    pub(super) fn handle_end(&mut self, fates: &mut Fates) {
+        self.give_up_while(fates, Outcome::Lost, |_| true);
+        (self.written, self.next, self.acked) = (0, 0, 0);
+    }
+
+    fn give_up_while(&mut self, fates: &mut Fates, outcome: Outcome, is_it: impl Fn(Option<u64>) -> bool) {
+        while self.waiting.front().is_some_and(|&(number, _)| is_it(number)) {
+            let Some((_, waiting)) = self.waiting.pop_front() else { break };
+            self.bytes -= waiting.body.len();
+            self.written = self.written.saturating_sub(1);
+            fates.tell(&waiting, outcome);
+        }
+    }
+}
