@@ -32,6 +32,22 @@ pub(crate) fn read<T: DeserializeOwned + Serialize>(
     }
 }
 
+/// Takes a value in its one encoding from the beginning of `bytes`; for values that stand one behind another.
+pub(crate) fn take<T: DeserializeOwned + Serialize>(
+    bytes: &mut &[u8],
+    what: &'static str,
+) -> Result<T, DecodeError> {
+    let config = bincode::config::standard().with_limit::<FRAME_BYTES_MAX>();
+    let (value, used) =
+        bincode::serde::decode_from_slice(bytes, config).map_err(|_| DecodeError::Damaged(what))?;
+    let (taken, rest) = bytes.split_at(used);
+    if write(&value) != taken {
+        return Err(DecodeError::Damaged(what));
+    }
+    *bytes = rest;
+    Ok(value)
+}
+
 /// Reads a list without believing its length: memory grows with the elements that are there.
 pub(crate) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,

@@ -49,11 +49,17 @@ pub enum FrameType {
     Message = 10,
     /// Either: which messages were polled; see [`MessageAck`](crate::message::MessageAck).
     MessageAck = 11,
+    /// Server: who is in the room, by change; see [`MembersFrame`](crate::room::MembersFrame).
+    Members = 18,
+    /// Client: what it says of itself from now on; see [`Profile`](crate::room::Profile).
+    Profile = 20,
+    /// Client: it is paused, or no longer; see [`Pause`](crate::pause::Pause).
+    Pause = 23,
 }
 
 impl FrameType {
     /// Every type that this version knows.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
@@ -65,6 +71,9 @@ impl FrameType {
         Self::Budget,
         Self::Message,
         Self::MessageAck,
+        Self::Members,
+        Self::Profile,
+        Self::Pause,
     ];
 
     /// Its name in documents and tools.
@@ -81,6 +90,9 @@ impl FrameType {
             Self::Budget => "BUDGET",
             Self::Message => "MESSAGE",
             Self::MessageAck => "MESSAGE_ACK",
+            Self::Members => "MEMBERS",
+            Self::Profile => "PROFILE",
+            Self::Pause => "PAUSE",
         }
     }
 }

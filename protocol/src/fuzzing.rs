@@ -18,7 +18,9 @@ use crate::frame::{FrameType, frames, split_frame, write_frame};
 use crate::handshake::{Hello, PackedSchema, RejectReason, Welcome};
 use crate::input::InputFrame;
 use crate::message::{Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId};
+use crate::pause::Pause;
 use crate::ping::{Ping, Pong};
+use crate::room::{MembersFrame, Profile};
 use crate::schema::{CueId, Field, FieldId, FieldType, Kind, KindId, Schema};
 use crate::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica};
 use crate::time::{Tick, TickRate};
@@ -133,6 +135,21 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
         FrameType::MessageAck => {
             if let Ok(ack) = MessageAck::decode(payload) {
                 check(&|out| ack.encode(out));
+            }
+        }
+        FrameType::Members => {
+            if let Ok(members) = MembersFrame::decode(payload) {
+                check(&|out| members.encode(out));
+            }
+        }
+        FrameType::Profile => {
+            if let Ok(profile) = Profile::decode(payload) {
+                check(&|out| profile.encode(out));
+            }
+        }
+        FrameType::Pause => {
+            if let Ok(pause) = Pause::decode(payload) {
+                check(&|out| pause.encode(out));
             }
         }
         FrameType::Budget => {

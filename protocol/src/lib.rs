@@ -9,6 +9,7 @@
 //! | [`snapshot`] | the delta codec: which bits a row becomes, and a replica that bits become again |
 //! | [`frame`] | how frames lie in a transport message |
 //! | [`handshake`], [`input`], [`ping`], [`ack`], [`budget`] | the other frames |
+//! | [`room`] | who is in a room |
 //! | [`recording`] | a room's stream in a file: seekable, and readable after a crash |
 //! | [`limits`], [`fault`] | every bound, and what happens to a peer that breaks one |
 
@@ -29,9 +30,11 @@ pub mod input;
 pub mod limits;
 mod lz4;
 pub mod message;
+pub mod pause;
 pub mod ping;
 pub mod quantize;
 pub mod recording;
+pub mod room;
 pub mod row;
 pub mod schema;
 pub mod snapshot;

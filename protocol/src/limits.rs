@@ -117,6 +117,12 @@ pub const ACKS_PER_TICK_MAX: u32 = 32;
 /// A cue is resent at most this long, seconds (law: half a second).
 pub const CUE_SECONDS_MAX: f32 = 0.5;
 
+/// How often a paused client pings, microseconds.
+pub const PAUSED_PING_INTERVAL_MICROS: u64 = 20_000_000;
+
+/// How long nothing may be heard of either side while the client is paused, microseconds: three pings.
+pub const PAUSED_SILENCE_TIMEOUT_MICROS: u64 = 60_000_000;
+
 /// The least that a client can ask to be sent of snapshots, bytes a second: 8 kbit/s keep its own row alive.
 pub const BUDGET_BYTES_PER_SECOND_MIN: u32 = 1_000;
 
@@ -129,11 +135,23 @@ pub const HELLO_BYTES_MAX: usize = CLIENT_MESSAGE_BYTES_MAX - 4;
 /// Typed extensions in a hello or welcome.
 pub const EXTENSIONS_MAX: usize = 16;
 
-/// One extension's value, bytes.
-pub const EXTENSION_BYTES_MAX: usize = 1024;
+/// One extension's value, bytes: a member's profile and name, with room for what else it says.
+pub const EXTENSION_BYTES_MAX: usize = 1536;
 
 /// A reason in words, in a reject or a close, bytes. RFC 6455 gives a close 123.
 pub const REASON_BYTES_MAX: usize = 123;
+
+/// The name of a room's member, bytes.
+pub const MEMBER_NAME_BYTES_MAX: usize = 64;
+
+/// What a game adds to the name of a member, bytes.
+pub const PROFILE_BYTES_MAX: usize = 1024;
+
+/// Members of a room, those included whose connection is lost: what a client keeps a table of.
+pub const MEMBERS_MAX: usize = 16 * 1024;
+
+/// Members that have gone, and that readers hear of who were told of the table before. Who has missed more is told it anew.
+pub const MEMBERS_GONE_MAX: usize = 1024;
 
 /// Message types of a schema: a game has dozens.
 pub const MESSAGE_TYPES_MAX: usize = 1024;

@@ -12,6 +12,8 @@
 mod frames;
 #[path = "wire/page.rs"]
 mod page;
+#[path = "wire/rooms.rs"]
+mod rooms;
 #[path = "wire/snapshot.rs"]
 mod snapshot;
 #[path = "wire/tables.rs"]
@@ -211,7 +213,12 @@ fn limits_are_those_of_the_code() {
         ("TICK_HZ_MAX", limits::TICK_HZ_MAX.into()),
         ("INTERPOLATION_DELAY_MICROS_MAX", limits::INTERPOLATION_DELAY_MICROS_MAX),
         ("PING_INTERVAL_MICROS_MIN", limits::PING_INTERVAL_MICROS_MIN),
+        ("PAUSED_PING_INTERVAL_MICROS", limits::PAUSED_PING_INTERVAL_MICROS),
+        ("PAUSED_SILENCE_TIMEOUT_MICROS", limits::PAUSED_SILENCE_TIMEOUT_MICROS),
         ("BUDGET_BYTES_PER_SECOND_MIN", limits::BUDGET_BYTES_PER_SECOND_MIN.into()),
+        ("MEMBER_NAME_BYTES_MAX", limits::MEMBER_NAME_BYTES_MAX as u64),
+        ("PROFILE_BYTES_MAX", limits::PROFILE_BYTES_MAX as u64),
+        ("MEMBERS_MAX", limits::MEMBERS_MAX as u64),
         ("MESSAGE_TYPES_MAX", limits::MESSAGE_TYPES_MAX as u64),
         ("MESSAGE_BODY_BYTES_MAX", limits::MESSAGE_BODY_BYTES_MAX as u64),
         ("CLIENT_MESSAGE_BODY_BYTES_MAX", limits::CLIENT_MESSAGE_BODY_BYTES_MAX as u64),

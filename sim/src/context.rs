@@ -1,7 +1,8 @@
 //! What a step sees of the world around the game, and what it can ask of it.
 
 use bytes::Bytes;
-use tickwire_protocol::message::{Message, MessageTypeId, SendError};
+use tickwire_protocol::message::{GameEvent, Message, MessageTypeId, SendError};
+use tickwire_protocol::room::Profile;
 use tickwire_protocol::{CueId, EntityId, KindId, PlayerId, RowHead, RowMut, RowRef, Schema, Tick, TickRate};
 
 use crate::cues::Cues;
@@ -67,6 +68,17 @@ impl<'a> StepContext<'a> {
     /// who is in both has left and come back. Always empty on a client.
     pub fn left(&self) -> &'a [PlayerId] {
         self.inputs.left()
+    }
+
+    /// What a player says of itself: its name, and what the game's client has added. Nobody vouches for it. Nothing on a client.
+    pub fn profile(&self, player: PlayerId) -> Option<&Profile> {
+        self.outside.roster?.profile(player)
+    }
+
+    /// Whether there is a connection to a player now; who has none is stepped without input, until it comes back or its session ends. Never
+    /// so on a client.
+    pub fn is_connected(&self, player: PlayerId) -> bool {
+        self.outside.roster.is_some_and(|roster| roster.is_connected(player))
     }
 
     /// The rows of a kind as they were shown to a player when it gave its input for this step, in ascending id: what its shot
@@ -199,5 +211,36 @@ impl<'a> StepContext<'a> {
     /// sent. The others get it.
     pub fn send(&mut self, to: Audience, ty: MessageTypeId, key: u32, body: Bytes) -> Result<(), SendError> {
         self.outside.mail.as_mut().map_or(Ok(()), |mail| mail.send(to, ty, key, body))
+    }
+
+    /// Tells that something happened in this tick: a message of class [`Event`](tickwire_protocol::message::MessageClass::Event), which
+    /// arrives reliably and ahead of other messages. A client is told at once or when its view shows the tick, as the type is declared, and not
+    /// before the entities that it names are in its view, but at most a second later. On a client nothing is told.
+    ///
+    /// For what is gone if it is missed, as a goal or a death. What only decorates the moment is a [`cue`](StepContext::cue): cheaper,
+    /// predicted for oneself, and dropped where it comes too late.
+    ///
+    /// ```
+    /// # use tickwire_sim::prelude::*;
+    /// # use tickwire_sim::Audience;
+    /// # use tickwire_sim::protocol::message::{GameEvent, MessageTypeId};
+    /// const KNOCKED_OUT: MessageTypeId = MessageTypeId(1);
+    /// # fn knock_out(ctx: &mut StepContext<'_>, by: EntityId, whom: EntityId, position: Vec3) {
+    /// let event = GameEvent::new("round 3").by(by).to(whom).at(position);
+    /// // Somebody's queue may be full: the others hear of it all the same.
+    /// let _ = ctx.emit_event(Audience::Room, KNOCKED_OUT, &event);
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`StepContext::send`].
+    pub fn emit_event(
+        &mut self,
+        to: Audience,
+        ty: MessageTypeId,
+        event: &GameEvent,
+    ) -> Result<(), SendError> {
+        let tick = self.tick;
+        self.outside.mail.as_mut().map_or(Ok(()), |mail| mail.emit(to, ty, event.encode(tick)))
     }
 }

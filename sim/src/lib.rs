@@ -68,6 +68,7 @@
 //! | [`world`] | the loop of a tick: step, save, quantize, load; ids, cues, digest |
 //! | [`eyes`], [`between`], [`blend`] | what a player saw when it gave its input; a row between two states; from one value to another |
 //! | [`mail`] | what players say, and what is said to them |
+//! | [`roster`] | who they are |
 //! | [`replay`] | a recording as a simulation: what was published, tick by tick |
 //! | [`testing`] | checks that any game should pass |
 //! | [`arena`], [`bots`] | an example game, and who plays it when nobody does |
@@ -85,6 +86,7 @@ pub mod mail;
 pub mod prelude;
 pub mod random;
 pub mod replay;
+pub mod roster;
 pub mod simulation;
 pub mod testing;
 pub mod world;
@@ -95,6 +97,7 @@ pub use eyes::Eyes;
 pub use inputs::PlayerInputs;
 pub use mail::{Audience, Mail, Outside};
 pub use random::Random;
+pub use roster::Roster;
 pub use simulation::Simulation;
 pub use tickwire_protocol as protocol;
 pub use world::{World, WorldConfig};

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::roster::Roster;
 use bytes::Bytes;
 use tickwire_protocol::PlayerId;
 use tickwire_protocol::message::{Message, MessageTypeId, SendError};
@@ -27,6 +28,9 @@ pub trait Mail: fmt::Debug {
 
     /// Gives everyone of an audience a message. An error says why not all of them get it; the others do.
     fn send(&mut self, to: Audience, ty: MessageTypeId, key: u32, body: Bytes) -> Result<(), SendError>;
+
+    /// Tells everyone of an audience a game event, as encoded. An error says why not all of them hear of it; the others do.
+    fn emit(&mut self, to: Audience, ty: MessageTypeId, event: Bytes) -> Result<(), SendError>;
 }
 
 /// What a step can ask of those around it: each is there or is not.
@@ -36,4 +40,6 @@ pub struct Outside<'a> {
     pub eyes: Option<&'a mut dyn crate::Eyes>,
     /// What they say.
     pub mail: Option<&'a mut dyn Mail>,
+    /// Who they are.
+    pub roster: Option<&'a dyn Roster>,
 }

@@ -87,7 +87,7 @@ impl Duel {
                 .set_scalar(input::PITCH, Vec2::new(way.x.hypot(way.z), way.y).to_angle())
                 .set_boolean(input::FIRE, true);
         }
-        self.world.step_with(&self.inputs, Outside { eyes, mail: None });
+        self.world.step_with(&self.inputs, Outside { eyes, ..Outside::default() });
         let shots = self.world.cues().iter().filter(|cue| cue.id == SHOT);
         let target = |cue: &Cue| RowRef::new(schema().cue(SHOT), &cue.values).entity(cue::OTHER);
         shots.map(|cue| (cue.source.unwrap(), target(cue))).collect()

@@ -29,6 +29,8 @@ pub(crate) enum Item {
 enum Rank {
     Enter,
     Cue,
+    /// A game event, which waits elsewhere.
+    Event,
     Leave,
 }
 
@@ -104,18 +106,25 @@ impl Agenda {
 
     /// The next thing that is due when the view shows `tick`.
     pub(crate) fn pop_due(&mut self, tick: Tick) -> Option<Item> {
-        let due = self.line(tick);
-        let edge = self.edges.first().map(|&(at, rank, ..)| (at, rank));
-        let cue = self.cues.first_key_value().map(|(&(at, _), _)| (at, Rank::Cue));
-        let (at, rank) = edge.into_iter().chain(cue).min()?;
-        if at > due {
-            return None;
-        }
+        let (_, rank) = self.next_due(tick)?;
         if rank == Rank::Cue {
             return self.cues.pop_first().map(|(_, cue)| Item::Cue(cue));
         }
         let (_, _, kind, id) = self.edges.pop_first()?;
         Some(if rank == Rank::Enter { Item::Enter(kind, id) } else { Item::Leave(kind, id) })
+    }
+
+    /// Whether a game event of a tick comes before all that is due when the view shows `view`.
+    pub(crate) fn is_events_turn(&self, tick: Tick, view: Tick) -> bool {
+        self.next_due(view).is_none_or(|next| (self.line(tick), Rank::Event) < next)
+    }
+
+    /// When the next thing that is due at `tick` happened, and what it is.
+    fn next_due(&self, tick: Tick) -> Option<(i64, Rank)> {
+        let due = self.line(tick);
+        let edge = self.edges.first().map(|&(at, rank, ..)| (at, rank));
+        let cue = self.cues.first_key_value().map(|(&(at, _), _)| (at, Rank::Cue));
+        edge.into_iter().chain(cue).min().filter(|&(at, _)| at <= due)
     }
 
     /// Cues that were lost because nobody polled.
@@ -167,6 +176,19 @@ mod tests {
             Item::Leave(KindId(0), ID),
         ];
         assert_eq!(due(&mut agenda, 5), last);
+    }
+
+    #[test]
+    fn an_event_comes_behind_who_enters_and_before_who_leaves() {
+        let mut agenda = Agenda::default();
+        agenda.push(Tick(5), Item::Leave(KindId(0), ID));
+        agenda.push(Tick(5), Item::Enter(KindId(1), ID));
+        assert!(agenda.is_events_turn(Tick(9), Tick(4)), "nothing is due");
+        assert!(!agenda.is_events_turn(Tick(5), Tick(5)), "somebody enters first");
+        assert!(agenda.is_events_turn(Tick(4), Tick(5)));
+        agenda.pop_due(Tick(5));
+        assert!(agenda.is_events_turn(Tick(5), Tick(5)));
+        assert!(!agenda.is_events_turn(Tick(6), Tick(6)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tickwire_protocol::handshake::{Extension, Features, Hello, Role, RoomWish, StreamKind};
+use tickwire_protocol::room::{Introduction, Profile};
 use tickwire_protocol::snapshot::Prior;
 use tickwire_protocol::{DecodeError, Micros, Schema};
 
@@ -28,6 +29,8 @@ pub struct ClientConfig {
     pub room: RoomWish,
     /// A player, or one who watches.
     pub role: Role,
+    /// What the other members of the room are told of this one: see [`Client::members`](crate::Client::members).
+    pub profile: Profile,
     /// What carries the frames.
     pub stream: StreamKind,
     /// Priors that the client has beside the default one; at most 7. A room that has another sends it with its welcome:
@@ -62,6 +65,7 @@ impl ClientConfig {
             platform: format!("{ARCH}-{OS}"),
             room: RoomWish::Any,
             role: Role::Player,
+            profile: Profile::default(),
             stream: StreamKind::Ordered,
             priors: Vec::new(),
             features: Features::NONE,
@@ -77,13 +81,14 @@ impl ClientConfig {
 
     /// What a server would refuse the hello for: to be asked where its texts come from outside.
     pub fn check(&self) -> Result<(), DecodeError> {
-        self.hello(0).check()
+        self.hello(0, 0).check()
     }
 
     /// What to say first.
-    pub(crate) fn hello_for(&self, schema: &Schema, resume: Option<Extension>) -> Hello {
-        let mut hello = self.hello(schema.hash());
-        // Ids of the engine's own come before those of the game.
+    /// `members` is the version of the room's members that the client was told.
+    pub(crate) fn hello_for(&self, schema: &Schema, resume: Option<Extension>, members: u64) -> Hello {
+        let mut hello = self.hello(schema.hash(), members);
+        // In ascending id.
         hello.extensions.splice(..0, resume);
         hello
     }
@@ -94,7 +99,10 @@ impl ClientConfig {
         self.priors.iter().chain([&default]).find(|prior| prior.hash() == hash).cloned()
     }
 
-    fn hello(&self, schema_hash: u64) -> Hello {
+    fn hello(&self, schema_hash: u64, members: u64) -> Hello {
+        let introduction = Introduction { profile: self.profile.clone(), members };
+        // Ids of the engine's own come before those of the game.
+        let extensions = [introduction.extension()].into_iter().chain(self.extensions.iter().cloned());
         let default = Prior::default_prior();
         Hello {
             schema_hash,
@@ -105,7 +113,7 @@ impl ClientConfig {
             room: self.room.clone(),
             role: self.role,
             stream: self.stream,
-            extensions: self.extensions.clone(),
+            extensions: extensions.collect(),
         }
     }
 }

@@ -6,6 +6,9 @@ use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome};
 use tickwire_protocol::message::{Message, MessageId, Outcome};
 use tickwire_protocol::{CloseCode, Cue, DecodeError, EntityId, KindId, Micros, PlayerId, RoomId, SessionId};
 
+use super::members::MemberEvent;
+use super::moments::ToldEvent;
+
 /// What [`Client::poll_event`](crate::Client::poll_event) tells the game.
 ///
 /// `Connected` is the first, `Rejected` or `Disconnected` the last; a client that comes back after its connection was lost tells
@@ -72,6 +75,11 @@ pub enum Event {
         /// What it is called.
         id: EntityId,
     },
+    /// Something has happened to a member of the room. Comes before messages that were sent behind it.
+    Member(MemberEvent),
+    /// The server's game tells that something [happened](tickwire_protocol::message::GameEvent): once, in view time or at once as its
+    /// type is declared, and behind the `Entered` of those whom it names if they come within a second.
+    Game(ToldEvent),
     /// The server's game says something.
     Message(Message),
     /// What became of a message that was [sent](crate::Client::send).

@@ -12,6 +12,7 @@ use tickwire_protocol::{EntityId, KindId, Schema, Tick, TickRate, TickTime};
 
 use super::agenda::{Agenda, Item};
 use super::event::Event;
+use super::moments::Presence;
 use super::pose::{self, Places, Pose};
 use super::timeline::{ENTRIES_MAX, Edge, Timeline};
 
@@ -192,6 +193,20 @@ impl Stage {
             (false, true) => Some(Event::Entered { id, kind }),
             (true, false) => Some(Event::Left { id, kind, despawned }),
             _ => None,
+        }
+    }
+
+    /// Where an entity is, as far as the game was told by the view of `tick`.
+    pub(crate) fn presence(&self, id: EntityId, tick: Tick) -> Presence {
+        let tenants = self.slots.get(usize::from(id.slot));
+        match self.find(id) {
+            Some((_, timeline)) if timeline.is_announced => Presence::InView,
+            Some((_, timeline)) if timeline.is_over(tick) => Presence::Gone,
+            // Somebody else has its slot.
+            None if tenants.is_some_and(|tenants| tenants.iter().any(|tenant| tenant.id() > id)) => {
+                Presence::Gone
+            }
+            Some(_) | None => Presence::Unknown,
         }
     }
 

@@ -73,6 +73,12 @@ impl Timekeeper {
         true
     }
 
+    /// How often it asks from now on.
+    pub(crate) fn set_interval(&mut self, now: Micros, interval: Micros) {
+        self.interval = interval;
+        self.next = self.next.min(now + interval);
+    }
+
     /// Asks at the next opportunity.
     pub(crate) fn ask_at(&mut self, now: Micros) {
         self.next = self.next.min(now);

@@ -14,6 +14,7 @@ use tickwire_protocol::handshake::{
 use tickwire_protocol::history::History;
 use tickwire_protocol::input::{InputFrame, MissingInput};
 use tickwire_protocol::message::{Direction, MessageClass, MessageType, MessageTypeId, Received};
+use tickwire_protocol::pause::Pause;
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, KindId, Schema, Sight};
 use tickwire_protocol::snapshot::replica::table_row_hash;
@@ -100,6 +101,7 @@ pub(crate) struct Heard {
     pub(crate) budgets: Vec<Option<u32>>,
     pub(crate) hellos: Vec<Hello>,
     pub(crate) messages: usize,
+    pub(crate) pauses: Vec<bool>,
     pub(crate) pings: Vec<Ping>,
     pub(crate) acks: Vec<Ack>,
     /// Acks that came by themselves.
@@ -369,6 +371,7 @@ pub(crate) fn hear(message: &[u8], near: Tick, heard: &mut Heard) {
                 heard.inputs.push(input);
             }
             FrameType::Budget => heard.budgets.push(Budget::decode(&frame.payload).unwrap().bytes_per_second),
+            FrameType::Pause => heard.pauses.push(Pause::decode(&frame.payload).unwrap().is_paused),
             FrameType::Message => heard.messages += 1,
             other => panic!("a client sent {other}"),
         }

@@ -207,16 +207,16 @@ pub(super) mod tests {
                 "extensions: 17 is above the limit of 16",
             ),
             (
-                Hello { extensions: vec![Extension { id: 1, value: vec![0; 1025] }], ..hello() },
-                "extension: 1025 is above the limit of 1024",
+                Hello { extensions: vec![Extension { id: 1, value: vec![0; 1537] }], ..hello() },
+                "extension: 1537 is above the limit of 1536",
             ),
             (
                 Hello { extensions: vec![empty(2), empty(2)], ..hello() },
                 "extension out of order: 2 has no meaning",
             ),
             (
-                Hello { extensions: (0..4).map(large).collect(), ..hello() },
-                "hello: 4172 is above the limit of 4092",
+                Hello { extensions: (0..3).map(large).collect(), ..hello() },
+                "hello: 4680 is above the limit of 4092",
             ),
         ] {
             assert_eq!(hello.check().unwrap_err().to_string(), fault);

@@ -86,7 +86,7 @@ impl fmt::Display for Features {
 pub struct Extension {
     /// What it is. 0 to 32,767 belong to the engine, the rest to the game.
     pub id: u16,
-    /// Its content, at most 1,024 bytes.
+    /// Its content, at most 1,536 bytes.
     #[serde(deserialize_with = "cold::list")]
     pub value: Vec<u8>,
 }
@@ -99,7 +99,7 @@ impl fmt::Debug for Extension {
 }
 
 /// Texts come from strangers and end up in logs and terminals: short, and without control characters.
-fn check_text(what: &'static str, text: &str, bytes_max: usize) -> Result<(), DecodeError> {
+pub(crate) fn check_text(what: &'static str, text: &str, bytes_max: usize) -> Result<(), DecodeError> {
     within(what, text.len() as u64, 0..=bytes_max as u64)?;
     match text.chars().find(|char| char.is_control()) {
         Some(char) => Err(DecodeError::Invalid { what, value: u32::from(char).into() }),

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::event::GameEvent;
 use super::frame::{MessageAck, MessageFrame, expand};
 use super::lane::{Lane, Missed, Received};
-use super::types::{Direction, MessageTypeId};
+use super::types::{Direction, MessageClass, MessageTypeId};
 use crate::fault::DecodeError;
-use crate::limits::{LATEST_KEYS_MAX, MESSAGES_IN_FLIGHT_MAX, UNRELIABLE_MESSAGES_WAITING_MAX};
+use crate::limits::{
+    LATEST_KEYS_MAX, MESSAGES_IN_FLIGHT_MAX, SHORT_LANE_IN_FLIGHT_MAX, UNRELIABLE_MESSAGES_WAITING_MAX,
+};
 use crate::schema::Schema;
 
 /// A message that has come.
@@ -44,10 +47,18 @@ pub struct Inbox {
 /// The receiver's end of an ordered lane.
 #[derive(Debug, Default)]
 struct ReceiveLane {
-    waiting: VecDeque<Message>,
+    waiting: VecDeque<Slot>,
+    /// Of the bodies, taken ones among them: their sender counts them until they are acked.
     bytes: usize,
     /// The number that comes next.
     next: u64,
+}
+
+/// A message, or the gap that one left which was taken ahead of those before it. The first is no gap.
+#[derive(Debug)]
+struct Slot {
+    message: Option<Message>,
+    bytes: usize,
 }
 
 impl ReceiveLane {
@@ -61,7 +72,8 @@ impl ReceiveLane {
             _ => return Ok(()),
         }
         let limits = lane.limits();
-        let bytes = self.bytes + message.body.len();
+        let own = message.body.len();
+        let bytes = self.bytes + own;
         if self.waiting.len() >= limits.in_flight
             || (bytes > limits.bytes_in_flight && !self.waiting.is_empty())
         {
@@ -69,14 +81,16 @@ impl ReceiveLane {
         }
         self.bytes = bytes;
         self.next += 1;
-        self.waiting.push_back(message);
+        self.waiting.push_back(Slot { message: Some(message), bytes: own });
         Ok(())
     }
 
-    fn pop(&mut self) -> Option<Message> {
-        let message = self.waiting.pop_front()?;
-        self.bytes -= message.body.len();
-        Some(message)
+    fn take(&mut self, place: usize) -> Option<Message> {
+        let message = self.waiting.get_mut(place)?.message.take();
+        while self.waiting.front().is_some_and(|first| first.message.is_none()) {
+            self.bytes -= self.waiting.pop_front().map_or(0, |first| first.bytes);
+        }
+        message
     }
 
     /// One past the newest number that was polled.
@@ -111,6 +125,9 @@ impl Inbox {
             return Err(DecodeError::Invalid { what: "message type, this way", value });
         }
         let MessageFrame { ty: id, number, key, body } = frame;
+        if ty.class == MessageClass::Event {
+            GameEvent::decode(body.clone())?;
+        }
         let message = Message { ty: id, key, body };
         match ty.lane {
             None => {
@@ -158,11 +175,22 @@ impl Inbox {
     /// The next message of one lane; the sender hears that it was polled.
     pub fn poll_lane(&mut self, lane: Lane) -> Option<Message> {
         if lane != Lane::Latest {
-            return self.lanes[lane as usize].pop();
+            return self.lanes[lane as usize].take(0);
         }
         let (number, message) = self.latest.pop_front()?;
         self.latest_polled = number + 1;
         Some(message)
+    }
+
+    /// Game events that wait to be told, in order, each with its place for [`Inbox::take_event`].
+    pub fn events(&self) -> impl Iterator<Item = (usize, &Message)> {
+        let waiting = self.lanes[Lane::Events as usize].waiting.iter().enumerate();
+        waiting.filter_map(|(place, slot)| Some((place, slot.message.as_ref()?)))
+    }
+
+    /// Takes the event at this place. Its sender hears of it when all before it are taken as well.
+    pub fn take_event(&mut self, place: usize) -> Option<Message> {
+        self.lanes[Lane::Events as usize].take(place)
     }
 
     /// As [`Inbox::poll`], of sessions before this one alone.
@@ -224,7 +252,10 @@ impl Inbox {
     /// Another session begins, with numbers of its own. What the game was sent in the one before and has not polled is still there, up to
     /// a window's worth; what the engine said of that session is over.
     pub fn handle_fresh(&mut self) {
-        self.former.extend(self.lanes[Lane::Messages as usize].waiting.drain(..));
+        for lane in [Lane::Events, Lane::Messages] {
+            let waiting = self.lanes[lane as usize].waiting.drain(..);
+            self.former.extend(waiting.filter_map(|slot| slot.message));
+        }
         self.former.extend(self.latest.drain(..).map(|(_, message)| message));
         self.former.append(&mut self.unreliable);
         self.former.retain(|message| !message.ty.is_engine());
@@ -238,7 +269,8 @@ impl Inbox {
 }
 
 /// As many as one session can leave unpolled.
-const FORMER_MESSAGES_MAX: usize = MESSAGES_IN_FLIGHT_MAX + LATEST_KEYS_MAX + UNRELIABLE_MESSAGES_WAITING_MAX;
+const FORMER_MESSAGES_MAX: usize =
+    SHORT_LANE_IN_FLIGHT_MAX + MESSAGES_IN_FLIGHT_MAX + LATEST_KEYS_MAX + UNRELIABLE_MESSAGES_WAITING_MAX;
 
 fn overrun(waiting: usize, limit: usize) -> DecodeError {
     DecodeError::TooLarge {

@@ -23,6 +23,7 @@
 //! stateful reconnect.
 
 pub mod engine;
+mod event;
 mod frame;
 mod inbox;
 mod lane;
@@ -30,6 +31,7 @@ mod newest;
 mod outbox;
 mod types;
 
+pub use event::{EVENT_HEADER_BYTES_MAX, GameEvent};
 pub use frame::{MessageAck, MessageFrame};
 pub use inbox::{Inbox, Message};
 pub use lane::{Lane, Missed, Received};

@@ -49,6 +49,14 @@ pub enum SendError {
         /// The type's name.
         name: String,
     },
+    /// Types of its class are sent by another call.
+    #[error("message `{name}` is sent by `{call}`")]
+    OtherCall {
+        /// The type's name.
+        name: String,
+        /// The call that takes it.
+        call: &'static str,
+    },
     /// It is larger than its type allows.
     #[error("message `{name}` has {bytes} bytes, its type allows {max}")]
     TooLarge {
@@ -168,16 +176,34 @@ impl Outbox {
         key: u32,
         body: Bytes,
     ) -> Result<MessageId, SendError> {
-        let declared = self.schema.message(ty).ok_or(SendError::UnknownType(ty))?;
-        let terms = declared.terms();
-        if !terms.goes(self.way) {
-            return Err(SendError::WrongWay { name: declared.name().to_owned() });
-        }
-        if body.len() > terms.bytes_max as usize {
-            let (name, max) = (declared.name().to_owned(), terms.bytes_max);
-            return Err(SendError::TooLarge { name, bytes: body.len(), max });
-        }
+        let terms = self.check(ty, "send", body.len())?;
         self.push(now, terms, key, body)
+    }
+
+    /// Takes a game event, as [encoded](super::GameEvent::encode). Its receiver tells it as the type says: at once or in view time.
+    pub fn send_event(&mut self, now: Micros, ty: MessageTypeId, event: Bytes) -> Result<(), SendError> {
+        let terms = self.check(ty, "emit_event", event.len())?;
+        self.push(now, terms, 0, event).map(drop)
+    }
+
+    /// Whether a body of so many bytes may be sent by this call.
+    fn check(&self, ty: MessageTypeId, call: &str, bytes: usize) -> Result<MessageTerms, SendError> {
+        let declared = self.schema.message(ty).ok_or(SendError::UnknownType(ty))?;
+        let (terms, name) = (declared.terms(), || declared.name().to_owned());
+        let takes = match terms.class {
+            MessageClass::Reliable | MessageClass::Latest | MessageClass::Unreliable => "send",
+            MessageClass::Event => "emit_event",
+        };
+        if !terms.goes(self.way) {
+            return Err(SendError::WrongWay { name: name() });
+        }
+        if takes != call {
+            return Err(SendError::OtherCall { name: name(), call: takes });
+        }
+        if bytes > terms.bytes_max as usize {
+            return Err(SendError::TooLarge { name: name(), bytes, max: terms.bytes_max });
+        }
+        Ok(terms)
     }
 
     /// Takes one of the [engine's own messages](super::engine), whose outcome is not told. It has to be one that goes this way, and no

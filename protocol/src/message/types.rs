@@ -5,6 +5,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::engine;
+use super::event::EVENT_HEADER_BYTES_MAX;
 use super::lane::Lane;
 use crate::cold;
 use crate::schema::Schema;
@@ -39,6 +40,9 @@ pub enum MessageClass {
     Latest,
     /// Once or not at all: dropped where there is no room for it now.
     Unreliable,
+    /// As reliable, ahead of messages and in an order of its own: a [`GameEvent`](super::GameEvent), which the server's game
+    /// [emits](super::Outbox::send_event) to clients.
+    Event,
 }
 
 /// A type of message.
@@ -63,6 +67,7 @@ pub struct MessageType {
     class: MessageClass,
     pub(crate) bytes_max: u32,
     expires_after_millis: u32,
+    is_in_view_time: bool,
 }
 
 impl MessageType {
@@ -74,7 +79,15 @@ impl MessageType {
         class: MessageClass,
         bytes_max: u32,
     ) -> Self {
-        Self { id: id.0, name: name.to_owned(), direction, class, bytes_max, expires_after_millis: 0 }
+        Self {
+            id: id.0,
+            name: name.to_owned(),
+            direction,
+            class,
+            bytes_max,
+            expires_after_millis: 0,
+            is_in_view_time: false,
+        }
     }
 
     /// A message that was not written within so many milliseconds is given up, and its sender told. What was written once is
@@ -82,6 +95,12 @@ impl MessageType {
     #[must_use]
     pub fn expires_after(self, millis: u32) -> Self {
         Self { expires_after_millis: millis, ..self }
+    }
+
+    /// Of an event: it is told when the view shows the tick at which it happened, instead of at once.
+    #[must_use]
+    pub fn in_view_time(self) -> Self {
+        Self { is_in_view_time: true, ..self }
     }
 
     /// Its place in the schema.
@@ -109,6 +128,11 @@ impl MessageType {
         self.bytes_max
     }
 
+    /// Of an event: whether it is told when the view shows its tick.
+    pub fn is_in_view_time(&self) -> bool {
+        self.is_in_view_time
+    }
+
     /// How long it waits to be written, milliseconds; 0 is for ever.
     pub fn expires_after_millis(&self) -> u32 {
         self.expires_after_millis
@@ -118,6 +142,8 @@ impl MessageType {
     pub fn terms(&self) -> MessageTerms {
         let Self { id, direction, class, bytes_max, expires_after_millis, .. } = *self;
         let (id, lane) = (MessageTypeId(id), class.lane());
+        let header = if class == MessageClass::Event { EVENT_HEADER_BYTES_MAX as u32 } else { 0 };
+        let bytes_max = bytes_max.saturating_add(header);
         MessageTerms { id, class, lane, direction, bytes_max, expires_after_millis }
     }
 }
@@ -129,6 +155,7 @@ impl MessageClass {
             Self::Reliable => Some(Lane::Messages),
             Self::Latest => Some(Lane::Latest),
             Self::Unreliable => None,
+            Self::Event => Some(Lane::Events),
         }
     }
 }
@@ -144,7 +171,7 @@ pub struct MessageTerms {
     pub lane: Option<Lane>,
     /// Who may send it.
     pub direction: Direction,
-    /// The largest body, bytes.
+    /// The largest body on the wire, bytes.
     pub bytes_max: u32,
     /// How long it waits to be written, milliseconds; 0 is for ever.
     pub expires_after_millis: u32,

@@ -5,7 +5,7 @@ use crate::limits::{
     CLIENT_MESSAGE_BODY_BYTES_MAX, COLUMNS_PER_CUE_MAX, COLUMNS_PER_KIND_MAX, FIELDS_PER_KIND_MAX, KINDS_MAX,
     MESSAGE_BODY_BYTES_MAX, MESSAGE_TYPES_MAX, NAME_BYTES_MAX,
 };
-use crate::message::Direction;
+use crate::message::{Direction, MessageClass};
 
 /// Above this many steps from zero an `f32` no longer tells neighbouring values apart with margin.
 const STEPS_MAX: f64 = (1 << 22) as f64;
@@ -34,8 +34,12 @@ fn check_messages(declaration: &Declaration) -> Result<(), SchemaError> {
         check_place(&ty.name, ty.id, place)?;
         let goes_up = ty.terms().goes(Direction::ToServer);
         let limit = if goes_up { CLIENT_MESSAGE_BODY_BYTES_MAX } else { MESSAGE_BODY_BYTES_MAX };
-        if ty.bytes_max as usize > limit {
-            return Err(SchemaError::MessageTooLarge { name: ty.name.clone(), bytes: ty.bytes_max, limit });
+        let bytes = ty.terms().bytes_max;
+        if bytes as usize > limit {
+            return Err(SchemaError::MessageTooLarge { name: ty.name.clone(), bytes, limit });
+        }
+        if ty.class() == MessageClass::Event && goes_up {
+            return Err(SchemaError::EventToServer { name: ty.name.clone() });
         }
     }
     Ok(())

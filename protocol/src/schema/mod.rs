@@ -423,6 +423,12 @@ pub enum SchemaError {
         /// The most that may be sent in its direction.
         limit: usize,
     },
+    /// Clients tell no game events.
+    #[error("event `{name}` must be declared ToClient: the server's game says what happened")]
+    EventToServer {
+        /// The type's name.
+        name: String,
+    },
     /// The encoded schema is too large.
     #[error("the encoded schema has {bytes} bytes, at most {SCHEMA_BYTES_MAX} are allowed: shorten names")]
     TooLarge {

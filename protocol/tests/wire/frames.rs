@@ -15,11 +15,14 @@ use tickwire_protocol::input::{InputFrame, MissingInput};
 use tickwire_protocol::message::{
     Direction, Lane, MessageAck, MessageClass, MessageFrame, MessageTerms, MessageType, MessageTypeId,
 };
+use tickwire_protocol::pause::Pause;
 use tickwire_protocol::ping::{Ping, Pong};
+use tickwire_protocol::room::{MembersFrame, Profile};
 use tickwire_protocol::schema::{CueId, Field, FieldId, FieldType, Kind, KindId};
 use tickwire_protocol::{Micros, PeerId, PlayerId, RoomId, Schema, SessionId, Tick, TickRate, TickTime};
 
 use super::page::{Fields, bytes, parse};
+use super::rooms;
 use super::snapshot;
 
 /// What the fields of a block stand for.
@@ -37,7 +40,7 @@ pub(crate) struct Vector {
 pub(crate) type Decode = Box<dyn Fn(&[u8]) -> Result<bool, String>>;
 
 impl Vector {
-    fn new<T: 'static + PartialEq, E: Display>(
+    pub(crate) fn new<T: 'static + PartialEq, E: Display>(
         value: T,
         encode: impl Fn(&T, &mut Vec<u8>),
         decode: impl 'static + Fn(&[u8]) -> Result<T, E>,
@@ -63,7 +66,10 @@ pub(crate) fn vector(fields: &mut Fields) -> Vector {
         "SNAPSHOT" => snapshot::vector(fields),
         "ACK" => Vector::new(ack(&fields.take("ack")), Ack::encode, Ack::decode),
         "BUDGET" => Vector::new(budget(&fields.take("bytes a second")), Budget::encode, Budget::decode),
+        "PAUSE" => Vector::new(pause(&fields.take("paused")), Pause::encode, Pause::decode),
         "MESSAGE" => message(fields),
+        "MEMBERS" => rooms::members(fields),
+        "PROFILE" => Vector::new(rooms::profile(&fields.take("profile")), Profile::encode, Profile::decode),
         "MESSAGE_ACK" => message_ack(fields),
         "several" => several(fields),
         other => panic!("{}: no frame is called {other}", fields.name),
@@ -197,6 +203,10 @@ fn ack(text: &str) -> Ack {
     window.ack().unwrap()
 }
 
+fn pause(text: &str) -> Pause {
+    Pause { is_paused: parse(text) }
+}
+
 fn budget(text: &str) -> Budget {
     Budget { bytes_per_second: (text != "all").then(|| parse(text)) }
 }
@@ -295,9 +305,12 @@ pub(crate) fn decode_any(frame: &Frame) -> Result<(), String> {
         FrameType::Input => done(InputFrame::new().decode(payload, example().input(), Tick(0))),
         FrameType::Ack => done(Ack::decode(payload)),
         FrameType::Snapshot => done(snapshot::decode_with_nothing_held(payload)),
+        FrameType::Pause => done(Pause::decode(payload)),
         FrameType::Budget => done(Budget::decode(payload)),
         FrameType::Message => done(MessageFrame::decode(payload.clone(), &example())),
         FrameType::MessageAck => done(MessageAck::decode(payload)),
+        FrameType::Members => done(MembersFrame::decode(payload)),
+        FrameType::Profile => done(Profile::decode(payload)),
     }
 }
 
@@ -324,6 +337,7 @@ pub(crate) fn example() -> Arc<Schema> {
         .message(message(0, "chat", Direction::BothWays, MessageClass::Reliable, 256).expires_after(10_000))
         .message(message(1, "ready", Direction::ToServer, MessageClass::Latest, 1))
         .message(message(2, "shake", Direction::ToClient, MessageClass::Unreliable, 4))
+        .message(message(3, "goal", Direction::ToClient, MessageClass::Event, 16).in_view_time())
         .build()
         .unwrap()
 }

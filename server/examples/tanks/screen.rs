@@ -32,7 +32,12 @@ impl Screen {
                 // The view begins anew.
                 Event::Connected { .. } => self.names.clear(),
                 Event::Reconnecting { last_error, .. } => println!("        {last_error}; trying again"),
-                Event::Rejected(_) | Event::Confirmed { .. } | Event::Message(_) | Event::Sent(..) => {}
+                Event::Rejected(_)
+                | Event::Confirmed { .. }
+                | Event::Member(_)
+                | Event::Game(_)
+                | Event::Message(_)
+                | Event::Sent(..) => {}
             }
         }
     }

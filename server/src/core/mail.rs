@@ -37,15 +37,32 @@ impl Mail for RoomMail<'_> {
     }
 
     fn send(&mut self, to: Audience, ty: MessageTypeId, key: u32, body: Bytes) -> Result<(), SendError> {
-        let Self { now, players, sessions, .. } = self;
+        let now = self.now;
+        self.for_each(to, |session| session.send(now, ty, key, body.clone()))
+    }
+
+    fn emit(&mut self, to: Audience, ty: MessageTypeId, event: Bytes) -> Result<(), SendError> {
+        let now = self.now;
+        self.for_each(to, |session| session.emit(now, ty, event.clone()))
+    }
+}
+
+impl RoomMail<'_> {
+    /// Gives each session of an audience what there is for it; bodies are shared. Of several errors the last is told.
+    fn for_each(
+        &mut self,
+        to: Audience,
+        mut give: impl FnMut(&mut Session) -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        let Self { players, sessions, .. } = self;
         if let Audience::Player(player) = to {
             let session = players.get(&player).and_then(|session| sessions.get_mut(session));
-            return session.map_or(Ok(()), |session| session.send(*now, ty, key, body));
+            return session.map_or(Ok(()), give);
         }
         let mut result = Ok(());
         for session in sessions.values_mut() {
             let is_left_out = matches!(to, Audience::Except(player) if session.player_id() == Some(player));
-            if !is_left_out && let Err(error) = session.send(*now, ty, key, body.clone()) {
+            if !is_left_out && let Err(error) = give(session) {
                 result = Err(error);
             }
         }

@@ -1,5 +1,6 @@
 //! The pure server: rooms, peers, and what each peer is sent. No socket, no clock, no thread.
 
+mod absence;
 mod admission;
 mod belief;
 mod budget;
@@ -11,6 +12,8 @@ mod input_queue;
 mod interest;
 mod knowledge;
 mod mail;
+mod members;
+mod news;
 mod packer;
 mod peer;
 mod peer_stats;
@@ -26,6 +29,7 @@ mod shared;
 mod sightings;
 mod tick_set;
 
+pub use absence::Absence;
 pub use admission::admit;
 pub use belief::ViewCounters;
 pub use directory::{Directory, DirectoryConfig, Placement};

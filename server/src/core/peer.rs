@@ -8,13 +8,17 @@ use tickwire_protocol::handshake::{StreamKind, Welcome};
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::limits::{
     ACKS_PER_TICK_MAX, FRAMES_PER_TICK_MAX, INPUTS_PER_TICK_MAX, MESSAGES_PER_TICK_MAX,
+    PAUSED_SILENCE_TIMEOUT_MICROS,
 };
 use tickwire_protocol::message::MessageAck;
+use tickwire_protocol::pause::Pause;
 use tickwire_protocol::ping::{Ping, Pong};
+use tickwire_protocol::room::Profile;
 use tickwire_protocol::schema::Kind;
 use tickwire_protocol::{Micros, Misbehavior, PeerFault, SessionId, Tick};
 
 use super::budget::{Bucket, SNAPSHOT_BYTES_MIN};
+use super::news::News;
 use super::packer::Space;
 use super::peer_stats::{PeerStats, Skipped};
 use super::replicator::{Replicator, Told};
@@ -35,10 +39,16 @@ pub(crate) struct Peer {
     pub(crate) last_heard: Micros,
     /// Told with the first transmission.
     pub(crate) welcome: Option<Box<Welcome>>,
+    /// What it was told of its room's tables, if it wants to be told.
+    pub(crate) news: Option<News>,
+    /// What it wants to be called from now on.
+    pub(crate) profile: Option<Profile>,
     /// How many steps before the others' its snapshots are due, in a room that spreads them.
     pub(crate) phase: u64,
     /// A snapshot is due and was not taken yet.
     pub(crate) is_due: bool,
+    /// Its client wants no state for now.
+    paused_since: Option<Micros>,
     next_digest: Micros,
     pings: Vec<(Ping, Micros)>,
     frames_since_step: u32,
@@ -64,6 +74,9 @@ struct Joining {
 /// A player that has no entity by then is not waited for, to know what it sees.
 const SPAWNS_WITHIN: Micros = Micros::from_secs(1);
 
+/// Who was paused for so long is told of the world as one who joins.
+const WORTH_JOINING: Micros = Micros::from_secs(5);
+
 /// Why a snapshot that is due is not sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Held {
@@ -81,6 +94,8 @@ pub(crate) struct Inbox<'a> {
     /// What the room gives a peer, bytes a second, and how often.
     pub(crate) budget: Option<u32>,
     pub(crate) snapshot_hz: u32,
+    /// What it gives one that joins.
+    pub(crate) join_rate: Option<u32>,
 }
 
 impl Peer {
@@ -99,8 +114,11 @@ impl Peer {
             replicator,
             last_heard: now,
             welcome: None,
+            news: None,
+            profile: None,
             phase: 0,
-            is_due: true,
+            is_due: !session.is_paused,
+            paused_since: session.is_paused.then_some(now),
             next_digest: now,
             pings: Vec::new(),
             frames_since_step: 0,
@@ -140,12 +158,18 @@ impl Peer {
                 }
                 FrameType::Ack => self.handle_ack(inbox.now, &Ack::decode(&frame.payload)?)?,
                 FrameType::Budget => self.handle_budget(Budget::decode(&frame.payload)?, inbox),
+                FrameType::Pause => self.handle_pause(session, Pause::decode(&frame.payload)?, inbox),
                 // Datagrams may be lost; who only watches has nothing to say.
                 FrameType::Message if self.has_player && self.stream == StreamKind::Ordered => {
                     session.inbox.handle_message(frame.payload)?;
                 }
                 FrameType::MessageAck => session.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?,
+                FrameType::Profile if self.has_player => {
+                    self.profile = Some(Profile::decode(&frame.payload)?);
+                }
                 FrameType::Message
+                | FrameType::Profile
+                | FrameType::Members
                 | FrameType::Hello
                 | FrameType::Welcome
                 | FrameType::Reject
@@ -188,6 +212,35 @@ impl Peer {
         if let (Some(joining), Some(asked)) = (&mut self.joining, asked.bytes_per_second) {
             let rate = joining.budget.rate().map_or(asked, |rate| rate.min(asked));
             joining.budget.set_rate(Some(rate), inbox.snapshot_hz, inbox.now);
+        }
+    }
+
+    /// No state while the client is paused; then all that has changed, as quickly as to one who joins.
+    fn handle_pause(&mut self, session: &mut Session, pause: Pause, inbox: Inbox<'_>) {
+        session.set_paused(pause.is_paused, inbox.input_kind);
+        if self.paused_since.is_some() == pause.is_paused {
+            return;
+        }
+        self.is_due = !pause.is_paused;
+        let since = core::mem::replace(&mut self.paused_since, pause.is_paused.then_some(inbox.now));
+        // Whoever is paused over and over is sent no more than others are.
+        if since.is_some_and(|since| inbox.now.saturating_since(since) >= WORTH_JOINING) {
+            let budget = Bucket::new(inbox.join_rate, inbox.snapshot_hz, inbox.now);
+            self.joining = Some(Joining { since: inbox.now, budget, left: None });
+        }
+    }
+
+    /// Whether the peer is to be let go: it says nothing, or takes nothing. Who is paused may sleep.
+    pub(crate) fn find_dead(&self, now: Micros, config: &RoomConfig) -> Option<PeerFault> {
+        let silent_for = now.saturating_since(self.last_heard);
+        let patience =
+            if self.paused_since.is_some() { Micros(PAUSED_SILENCE_TIMEOUT_MICROS) } else { Micros::ZERO };
+        if silent_for > config.silence_timeout.max(patience) {
+            Some(PeerFault::Silent)
+        } else if self.paused_since.is_none() && self.stalled_for(now) > config.stall_timeout {
+            Some(PeerFault::Stalled)
+        } else {
+            None
         }
     }
 
@@ -242,6 +295,9 @@ impl Peer {
 
     /// A snapshot falls due. One that still is gives way to it.
     pub(crate) fn handle_due(&mut self, now: Micros) {
+        if self.paused_since.is_some() {
+            return;
+        }
         if !core::mem::replace(&mut self.is_due, true) {
             return;
         }

@@ -17,6 +17,7 @@ use tickwire_protocol::handshake::{
 };
 use tickwire_protocol::limits::MESSAGE_BYTES_PER_TRANSMIT_MAX;
 use tickwire_protocol::message::{Direction, Inbox, MessageTypeId, Missed, Outbox, Received, SendError};
+use tickwire_protocol::schema::Kind;
 use tickwire_protocol::snapshot::Feedback;
 use tickwire_protocol::{Micros, PeerId, PlayerId, Schema, SessionId};
 
@@ -61,6 +62,8 @@ pub(crate) struct Session {
     pub(crate) stream: StreamKind,
     /// Its client has spoken behind a welcome: it knows its token, and can come back.
     is_known: bool,
+    /// Its client wants no state for now, and gives no inputs.
+    pub(crate) is_paused: bool,
     token: ResumeToken,
     /// The one before, until the client has shown that it has read of the new one.
     former_token: Option<ResumeToken>,
@@ -85,8 +88,21 @@ impl Session {
             inbox: Inbox::new(schema.clone(), Direction::ToServer),
             stream,
             is_known: false,
+            is_paused: false,
             token,
             former_token: None,
+        }
+    }
+
+    /// The connection of a client that plays: nothing if it is paused.
+    pub(crate) fn present_peer(&self) -> Option<PeerId> {
+        self.peer().filter(|_| !self.is_paused)
+    }
+
+    /// Its client is paused, or no longer: then inputs begin anew.
+    pub(crate) fn set_paused(&mut self, is_paused: bool, input_kind: &Kind) {
+        if core::mem::replace(&mut self.is_paused, is_paused) && !is_paused {
+            self.player.iter_mut().for_each(|player| player.inputs.restart(input_kind));
         }
     }
 
@@ -176,6 +192,14 @@ impl Session {
             return Err(SendError::NotOrdered);
         }
         self.outbox.send(now, ty, key, body).map(drop)
+    }
+
+    /// Tells the client a game event, as encoded.
+    pub(crate) fn emit(&mut self, now: Micros, ty: MessageTypeId, event: Bytes) -> Result<(), SendError> {
+        if self.stream == StreamKind::Datagram {
+            return Err(SendError::NotOrdered);
+        }
+        self.outbox.send_event(now, ty, event)
     }
 
     /// Appends messages, and what was polled of the client's, to what goes over its connection.

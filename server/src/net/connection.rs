@@ -7,6 +7,7 @@ use socket2::SockRef;
 use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::handshake::{FreshReason, Hello, Resume, ResumeToken, StreamKind};
 use tickwire_protocol::limits::CLIENT_MESSAGE_BYTES_MAX;
+use tickwire_protocol::room::Introduction;
 use tickwire_protocol::{DecodeError, Misbehavior, PeerFault, PeerId};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::error::SendError;
@@ -98,8 +99,12 @@ async fn play(
         let ending = PeerFault::from(DecodeError::Damaged("resume")).into();
         return Some(Returned { writer, ending });
     };
+    let Ok(introduction) = Introduction::find(&hello.extensions) else {
+        let ending = PeerFault::from(DecodeError::Damaged("introduction")).into();
+        return Some(Returned { writer, ending });
+    };
     let (seat, mut returned) = Seat::new(writer);
-    let (peer, inbox) = match join(seat, &mut returned, &hello, resume, shared).await {
+    let (peer, inbox) = match join(seat, &mut returned, &hello, resume, introduction, shared).await {
         Ok(joined) => joined,
         Err(refused) => return refused,
     };
@@ -125,6 +130,7 @@ async fn join(
     returned: &mut oneshot::Receiver<Returned>,
     hello: &Hello,
     mut resume: Option<Resume>,
+    introduction: Option<Introduction>,
     shared: &Arc<Shared>,
 ) -> Result<(PeerId, mpsc::Sender<ToRoom>), Option<Returned>> {
     let mut fresh = FreshReason::First;
@@ -147,6 +153,7 @@ async fn join(
             stream: StreamKind::Ordered,
             wants_schema: hello.schema_hash == 0,
             wants_prior: !hello.priors.contains(&shared.config.room.prior.hash()),
+            introduction: introduction.clone(),
         };
         let (answer, answered) = oneshot::channel();
         if let Err(SendError(Joining { seat, .. })) = joins.send(Joining { join, seat, place, answer }).await

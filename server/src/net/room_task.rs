@@ -367,7 +367,7 @@ impl RoomTask {
             ToRoom::Ping { peer, payload } => {
                 let told = self.seats.get_mut(&peer).map_or(Ok(()), |seat| seat.handle_ping(payload));
                 if let Err(fault) = told {
-                    self.room.leave(peer);
+                    self.room.remove(peer);
                     self.close(peer, fault);
                 }
             }

@@ -220,7 +220,7 @@ impl Honest {
                     self.digests += 1;
                 }
             }
-            FrameType::Message | FrameType::MessageAck => {}
+            FrameType::Message | FrameType::MessageAck | FrameType::Members => {}
             other => panic!("unexpected {other}"),
         }
     }

@@ -66,7 +66,7 @@ fn watch(
     let mut room = Room::new(identity, config.clone(), game, Micros::ZERO);
     let stream = StreamKind::Ordered;
     let join = Join::new(Role::Spectator, stream);
-    let peers: Vec<_> = (0..spectators).map(|_| room.join(Micros::ZERO, join).unwrap()).collect();
+    let peers: Vec<_> = (0..spectators).map(|_| room.join(Micros::ZERO, join.clone()).unwrap()).collect();
     let mut receivers: Vec<_> = peers.iter().map(|&peer| Receiver::new(stream, peer, config)).collect();
     for step in 0..steps {
         let now = room.poll_timeout();

@@ -15,7 +15,7 @@ fn room(snapshot_hz: u32, spectators: u32) -> (Room, Vec<Receiver>) {
     let mut room = Room::new(identity, config.clone(), Turmoil::boxed(Tick(1 << 20)), Micros::ZERO);
     let (stream, role) = (StreamKind::Ordered, Role::Spectator);
     let join = Join::new(role, stream);
-    let mut receive = |_| Receiver::new(stream, room.join(Micros::ZERO, join).unwrap(), &config);
+    let mut receive = |_| Receiver::new(stream, room.join(Micros::ZERO, join.clone()).unwrap(), &config);
     let mut receivers: Vec<_> = (0..spectators).map(&mut receive).collect();
     // The first is due at once.
     for receiver in &mut receivers {

@@ -145,6 +145,8 @@ impl LightBot {
                     let answered = playing.time.handle_pong(now, &Pong::decode(&frame.payload)?);
                     heard.pongs += u32::from(answered.is_some());
                 }
+                // Who the others are is nothing to a bot.
+                FrameType::Members => {}
                 // What others say is for those who listen; it is never acked, and the server keeps no more of it than fits.
                 FrameType::Message | FrameType::MessageAck => {}
                 ty => return Err(ClientFault::Unexpected(ty)),

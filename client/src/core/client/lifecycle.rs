@@ -55,8 +55,15 @@ impl Client {
         }
         begun.predict_others(self.others.iter().copied());
         begun.set_budget(self.budget);
+        self.pausing.handle_connected(!matches!(outcome, SessionOutcome::Fresh(_)));
+        if self.is_paused() {
+            begun.set_paused(now, true, &mut self.stats);
+        }
         self.state = State::Playing(Box::new(begun));
         self.welcomed = now;
+        if matches!(outcome, SessionOutcome::Fresh(_)) {
+            self.members.clear();
+        }
         self.events.push_back(Event::Connected { session, player, room, outcome });
         Ok(())
     }
@@ -193,6 +200,7 @@ impl Client {
     }
 
     pub(super) fn expire(&mut self, now: Micros) {
+        self.note_awake(now);
         if self.closes_at().is_some_and(|until| now >= until) {
             self.handle_disconnect(now, DisconnectReason::Left);
         } else if self.deadline().is_some_and(|deadline| now >= deadline) {

@@ -8,6 +8,7 @@ use tickwire_protocol::{KindId, Micros, RowRef, Schema, Tick};
 
 use super::{Client, State};
 use crate::core::clock::Clock;
+use crate::core::members::Members;
 use crate::core::session::{OwnEntity, Session};
 use crate::core::stats::ClientStats;
 use crate::core::view::{Moment, View, Whose};
@@ -59,6 +60,12 @@ impl Client {
     /// The first of them that is of this kind: for games where a player has one body.
     pub fn own_row(&self, kind: KindId) -> Option<RowRef<'_>> {
         self.own().find(|entity| entity.kind == kind).map(|entity| entity.row)
+    }
+
+    /// Who is in the room: its players, this client's own among them, and those whose connection is lost for the moment. Survives a
+    /// lost connection; begins anew with another session. Empty on a connection of datagrams, which is not told.
+    pub fn members(&self) -> &Members {
+        &self.members
     }
 
     /// What the server said when it let the client in: ids, rates, limits.

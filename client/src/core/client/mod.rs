@@ -9,6 +9,7 @@
 
 mod lifecycle;
 mod look;
+mod pause;
 mod play;
 mod standing;
 
@@ -20,13 +21,16 @@ use bytes::Bytes;
 use tickwire_protocol::frame::{Frame, FrameType, frames};
 use tickwire_protocol::handshake::{RejectReason, StreamKind, Welcome};
 use tickwire_protocol::limits::CLIENT_MESSAGE_BYTES_MAX;
-use tickwire_protocol::message::MessageAck;
+use tickwire_protocol::message::{Lane, Message, MessageAck, MessageClass, MessageType};
 use tickwire_protocol::{EntityId, Micros, Schema};
 use tickwire_sim::Simulation;
 
+use self::pause::Pausing;
 use crate::core::config::ClientConfig;
 use crate::core::continuity::Continuity;
 use crate::core::event::{ClientFault, DisconnectReason, Event};
+use crate::core::members::Members;
+use crate::core::moments::ToldEvent;
 use crate::core::reconnect::Attempts;
 use crate::core::session::Session;
 use crate::core::stats::ClientStats;
@@ -52,6 +56,9 @@ pub struct Client {
     /// Whom else the game wants predicted.
     others: Vec<EntityId>,
     continuity: Continuity,
+    members: Members,
+    /// The server knows what this member calls itself.
+    is_profile_told: bool,
     attempts: Attempts,
     /// When the connection of now was welcomed.
     welcomed: Micros,
@@ -61,6 +68,9 @@ pub struct Client {
     is_network_down: bool,
     /// The game has left: until then what it said may still be delivered.
     closing: Option<Micros>,
+    pausing: Pausing,
+    /// When anybody last came to look.
+    last_seen: Micros,
     stats: ClientStats,
 }
 
@@ -91,6 +101,8 @@ impl Client {
             simulation: None,
             others: Vec::new(),
             continuity: Continuity::new(&schema),
+            members: Members::default(),
+            is_profile_told: true,
             attempts: Attempts::new(config.reconnect.clone(), config.seed),
             welcomed: now,
             budget: None,
@@ -98,6 +110,8 @@ impl Client {
             schema,
             is_network_down: false,
             closing: None,
+            pausing: Pausing::default(),
+            last_seen: now,
             stats: ClientStats::default(),
         }
     }
@@ -108,6 +122,7 @@ impl Client {
     /// nothing else.
     pub fn handle_message(&mut self, now: Micros, message: Bytes) -> Result<(), ClientFault> {
         self.stats.received_bytes += message.len() as u64;
+        self.note_awake(now);
         if let State::Playing(session) = &mut self.state {
             session.handle_life(now);
         }
@@ -132,6 +147,7 @@ impl Client {
                 }
                 State::Hello { asked: None, .. } => return Err(ClientFault::Unexpected(frame.ty)),
                 State::Playing(session) => match frame.ty {
+                    FrameType::Members => self.members.handle_frame(&frame.payload)?,
                     FrameType::Message => self.continuity.inbox.handle_message(frame.payload)?,
                     FrameType::MessageAck => {
                         self.continuity.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?;
@@ -164,10 +180,17 @@ impl Client {
         match &mut self.state {
             State::Hello { asked: asked @ None, .. } => {
                 *asked = Some(now);
-                self.config.hello_for(&self.schema, self.continuity.resume()).encode(out);
+                let (resume, told) = (self.continuity.resume(), self.members.version());
+                self.config.hello_for(&self.schema, resume, told).encode(out);
+                self.is_profile_told = true;
             }
             State::Playing(session) => {
-                session.poll_transmit(now, out, &mut self.stats);
+                let is_asked = session.poll_transmit(now, out, &mut self.stats);
+                let is_repeated = is_asked && self.config.stream == StreamKind::Datagram;
+                Self::write_pause(&mut self.pausing, is_repeated, out);
+                if !core::mem::replace(&mut self.is_profile_told, true) {
+                    self.config.profile.encode(out);
+                }
                 if self.config.stream == StreamKind::Ordered {
                     let bytes_max = session.welcome().limits.message_bytes_max as usize;
                     self.continuity.write_messages(now, bytes_max.saturating_sub(out.len() - start), out);
@@ -187,22 +210,35 @@ impl Client {
         let is_beginning = matches!(self.events.front(), Some(Event::Connected { .. }));
         let former = if is_beginning { self.continuity.inbox.poll_former() } else { None };
         if let Some(message) = former {
-            return Some(Event::Message(message));
+            return Some(self.said(message));
         }
         if !is_end && let Some(event) = self.events.pop_front() {
             return Some(event);
+        }
+        if let Some(event) = self.members.poll_event() {
+            return Some(Event::Member(event));
         }
         if let Some((message, outcome)) = self.continuity.outbox.poll_outcome(now) {
             return Some(Event::Sent(message, outcome));
         }
         if let Some(message) = self.continuity.inbox.poll() {
-            return Some(Event::Message(message));
+            return Some(self.said(message));
         }
         match &mut self.state {
-            State::Playing(session) => session.poll_event(now),
-            _ if is_end => self.events.pop_front(),
+            State::Playing(session) => session.poll_event(now, &mut self.continuity.inbox),
+            _ if is_end => match self.continuity.inbox.poll_lane(Lane::Events) {
+                Some(event) => Some(self.said(event)),
+                None => self.events.pop_front(),
+            },
             _ => None,
         }
+    }
+
+    /// What a message tells where nothing is to be waited for.
+    fn said(&self, message: Message) -> Event {
+        let class = self.schema.message(message.ty).map(MessageType::class);
+        let event = if class == Some(MessageClass::Event) { ToldEvent::unseen(&message) } else { None };
+        event.map_or(Event::Message(message), Event::Game)
     }
 
     /// When to call [`Client::poll_transmit`] at the latest if nothing else happens. Inputs have a time of their own,
@@ -211,7 +247,9 @@ impl Client {
         let due = match &self.state {
             State::Hello { since, asked: None, .. } => Some(*since),
             State::Hello { .. } => self.deadline(),
-            State::Playing(session) if self.has_messages(session) => Some(Micros::ZERO),
+            State::Playing(session) if self.has_messages(session) || !self.is_profile_told => {
+                Some(Micros::ZERO)
+            }
             State::Playing(session) => Some(session.next_ping().min(session.silence_deadline())),
             State::Waiting { until, .. } => *until,
             State::Closed { .. } => return None,

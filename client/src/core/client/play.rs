@@ -1,8 +1,9 @@
 //! What the game gives: its simulation, inputs, messages and wishes.
 
 use bytes::Bytes;
-use tickwire_protocol::handshake::StreamKind;
+use tickwire_protocol::handshake::{Role, StreamKind};
 use tickwire_protocol::message::{MessageId, MessageTypeId, SendError};
+use tickwire_protocol::room::Profile;
 use tickwire_protocol::{EntityId, Micros, RowMut, Tick};
 use tickwire_sim::Simulation;
 
@@ -52,6 +53,14 @@ impl Client {
         }
     }
 
+    /// Calls itself otherwise from now on, in this room and those to come. The others are told at most once a second; of what changes
+    /// more often they hear the newest. Told with the next [`Client::poll_transmit`]. A spectator is not a member: nothing is told of it.
+    pub fn set_profile(&mut self, profile: Profile) {
+        let is_player = self.config.role == Role::Player && self.config.stream == StreamKind::Ordered;
+        self.is_profile_told &= profile == self.config.profile || !is_player;
+        self.config.profile = profile;
+    }
+
     /// Asks the server to send no more than this of snapshots, bytes a second, with what the transport puts around them: for a phone that
     /// saves data, or a picture that nobody looks at. It gives at least 1,000, and no more than the room's own budget; with `None` that.
     /// What is less important then comes less often. Told with the next [`Client::poll_transmit`].
@@ -90,7 +99,7 @@ impl Client {
     /// that came too late are left out.
     pub fn due_input_tick(&self, now: Micros) -> Option<Tick> {
         match &self.state {
-            State::Playing(session) if self.closing.is_none() => session.due_input_tick(now),
+            State::Playing(session) if self.gives_inputs() => session.due_input_tick(now),
             _ => None,
         }
     }
@@ -121,6 +130,7 @@ impl Client {
     pub fn push_input(&mut self, now: Micros, tick: Tick, fill: impl FnOnce(&mut RowMut<'_>)) {
         if let State::Playing(session) = &mut self.state
             && self.closing.is_none()
+            && !self.pausing.is_paused
         {
             session.push_input(now, tick, fill, &mut self.stats);
         }
@@ -130,8 +140,13 @@ impl Client {
     /// no player, or if the server must be heard first.
     pub fn input_timeout(&self) -> Option<Micros> {
         match &self.state {
-            State::Playing(session) if self.closing.is_none() => session.input_timeout(),
+            State::Playing(session) if self.gives_inputs() => session.input_timeout(),
             _ => None,
         }
+    }
+
+    /// Whether the game still plays: it has neither left nor paused.
+    fn gives_inputs(&self) -> bool {
+        self.closing.is_none() && !self.is_paused()
     }
 }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use tickwire_protocol::budget::Budget;
 use tickwire_protocol::frame::{Frame, FrameType};
 use tickwire_protocol::handshake::{StreamKind, Welcome};
-use tickwire_protocol::limits::{DATAGRAM_BYTES_MAX, HISTORY_TICKS};
+use tickwire_protocol::limits::{
+    DATAGRAM_BYTES_MAX, HISTORY_TICKS, PAUSED_PING_INTERVAL_MICROS, PAUSED_SILENCE_TIMEOUT_MICROS,
+};
 use tickwire_protocol::ping::Pong;
 use tickwire_protocol::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica};
 use tickwire_protocol::{EntityId, KindId, Micros, RowRef, Schema, Tick};
@@ -57,6 +59,10 @@ pub(crate) struct Session {
     /// When that was told.
     room_told: Micros,
     last_heard: Micros,
+    /// For how long nothing may be heard of the server.
+    silence_timeout: Micros,
+    /// Whether the game has paused: that no state comes is no want.
+    is_paused: bool,
     /// Whether the server still hears us is in doubt since then.
     doubted: Option<Micros>,
     /// What was asked for, and is to be told: of snapshots, bytes a second.
@@ -139,6 +145,8 @@ impl Session {
             room_tick: welcome.tick,
             room_told: now,
             last_heard: now,
+            silence_timeout: timing.silence_timeout,
+            is_paused: false,
             doubted: None,
             budget: Budget { bytes_per_second: None },
             is_budget_told: true,
@@ -205,8 +213,34 @@ impl Session {
 
     /// When the server counts as gone if nothing is heard of it.
     pub(crate) fn silence_deadline(&self) -> Micros {
-        let deadline = self.last_heard + self.welcome.timing.silence_timeout;
+        let deadline = self.last_heard + self.silence_timeout;
         self.doubted.map_or(deadline, |since| deadline.min(since + DOUBT))
+    }
+
+    /// This machine was asleep, and nothing was heard of what was said meanwhile.
+    pub(crate) fn handle_sleep(&mut self, now: Micros) {
+        if self.doubted.is_none() {
+            self.last_heard = now;
+            self.doubt(now);
+        }
+    }
+
+    /// No state comes while the game is paused, and that nothing comes is no fault.
+    pub(crate) fn set_paused(&mut self, now: Micros, is_paused: bool, stats: &mut ClientStats) {
+        let timing = self.welcome.timing;
+        let (silence, interval) = if is_paused {
+            (Micros(PAUSED_SILENCE_TIMEOUT_MICROS), Micros(PAUSED_PING_INTERVAL_MICROS))
+        } else {
+            (Micros::ZERO, Micros::ZERO)
+        };
+        self.silence_timeout = timing.silence_timeout.max(silence);
+        self.time.set_interval(now, timing.ping_interval.max(interval));
+        if is_paused {
+            self.settle_watched(now, stats);
+        }
+        self.is_paused = is_paused;
+        // Who was patient for a minute is not impatient at once.
+        self.last_heard = self.last_heard.max(now);
     }
 
     /// The way to the server may be another, or this machine was asleep: asks at once, and does not wait for long.
@@ -239,8 +273,10 @@ impl Session {
         match frame.ty {
             FrameType::Pong => self.handle_pong(now, &Pong::decode(&frame.payload)?, stats),
             FrameType::Snapshot => self.handle_snapshot(now, &frame.payload, stats)?,
-            // Messages outlast the connection: the client has them.
-            FrameType::Message
+            // Messages and members outlast the connection: the client has them.
+            FrameType::Members
+            | FrameType::Profile
+            | FrameType::Message
             | FrameType::MessageAck
             | FrameType::Hello
             | FrameType::Welcome
@@ -248,13 +284,14 @@ impl Session {
             | FrameType::Ping
             | FrameType::Input
             | FrameType::Ack
-            | FrameType::Budget => return Err(ClientFault::Unexpected(frame.ty)),
+            | FrameType::Budget
+            | FrameType::Pause => return Err(ClientFault::Unexpected(frame.ty)),
         }
         Ok(())
     }
 
-    /// Appends the frames that are ready.
-    pub(crate) fn poll_transmit(&mut self, now: Micros, out: &mut Vec<u8>, stats: &mut ClientStats) {
+    /// Appends the frames that are ready; whether a ping is among them.
+    pub(crate) fn poll_transmit(&mut self, now: Micros, out: &mut Vec<u8>, stats: &mut ClientStats) -> bool {
         let is_asked = self.time.poll_transmit(now, out);
         stats.pings += u64::from(is_asked);
         // A datagram may be lost.
@@ -275,5 +312,6 @@ impl Session {
         if let Some(ack) = self.receipts.take_overdue_ack() {
             ack.encode(out);
         }
+        is_asked
     }
 }

@@ -1,10 +1,12 @@
 //! What the view at a moment is of, and what it tells.
 
+use tickwire_protocol::message::Inbox;
 use tickwire_protocol::{Micros, TickTime};
 
 use super::{OwnEntity, Session};
 use crate::core::agenda::Item;
 use crate::core::event::Event;
+use crate::core::moments::Waits;
 use crate::core::prediction::Prediction;
 use crate::core::stats::ClientStats;
 use crate::core::view::{Moment, Shared};
@@ -61,8 +63,16 @@ impl Session {
 
     /// Settles how long the view was later than the newest state, before that changes.
     pub(super) fn watch(&mut self, now: Micros, stats: &mut ClientStats) {
+        if !self.is_paused {
+            self.add_watched(now, stats);
+            self.watched_until = self.watched_until.max(Some(now));
+        }
+    }
+
+    /// Settles it, and watches again from the next state on.
+    pub(super) fn settle_watched(&mut self, now: Micros, stats: &mut ClientStats) {
         self.add_watched(now, stats);
-        self.watched_until = self.watched_until.max(Some(now));
+        self.watched_until = None;
     }
 
     /// Adds what has passed since that was last settled.
@@ -72,14 +82,24 @@ impl Session {
         stats.starved = stats.starved + Micros(self.starving_for(now).max(0) as u64).min(watched);
     }
 
-    /// The next event that the view at `now` brings.
-    pub(crate) fn poll_event(&mut self, now: Micros) -> Option<Event> {
+    /// The next event that the view at `now` brings, game events of the inbox among them.
+    pub(crate) fn poll_event(&mut self, now: Micros, inbox: &mut Inbox) -> Option<Event> {
         if let Some(event) = self.prediction.as_mut().and_then(Prediction::poll_event) {
             return Some(event);
         }
         let view = self.view_time(now);
-        while let Some(item) = self.agenda.pop_due(view.tick) {
-            let event = match item {
+        loop {
+            let waits = Waits {
+                schema: &self.schema,
+                view: view.tick,
+                patience: self.welcome.timing.tick_rate.hz(),
+                presence: &|id| self.stage.presence(id, view.tick),
+                is_turn: &|tick| self.agenda.is_events_turn(tick, view.tick),
+            };
+            if let Some(told) = waits.take(inbox) {
+                return Some(Event::Game(told));
+            }
+            let event = match self.agenda.pop_due(view.tick)? {
                 Item::Cue(cue) => Some(Event::Cue(cue)),
                 Item::Enter(kind, id) | Item::Leave(kind, id) => self.stage.announce(kind, id, view),
             };
@@ -87,6 +107,5 @@ impl Session {
                 return event;
             }
         }
-        None
     }
 }

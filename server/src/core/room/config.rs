@@ -5,12 +5,13 @@ use std::sync::Arc;
 use tickwire_protocol::handshake::Extension;
 use tickwire_protocol::input::MissingInput;
 use tickwire_protocol::limits::{
-    DIGEST_INTERVAL_MICROS_MAX, INTERPOLATION_DELAY_MICROS_MAX, PING_INTERVAL_MICROS_MIN, REWIND_MICROS_MAX,
-    SILENCE_TIMEOUT_MICROS_MAX,
+    DIGEST_INTERVAL_MICROS_MAX, INTERPOLATION_DELAY_MICROS_MAX, MEMBERS_MAX, PING_INTERVAL_MICROS_MIN,
+    REWIND_MICROS_MAX, SILENCE_TIMEOUT_MICROS_MAX,
 };
 use tickwire_protocol::snapshot::{Coder, Prior};
 use tickwire_protocol::{Micros, Tick, TickRate};
 
+use crate::core::absence::Absence;
 use crate::core::interest::Interest;
 use crate::core::priority::Priority;
 
@@ -27,7 +28,7 @@ pub struct RoomConfig {
     pub tick_rate: TickRate,
     /// Snapshots a second to each peer, 1 to the tick rate.
     pub snapshot_hz: u32,
-    /// Players that the room takes; spectators are not counted.
+    /// Players that the room takes, at most 16,384; spectators are not counted.
     pub players_max: u32,
     /// Whether rows are sent as differences. Without, every row travels whole in every snapshot: for debugging.
     pub delta: bool,
@@ -60,9 +61,10 @@ pub struct RoomConfig {
     pub ping_interval: Micros,
     /// How long nothing may be heard of a peer.
     pub silence_timeout: Micros,
-    /// How long a session waits for its client after a connection was lost, and its player stands where it stood, without
-    /// input; 0 to give it up at once. Who was there for a short time only is waited for twice as long as that, and 5 seconds, at most.
+    /// How long a session waits for its client after a connection was lost; 0 to give it up at once. Who was there for a short time only is waited for twice as long as that, and 5 seconds, at most.
     pub session_window: Micros,
+    /// What a player does in the world while its session waits, or is paused.
+    pub absence: Absence,
     /// How long a peer on an ordered stream may ack nothing of what it was sent, before it is let go.
     pub stall_timeout: Micros,
     /// How far apart the digests of a peer's state are; 0 for none.
@@ -96,6 +98,7 @@ impl RoomConfig {
             ping_interval: Micros::from_secs(1),
             silence_timeout: Micros::from_secs(5),
             session_window: Micros::from_secs(120),
+            absence: Absence::Stand,
             stall_timeout: Micros::from_secs(10),
             digest_interval: Micros::from_secs(1),
             first_tick: Tick(1),
@@ -107,6 +110,7 @@ impl RoomConfig {
     /// What every client will take.
     pub(super) fn within_limits(mut self) -> Self {
         let longest = Micros(SILENCE_TIMEOUT_MICROS_MAX);
+        self.players_max = self.players_max.min(MEMBERS_MAX as u32);
         self.snapshot_hz = self.snapshot_hz.clamp(1, self.tick_rate.hz());
         self.rewind_max = self.rewind_max.min(Micros(REWIND_MICROS_MAX));
         self.interpolation_delay = self.interpolation_delay.min(Micros(INTERPOLATION_DELAY_MICROS_MAX));

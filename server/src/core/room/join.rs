@@ -5,18 +5,20 @@ use tickwire_protocol::handshake::{
     SessionOutcome, StreamKind, Timing, Welcome,
 };
 use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX};
+use tickwire_protocol::room::{Introduction, LeaveReason};
 use tickwire_protocol::{Micros, PeerFault, PeerId, PlayerId, SessionId};
 
 use super::{Room, RoomEvent};
 use crate::core::belief::ViewBelief;
 use crate::core::input_queue::InputQueue;
 use crate::core::knowledge::Viewer;
+use crate::core::news::{News, Reader};
 use crate::core::peer::Peer;
 use crate::core::replicator::Replicator;
 use crate::core::session::{Player, Session, Whereabouts};
 
 /// A connection that wants in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Join {
     /// Lets the session go on over the next connection: so many bits of good chance. Nobody else may ever see it.
     pub token: ResumeToken,
@@ -32,6 +34,8 @@ pub struct Join {
     pub wants_schema: bool,
     /// Whether it is to be sent the room's prior, because it lacks it.
     pub wants_prior: bool,
+    /// What it says of itself, if it wants to be told of the others.
+    pub introduction: Option<Introduction>,
 }
 
 impl Join {
@@ -47,6 +51,7 @@ impl Join {
             stream,
             wants_schema: false,
             wants_prior: false,
+            introduction: None,
         }
     }
 }
@@ -87,10 +92,38 @@ impl Room {
         let mut welcome = self.welcome(&join, session, peer, viewer.player);
         welcome.extensions.insert(0, terms.extension());
         connection.welcome = Some(Box::new(welcome));
+        connection.news = self.introduce(now, viewer.player, outcome, join.introduction);
+        connection.news.take_if(|_| join.stream == StreamKind::Datagram);
         connection.phase = u64::from(peer.0 % (self.config.tick_rate.hz() / self.config.snapshot_hz));
         self.peers.insert(peer, connection);
         self.note_peers();
         Ok(peer)
+    }
+
+    /// Puts a player into the table of members; what a connection is to be told of the others, if it wants to be.
+    fn introduce(
+        &mut self,
+        now: Micros,
+        player: Option<PlayerId>,
+        outcome: SessionOutcome,
+        introduction: Option<Introduction>,
+    ) -> Option<News> {
+        let is_fresh = matches!(outcome, SessionOutcome::Fresh(_));
+        let told = introduction.as_ref().filter(|_| !is_fresh).map(|said| said.members);
+        let wants_news = introduction.is_some();
+        match (player, introduction) {
+            (Some(player), said) if is_fresh => {
+                self.members.insert(now, player, said.unwrap_or_default().profile);
+            }
+            (Some(player), said) => {
+                self.members.set_connected(player, true);
+                if let Some(said) = said {
+                    self.members.wish(player, said.profile);
+                }
+            }
+            (None, _) => {}
+        }
+        wants_news.then(|| News::new(now, Reader::new(self.members.log(), told)))
     }
 
     /// A new session.
@@ -129,7 +162,7 @@ impl Room {
         }
         match outcome {
             // Whoever has the token and claims what cannot be has lost its way: a new session takes the place of this one.
-            Err(FreshReason::Inconsistent) => self.end(resume.session),
+            Err(FreshReason::Inconsistent) => self.end(resume.session, LeaveReason::Removed),
             Err(reason) => return Err(reason),
             Ok(_) => {}
         }
@@ -147,30 +180,45 @@ impl Room {
 
     /// A client has said goodbye: its session is over. Its player's entity is the simulation's to take away.
     pub fn leave(&mut self, peer: PeerId) {
+        self.end_of(peer, LeaveReason::Left);
+    }
+
+    /// A client is let go, for a fault of its own or because the server wants it: its session is over.
+    pub fn remove(&mut self, peer: PeerId) {
+        self.end_of(peer, LeaveReason::Removed);
+    }
+
+    fn end_of(&mut self, peer: PeerId, reason: LeaveReason) {
         if let Some(peer) = self.peers.remove(&peer) {
             self.note_peers();
-            self.end(peer.session);
+            self.end(peer.session, reason);
         }
     }
 
     /// A connection was lost. Its session waits for its client to come back, as long as the room's configuration says.
     pub fn disconnect(&mut self, now: Micros, peer: PeerId) {
         if self.config.session_window == Micros::ZERO {
-            return self.leave(peer);
+            return self.end_of(peer, LeaveReason::Lost);
         }
         let Some(peer) = self.peers.remove(&peer) else { return };
         self.note_peers();
         match self.sessions.get_mut(&peer.session) {
-            Some(session) if session.is_known() => session.whereabouts = Whereabouts::AbsentSince(now),
+            Some(session) if session.is_known() => {
+                session.whereabouts = Whereabouts::AbsentSince(now);
+                if let Some(player) = session.player_id() {
+                    self.members.set_connected(player, false);
+                }
+            }
             // A client that never spoke behind its welcome has no token to come back with.
-            _ => self.end(peer.session),
+            _ => self.end(peer.session, LeaveReason::Lost),
         }
     }
 
-    fn end(&mut self, session: SessionId) {
+    fn end(&mut self, session: SessionId, reason: LeaveReason) {
         self.events.push(RoomEvent::SessionEnded { session });
         let Some(player) = self.sessions.remove(&session).and_then(|session| session.player) else { return };
         self.players.remove(&player.id);
+        self.members.remove(player.id, reason);
         if player.is_announced {
             self.left.push(player.id);
         }
@@ -181,23 +229,16 @@ impl Room {
         let window = self.config.session_window;
         let is_over = |session: &&Session| session.is_given_up(now, window);
         while let Some(session) = self.sessions.values().find(is_over).map(|session| session.id) {
-            self.end(session);
+            self.end(session, LeaveReason::Lost);
         }
     }
 
     /// Lets those go who say nothing, or take nothing.
     pub(super) fn drop_dead_peers(&mut self, now: Micros) {
-        let (silence, stall) = (self.config.silence_timeout, self.config.stall_timeout);
         let first = self.events.len();
         for (&peer, state) in &self.peers {
-            let fault = if now.saturating_since(state.last_heard) > silence {
-                PeerFault::Silent
-            } else if state.stalled_for(now) > stall {
-                PeerFault::Stalled
-            } else {
-                continue;
-            };
-            self.events.push(RoomEvent::PeerDropped { peer, fault });
+            let fault = state.find_dead(now, &self.config);
+            self.events.extend(fault.map(|fault| RoomEvent::PeerDropped { peer, fault }));
         }
         for index in first..self.events.len() {
             if let RoomEvent::PeerDropped { peer, .. } = self.events[index] {

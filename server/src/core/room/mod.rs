@@ -37,6 +37,7 @@ use super::belief::ViewCounters;
 use super::cue_log::CueLog;
 use super::input_queue::InputCounters;
 use super::mail::RoomMail;
+use super::members::Members;
 use super::peer::{Inbox, Peer};
 use super::peer_stats::PeerStats;
 use super::recording::{RoomRecording, Stepped, is_turn};
@@ -108,6 +109,7 @@ pub struct Room {
     /// Connected or absent.
     sessions: BTreeMap<SessionId, Session>,
     players: BTreeMap<PlayerId, SessionId>,
+    members: Members,
     /// There are so many that their snapshots fall due at different steps.
     is_spread: bool,
     next_id: u32,
@@ -155,6 +157,7 @@ impl Room {
             peers: BTreeMap::new(),
             sessions: BTreeMap::new(),
             players: BTreeMap::new(),
+            members: Members::new(),
             is_spread: false,
             next_id: 1,
             left: Vec::new(),
@@ -250,13 +253,16 @@ impl Room {
     pub fn handle_message(&mut self, now: Micros, id: PeerId, message: Bytes) -> Result<(), PeerFault> {
         let next_tick = self.world.tick() + 1;
         self.now = self.now.max(now);
-        let RoomConfig { budget, snapshot_hz, .. } = self.config;
-        let inbox = Inbox { now, input_kind: self.schema.input(), next_tick, budget, snapshot_hz };
+        let RoomConfig { budget, join_rate, snapshot_hz, .. } = self.config;
+        let inbox = Inbox { now, input_kind: self.schema.input(), next_tick, budget, snapshot_hz, join_rate };
         let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
         let Some(session) = self.sessions.get_mut(&peer.session) else { return Ok(()) };
         let result = peer.handle_message(inbox, session, message, &mut self.input_frame);
+        if let (Some(profile), Some(player)) = (peer.profile.take(), session.player_id()) {
+            self.members.wish(player, profile);
+        }
         if result.is_err() {
-            self.leave(id);
+            self.remove(id);
         }
         result
     }
@@ -335,8 +341,11 @@ impl Room {
         self.rewind.clear();
         for (&id, session) in &self.players {
             let Some(session) = self.sessions.get_mut(session) else { continue };
-            let peer = session.peer().and_then(|peer| self.peers.get_key_value(&peer));
+            let peer = session.present_peer().and_then(|peer| self.peers.get_key_value(&peer));
             let Some(player) = &mut session.player else { continue };
+            if peer.is_none() && self.config.absence.step(player, &mut self.inputs) {
+                continue;
+            }
             if let Some((&peer, connection)) = peer
                 && let Some(moment) = player.view.take(tick)
             {
@@ -350,6 +359,7 @@ impl Room {
                 row.copy_from(player.inputs.take(self.schema.input(), tick));
             }
         }
+        self.members.grant(now);
         self.step_world(now);
         self.history.publish(tick, self.world.tables());
         self.cues.extend(tick, self.world.cues());
@@ -378,7 +388,8 @@ impl Room {
             RewoundEyes { rewind: &mut self.rewind, history: &self.history, was_shown: &was_shown };
         let (players, sessions) = (&self.players, &mut self.sessions);
         let mut mail = RoomMail { now, players, sessions, turn: &mut self.mail_turn };
-        self.world.step_with(&self.inputs, Outside { eyes: Some(&mut eyes), mail: Some(&mut mail) });
+        let outside = Outside { eyes: Some(&mut eyes), mail: Some(&mut mail), roster: Some(&self.members) };
+        self.world.step_with(&self.inputs, outside);
     }
 
     /// Whose snapshots fall due with the step that was made: everybody's at once, so that bodies are shared, or in a large room those

@@ -5,6 +5,7 @@ use tickwire_protocol::{EntityId, Micros, PeerId};
 
 use super::Room;
 use crate::core::packer::Space;
+use crate::core::peer::Peer;
 use crate::core::replicator::Source;
 use crate::core::session::Session;
 
@@ -13,7 +14,11 @@ impl Room {
     /// call.
     pub fn has_transmit(&self, peer: PeerId) -> bool {
         let has_messages = || self.session_of(peer).is_some_and(Session::has_transmit);
-        self.peers.get(&peer).is_some_and(|peer| peer.has_transmit(self.now) || has_messages())
+        let has_news =
+            |peer: &Peer| peer.news.as_ref().is_some_and(|news| news.is_due(self.now, &self.members));
+        self.peers
+            .get(&peer)
+            .is_some_and(|peer| peer.has_transmit(self.now) || has_news(peer) || has_messages())
     }
 
     /// Hands what is due to a peer to `send`: one transport message on an ordered stream, or datagrams. State is
@@ -33,6 +38,9 @@ impl Room {
         if let Some(space) = space {
             self.write_state(space, id, &mut send);
         }
+        if !is_alone {
+            self.write_news(now, id);
+        }
         if !is_alone
             && let Some(session) = self.peers.get(&id).and_then(|peer| self.sessions.get_mut(&peer.session))
         {
@@ -40,6 +48,13 @@ impl Room {
         }
         if !self.message.is_empty() {
             send(&self.message);
+        }
+    }
+
+    /// Appends what is due of the room's tables: behind the state, and before messages, which may be about a member.
+    fn write_news(&mut self, now: Micros, id: PeerId) {
+        if let Some(news) = self.peers.get_mut(&id).and_then(|peer| peer.news.as_mut()) {
+            news.write(now, &self.members, &mut self.message);
         }
     }
 

@@ -1,0 +1,33 @@
+//! What a room tells beside its world: who is in it.
+//!
+//! ```text
+//!  HELLO    extension 3: Introduction                     who comes, and what it has been told already
+//!  MEMBERS  version | is anew | is whole | changes ...    the table of members, by change
+//!  PROFILE  name | data                                   a member calls itself otherwise
+//! ```
+//!
+//! A table is state, not a queue of messages: what has changed since a reader was told last is told once, as it is now. So a reader that
+//! was away costs a room nothing, and one that has lost its place is told the table anew. The reason is in docs/decisions/0017.
+
+mod changes;
+mod introduction;
+mod members;
+mod profile;
+
+use serde::{Deserialize, Serialize};
+
+pub use changes::ChangeLog;
+pub use introduction::Introduction;
+pub use members::{LeaveReason, MemberChange, MembersFrame};
+pub use profile::Profile;
+
+/// What a frame that tells a table by change says of its changes.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct TableHead {
+    /// The table's version behind them: to be named in the hello of the next connection.
+    pub version: u64,
+    /// The table is told anew from here on: a row that is not in what comes up to the next frame that is whole, is gone.
+    pub is_anew: bool,
+    /// Nothing more is to be told for now.
+    pub is_whole: bool,
+}
