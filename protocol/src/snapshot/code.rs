@@ -79,8 +79,8 @@ impl<'a> Writer<'a> {
     /// A flag that is true `chance` times out of 65,536.
     pub(super) fn chance(&mut self, flag: bool, chance: u16) {
         match self {
-            Self::Fast(w) => w.flag(flag),
             Self::Dense(w, _) => w.encode(dense::flag_symbol(chance, flag)),
+            Self::Fast(w) => w.flag(flag),
             Self::Cost(super::Coder::Fast, bits) => bits.add_whole(1),
             Self::Cost(super::Coder::Dense, bits) => bits.add(dense::flag_symbol(chance, flag)),
         }
