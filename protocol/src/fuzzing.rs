@@ -142,21 +142,23 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
                 check(&|out| members.encode(out));
             }
         }
-        FrameType::Profile => {
-            if let Ok(profile) = Profile::decode(payload) {
-                check(&|out| profile.encode(out));
-            }
+        FrameType::Profile | FrameType::Pause | FrameType::Budget => check_wish(ty, payload),
+    }
+}
+
+/// What a client wants of the server for its own sake.
+fn check_wish(ty: FrameType, payload: &[u8]) {
+    let check = |encode: &dyn Fn(&mut Vec<u8>)| check_encoding(ty, payload, encode);
+    if ty == FrameType::Profile {
+        if let Ok(profile) = Profile::decode(payload) {
+            check(&|out| profile.encode(out));
         }
-        FrameType::Pause => {
-            if let Ok(pause) = Pause::decode(payload) {
-                check(&|out| pause.encode(out));
-            }
+    } else if ty == FrameType::Pause {
+        if let Ok(pause) = Pause::decode(payload) {
+            check(&|out| pause.encode(out));
         }
-        FrameType::Budget => {
-            if let Ok(budget) = Budget::decode(payload) {
-                check(&|out| budget.encode(out));
-            }
-        }
+    } else if let Ok(budget) = Budget::decode(payload) {
+        check(&|out| budget.encode(out));
     }
 }
 

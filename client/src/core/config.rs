@@ -8,6 +8,7 @@ use tickwire_protocol::snapshot::Prior;
 use tickwire_protocol::{DecodeError, Micros, Schema};
 
 use super::reconnect::Reconnect;
+use super::saved::SavedSession;
 
 /// Who the client is, what it wants, and the few things that it decides itself. Everything else comes with the
 /// server's welcome.
@@ -52,6 +53,8 @@ pub struct ClientConfig {
     /// Whether a client that comes back and is told that its session is over plays on in the new one. If not, that is the end:
     /// [`DisconnectReason::SessionOver`](crate::DisconnectReason::SessionOver).
     pub rejoin: bool,
+    /// The session that is to go on, of a client that was before this one; see [`Client::export_session`](crate::Client::export_session).
+    pub session: Option<SavedSession>,
     /// Where the chance comes from that spreads attempts to come back: another number on each machine.
     pub seed: u64,
 }
@@ -75,6 +78,7 @@ impl ClientConfig {
             connect_timeout: Micros::from_secs(10),
             reconnect: None,
             rejoin: true,
+            session: None,
             seed: 0,
         }
     }

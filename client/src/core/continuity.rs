@@ -6,6 +6,8 @@ use tickwire_protocol::handshake::{Extension, Resume, ResumeToken, SessionOutcom
 use tickwire_protocol::message::{Direction, Inbox, Missed, Outbox};
 use tickwire_protocol::{DecodeError, Micros, Schema, SessionId};
 
+use super::saved::{SavedSession, SavedSessionError};
+
 /// One session, whatever connection it goes over.
 #[derive(Debug)]
 pub(crate) struct Continuity {
@@ -22,6 +24,22 @@ impl Continuity {
             outbox: Outbox::new(schema.clone(), Direction::ToServer),
             inbox: Inbox::new(schema.clone(), Direction::ToClient),
         }
+    }
+
+    /// Of a client that was before this one.
+    pub(crate) fn restored(
+        saved: &SavedSession,
+        schema: &Arc<Schema>,
+        now: Micros,
+    ) -> Result<Self, SavedSessionError> {
+        let (outbox, inbox) = saved.restore(schema, now)?;
+        Ok(Self { credentials: Some((saved.session, saved.token)), outbox, inbox })
+    }
+
+    /// The session for a client that comes after this one.
+    pub(crate) fn save(&self, schema: &Schema, now: Micros) -> Result<Vec<u8>, SavedSessionError> {
+        let credentials = self.credentials.ok_or(SavedSessionError::NoSession)?;
+        Ok(SavedSession::encode(schema, credentials, &self.outbox, &self.inbox, now))
     }
 
     /// Whether there is a session to come back to.

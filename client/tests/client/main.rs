@@ -6,6 +6,7 @@ mod inputs;
 mod motion;
 mod polls;
 mod prediction;
+mod saved;
 mod states;
 mod support;
 #[cfg(feature = "net")]

@@ -18,7 +18,8 @@ fn config() -> ClientConfig {
 
 /// Welcomed, with an entity in view.
 fn connected() -> Pair {
-    let server = FakeServer::new(StreamKind::Ordered, 1_000);
+    let mut server = FakeServer::new(StreamKind::Ordered, 1_000);
+    server.session_outcome = Some(SessionOutcome::Fresh(FreshReason::First));
     let welcome = server.welcome_value();
     let mut pair = Pair::with(server, config(), &welcome);
     pair.server.set_x(id(3), 1.0);
@@ -101,6 +102,10 @@ fn outcome(call: &str, pair: &mut Pair) -> String {
             pair.hear();
             word(pair.heard.pauses == [true], "told", "kept")
         }
+        "`export_session`" => match pair.client.export_session(now) {
+            Ok(bytes) => word(!bytes.is_empty(), "bytes", "none"),
+            Err(error) => format!("error `{error:?}`"),
+        },
         "`view`" => word(pair.client.view(now).all().count() > 0, "shown", "empty"),
         "`clock`" => word(pair.client.clock().is_some(), "some", "none"),
         "`poll_connect`" => word(pair.client.poll_connect(now), "true", "false"),
@@ -139,7 +144,7 @@ fn every_call_in_every_state_does_what_the_table_says() {
     let rows = rows.map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
     let rows: Vec<_> = rows.filter(|row| !row[0].starts_with('-')).collect();
     let (states, calls) = rows.split_first().expect("a table");
-    assert_eq!((states.len(), calls.len()), (6, 17), "no row is lost on the way");
+    assert_eq!((states.len(), calls.len()), (6, 18), "no row is lost on the way");
     for call in calls {
         for (name, told) in states.iter().zip(call).skip(1) {
             let mut pair = in_state(name);

@@ -123,6 +123,7 @@ pub(crate) struct FakeServer {
     pub(crate) feedback: Option<Feedback>,
     /// What its welcome says of the session; nothing of one that cannot go on.
     pub(crate) session_outcome: Option<SessionOutcome>,
+    pub(crate) received: Received,
     pub(crate) digest_error: u64,
     /// Whether what is sent counts as known at once.
     pub(crate) is_acked: bool,
@@ -149,6 +150,7 @@ impl FakeServer {
             snapshots: 0,
             feedback: None,
             session_outcome: None,
+            received: Received::default(),
             digest_error: 0,
             is_acked: true,
             tells_own: true,
@@ -198,7 +200,7 @@ impl FakeServer {
     fn session_terms(&self) -> Option<SessionTerms> {
         let (token, window) = (ResumeToken([5; 16]), Micros::from_secs(60));
         let outcome = self.session_outcome?;
-        Some(SessionTerms { outcome, token, window, received: Received::default() })
+        Some(SessionTerms { outcome, token, window, received: self.received })
     }
 
     /// Puts an entity into the world, or moves it.
@@ -373,6 +375,7 @@ pub(crate) fn hear(message: &[u8], near: Tick, heard: &mut Heard) {
             FrameType::Budget => heard.budgets.push(Budget::decode(&frame.payload).unwrap().bytes_per_second),
             FrameType::Pause => heard.pauses.push(Pause::decode(&frame.payload).unwrap().is_paused),
             FrameType::Message => heard.messages += 1,
+            FrameType::MessageAck => {}
             other => panic!("a client sent {other}"),
         }
     }

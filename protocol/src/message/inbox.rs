@@ -116,6 +116,16 @@ impl Inbox {
         }
     }
 
+    /// One of which so much was polled when it was saved.
+    pub(super) fn restored(schema: Arc<Schema>, way: Direction, polled: Received) -> Self {
+        let mut inbox = Self::new(schema, way);
+        for lane in Lane::ORDERED {
+            inbox.lanes[lane as usize].next = polled.of(lane);
+        }
+        (inbox.latest_next, inbox.latest_polled) = (polled.of(Lane::Latest), polled.of(Lane::Latest));
+        inbox
+    }
+
     /// Takes in the payload of a MESSAGE frame. What was received before is passed over. A fault means that the sender does not keep
     /// to the protocol; then nothing has changed.
     pub fn handle_message(&mut self, payload: Bytes) -> Result<(), DecodeError> {
@@ -220,7 +230,7 @@ impl Inbox {
         self.acked = polled;
     }
 
-    fn polled(&self) -> Received {
+    pub(super) fn polled(&self) -> Received {
         let latest = Received::default().with(Lane::Latest, self.latest_polled);
         let ordered = Lane::ORDERED.into_iter();
         ordered.fold(latest, |polled, lane| polled.with(lane, self.lanes[lane as usize].polled()))

@@ -136,6 +136,26 @@ impl SendLane {
         self.waiting.push_back(waiting);
     }
 
+    /// As it was saved: all that has a number is to be written again.
+    pub(super) fn restored(first: u64, numbered: usize, waiting: VecDeque<Waiting>) -> Self {
+        let bytes = |waiting: &Waiting| waiting.body.len();
+        let flight_bytes = waiting.iter().take(numbered).map(bytes).sum();
+        Self { numbered, written: 0, first, flight_bytes, bytes: waiting.iter().map(bytes).sum(), waiting }
+    }
+
+    /// Those that were written after this was saved have their numbers all the same: they got them in this order.
+    pub(super) fn catch_up(&mut self, received: u64) {
+        while self.numbered_end() < received && self.numbered < self.waiting.len() {
+            self.flight_bytes += self.waiting[self.numbered].body.len();
+            self.numbered += 1;
+        }
+        self.first += received.saturating_sub(self.numbered_end());
+    }
+
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+        self.waiting.iter()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }

@@ -29,6 +29,7 @@ mod inbox;
 mod lane;
 mod newest;
 mod outbox;
+mod saved;
 mod types;
 
 pub use event::{EVENT_HEADER_BYTES_MAX, GameEvent};

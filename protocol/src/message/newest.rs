@@ -41,6 +41,21 @@ impl Newest {
         self.place_of(ty, key).map(|place| self.waiting[place].1.body.len())
     }
 
+    /// As it was saved: all that has a number is to be written again.
+    pub(super) fn restored(next: u64, acked: u64, waiting: VecDeque<(Option<u64>, Waiting)>) -> Self {
+        let bytes = waiting.iter().map(|(_, waiting)| waiting.body.len()).sum();
+        Self { waiting, written: 0, next, acked, bytes }
+    }
+
+    /// Numbers below this were given after this was saved.
+    pub(super) fn catch_up(&mut self, received: u64) {
+        self.next = self.next.max(received);
+    }
+
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &(Option<u64>, Waiting)> {
+        self.waiting.iter()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }

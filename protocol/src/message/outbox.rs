@@ -96,6 +96,24 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    pub(super) fn new(
+        id: MessageId,
+        ty: MessageTypeId,
+        key: u32,
+        body: Bytes,
+        deadline: Option<Micros>,
+    ) -> Self {
+        Self { id, ty, key, body, deadline }
+    }
+
+    pub(super) fn id(&self) -> MessageId {
+        self.id
+    }
+
+    pub(super) fn deadline(&self) -> Option<Micros> {
+        self.deadline
+    }
+
     /// Whether it may still be written at `now`; if so, `earliest` will not be later than its deadline.
     pub(super) fn stays(&self, now: Micros, earliest: &mut Option<Micros>) -> bool {
         let stays = self.deadline.is_none_or(|deadline| now < deadline);
@@ -138,6 +156,8 @@ pub struct Outbox {
     unreliable: VecDeque<Waiting>,
     /// No message in the queue is given up before.
     earliest_deadline: Option<Micros>,
+    /// It was saved before: more may have been written since then than it knows.
+    is_restored: bool,
     fates: Fates,
     dropped: u64,
 }
@@ -153,9 +173,36 @@ impl Outbox {
             newest: Newest::default(),
             unreliable: VecDeque::new(),
             earliest_deadline: None,
+            is_restored: false,
             fates: Fates { known: VecDeque::new(), are_told: true },
             dropped: 0,
         }
+    }
+
+    /// One that was saved.
+    pub(super) fn restored(
+        schema: Arc<Schema>,
+        way: Direction,
+        next_id: u64,
+        lanes: [SendLane; Lane::ORDERED.len()],
+        newest: Newest,
+    ) -> Self {
+        let mut earliest_deadline = None;
+        let waiting = lanes.iter().flat_map(SendLane::waiting).chain(newest.waiting().map(|(_, it)| it));
+        waiting.for_each(|waiting| earliest_deadline = earlier(earliest_deadline, waiting.deadline));
+        Self { next_id, lanes, newest, earliest_deadline, is_restored: true, ..Self::new(schema, way) }
+    }
+
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
+    pub(super) fn lane(&self, lane: Lane) -> &SendLane {
+        &self.lanes[lane as usize]
+    }
+
+    pub(super) fn newest(&self) -> &Newest {
+        &self.newest
     }
 
     /// For who never asks [`Outbox::poll_outcome`]: outcomes would pile up.
@@ -406,6 +453,12 @@ impl Outbox {
     /// Returns what the other side has forgotten that it had: it was delivered, and is not here any more. An error means that it
     /// claims to have what was never written; nothing has changed then.
     pub fn handle_resumed(&mut self, received: Received) -> Result<Missed, DecodeError> {
+        if core::mem::take(&mut self.is_restored) {
+            for lane in Lane::ORDERED {
+                self.lanes[lane as usize].catch_up(received.of(lane));
+            }
+            self.newest.catch_up(received.of(Lane::Latest));
+        }
         let ends = |lane: Lane| match lane {
             Lane::Latest => self.newest.end(),
             lane => self.lanes[lane as usize].numbered_end(),
@@ -426,6 +479,7 @@ impl Outbox {
     /// Another session begins, of which the other side knows nothing: what was written before is lost, what was not is
     /// written in the new one.
     pub fn handle_fresh(&mut self) {
+        self.is_restored = false;
         self.lanes.iter_mut().for_each(|lane| lane.handle_fresh(&mut self.fates));
         self.newest.handle_fresh(&mut self.fates);
         self.unreliable.clear();

@@ -28,6 +28,7 @@ use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::limits::{HISTORY_TICKS, INPUT_AHEAD_TICKS_MAX};
 use tickwire_protocol::{Micros, Tick, TickRate, TickTime};
 
+use super::tick_ring::TickRing;
 use super::tick_set::TickSet;
 
 /// The share of the time that passes by which a believed rewind may change.
@@ -41,8 +42,6 @@ const SAVED_SECONDS_MAX: f32 = 0.05;
 const SAVED_SHARE: f32 = 0.005;
 /// For how long after its first claim a client is believed whatever it tells, seconds: it gets to know the server's time.
 const ACQUAINTANCE_SECONDS: f32 = 1.0;
-/// Ticks that there is room for: any input that is not refused as too far ahead.
-const CAPACITY: usize = INPUT_AHEAD_TICKS_MAX.next_power_of_two() as usize * 2;
 
 /// What became of the views that a player's client told with its inputs.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -61,8 +60,8 @@ pub(crate) struct ViewBelief {
     hz: f32,
     /// Ticks that are rewound at most.
     cap: f32,
-    /// Per place (tick modulo capacity): what was told with the first copy of the input for a tick.
-    claims: Vec<Option<(Tick, Claim)>>,
+    /// What was told with the first copy of the input for a tick.
+    claims: TickRing<Claim>,
     band: Option<Band>,
     pub(crate) counters: ViewCounters,
 }
@@ -97,7 +96,7 @@ impl ViewBelief {
         Self {
             hz,
             cap: rewind_max.as_secs_f64() as f32 * hz,
-            claims: vec![None; CAPACITY],
+            claims: TickRing::new(1, Claim::Future),
             band: None,
             counters: ViewCounters::default(),
         }
@@ -108,10 +107,9 @@ impl ViewBelief {
     pub(crate) fn handle_frame(&mut self, frame: &InputFrame, next: Tick, held: &TickSet) {
         let Some(newest) = frame.newest() else { return };
         for (tick, _) in frame.rows() {
-            let place = &mut self.claims[tick.0 as usize % CAPACITY];
-            let is_due = (0..=INPUT_AHEAD_TICKS_MAX as i32).contains(&tick.since(next));
-            if is_due && place.is_none_or(|(held, _)| held != tick) {
-                *place = Some((tick, Claim::of(frame.view, newest.since(tick) as u32, held)));
+            if (0..=INPUT_AHEAD_TICKS_MAX as i32).contains(&tick.since(next)) {
+                let claim = Claim::of(frame.view, newest.since(tick) as u32, held);
+                self.claims.insert(next, tick, &[claim]);
             }
         }
     }
@@ -119,8 +117,7 @@ impl ViewBelief {
     /// The moment that the others are to be shown at for the input of `tick`; nothing while nothing was believed. To be asked
     /// once for each step.
     pub(crate) fn take(&mut self, tick: Tick) -> Option<TickTime> {
-        let place = &mut self.claims[tick.0 as usize % CAPACITY];
-        let claim = place.take_if(|(held, _)| *held == tick).map(|(_, claim)| claim);
+        let claim = self.claims.take(tick).and_then(|claims| claims.first().copied());
         let hz = self.hz;
         match claim {
             Some(Claim::View(view)) => {

@@ -6,17 +6,13 @@ use tickwire_protocol::schema::Kind;
 use tickwire_protocol::snapshot::{Feedback, MARGIN_TICKS};
 use tickwire_protocol::{Misbehavior, RowMut, Tick};
 
-/// Ticks that the queue has room for: any input that is not refused as too far ahead.
-const CAPACITY: usize = INPUT_AHEAD_TICKS_MAX.next_power_of_two() as usize * 2;
+use super::tick_ring::TickRing;
 
 /// Inputs that have arrived and wait for their tick, and what stands for those that have not.
 #[derive(Clone, Debug)]
 pub(crate) struct InputQueue {
-    columns: usize,
     policy: MissingInput,
-    /// Per place (tick modulo capacity): the tick that it holds an input for.
-    ticks: Vec<Option<Tick>>,
-    values: Vec<i32>,
+    waiting: TickRing<i32>,
     /// What the last step was made with: its own input, or what stood for it.
     last_used: Vec<i32>,
     newest: Option<Tick>,
@@ -48,10 +44,8 @@ impl InputQueue {
         let mut last_used = vec![0; columns];
         RowMut::new(kind, &mut last_used).reset();
         Self {
-            columns,
             policy,
-            ticks: vec![None; CAPACITY],
-            values: vec![0; columns * CAPACITY],
+            waiting: TickRing::new(columns, 0),
             last_used,
             newest: None,
             margin_ticks: 0,
@@ -73,25 +67,20 @@ impl InputQueue {
             self.margin_ticks = margin;
             self.least_margin = Some(self.least_margin.map_or(margin, |least| least.min(margin)));
         }
-        let place = tick.0 as usize % CAPACITY;
         if ahead < 0 {
             self.counters.late += 1;
-        } else if self.ticks[place] == Some(tick) {
+        } else if !self.waiting.insert(next, tick, values) {
             self.counters.repeated += 1;
-        } else {
-            self.ticks[place] = Some(tick);
-            self.values[place * self.columns..][..self.columns].copy_from_slice(values);
         }
         Ok(())
     }
 
     /// The input for the step of `tick`: its own, or what stands for it.
     pub(crate) fn take(&mut self, kind: &Kind, tick: Tick) -> &[i32] {
-        let place = tick.0 as usize % CAPACITY;
-        let is_there = self.ticks[place].take_if(|held| *held == tick).is_some();
-        self.substituted = self.substituted << 1 | u32::from(!is_there);
-        if is_there {
-            self.last_used.copy_from_slice(&self.values[place * self.columns..][..self.columns]);
+        let input = self.waiting.take(tick);
+        self.substituted = self.substituted << 1 | u32::from(input.is_none());
+        if let Some(input) = input {
+            self.last_used.copy_from_slice(input);
             self.counters.on_time += 1;
         } else {
             self.policy.substitute(kind, &mut self.last_used);
@@ -102,7 +91,7 @@ impl InputQueue {
 
     /// Another connection, another clock: nothing of the one before stands for what comes now.
     pub(crate) fn restart(&mut self, kind: &Kind) {
-        self.ticks.fill(None);
+        self.waiting.clear();
         (self.newest, self.least_margin, self.substituted) = (None, None, 0);
         RowMut::new(kind, &mut self.last_used).reset();
     }

@@ -4,6 +4,7 @@ mod absence;
 mod admission;
 mod belief;
 mod budget;
+mod cohort;
 mod cue_log;
 mod directory;
 mod flight;
@@ -27,7 +28,10 @@ mod schedule;
 mod session;
 mod shared;
 mod sightings;
+mod tick_ring;
 mod tick_set;
+mod view;
+mod viewer;
 
 pub use absence::Absence;
 pub use admission::admit;

@@ -45,8 +45,8 @@ pub(crate) struct Peer {
     pub(crate) profile: Option<Profile>,
     /// How many steps before the others' its snapshots are due, in a room that spreads them.
     pub(crate) phase: u64,
-    /// A snapshot is due and was not taken yet.
-    pub(crate) is_due: bool,
+    /// Since when a snapshot is due that was not taken yet.
+    due_since: Option<Micros>,
     /// Its client wants no state for now.
     paused_since: Option<Micros>,
     next_digest: Micros,
@@ -117,7 +117,7 @@ impl Peer {
             news: None,
             profile: None,
             phase: 0,
-            is_due: !session.is_paused,
+            due_since: (!session.is_paused).then_some(now),
             paused_since: session.is_paused.then_some(now),
             next_digest: now,
             pings: Vec::new(),
@@ -221,7 +221,7 @@ impl Peer {
         if self.paused_since.is_some() == pause.is_paused {
             return;
         }
-        self.is_due = !pause.is_paused;
+        self.due_since = (!pause.is_paused).then_some(inbox.now);
         let since = core::mem::replace(&mut self.paused_since, pause.is_paused.then_some(inbox.now));
         // Whoever is paused over and over is sent no more than others are.
         if since.is_some_and(|since| inbox.now.saturating_since(since) >= WORTH_JOINING) {
@@ -293,12 +293,13 @@ impl Peer {
         is_due
     }
 
-    /// A snapshot falls due. One that still is gives way to it.
+    /// A snapshot falls due. One that still is gives way to it; if that is of the same moment, for a step that was caught up, nobody
+    /// could have sent it in between.
     pub(crate) fn handle_due(&mut self, now: Micros) {
         if self.paused_since.is_some() {
             return;
         }
-        if !core::mem::replace(&mut self.is_due, true) {
+        if self.due_since.replace(now).is_none_or(|since| since == now) {
             return;
         }
         match self.space(now) {
@@ -313,13 +314,15 @@ impl Peer {
 
     /// Whether anything waits to be sent that may be.
     pub(crate) fn has_transmit(&self, now: Micros) -> bool {
-        (self.is_due && self.space(now).is_ok()) || self.welcome.is_some() || !self.pings.is_empty()
+        (self.due_since.is_some() && self.space(now).is_ok())
+            || self.welcome.is_some()
+            || !self.pings.is_empty()
     }
 
     /// If a snapshot is to be written now, what it may take; then it is not due any more.
     pub(crate) fn take_due(&mut self, now: Micros) -> Option<Space> {
-        let space = self.space(now).ok().filter(|_| self.is_due)?;
-        self.is_due = false;
+        let space = self.space(now).ok().filter(|_| self.due_since.is_some())?;
+        self.due_since = None;
         Some(space)
     }
 

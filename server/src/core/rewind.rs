@@ -26,8 +26,8 @@ use tickwire_sim::Eyes;
 use tickwire_sim::between::{self, Between, Told};
 use tickwire_sim::blend::CUBIC_SECONDS_MAX;
 
-use super::knowledge::Viewer;
 use super::tick_set::TickSet;
+use super::viewer::Viewer;
 
 // The state before the oldest moment is in the ring: 20 snapshots a second are at most 12 ticks apart.
 const _: () = assert!(
@@ -148,12 +148,12 @@ struct Stretch<'a> {
 impl Stretch<'_> {
     /// Whoever was there in both states and is there still, of those that the player was shown when it had the older one.
     fn fill(&self, id: KindId, was_shown: impl Fn(EntityId) -> bool, out: &mut Tables) {
-        let viewer = Viewer { player: Some(self.look.player), delta: true };
+        let viewer = Viewer { player: Some(self.look.player), teams: self.look.teams, delta: true };
         let [from, to, newest] =
             [self.from, self.to, self.newest].map(|state| state.tables(Sight::Public).table(id));
         let kind = self.history.schema().kind(id);
         let told = |head: &RowHead, row| {
-            let sight = viewer.sight(kind, head, self.look.teams);
+            let sight = viewer.sight(kind, head);
             Told { row, columns: kind.visible(sight) }
         };
         for (row, head) in from.heads().iter().enumerate() {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tickwire_protocol::RoomId;
 use tickwire_protocol::handshake::{Hello, RejectReason, Resume};
+use tickwire_protocol::snapshot::Codec;
 use tickwire_sim::Random;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -37,6 +38,8 @@ const RECORDING_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Shared {
     pub(super) config: ServerConfig,
     pub(super) game: Game,
+    /// Of all rooms.
+    codec: Codec,
     pub(super) clock: Clock,
     pub(super) directory: Arc<Mutex<Directory>>,
     /// Bytes of hellos: what comes later is counted by the rooms.
@@ -75,6 +78,7 @@ impl Server {
             recordings: watch::channel(0).0,
             connections: Arc::new(Semaphore::new(config.connections_max)),
             shutdown: watch::channel(false).0,
+            codec: config.room.codec(game.schema().clone()),
             config,
             game,
         };
@@ -250,7 +254,7 @@ impl Shared {
             let make = || {
                 let simulation = shared.game.simulation(&identity);
                 let started = stagger::start(id, config.room.tick_rate, shared.clock.now());
-                Room::new(identity, config.room.clone(), simulation, started)
+                Room::with_codec(identity, config.room.clone(), shared.codec.clone(), simulation, started)
             };
             if let Ok(room) = catch_unwind(AssertUnwindSafe(make)) {
                 let (directory, mut shutdown) = (shared.directory.clone(), shared.shutdown.subscribe());

@@ -145,6 +145,8 @@ pub(super) struct RoomTask {
     is_asleep: bool,
     /// Where the room is recorded to, if it is.
     recording: Option<RecordingFile>,
+    /// Who wants to know how it is doing: told when the tick is flushed, as that copies 100 KB of histograms.
+    asked: Vec<oneshot::Sender<RoomStats>>,
     /// Reused from tick to tick.
     batch: Vec<ToRoom>,
     scratch: Vec<u8>,
@@ -182,6 +184,7 @@ impl RoomTask {
             first: None,
             is_asleep: false,
             recording: None,
+            asked: Vec::new(),
             batch: Vec::new(),
             scratch: Vec::new(),
             ended: Vec::new(),
@@ -261,6 +264,7 @@ impl RoomTask {
                 }
             }
             self.handle_batch();
+            self.tell_stats();
         }
     }
 
@@ -293,6 +297,7 @@ impl RoomTask {
         if self.meters.messages_sent > sent {
             flushed.record(&mut self.meters.flush_micros, &mut self.meters.flush_cpu_micros);
         }
+        self.tell_stats();
         // Whoever left has been told to the simulation by a step that was made without it.
         let is_empty = self.seats.is_empty() && self.room.session_count() == 0;
         self.is_asleep = was_empty && is_empty && report.due.steps > 0;
@@ -379,9 +384,7 @@ impl RoomTask {
                 }
                 self.end(peer, Ending::Gone);
             }
-            ToRoom::Stats(answer) => {
-                let _ = answer.send(self.stats());
-            }
+            ToRoom::Stats(answer) => self.asked.push(answer),
         }
     }
 
@@ -475,6 +478,12 @@ impl RoomTask {
 
     fn tell_recording_ended(&self, error: &std::io::Error) {
         tracing::error!(room = %self.room.identity().name, %error, "the recording has ended, the room goes on");
+    }
+
+    fn tell_stats(&mut self) {
+        while let Some(answer) = self.asked.pop() {
+            let _ = answer.send(self.stats());
+        }
     }
 
     fn stats(&self) -> RoomStats {

@@ -6,6 +6,7 @@ use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome, We
 use super::{Client, State};
 use crate::core::event::{ClientFault, DisconnectReason, Event};
 use crate::core::reconnect::Network;
+use crate::core::saved::SavedSessionError;
 use crate::core::session::Session;
 
 /// A connection that lasted for so long was good: attempts are counted anew after it. One that is welcomed and ends at once is another
@@ -181,6 +182,18 @@ impl Client {
         let until = now + flush.unwrap_or(Micros::ZERO);
         self.closing = Some(self.closing.map_or(until, |before| before.min(until)));
         self.expire(now);
+    }
+
+    /// The session as bytes, for a client in a program that is started anew, or a page that is loaded anew:
+    /// [`SavedSession::decode`](crate::SavedSession::decode). What was polled is not told again, what was sent and is not known to be
+    /// delivered is sent again, under the same [names](tickwire_protocol::message::MessageId); what has come and was not polled comes
+    /// again. Take it as the last thing, and [lose](Client::handle_disconnect) the connection instead of closing it: each connection
+    /// has another token, and what is said or polled afterwards is not in it.
+    ///
+    /// # Errors
+    /// If there is no session to go on with.
+    pub fn export_session(&self, now: Micros) -> Result<Vec<u8>, SavedSessionError> {
+        self.continuity.save(&self.schema, now)
     }
 
     /// When the client leaves at the latest, if the game wants that; at once if all is delivered.

@@ -94,13 +94,23 @@ enum State {
 
 impl Client {
     /// A client that is about to say hello. `schema` must be the one that the server's game has.
+    ///
+    /// # Panics
+    /// If the session of the configuration was [read](crate::SavedSession::decode) with another schema.
     pub fn new(config: ClientConfig, schema: Arc<Schema>, now: Micros) -> Self {
+        let restored = config.session.as_ref().map(|saved| Continuity::restored(saved, &schema, now));
+        let continuity = match restored {
+            None => Continuity::new(&schema),
+            Some(Ok(continuity)) => continuity,
+            Some(Err(error)) => panic!("{error}"),
+        };
         Self {
+            pausing: Pausing::new(continuity.has_session()),
             state: State::Hello { since: now, asked: None, before: None, reason: None },
             events: VecDeque::new(),
             simulation: None,
             others: Vec::new(),
-            continuity: Continuity::new(&schema),
+            continuity,
             members: Members::default(),
             is_profile_told: true,
             attempts: Attempts::new(config.reconnect.clone(), config.seed),
@@ -110,7 +120,6 @@ impl Client {
             schema,
             is_network_down: false,
             closing: None,
-            pausing: Pausing::default(),
             last_seen: now,
             stats: ClientStats::default(),
         }

@@ -19,6 +19,11 @@ pub(super) struct Pausing {
 }
 
 impl Pausing {
+    /// Of a session that may have been paused before this program was started.
+    pub(super) fn new(is_restored: bool) -> Self {
+        Self { was_told: is_restored, ..Self::default() }
+    }
+
     /// A connection begins, of the same session or another.
     pub(super) fn handle_connected(&mut self, is_same: bool) {
         self.was_told &= is_same;

@@ -8,8 +8,8 @@ use tickwire_protocol::limits::{
     DIGEST_INTERVAL_MICROS_MAX, INTERPOLATION_DELAY_MICROS_MAX, MEMBERS_MAX, PING_INTERVAL_MICROS_MIN,
     REWIND_MICROS_MAX, SILENCE_TIMEOUT_MICROS_MAX,
 };
-use tickwire_protocol::snapshot::{Coder, Prior};
-use tickwire_protocol::{Micros, Tick, TickRate};
+use tickwire_protocol::snapshot::{Codec, Coder, Prior};
+use tickwire_protocol::{Micros, Schema, Tick, TickRate};
 
 use crate::core::absence::Absence;
 use crate::core::interest::Interest;
@@ -105,6 +105,11 @@ impl RoomConfig {
             extensions: Vec::new(),
         }
         .within_limits()
+    }
+
+    /// How rooms that run so write and read snapshots of a schema.
+    pub fn codec(&self, schema: Arc<Schema>) -> Codec {
+        Codec::with(schema, self.tick_rate, self.coder, self.prior.clone())
     }
 
     /// What every client will take.

@@ -11,11 +11,11 @@ use tickwire_protocol::{Micros, PeerFault, PeerId, PlayerId, SessionId};
 use super::{Room, RoomEvent};
 use crate::core::belief::ViewBelief;
 use crate::core::input_queue::InputQueue;
-use crate::core::knowledge::Viewer;
 use crate::core::news::{News, Reader};
 use crate::core::peer::Peer;
 use crate::core::replicator::Replicator;
 use crate::core::session::{Player, Session, Whereabouts};
+use crate::core::viewer::Viewer;
 
 /// A connection that wants in.
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ impl Room {
         };
         self.next_id = self.next_id.wrapping_add(1);
         let Some(begun) = self.sessions.get(&session) else { return Err(RejectReason::NoSuchRoom) };
-        let viewer = Viewer { player: begun.player_id(), delta: self.config.delta };
+        let viewer = Viewer { player: begun.player_id(), teams: 0, delta: self.config.delta };
         let terms = begun.terms(outcome, self.config.session_window);
         let replicator = Replicator::new(join.stream, viewer, self.cues.next_index());
         let mut connection = Peer::new(join.stream, begun, replicator, &self.config, now);

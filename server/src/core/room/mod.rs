@@ -134,8 +134,25 @@ impl Room {
         simulation: Box<dyn Simulation>,
         now: Micros,
     ) -> Self {
+        let codec = config.codec(simulation.schema().clone());
+        Self::with_codec(identity, config, codec, simulation, now)
+    }
+
+    /// The same with a codec of [`RoomConfig::codec`]. Its clones share hundreds of kilobytes, so rooms that are alike are better opened
+    /// with one.
+    ///
+    /// # Panics
+    /// If the codec is for another schema than the simulation's.
+    pub fn with_codec(
+        identity: RoomIdentity,
+        config: RoomConfig,
+        codec: Codec,
+        simulation: Box<dyn Simulation>,
+        now: Micros,
+    ) -> Self {
         let config = config.within_limits();
         let schema = simulation.schema().clone();
+        assert_eq!(codec.schema().hash(), schema.hash(), "the codec is for the simulation's schema");
         let (tick_rate, first_tick) = (config.tick_rate, config.first_tick);
         let world = World::new(simulation, WorldConfig { seed: identity.seed, tick_rate, first_tick });
         let history = History::new(schema.clone(), tick_rate);
@@ -143,7 +160,7 @@ impl Room {
             identity,
             world,
             history: if config.hold_back { history } else { history.without_holding_back() },
-            codec: Codec::with(schema.clone(), tick_rate, config.coder, config.prior.clone()),
+            codec,
             cues: CueLog::new(tick_rate),
             scene: Scene::default(),
             schedule: Schedule::new(tick_rate, now),

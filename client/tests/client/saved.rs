@@ -1,0 +1,126 @@
+//! Sessions that go on in another program.
+
+use tickwire_client::{Client, ClientConfig, DisconnectReason, Event, SavedSession, SavedSessionError};
+use tickwire_protocol::frame::{FrameType, frames};
+use tickwire_protocol::handshake::{FreshReason, Resume, SessionOutcome, StreamKind};
+use tickwire_protocol::hash::bytes_hash;
+use tickwire_protocol::message::{Lane, MessageAck, MessageFrame, Outcome};
+use tickwire_protocol::{Micros, Schema, SessionId};
+
+use super::support::*;
+
+/// A client that has heard two messages and polled one, has said three, and knows of one that it was polled.
+fn talking() -> Pair {
+    let mut server = FakeServer::new(StreamKind::Ordered, 1_000);
+    server.session_outcome = Some(SessionOutcome::Fresh(FreshReason::First));
+    let welcome = server.welcome_value();
+    let mut pair = Pair::with(server, ClientConfig::new("test 1"), &welcome);
+    pair.events();
+    let mut told = Vec::new();
+    for number in 0..2 {
+        let frame = MessageFrame { ty: SAY, number, key: 0, body: vec![number as u8].into() };
+        frame.encode(tickwire_protocol::message::MessageClass::Reliable, &mut told);
+    }
+    pair.client.handle_message(pair.now, told.into()).unwrap();
+    assert!(matches!(pair.client.poll_event(pair.now), Some(Event::Message(_))));
+    for number in 0..2 {
+        pair.client.send(pair.now, SAY, 0, vec![number]).unwrap();
+    }
+    pair.hear();
+    let mut ack = Vec::new();
+    MessageAck::default().with(Lane::Messages, 1).encode(&mut ack);
+    pair.client.handle_message(pair.now, ack.into()).unwrap();
+    pair.client.send(pair.now, SAY, 0, vec![2]).unwrap();
+    pair
+}
+
+/// Goes on with an export, where the server has received so many messages; what is told then, and what is written.
+fn go_on(bytes: &[u8], received: u64) -> (Vec<Event>, Vec<u8>) {
+    let saved = SavedSession::decode(bytes, schema()).unwrap();
+    let config = ClientConfig { session: Some(saved), ..ClientConfig::new("test 1") };
+    let mut client = Client::new(config, schema().clone(), Micros(7));
+    let mut out = Vec::new();
+    assert!(client.poll_transmit(Micros(7), &mut out));
+    let mut heard = Heard::default();
+    hear(&out, tickwire_protocol::Tick(0), &mut heard);
+    let resume = Resume::find(&heard.hellos[0].extensions).unwrap().unwrap();
+    assert_eq!((resume.session, resume.received.of(Lane::Messages)), (SessionId(1), 1), "one was polled");
+    let mut server = FakeServer::new(StreamKind::Ordered, 2_000);
+    server.session_outcome = Some(SessionOutcome::Resumed);
+    server.received = server.received.with(Lane::Messages, received);
+    let mut message = Vec::new();
+    server.welcome_value().encode(&mut message);
+    client.handle_message(Micros(7), message.into()).unwrap();
+    let mut written = Vec::new();
+    let mut out = Vec::new();
+    while client.poll_transmit(Micros(7), &mut out) {
+        for frame in frames(std::mem::take(&mut out).into()).map(Result::unwrap) {
+            if frame.ty == FrameType::Message {
+                let (_, message) = MessageFrame::decode(frame.payload, schema()).unwrap();
+                assert_eq!(message.number, u16::from(message.body[0]), "under the number that it had");
+                written.push(message.body[0]);
+            }
+        }
+    }
+    let mut ack = Vec::new();
+    MessageAck::default().with(Lane::Messages, 3).encode(&mut ack);
+    client.handle_message(Micros(7), ack.into()).unwrap();
+    (std::iter::from_fn(|| client.poll_event(Micros(7))).collect(), written)
+}
+
+#[test]
+fn what_was_sent_and_polled_goes_on_in_another_program() {
+    let pair = talking();
+    let bytes = pair.client.export_session(pair.now).unwrap();
+    for (received, rest) in [(1, vec![1, 2]), (2, vec![2]), (3, vec![])] {
+        let (events, written) = go_on(&bytes, received);
+        assert_eq!(written, rest);
+        assert!(matches!(events[0], Event::Connected { outcome: SessionOutcome::Resumed, .. }));
+        let delivered = events[1..].iter().map(|event| match event {
+            Event::Sent(id, Outcome::Delivered) => id.0,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(delivered.collect::<Vec<_>>(), [1, 2], "under their names; the first was known");
+    }
+}
+
+#[test]
+fn what_is_no_saved_session_is_refused_for_what_it_is() {
+    let pair = talking();
+    let bytes = pair.client.export_session(pair.now).unwrap();
+    let refused = |bytes: &[u8]| SavedSession::decode(bytes, schema()).unwrap_err();
+    assert_eq!(refused(b"GIF89a"), SavedSessionError::Foreign);
+    assert_eq!(refused(&[]), SavedSessionError::Foreign);
+    assert_eq!(refused(&vec![b'T'; 5 << 20]), SavedSessionError::Foreign);
+    let mut other = bytes.clone();
+    other[4] = 2;
+    assert_eq!(refused(&other), SavedSessionError::Version(2));
+    for end in 5..bytes.len() {
+        assert_eq!(refused(&bytes[..end]), SavedSessionError::Damaged, "{end} bytes");
+    }
+    for place in 5..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 0x10;
+        assert_eq!(refused(&damaged), SavedSessionError::Damaged, "at {place}");
+        // Somebody who makes the hash right as well gets no further than its own client.
+        let end = damaged.len() - 8;
+        let check = bytes_hash(&damaged[..end]);
+        damaged[end..].copy_from_slice(&check.to_le_bytes());
+        let _ = SavedSession::decode(&damaged, schema());
+    }
+    let foreign = Schema::builder("another").build().unwrap();
+    let told = SavedSession::decode(&bytes, &foreign).unwrap_err();
+    assert_eq!(told, SavedSessionError::OtherSchema { ours: foreign.hash(), theirs: schema().hash() });
+}
+
+#[test]
+fn there_is_no_session_before_the_welcome_or_after_the_end() {
+    let none = Err(SavedSessionError::NoSession);
+    let client = Client::new(ClientConfig::new("test 1"), schema().clone(), Micros(0));
+    assert_eq!(client.export_session(Micros(0)), none);
+    let mut pair = talking();
+    pair.client.handle_disconnect(pair.now, DisconnectReason::Lost);
+    assert!(pair.client.export_session(pair.now).is_ok(), "a lost connection is no end");
+    pair.client.close(pair.now, None);
+    assert_eq!(pair.client.export_session(pair.now), none);
+}

@@ -1,0 +1,150 @@
+//! Snapshots on a stream that keeps order and loses nothing: whatever is written is known when the next frame is decoded.
+
+use tickwire_protocol::frame::{FrameType, HEADER_BYTES_MAX, write_frame_with};
+use tickwire_protocol::history::Published;
+use tickwire_protocol::limits::{BODY_BYTES_MAX, OWN_BYTES_MAX};
+use tickwire_protocol::snapshot::{
+    Feedback, PlannedRow, References, SectionPlan, SnapshotHeader, TickWidth, Written,
+};
+
+use super::{Replicator, Source, Told};
+use crate::core::packer::{Eyes, Space};
+use crate::core::shared::{Shared, whole_rows};
+use crate::core::view::know;
+use crate::core::viewer::Viewer;
+
+impl Replicator {
+    /// Appends the newest tick to `out` as one SNAPSHOT frame.
+    pub(crate) fn write_ordered(
+        &mut self,
+        source: &Source<'_>,
+        shared: &mut Shared,
+        space: &Space,
+        feedback: Option<Feedback>,
+        with_digest: bool,
+        out: &mut Vec<u8>,
+    ) -> Told {
+        let Some(newest) = source.history.newest() else { return Told::default() };
+        let viewer = self.look(source, newest, &mut shared.plans);
+        let mut told = Told { owns: self.owns(&shared.plans), ..Told::default() };
+        let mut header = self.header(newest.tick(), feedback, true);
+        let room = space.bytes.saturating_sub(front_bytes(&header, with_digest));
+        let most = own_bytes_at_most(source, &shared.plans.own);
+        let (mut step, mut left) = (None, room);
+        if most <= room.min(OWN_BYTES_MAX) {
+            step = self.take_step(source, newest, viewer, shared, room - most);
+        }
+        if step.is_none() {
+            // It is tight: then what the own rows take is to be known exactly.
+            left -= self.fit_own(source, newest, shared, room, &mut header).min(room);
+            step = self.take_step(source, newest, viewer, shared, left);
+        }
+        if step.is_none() {
+            told.whole = self.go_alone(source, newest, viewer, shared, (space, left));
+            told.whole_left =
+                told.whole - whole_rows(&shared.plans.view.section.rows[..shared.body.written.rows]);
+        }
+        let Shared { cohorts, rows, plans, body, .. } = shared;
+        let step = step.map(|place| cohorts.at(place));
+        let body = step.map_or(&*body, |step| &step.body);
+        told.whole = step.map_or(told.whole, |step| step.whole);
+        self.sent += 1;
+        let start = out.len();
+        write_frame_with(out, FrameType::Snapshot, |out| {
+            let Self { view, own, .. } = self;
+            let mut digest = |own_written| {
+                know(own, source.history, &plans.own, own_written);
+                view.known.digest().wrapping_add(own.digest())
+            };
+            let asked: Option<&mut dyn FnMut(Written) -> u64> =
+                if with_digest { Some(&mut digest) } else { None };
+            let written = source.codec.write_snapshot(
+                &header,
+                source.history,
+                &plans.own,
+                OWN_BYTES_MAX,
+                asked,
+                body,
+                rows,
+                out,
+            );
+            if !with_digest {
+                know(own, source.history, &plans.own, written);
+            }
+        });
+        (told.bytes, told.is_cut) = (out.len() - start, self.is_tight);
+        debug_assert!(told.bytes <= space.bytes || self.is_tight || space.is_full, "{told:?} of {space:?}");
+        self.flight.handle_sent(space.now, newest.tick(), told.bytes);
+        told
+    }
+
+    /// All that is news, together with those in step, if it fits into `room`: where that step is. Whoever could not be told all the
+    /// last time is not likely to be now.
+    fn take_step(
+        &mut self,
+        source: &Source<'_>,
+        newest: &Published,
+        viewer: Viewer,
+        Shared { cohorts, rows, plans, .. }: &mut Shared,
+        room: usize,
+    ) -> Option<usize> {
+        if self.is_tight {
+            return None;
+        }
+        let place = cohorts.step(source, newest, (&self.view, viewer), plans, rows);
+        let step = cohorts.at(place);
+        if !step.is_all || step.body.byte_len() > room {
+            return None;
+        }
+        self.view = step.to.clone();
+        Some(place)
+    }
+
+    /// Writes what comes first of what is news into the peer's own body, as much as fits into `room`. Told by slot, as against ticks
+    /// all is told or nothing. How many rows that name no state were news.
+    fn go_alone(
+        &mut self,
+        source: &Source<'_>,
+        newest: &Published,
+        viewer: Viewer,
+        Shared { cohorts, rows, plans, packer, body, .. }: &mut Shared,
+        (space, room): (&Space, usize),
+    ) -> usize {
+        let view = cohorts.part(&mut self.view);
+        view.plan(source, newest, viewer, References::NONE, plans);
+        let whole = whole_rows(&plans.view.section.rows);
+        let (looker, known, patience) = (&plans.looker, &mut view.known, &mut self.view_patience);
+        let mut eyes = Eyes { source, newest, looker, known, patience };
+        self.is_tight = !packer.pack_view(&mut eyes, &mut plans.view, rows, space, room);
+        if self.is_tight && space.is_of_link {
+            self.flight.handle_limited();
+        }
+        source.codec.write_body(source.history, &plans.view, source.payload_of, BODY_BYTES_MAX, rows, body);
+        view.tell(source.history, newest, plans, body, !self.is_tight);
+        whole
+    }
+}
+
+/// Bytes of a row, at most, beside its columns: slot, names, generation, what became of it, and the coder's end.
+const ROW_BYTES_AT_MOST: usize = 48;
+/// Bytes of a column, at most: 32 bits as they are, and the dearest symbol before them.
+const COLUMN_BYTES_AT_MOST: usize = 8;
+/// Bytes of a leave, at most.
+const LEAVE_BYTES_AT_MOST: usize = 8;
+
+/// What a plan of own rows cannot take more than, bytes: a few times what it does. To weigh it costs as much as to write it, and mostly there
+/// is room for all.
+fn own_bytes_at_most(source: &Source<'_>, plan: &SectionPlan) -> usize {
+    let schema = source.history.schema();
+    let row =
+        |row: &PlannedRow| ROW_BYTES_AT_MOST + schema.kind(row.kind).column_count() * COLUMN_BYTES_AT_MOST;
+    plan.leaves.len() * LEAVE_BYTES_AT_MOST + plan.rows.iter().map(row).sum::<usize>()
+}
+
+/// What stands before own rows and body in an ordered stream's frame, bytes: its own header and the snapshot's.
+fn front_bytes(header: &SnapshotHeader, with_digest: bool) -> usize {
+    let tick = if header.tick_width == TickWidth::Full { 4 } else { 2 };
+    let feedback = header.feedback.map_or(0, |feedback| if feedback.substituted == 0 { 3 } else { 7 });
+    let own_length = 2;
+    HEADER_BYTES_MAX + 1 + tick + feedback + own_length + if with_digest { 8 } else { 0 }
+}
