@@ -14,6 +14,8 @@ use tickwire_server::core::{Interest, RoomConfig};
 use tickwire_server::net::{RecordConfig, ServerConfig};
 use tickwire_sim::arena;
 
+use crate::access::AccessArgs;
+
 /// The address that server and swarm agree on if told nothing.
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:7777";
 
@@ -46,6 +48,9 @@ pub(crate) struct ServeArgs {
     /// Address to listen on; port 0 lets the system choose [default: 127.0.0.1:7777]
     #[arg(long, env = "TICKWIRE_LISTEN", value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
+
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
 
     #[command(flatten)]
     pub(crate) rooms: RoomArgs,
@@ -123,6 +128,8 @@ pub(crate) struct RoomArgs {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct FileConfig {
     listen: Option<SocketAddr>,
+    #[serde(default)]
+    access: AccessArgs,
     max_players: Option<u32>,
     record: Option<PathBuf>,
     record_hz: Option<u32>,
@@ -173,11 +180,13 @@ impl ServeArgs {
             seed: self.rooms.seed.or(file.seed),
         };
         let mut config = rooms.server_config(listen)?;
-        let players_max = self.max_players.or(file.max_players).unwrap_or(DEFAULT_PLAYERS_MAX);
-        config.directory.players_max = players_max;
+        let access = self.access.or(file.access);
+        let players_max = self.max_players.or(file.max_players);
         // Beside the players there are those who watch, and those who are still saying hello.
-        let connections = players_max as usize + players_max as usize / 5;
-        config.connections_max = config.connections_max.max(connections);
+        let needed = players_max.map_or(0, |players| players as usize + players as usize / 5);
+        config.connections_max = access.max_connections.unwrap_or(config.connections_max.max(needed));
+        config.directory.players_max = players_max.unwrap_or(DEFAULT_PLAYERS_MAX);
+        config.access = access.resolve()?;
         let hz = self.record_hz.or(file.record_hz);
         config.record = match self.record.or(file.record) {
             Some(path) => Some(record_config(path, hz, config.room.tick_rate)?),

@@ -4,6 +4,7 @@
 //! Results go to stdout, logs and progress to stderr. Exit status: 0 done and clean, 1 failed or found something
 //! wrong, 2 called wrongly.
 
+mod access;
 mod config;
 mod demo;
 mod files;
@@ -15,6 +16,7 @@ mod signals;
 mod stats_file;
 mod status;
 mod swarm;
+mod token;
 mod trace;
 mod usage;
 
@@ -50,9 +52,11 @@ Recordings: tickwire serve --record match.twr, and later
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the headless server with the example game `arena`
-    Serve(config::ServeArgs),
+    Serve(Box<config::ServeArgs>),
     /// Connect a swarm of bots to a server, check all that they are sent, and report
     Swarm(swarm::SwarmArgs),
+    /// Sign a token for trying out, and make a key for it
+    Token(token::TokenArgs),
     /// A server and bots in one process over real WebSockets, with a live status
     Demo(demo::DemoArgs),
     /// Serve a recording to clients, as it was published
@@ -90,8 +94,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         match command {
-            Command::Serve(args) => serve::run(args).await,
+            Command::Serve(args) => serve::run(*args).await,
             Command::Swarm(args) => swarm::run(args).await,
+            Command::Token(args) => token::run(args),
             Command::Demo(args) => demo::run(args).await,
             Command::Replay(args) => replay::run(args).await,
             Command::Inspect(args) => inspect::run(&args),

@@ -134,7 +134,10 @@ pub(crate) async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
             Err(error) => panic!("{error:#}"),
         }
     });
-    let server = serve::bind_game(ServerConfig::new(args.listen, room), game).await?;
+    let mut config = ServerConfig::new(args.listen, room);
+    // Whoever serves a recording elsewhere has said so with --listen: there is nobody to be known in it.
+    config.access.guests = true;
+    let server = serve::bind_game(config, game).await?;
     println!("listening on ws://{}", server.local_addr()?);
     serve::serve(server, interrupt.received()).await;
     Ok(ExitCode::SUCCESS)

@@ -98,6 +98,8 @@ fn bind_advice(listen: SocketAddr, error: io::ErrorKind) -> String {
         io::ErrorKind::PermissionDenied => {
             format!("{listen} is not ours to take: choose a port above 1023 with --listen")
         }
+        // Says by itself what to do.
+        io::ErrorKind::InvalidInput => "not started".to_owned(),
         _ => format!("cannot listen on {listen}"),
     }
 }

@@ -103,6 +103,12 @@ pub enum PeerFault {
     /// Its session goes on over another connection.
     #[error("the session goes on over another connection")]
     TakenOver,
+    /// Its token has expired, and no newer one came.
+    #[error("the token has expired: come back with a new one")]
+    TokenExpired,
+    /// Its account has connected from elsewhere, and may be here once.
+    #[error("the account has connected from elsewhere")]
+    Replaced,
 }
 
 /// Why a connection was or should be closed: the WebSocket close code (RFC 6455 and our own from 4000).
@@ -136,6 +142,16 @@ impl CloseCode {
     pub const STALLED: Self = Self(4003);
     /// The session goes on over another connection.
     pub const TAKEN_OVER: Self = Self(4004);
+    /// No token, or one that is not taken; a reject frame told why.
+    pub const UNAUTHORIZED: Self = Self(4010);
+    /// The account may not do what it wants; a reject frame told what.
+    pub const FORBIDDEN: Self = Self(4011);
+    /// The account is connected as often as it may be.
+    pub const ACCOUNT_BUSY: Self = Self(4012);
+    /// The token has expired.
+    pub const TOKEN_EXPIRED: Self = Self(4013);
+    /// The account has connected from elsewhere.
+    pub const REPLACED: Self = Self(4014);
 }
 
 impl CloseCode {
@@ -153,6 +169,8 @@ impl CloseCode {
                 | Self::HANDSHAKE_TIMEOUT
                 | Self::SILENT
                 | Self::STALLED
+                // A client that has no newer token is refused for good then.
+                | Self::TOKEN_EXPIRED
         )
     }
 }
@@ -168,6 +186,8 @@ impl From<PeerFault> for CloseCode {
             PeerFault::Silent => Self::SILENT,
             PeerFault::Stalled => Self::STALLED,
             PeerFault::TakenOver => Self::TAKEN_OVER,
+            PeerFault::TokenExpired => Self::TOKEN_EXPIRED,
+            PeerFault::Replaced => Self::REPLACED,
         }
     }
 }

@@ -49,17 +49,29 @@ pub enum FrameType {
     Message = 10,
     /// Either: which messages were polled; see [`MessageAck`](crate::message::MessageAck).
     MessageAck = 11,
+    /// Client: a newer token. Server: what it is worth; see [`Auth`](crate::handshake::Auth).
+    Auth = 12,
     /// Server: who is in the room, by change; see [`MembersFrame`](crate::room::MembersFrame).
     Members = 18,
     /// Client: what it says of itself from now on; see [`Profile`](crate::room::Profile).
     Profile = 20,
     /// Client: it is paused, or no longer; see [`Pause`](crate::pause::Pause).
     Pause = 23,
+    /// Either: something large that the other side may have; see [`BulkFrame`](crate::bulk::BulkFrame) for this and the next four.
+    BulkOffer = 25,
+    /// The offering side: a piece of what was accepted.
+    BulkChunk = 26,
+    /// The receiving side: what it has, and how much more may come; the first one accepts.
+    BulkCredit = 27,
+    /// The receiving side: it has all, or wants no more.
+    BulkEnd = 28,
+    /// The offering side: nothing more comes.
+    BulkStop = 29,
 }
 
 impl FrameType {
     /// Every type that this version knows.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 20] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
@@ -71,10 +83,21 @@ impl FrameType {
         Self::Budget,
         Self::Message,
         Self::MessageAck,
+        Self::Auth,
         Self::Members,
         Self::Profile,
         Self::Pause,
+        Self::BulkOffer,
+        Self::BulkChunk,
+        Self::BulkCredit,
+        Self::BulkEnd,
+        Self::BulkStop,
     ];
+
+    /// Whether it is one of a bulk transfer.
+    pub const fn is_bulk(self) -> bool {
+        matches!(self, Self::BulkOffer | Self::BulkChunk | Self::BulkCredit | Self::BulkEnd | Self::BulkStop)
+    }
 
     /// Its name in documents and tools.
     pub const fn name(self) -> &'static str {
@@ -90,9 +113,15 @@ impl FrameType {
             Self::Budget => "BUDGET",
             Self::Message => "MESSAGE",
             Self::MessageAck => "MESSAGE_ACK",
+            Self::Auth => "AUTH",
             Self::Members => "MEMBERS",
             Self::Profile => "PROFILE",
             Self::Pause => "PAUSE",
+            Self::BulkOffer => "BULK_OFFER",
+            Self::BulkChunk => "BULK_CHUNK",
+            Self::BulkCredit => "BULK_CREDIT",
+            Self::BulkEnd => "BULK_END",
+            Self::BulkStop => "BULK_STOP",
         }
     }
 }
@@ -378,7 +407,7 @@ mod tests {
             (&[0x80, 0x80], DecodeError::Truncated("frame header")),
             (&[2, 4, 0], DecodeError::Truncated("frame payload")),
             (&[0, 0], DecodeError::UnknownFrame(0)),
-            (&[0, 12], DecodeError::UnknownFrame(12)),
+            (&[0, 62], DecodeError::UnknownFrame(62)),
             (&[0, 63], DecodeError::UnknownFrame(63)),
             (&[1, 8, 64], DecodeError::Invalid { what: "short snapshot in a longer form", value: 64 }),
             (&[0x80, 0, 4], DecodeError::Invalid { what: "frame length in a longer form", value: 0 }),
@@ -404,9 +433,9 @@ mod tests {
 
     #[test]
     fn nothing_comes_behind_a_fault() {
-        let mut parser = frames(Bytes::from_static(&[0, 7, 0, 12, 0, 7]));
+        let mut parser = frames(Bytes::from_static(&[0, 7, 0, 62, 0, 7]));
         assert_eq!(parser.next(), Some(Ok(frame(FrameType::Ack, &[]))));
-        assert_eq!(parser.next(), Some(Err(DecodeError::UnknownFrame(12))));
+        assert_eq!(parser.next(), Some(Err(DecodeError::UnknownFrame(62))));
         assert_eq!(parser.next(), None);
         let mut parser = frames(Bytes::new());
         assert!(parser.next().is_some_and(|item| item.is_err()));

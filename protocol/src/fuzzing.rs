@@ -13,9 +13,10 @@ use bytes::{Bytes, BytesMut};
 
 use crate::ack::Ack;
 use crate::budget::Budget;
+use crate::bulk::BulkFrame;
 use crate::fault::DecodeError;
 use crate::frame::{FrameType, frames, split_frame, write_frame};
-use crate::handshake::{Hello, PackedSchema, RejectReason, Welcome};
+use crate::handshake::{Auth, Hello, PackedSchema, RejectReason, Welcome};
 use crate::input::InputFrame;
 use crate::message::{Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId};
 use crate::pause::Pause;
@@ -137,6 +138,16 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
                 check(&|out| ack.encode(out));
             }
         }
+        FrameType::BulkOffer
+        | FrameType::BulkChunk
+        | FrameType::BulkCredit
+        | FrameType::BulkEnd
+        | FrameType::BulkStop => check_bulk(ty, payload),
+        FrameType::Auth => {
+            if let Ok(auth) = Auth::decode(payload) {
+                check(&|out| auth.encode(out));
+            }
+        }
         FrameType::Members => {
             if let Ok(members) = MembersFrame::decode(payload) {
                 check(&|out| members.encode(out));
@@ -159,6 +170,12 @@ fn check_wish(ty: FrameType, payload: &[u8]) {
         }
     } else if let Ok(budget) = Budget::decode(payload) {
         check(&|out| budget.encode(out));
+    }
+}
+
+fn check_bulk(ty: FrameType, payload: &[u8]) {
+    if let Ok(frame) = BulkFrame::decode(ty, Bytes::copy_from_slice(payload)) {
+        check_encoding(ty, payload, |out| frame.encode(out));
     }
 }
 

@@ -9,6 +9,7 @@
 //! | [`snapshot`] | the delta codec: which bits a row becomes, and a replica that bits become again |
 //! | [`frame`] | how frames lie in a transport message |
 //! | [`handshake`], [`input`], [`ping`], [`ack`], [`budget`] | the other frames |
+//! | [`message`], [`bulk`] | what games say beside state: messages, and what is too large for one |
 //! | [`room`] | who is in a room |
 //! | [`recording`] | a room's stream in a file: seekable, and readable after a crash |
 //! | [`limits`], [`fault`] | every bound, and what happens to a peer that breaks one |
@@ -16,6 +17,7 @@
 pub mod ack;
 pub mod bits;
 pub mod budget;
+pub mod bulk;
 mod cold;
 pub mod cue;
 pub mod fault;

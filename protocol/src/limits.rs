@@ -138,6 +138,19 @@ pub const EXTENSIONS_MAX: usize = 16;
 /// One extension's value, bytes: a member's profile and name, with room for what else it says.
 pub const EXTENSION_BYTES_MAX: usize = 1536;
 
+/// A token that proves who a client is, bytes: it shares a client's message with an input frame and acks. A JWT with a dozen claims and an
+/// RSA signature has some 800.
+pub const TOKEN_BYTES_MAX: usize = CLIENT_MESSAGE_BYTES_MAX - 1024;
+
+/// The name of an account, bytes: a UUID, an address, what other systems call their users.
+pub const ACCOUNT_BYTES_MAX: usize = 64;
+
+/// Permissions that a client is told of: with their account they fit one extension.
+pub const PERMISSIONS_MAX: usize = 12;
+
+/// What a game's own server code is told of an account beside its name, bytes: kept for every session.
+pub const CLAIMS_BYTES_MAX: usize = 4 * 1024;
+
 /// A reason in words, in a reject or a close, bytes. RFC 6455 gives a close 123.
 pub const REASON_BYTES_MAX: usize = 123;
 
@@ -209,6 +222,25 @@ pub const LATEST_UNACKED_MAX: u64 = 16 * 1024;
 /// Unreliable messages that wait for a game to poll them: what is older than these is not worth hearing.
 pub const UNRELIABLE_MESSAGES_WAITING_MAX: usize = 64;
 
+/// The content of one bulk transfer, bytes; and all that one side of a session holds at once of what it has accepted, or of what it has
+/// offered.
+pub const BULK_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Bulk transfers of one direction of a session at a time: a game that wants more has them wait.
+pub const BULK_TRANSFERS_MAX: usize = 4;
+
+/// Content in one frame, bytes. Over slow links it is less: what is on the way takes a twentieth of a second.
+pub const BULK_CHUNK_BYTES_MAX: usize = 16 * 1024;
+
+/// What a game says of a transfer in its offer, bytes: an offer has no flow control and must be short on any link.
+pub const BULK_METADATA_BYTES_MAX: usize = 256;
+
+/// Bytes of a transfer that may be on the way or wait for the receiver's game to poll: a quarter of a second at a megabyte a second.
+pub const BULK_WINDOW_BYTES: usize = 256 * 1024;
+
+/// How long an offer waits for its answer, microseconds: a person is asked.
+pub const BULK_OFFER_MICROS_MAX: u64 = 60_000_000;
+
 /// How far behind the newest state a server may ask a client to show the others, microseconds. Two seconds of ticks
 /// at 60 Hz are about what the ring holds.
 pub const INTERPOLATION_DELAY_MICROS_MAX: u64 = 2_000_000;
@@ -264,7 +296,12 @@ const _: () = assert!(
 );
 const _: () =
     assert!(BODY_BYTES_MAX + OWN_BYTES_MAX + MESSAGE_BYTES_PER_TRANSMIT_MAX + 1024 < MESSAGE_BYTES_MAX);
+const _: () =
+    assert!(BULK_CHUNK_BYTES_MAX + 64 < FRAME_BYTES_MAX && BULK_CHUNK_BYTES_MAX < BULK_WINDOW_BYTES);
+const _: () = assert!(BULK_METADATA_BYTES_MAX + 64 < CLIENT_MESSAGE_BYTES_MAX);
 const _: () = assert!(MESSAGES_IN_FLIGHT_MAX < 1 << 15 && LATEST_UNACKED_MAX < 1 << 15);
+const _: () =
+    assert!(ACCOUNT_BYTES_MAX + 16 + PERMISSIONS_MAX * (HELLO_TEXT_BYTES_MAX + 1) <= EXTENSION_BYTES_MAX);
 const _: () = assert!(
     2 * (3 * SHORT_LANE_IN_FLIGHT_MAX + MESSAGES_IN_FLIGHT_MAX + BULK_IN_FLIGHT_MAX + LATEST_KEYS_MAX)
         <= MESSAGES_PER_TICK_MAX as usize

@@ -189,6 +189,9 @@ fn limits_are_those_of_the_code() {
         ("DATAGRAM_BYTES_MAX", limits::DATAGRAM_BYTES_MAX as u64),
         ("HELLO_BYTES_MAX", limits::HELLO_BYTES_MAX as u64),
         ("HELLO_TEXT_BYTES_MAX", limits::HELLO_TEXT_BYTES_MAX as u64),
+        ("TOKEN_BYTES_MAX", limits::TOKEN_BYTES_MAX as u64),
+        ("ACCOUNT_BYTES_MAX", limits::ACCOUNT_BYTES_MAX as u64),
+        ("PERMISSIONS_MAX", limits::PERMISSIONS_MAX as u64),
         ("REASON_BYTES_MAX", limits::REASON_BYTES_MAX as u64),
         ("EXTENSIONS_MAX", limits::EXTENSIONS_MAX as u64),
         ("EXTENSION_BYTES_MAX", limits::EXTENSION_BYTES_MAX as u64),
@@ -226,6 +229,11 @@ fn limits_are_those_of_the_code() {
         ("SHORT_LANE_IN_FLIGHT_MAX", limits::SHORT_LANE_IN_FLIGHT_MAX as u64),
         ("BULK_IN_FLIGHT_MAX", limits::BULK_IN_FLIGHT_MAX as u64),
         ("MESSAGE_BYTES_IN_FLIGHT_MAX", limits::MESSAGE_BYTES_IN_FLIGHT_MAX as u64),
+        ("BULK_BYTES_MAX", limits::BULK_BYTES_MAX as u64),
+        ("BULK_TRANSFERS_MAX", limits::BULK_TRANSFERS_MAX as u64),
+        ("BULK_CHUNK_BYTES_MAX", limits::BULK_CHUNK_BYTES_MAX as u64),
+        ("BULK_METADATA_BYTES_MAX", limits::BULK_METADATA_BYTES_MAX as u64),
+        ("BULK_OFFER_MICROS_MAX", limits::BULK_OFFER_MICROS_MAX),
         ("LATEST_KEYS_MAX", limits::LATEST_KEYS_MAX as u64),
         ("SILENCE_TIMEOUT_MICROS_MAX", limits::SILENCE_TIMEOUT_MICROS_MAX),
         ("DIGEST_INTERVAL_MICROS_MAX", limits::DIGEST_INTERVAL_MICROS_MAX),
@@ -256,6 +264,11 @@ fn codes_are_those_of_the_code() {
         CloseCode::SILENT,
         CloseCode::STALLED,
         CloseCode::TAKEN_OVER,
+        CloseCode::UNAUTHORIZED,
+        CloseCode::FORBIDDEN,
+        CloseCode::ACCOUNT_BUSY,
+        CloseCode::TOKEN_EXPIRED,
+        CloseCode::REPLACED,
     ];
     let numbered = || markdown_rows().filter_map(|row| Some((row[0].parse::<u16>().ok()?, row)));
     let page: Vec<_> =
@@ -272,7 +285,7 @@ fn codes_are_those_of_the_code() {
     }
 
     let rejects: Vec<_> = numbered().filter(|(_, row)| row.len() == 4 && !row[1].starts_with('[')).collect();
-    assert_eq!(rejects.len(), 14);
+    assert_eq!(rejects.len(), 17);
     for (number, row) in rejects {
         let reject = reject(&format!("{} {}", row[1], example_details(row[1])));
         let mut out = Vec::new();

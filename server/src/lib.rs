@@ -3,6 +3,8 @@
 //! [`core`] is pure: a [`core::Room`] owns an authoritative world, its published history and its peers, and is told
 //! the time. `net` (feature `net`) serves rooms over WebSocket on tokio.
 
+#[cfg(feature = "net")]
+pub mod auth;
 pub mod core;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -20,6 +22,11 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guides/interest.md")]
 struct InterestGuide;
+
+/// Likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/bulk.md")]
+struct BulkGuide;
 
 /// Likewise.
 #[cfg(doctest)]

@@ -5,6 +5,7 @@ use tickwire_protocol::message::{GameEvent, Message, MessageTypeId, SendError};
 use tickwire_protocol::room::Profile;
 use tickwire_protocol::{CueId, EntityId, KindId, PlayerId, RowHead, RowMut, RowRef, Schema, Tick, TickRate};
 
+use crate::account::Account;
 use crate::cues::Cues;
 use crate::entities::{Authority, Entities};
 use crate::inputs::PlayerInputs;
@@ -68,6 +69,19 @@ impl<'a> StepContext<'a> {
     /// who is in both has left and come back. Always empty on a client.
     pub fn left(&self) -> &'a [PlayerId] {
         self.inputs.left()
+    }
+
+    /// Who is behind a player; nothing for a guest, and always on a client.
+    ///
+    /// What follows from it reaches clients as state. It is not recorded: a replay answers nothing.
+    pub fn account(&self, player: PlayerId) -> Option<Account<'_>> {
+        self.outside.accounts?.account(player)
+    }
+
+    /// Whether the token of a player allows this in this room: `action`, or `action@room`. Of what is not the engine's own (`play` and `watch`) a
+    /// guest may nothing, and nobody on a client.
+    pub fn may(&self, player: PlayerId, action: &str) -> bool {
+        self.outside.accounts.is_some_and(|accounts| accounts.may(player, action))
     }
 
     /// What a player says of itself: its name, and what the game's client has added. Nobody vouches for it. Nothing on a client.

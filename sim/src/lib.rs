@@ -67,16 +67,18 @@
 //! | [`context`], [`inputs`], [`random`] | what a step sees and can ask for |
 //! | [`world`] | the loop of a tick: step, save, quantize, load; ids, cues, digest |
 //! | [`eyes`], [`between`], [`blend`] | what a player saw when it gave its input; a row between two states; from one value to another |
-//! | [`mail`] | what players say, and what is said to them |
+//! | [`mail`], [`bulk`] | what players say, and what is said to them; what is too large for a message |
 //! | [`roster`] | who they are |
 //! | [`replay`] | a recording as a simulation: what was published, tick by tick |
 //! | [`testing`] | checks that any game should pass |
 //! | [`arena`], [`bots`] | an example game, and who plays it when nobody does |
 
+mod account;
 pub mod arena;
 pub mod between;
 pub mod blend;
 pub mod bots;
+pub mod bulk;
 pub mod context;
 mod cues;
 mod entities;
@@ -91,6 +93,8 @@ pub mod simulation;
 pub mod testing;
 pub mod world;
 
+pub use account::{Account, Accounts};
+pub use bulk::BulkMail;
 pub use context::StepContext;
 pub use entities::is_provisional;
 pub use eyes::Eyes;

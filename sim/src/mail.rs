@@ -7,6 +7,8 @@ use bytes::Bytes;
 use tickwire_protocol::PlayerId;
 use tickwire_protocol::message::{Message, MessageTypeId, SendError};
 
+use crate::bulk::BulkMail;
+
 /// Who is to get a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Audience {
@@ -31,6 +33,11 @@ pub trait Mail: fmt::Debug {
 
     /// Tells everyone of an audience a game event, as encoded. An error says why not all of them hear of it; the others do.
     fn emit(&mut self, to: Audience, ty: MessageTypeId, event: Bytes) -> Result<(), SendError>;
+
+    /// Who carries what is too large for a message; nobody, if nobody does.
+    fn bulk(&mut self) -> Option<&mut dyn BulkMail> {
+        None
+    }
 }
 
 /// What a step can ask of those around it: each is there or is not.
@@ -41,5 +48,7 @@ pub struct Outside<'a> {
     /// What they say.
     pub mail: Option<&'a mut dyn Mail>,
     /// Who they are.
+    pub accounts: Option<&'a dyn crate::Accounts>,
+    /// What they say of themselves, and who of them is here.
     pub roster: Option<&'a dyn Roster>,
 }

@@ -106,6 +106,7 @@ impl World {
             outside: Outside {
                 eyes: outside.eyes.map(|eyes| eyes as &mut dyn Eyes),
                 mail: outside.mail.map(|mail| mail as &mut dyn Mail),
+                accounts: outside.accounts,
                 roster: outside.roster,
             },
         };

@@ -1,11 +1,14 @@
 //! What `swarm` can be asked for.
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use tickwire_netsim::Profile;
 use tickwire_protocol::limits::TICK_HZ_MAX;
+use tickwire_server::auth::{Grant, mint};
 
 use super::conduct::SwarmConfig;
 use super::load::Load;
@@ -82,6 +85,11 @@ pub(crate) struct SwarmArgs {
     #[arg(long)]
     chatter: bool,
 
+    /// Key file to sign a token for each bot with, as `tickwire token` takes it, for a server that has `--auth-key`; without, bots are
+    /// guests
+    #[arg(long, env = "TICKWIRE_TOKEN_KEY", value_name = "FILE")]
+    token_key: Option<PathBuf>,
+
     /// Print the report as one JSON object on stdout
     #[arg(long)]
     pub(super) json: bool,
@@ -117,7 +125,9 @@ impl SwarmArgs {
             "--load {}: those who come half-way neither talk nor are cut; choose another load for --churn and --chatter",
             load.name()
         );
+        let token_key = self.token_key.as_deref().map(read_key).transpose()?;
         Ok(SwarmConfig {
+            token_key,
             full: self.full,
             rooms: self.rooms,
             input_hz: self.input_hz,
@@ -134,6 +144,15 @@ impl SwarmArgs {
             ..SwarmConfig::new(self.url, bots)
         })
     }
+}
+
+/// The file of a key that signs.
+fn read_key(path: &Path) -> anyhow::Result<Arc<[u8]>> {
+    let shown = path.display();
+    let key = std::fs::read(path).with_context(|| format!("--token-key {shown}: cannot be read"))?;
+    mint(&key, &Grant::new("bot".to_owned(), Duration::from_secs(1)))
+        .with_context(|| format!("--token-key {shown}"))?;
+    Ok(key.into())
 }
 
 /// How long a connection is to last.

@@ -54,6 +54,8 @@ pub(crate) struct SwarmConfig {
     pub(crate) profile: Option<&'static Profile>,
     /// Bots behind links of 64 kbit/s.
     pub(crate) narrow: usize,
+    /// The file of the key that their tokens are signed with; guests if none.
+    pub(crate) token_key: Option<Arc<[u8]>>,
     /// How long a connection lasts on average; until the end if none.
     pub(crate) churn: Option<Duration>,
     /// Whether the bots talk to each other.
@@ -77,6 +79,7 @@ impl SwarmConfig {
             slow: super::DEFAULT_SLOW,
             profile: None,
             narrow: 0,
+            token_key: None,
             churn: None,
             chatter: false,
         }

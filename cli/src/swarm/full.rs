@@ -212,7 +212,8 @@ impl Bot {
                     Ok(Link::Churned(Box::new(shears.hold(stream))))
                 }
             };
-            return net::connect_by(open, url, config, arena::schema().clone()).await;
+            return net::connect_by(open, url, config, arena::schema().clone(), self.hive.options(self.plan))
+                .await;
         }
         let stream = net::dial(url, &config).await?;
         let link = match self.hive.weather(self.plan) {
@@ -222,7 +223,7 @@ impl Bot {
                 Link::Conditioned(Box::new(Conditioned::new(stream, profile, seed, number, epoch)))
             }
         };
-        net::connect_over(link, url, config, arena::schema().clone()).await
+        net::connect_over(link, url, config, arena::schema().clone(), self.hive.options(self.plan)).await
     }
 
     /// Predicts the own player, if the server says on which level it plays.

@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use tickwire_client::net::{Options, TokenProvider};
 use tickwire_client::{Backoff, ClientConfig, Reconnect};
 use tickwire_netsim::Profile;
 use tickwire_protocol::handshake::{RejectReason, RoomWish, Welcome};
 use tickwire_protocol::{Micros, TickRate};
+use tickwire_server::auth::{Grant, mint};
 use tickwire_sim::arena::Level;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -32,6 +34,9 @@ const RECONNECT: Reconnect = Reconnect {
     attempts: u32::MAX,
 };
 const RETURN_WITHIN: Micros = Micros::from_millis(50);
+
+/// A swarm is over before its tokens expire.
+const TOKEN_LASTS: Duration = Duration::from_hours(24);
 
 /// The tick rate at which scripts are played before any server has told its own.
 const SCRIPT_HZ: u32 = 60;
@@ -107,6 +112,16 @@ impl Hive {
             config.room = RoomWish::Named(format!("swarm-{}", plan.index % rooms));
         }
         config
+    }
+
+    /// How a bot connects: with a token of its own, if there is a key for it.
+    pub(super) fn options(&self, plan: Plan) -> Options {
+        let sign = move |key: &[u8]| {
+            let account = format!("bot-{}", plan.index);
+            mint(key, &Grant::new(account, TOKEN_LASTS)).ok()
+        };
+        let key = self.config.token_key.clone();
+        Options { tokens: key.map(|key| TokenProvider::new(move || sign(&key))) }
     }
 
     /// A bot's chance.

@@ -88,12 +88,16 @@ impl ClientConfig {
         self.hello(0, 0).check()
     }
 
-    /// What to say first.
-    /// `members` is the version of the room's members that the client was told.
-    pub(crate) fn hello_for(&self, schema: &Schema, resume: Option<Extension>, members: u64) -> Hello {
+    /// What to say first. `members` is the version of the room's members that the client was told, `own` what the session has to say.
+    pub(crate) fn hello_for(
+        &self,
+        schema: &Schema,
+        own: impl IntoIterator<Item = Extension>,
+        members: u64,
+    ) -> Hello {
         let mut hello = self.hello(schema.hash(), members);
-        // In ascending id.
-        hello.extensions.splice(..0, resume);
+        hello.extensions.extend(own);
+        hello.extensions.sort_by_key(|extension| extension.id);
         hello
     }
 

@@ -1,8 +1,9 @@
 //! What a client tells the game, and why a connection ends.
 
 use thiserror::Error;
+use tickwire_protocol::bulk::BulkEvent;
 use tickwire_protocol::frame::FrameType;
-use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome};
+use tickwire_protocol::handshake::{AuthRefusal, AuthTerms, FreshReason, RejectReason, SessionOutcome};
 use tickwire_protocol::message::{Message, MessageId, Outcome};
 use tickwire_protocol::{CloseCode, Cue, DecodeError, EntityId, KindId, Micros, PlayerId, RoomId, SessionId};
 
@@ -84,6 +85,12 @@ pub enum Event {
     Message(Message),
     /// What became of a message that was [sent](crate::Client::send).
     Sent(MessageId, Outcome),
+    /// Something has become of a transfer: of what the server's game offers, or of what was [offered](crate::Client::offer_bulk)
+    /// to it.
+    Bulk(BulkEvent),
+    /// What the server says of the token that it was [sent](crate::Client::renew_token): what that is worth, or why nothing. What is refused
+    /// changes nothing: the one before counts until it expires.
+    TokenChecked(Result<AuthTerms, AuthRefusal>),
     /// The connection is over, and does not come back.
     Disconnected(DisconnectReason),
 }
@@ -111,6 +118,16 @@ pub enum DisconnectReason {
     /// The hello was not answered in time.
     #[error("the server did not answer the hello in time")]
     NoWelcome,
+    /// The server answered the request for a WebSocket with another HTTP status.
+    #[error("the server refused the connection ({status}): {reason}")]
+    Refused {
+        /// Such as 401 for a token that is not taken, 403 for a page that may not connect, 429 and 503 for too many.
+        status: u16,
+        /// What it says, at most 1 KiB.
+        reason: String,
+        /// How long it wants to be left alone.
+        retry_after: Option<Micros>,
+    },
     /// No way to the server was found.
     #[error("{0}")]
     Unreachable(String),
@@ -132,6 +149,7 @@ impl DisconnectReason {
             Self::Closed { code, .. } => code.may_pass(),
             Self::Rejected(reason) => reason.close_code().may_pass(),
             Self::Lost | Self::Silent | Self::NoWelcome | Self::Unreachable(_) => true,
+            Self::Refused { status, .. } => matches!(status, 429 | 500..),
             Self::Fault(_) | Self::SessionOver(_) | Self::Left => false,
         }
     }
@@ -139,7 +157,11 @@ impl DisconnectReason {
     /// The code with which our end is to close the connection; nothing if the other end did, or if it is broken.
     pub fn close_code(&self) -> Option<CloseCode> {
         match self {
-            Self::Closed { .. } | Self::Rejected(_) | Self::Lost | Self::Unreachable(_) => None,
+            Self::Closed { .. }
+            | Self::Rejected(_)
+            | Self::Lost
+            | Self::Refused { .. }
+            | Self::Unreachable(_) => None,
             Self::Fault(fault) => Some((*fault).into()),
             Self::Silent => Some(CloseCode::SILENT),
             Self::NoWelcome => Some(CloseCode::HANDSHAKE_TIMEOUT),

@@ -286,7 +286,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 (self.socket, self.is_over, self.needs_flush) = (socket, false, false);
             }
             Poll::Ready(Err(error)) => {
-                self.client.handle_disconnect(now, DisconnectReason::Unreachable(error.to_string()));
+                self.client.handle_disconnect(now, error.into_reason());
             }
         }
         self.dialing = None;

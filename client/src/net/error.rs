@@ -1,10 +1,11 @@
 //! Why there is no connection, in words that say what to do.
 
 use std::io;
+use std::time::Duration;
 
 use thiserror::Error;
-use tickwire_protocol::DecodeError;
 use tickwire_protocol::handshake::RejectReason;
+use tickwire_protocol::{DecodeError, Micros};
 
 use crate::core::DisconnectReason;
 
@@ -47,6 +48,26 @@ pub enum ConnectError {
         /// What went wrong.
         reason: String,
     },
+    /// The server answered with another HTTP status than that of a WebSocket.
+    #[error("{address} refused the connection ({status}): {reason}")]
+    Refused {
+        /// Host and port.
+        address: String,
+        /// Such as 401 for a token that is not taken, 403 for a page that may not connect, 429 and 503 for too many.
+        status: u16,
+        /// What it says, at most 1 KiB.
+        reason: String,
+        /// How long it wants to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// The server's certificate is not trusted, or it does not speak TLS.
+    #[error("no encrypted connection to {address}: {reason}")]
+    Tls {
+        /// Host and port.
+        address: String,
+        /// What went wrong.
+        reason: String,
+    },
     /// It took too long.
     #[error("{address} did not answer within {seconds} s: is the server overloaded, or behind a firewall?")]
     TimedOut {
@@ -64,6 +85,17 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// What it means to a client that wanted to come back.
+    pub(super) fn into_reason(self) -> DisconnectReason {
+        match self {
+            Self::Refused { status, reason, retry_after, .. } => {
+                let retry_after = retry_after.map(|after| Micros(after.as_micros() as u64));
+                DisconnectReason::Refused { status, reason, retry_after }
+            }
+            error => DisconnectReason::Unreachable(error.to_string()),
+        }
+    }
+
     /// What the system's refusal to connect to `address` means.
     pub(super) fn from_io(source: io::Error, address: &str) -> Self {
         // EMFILE and ENFILE; the standard library has no kind for them.

@@ -62,7 +62,9 @@
 mod connection;
 mod error;
 mod open;
+mod options;
 
 pub use connection::{Connection, SocketStats, Wake};
 pub use error::ConnectError;
-pub use open::{connect, connect_by, connect_over, dial, upgrade};
+pub use open::{connect, connect_by, connect_over, connect_with, dial, upgrade};
+pub use options::{Options, TokenProvider};

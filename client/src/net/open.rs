@@ -7,16 +7,23 @@ use tickwire_protocol::Schema;
 use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, RETRY_AFTER};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Response};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::connection::Connection;
 use super::error::ConnectError;
+use super::options::{Options, TokenProvider};
 use crate::core::{ClientConfig, DisconnectReason};
 
 /// Bytes that are read at once. Snapshots are some hundred bytes; a larger one takes several reads.
 const READ_BUFFER_BYTES: usize = 8 * 1024;
+
+/// What is kept of the text with which a server refuses a connection, bytes.
+const REFUSAL_BYTES_MAX: usize = 1024;
 
 /// The port of `ws://` where none is named.
 const DEFAULT_PORT: u16 = 80;
@@ -30,12 +37,22 @@ pub async fn connect(
     config: ClientConfig,
     schema: Arc<Schema>,
 ) -> Result<Connection, ConnectError> {
+    connect_with(url, config, schema, Options::default()).await
+}
+
+/// As [`connect`], with more to say about how.
+pub async fn connect_with(
+    url: &str,
+    config: ClientConfig,
+    schema: Arc<Schema>,
+    options: Options,
+) -> Result<Connection, ConnectError> {
     let (url_again, config_again) = (url.to_owned(), config.clone());
     let open = move || {
         let (url, config) = (url_again.clone(), config_again.clone());
         async move { dial(&url, &config).await }
     };
-    connect_by(open, url, config, schema).await
+    connect_by(open, url, config, schema, options).await
 }
 
 /// As [`connect`], over the streams of bytes that `open` opens, one for each connection: the first at once, the others when the
@@ -45,6 +62,7 @@ pub async fn connect_by<S, F>(
     url: &str,
     config: ClientConfig,
     schema: Arc<Schema>,
+    options: Options,
 ) -> Result<Connection<S>, ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -52,12 +70,13 @@ where
 {
     let stream = open().await?;
     let (url_again, config_again) = (url.to_owned(), config.clone());
-    let mut connection = welcome(stream, url, config, schema).await?;
+    let mut connection = welcome(stream, url, config, schema, &options).await?;
     connection.redial_by(Box::new(move || {
         let (url, config, opening) = (url_again.clone(), config_again.clone(), open());
+        let options = options.clone();
         Box::pin(async move {
             let stream = opening.await?;
-            within(&url, &config, ask(stream, &url)).await
+            within(&url, &config, ask(stream, &url, &options)).await
         })
     }));
     Ok(connection)
@@ -90,8 +109,10 @@ pub async fn connect_over<S: AsyncRead + AsyncWrite + Unpin>(
     url: &str,
     config: ClientConfig,
     schema: Arc<Schema>,
+    options: Options,
 ) -> Result<Connection<S>, ConnectError> {
-    welcome(stream, url, ClientConfig { reconnect: None, ..config }, schema).await
+    let config = ClientConfig { reconnect: None, ..config };
+    welcome(stream, url, config, schema, &options).await
 }
 
 /// From a stream to a welcome.
@@ -100,10 +121,11 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
     url: &str,
     config: ClientConfig,
     schema: Arc<Schema>,
+    options: &Options,
 ) -> Result<Connection<S>, ConnectError> {
     config.check().map_err(ConnectError::Config)?;
     let welcoming = async {
-        let socket = ask(stream, url).await?;
+        let socket = ask(stream, url, options).await?;
         let mut connection = Connection::new(socket, config.clone(), schema);
         connection.handshake().await?;
         Ok(connection)
@@ -136,14 +158,16 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     url: &str,
     config: &ClientConfig,
+    options: &Options,
 ) -> Result<S, ConnectError> {
-    within(url, config, ask(stream, url)).await.map(WebSocketStream::into_inner)
+    within(url, config, ask(stream, url, options)).await.map(WebSocketStream::into_inner)
 }
 
 /// The HTTP request and its answer.
 async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     url: &str,
+    options: &Options,
 ) -> Result<WebSocketStream<S>, ConnectError> {
     let limits = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
@@ -151,10 +175,35 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
         .max_write_buffer_size(4 * CLIENT_MESSAGE_BYTES_MAX)
         .max_message_size(Some(MESSAGE_BYTES_MAX))
         .max_frame_size(Some(MESSAGE_BYTES_MAX));
-    let upgraded = client_async_with_config(url, stream, Some(limits)).await;
-    let (socket, _) = upgraded
-        .map_err(|error| ConnectError::NotWebSocket { address: url.to_owned(), reason: error.to_string() })?;
-    Ok(socket)
+    let not_web_socket =
+        |error: &Error| ConnectError::NotWebSocket { address: url.to_owned(), reason: error.to_string() };
+    let mut request = url.into_client_request().map_err(|error| not_web_socket(&error))?;
+    if let Some(token) = options.tokens.as_ref().and_then(TokenProvider::provide) {
+        // A token has no characters that a header has not.
+        let mut header = HeaderValue::try_from(format!("Bearer {}", token.as_str()))
+            .map_err(|error| not_web_socket(&error.into()))?;
+        header.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, header);
+    }
+    match client_async_with_config(request, stream, Some(limits)).await {
+        Ok((socket, _)) => Ok(socket),
+        Err(Error::Http(answer)) => Err(refused(url, &answer)),
+        Err(error) => Err(not_web_socket(&error)),
+    }
+}
+
+/// What a server says instead of making a WebSocket.
+fn refused(url: &str, answer: &Response<Option<Vec<u8>>>) -> ConnectError {
+    let text = answer.body().as_deref().unwrap_or_default();
+    let text = String::from_utf8_lossy(&text[..text.len().min(REFUSAL_BYTES_MAX)]);
+    let seconds = answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+    ConnectError::Refused {
+        address: url.to_owned(),
+        status: answer.status().as_u16(),
+        // It comes from a stranger, and ends up in logs and terminals.
+        reason: text.trim().chars().filter(|char| !char.is_control()).collect(),
+        retry_after: seconds.map(Duration::from_secs),
+    }
 }
 
 /// Host and port of an address.

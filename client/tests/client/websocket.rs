@@ -73,7 +73,7 @@ async fn a_stream_that_was_upgraded_carries_frames() {
     let config = ClientConfig::new("test 1");
     let upgrading = async {
         let stream = net::dial(&url, &config).await?;
-        net::upgrade(stream, &url, &config).await
+        net::upgrade(stream, &url, &config, &net::Options::default()).await
     };
     let (stream, socket) = tokio::join!(upgrading, async {
         let (stream, _) = listener.accept().await.unwrap();

@@ -13,6 +13,7 @@
 //!
 //! All rates, limits and settings of a session come with the welcome: a client has no constants of its own.
 
+mod auth;
 mod hello;
 mod reject;
 mod resume;
@@ -27,6 +28,7 @@ use crate::cold;
 use crate::fault::DecodeError;
 use crate::limits::{EXTENSION_BYTES_MAX, EXTENSIONS_MAX};
 
+pub use auth::{Auth, AuthRefusal, AuthTerms, Permission, Token};
 pub use hello::{Hello, HelloFault, Role, RoomWish};
 pub use reject::RejectReason;
 pub use resume::{FreshReason, Resume, ResumeToken, SessionOutcome, SessionTerms};

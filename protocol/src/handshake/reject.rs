@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Features, StreamKind, check_text};
+use super::{AuthRefusal, Features, StreamKind, check_text};
 use crate::cold;
 use crate::fault::{CloseCode, DecodeError};
 use crate::frame::{FrameType, write_frame_with};
@@ -96,6 +96,24 @@ pub enum RejectReason {
         /// Rooms that it opens.
         max: u32,
     },
+    /// The client is not known.
+    #[error("not signed in: {0}")]
+    Unauthorized(AuthRefusal),
+    /// The client may not do what it wants.
+    #[error("the account may not `{action}` here: ask whoever runs the server")]
+    Forbidden {
+        /// What it wants, at most 64 bytes.
+        #[serde(deserialize_with = "cold::text")]
+        action: String,
+    },
+    /// The account is connected as often as it may be.
+    #[error("the account is connected already ({sessions} of {max} times): leave there first")]
+    AccountBusy {
+        /// Connections that it has.
+        sessions: u32,
+        /// Connections that it may have.
+        max: u32,
+    },
 }
 
 impl RejectReason {
@@ -130,6 +148,7 @@ impl RejectReason {
                 check_text("game build", ours, HELLO_TEXT_BYTES_MAX)?;
                 check_text("game build", yours, HELLO_TEXT_BYTES_MAX)?;
             }
+            Self::Forbidden { action } => check_text("action", action, HELLO_TEXT_BYTES_MAX)?,
             Self::Game(text) => check_text("reason", text, REASON_BYTES_MAX)?,
             _ => {}
         }
@@ -139,10 +158,14 @@ impl RejectReason {
     /// The code with which the connection is closed behind the reject.
     pub fn close_code(&self) -> CloseCode {
         match self {
-            Self::ServerFull { .. }
+            Self::Unauthorized(AuthRefusal::Unavailable)
+            | Self::ServerFull { .. }
             | Self::RoomFull { .. }
             | Self::ShuttingDown
             | Self::TooManyRooms { .. } => CloseCode::TRY_AGAIN_LATER,
+            Self::Unauthorized(_) => CloseCode::UNAUTHORIZED,
+            Self::Forbidden { .. } => CloseCode::FORBIDDEN,
+            Self::AccountBusy { .. } => CloseCode::ACCOUNT_BUSY,
             Self::Magic
             | Self::Version { .. }
             | Self::Schema { .. }
@@ -181,6 +204,9 @@ mod tests {
             RejectReason::ShuttingDown,
             RejectReason::Game(text("you are banned until Monday")),
             RejectReason::TooManyRooms { max: 1000 },
+            RejectReason::Unauthorized(AuthRefusal::Expired),
+            RejectReason::Forbidden { action: text("play") },
+            RejectReason::AccountBusy { sessions: 1, max: 1 },
         ]
     }
 

@@ -80,6 +80,8 @@ pub enum FreshReason {
     WrongToken,
     /// The client says that it has received what was never sent.
     Inconsistent,
+    /// The session is of another account than the client.
+    OtherAccount,
 }
 
 /// What a server says in its welcome about the session.
@@ -136,6 +138,7 @@ impl fmt::Display for SessionOutcome {
             Self::Fresh(FreshReason::Inconsistent) => {
                 f.write_str("fresh: more was received than ever was sent")
             }
+            Self::Fresh(FreshReason::OtherAccount) => f.write_str("fresh: the session is of another account"),
             Self::Resumed => f.write_str("resumed"),
             Self::Resynced { missed } => write!(f, "resynced: {} messages are lost", missed.total()),
         }

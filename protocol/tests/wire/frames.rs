@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tickwire_protocol::ack::{Ack, AckWindow, Sequence};
 use tickwire_protocol::budget::Budget;
+use tickwire_protocol::bulk::{BulkEnd, BulkFrame, BulkId, BulkOffer, BulkStop};
 use tickwire_protocol::frame::{Frame, FrameType, frames};
 use tickwire_protocol::handshake::{
-    ClientLimits, Extension, Features, Hello, PackedSchema, RejectReason, Role, RoomWish, StreamKind, Timing,
-    Welcome,
+    Auth, AuthRefusal, AuthTerms, ClientLimits, Extension, Features, Hello, PackedSchema, Permission,
+    RejectReason, Role, RoomWish, StreamKind, Timing, Token, Welcome,
 };
 use tickwire_protocol::input::{InputFrame, MissingInput};
 use tickwire_protocol::message::{
@@ -71,6 +72,8 @@ pub(crate) fn vector(fields: &mut Fields) -> Vector {
         "MEMBERS" => rooms::members(fields),
         "PROFILE" => Vector::new(rooms::profile(&fields.take("profile")), Profile::encode, Profile::decode),
         "MESSAGE_ACK" => message_ack(fields),
+        "AUTH" => Vector::new(auth(fields), Auth::encode, Auth::decode),
+        ty if ty.starts_with("BULK_") => bulk(ty, fields),
         "several" => several(fields),
         other => panic!("{}: no frame is called {other}", fields.name),
     }
@@ -173,7 +176,30 @@ pub(crate) fn reject(words: &str) -> RejectReason {
         "ShuttingDown" => RejectReason::ShuttingDown,
         "Game" => RejectReason::Game(word().to_owned()),
         "TooManyRooms" => RejectReason::TooManyRooms { max: parse(word()) },
+        "Unauthorized" => RejectReason::Unauthorized(refusal(word())),
+        "Forbidden" => RejectReason::Forbidden { action: word().to_owned() },
+        "AccountBusy" => RejectReason::AccountBusy { sessions: parse(word()), max: parse(word()) },
         other => panic!("no reject is called {other}"),
+    }
+}
+
+/// Why a token is refused, by its code.
+fn refusal(code: &str) -> AuthRefusal {
+    match Auth::decode(&[2, parse(code)]).unwrap() {
+        Auth::Refused(refusal) => refusal,
+        other => panic!("{other:?} is no refusal"),
+    }
+}
+
+fn auth(fields: &mut Fields) -> Auth {
+    match fields.take("says").split_once(' ').unwrap() {
+        ("token", text) => Auth::Token(Token::new(text).unwrap()),
+        ("refused", code) => Auth::Refused(refusal(code)),
+        (_, account) => Auth::Granted(AuthTerms {
+            account: account.to_owned(),
+            expires_in: Some(fields.micros("expires in")),
+            permissions: fields.take_all("permission").into_iter().map(Permission).collect(),
+        }),
     }
 }
 
@@ -263,6 +289,48 @@ fn message_ack(fields: &mut Fields) -> Vector {
     Vector::new(ack, MessageAck::encode, MessageAck::decode)
 }
 
+fn bulk(name: &str, fields: &mut Fields) -> Vector {
+    let id = BulkId(fields.number("transfer"));
+    let ty = FrameType::ALL.into_iter().find(|ty| ty.name() == name).unwrap();
+    let frame = match ty {
+        FrameType::BulkOffer => {
+            let (bytes_of, kind) = (fields.number("bytes"), fields.number("kind"));
+            let metadata = bytes(&fields.take("metadata")).into();
+            BulkFrame::Offer { id, offer: BulkOffer { kind, bytes: bytes_of, metadata } }
+        }
+        FrameType::BulkChunk => {
+            let offset = fields.number("offset");
+            BulkFrame::Chunk { id, offset, content: bytes(&fields.take("content")).into() }
+        }
+        FrameType::BulkCredit => {
+            BulkFrame::Credit { id, received: fields.number("received"), limit: fields.number("limit") }
+        }
+        FrameType::BulkEnd => BulkFrame::End { id, end: bulk_end(&fields.take("end")) },
+        _ => BulkFrame::Stop { id, stop: bulk_stop(&fields.take("stop")) },
+    };
+    let decode = move |payload: &[u8]| BulkFrame::decode(ty, Bytes::copy_from_slice(payload));
+    // Less metadata, or less content, is another offer or chunk.
+    let is_cut_by_zeros = matches!(ty, FrameType::BulkOffer | FrameType::BulkChunk);
+    Vector { is_cut_by_zeros, ..Vector::new(frame, BulkFrame::encode, decode) }
+}
+
+fn bulk_end(name: &str) -> BulkEnd {
+    use BulkEnd::{Cancelled, Damaged, Expired, Received, Refused};
+    let all = [Received, Refused, Cancelled, Expired, Damaged];
+    all.into_iter().find(|end| format!("{end:?}").to_lowercase() == name).unwrap()
+}
+
+fn bulk_stop(text: &str) -> BulkStop {
+    match text.split_once(' ') {
+        Some(("complete", checksum)) => {
+            BulkStop::Complete { checksum: u32::from_str_radix(checksum, 16).unwrap() }
+        }
+        _ if text == "cancelled" => BulkStop::Cancelled,
+        _ if text == "expired" => BulkStop::Expired,
+        _ => BulkStop::Released,
+    }
+}
+
 fn lane_named(name: &str) -> Lane {
     let is_it = |lane: &Lane| format!("{lane:?}").to_lowercase() == name;
     Lane::SENDING_ORDER.into_iter().find(is_it).unwrap()
@@ -309,8 +377,14 @@ pub(crate) fn decode_any(frame: &Frame) -> Result<(), String> {
         FrameType::Budget => done(Budget::decode(payload)),
         FrameType::Message => done(MessageFrame::decode(payload.clone(), &example())),
         FrameType::MessageAck => done(MessageAck::decode(payload)),
+        FrameType::Auth => done(Auth::decode(payload)),
         FrameType::Members => done(MembersFrame::decode(payload)),
         FrameType::Profile => done(Profile::decode(payload)),
+        FrameType::BulkOffer
+        | FrameType::BulkChunk
+        | FrameType::BulkCredit
+        | FrameType::BulkEnd
+        | FrameType::BulkStop => done(BulkFrame::decode(frame.ty, payload.clone())),
     }
 }
 

@@ -37,7 +37,9 @@ impl Screen {
                 | Event::Member(_)
                 | Event::Game(_)
                 | Event::Message(_)
-                | Event::Sent(..) => {}
+                | Event::Sent(..)
+                | Event::Bulk(_)
+                | Event::TokenChecked(_) => {}
             }
         }
     }

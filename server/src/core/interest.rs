@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(shown(&interest, &places, &[]), [0, 1]);
         assert_eq!(shown(&interest, &places, &[0, 2]), [0, 2]);
         assert_eq!(shown(&interest, &places, &[3]), [0, 1], "but not at any distance");
-        assert_eq!(shown(&interest.clone().nearest(0), &places, &[]), []);
+        assert_eq!(shown(&interest.clone().nearest(0), &places, &[]), [0_u32; 0]);
         assert_eq!(shown(&interest.nearest(9), &places, &[]), [0, 1, 2, 3]);
     }
 

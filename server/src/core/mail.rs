@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use tickwire_protocol::message::{Message, MessageTypeId, SendError};
 use tickwire_protocol::{Micros, PlayerId, SessionId};
-use tickwire_sim::{Audience, Mail};
+use tickwire_sim::{Audience, BulkMail, Mail};
 
+use super::bulk::BulkTurn;
 use super::session::Session;
 
 /// The sessions of a room while it steps.
@@ -18,6 +19,7 @@ pub(crate) struct RoomMail<'a> {
     pub(crate) sessions: &'a mut BTreeMap<SessionId, Session>,
     /// Whose messages were polled last: nobody is heard twice as often as another.
     pub(crate) turn: &'a mut PlayerId,
+    pub(crate) bulk: &'a mut BulkTurn,
 }
 
 impl Mail for RoomMail<'_> {
@@ -44,6 +46,10 @@ impl Mail for RoomMail<'_> {
     fn emit(&mut self, to: Audience, ty: MessageTypeId, event: Bytes) -> Result<(), SendError> {
         let now = self.now;
         self.for_each(to, |session| session.emit(now, ty, event.clone()))
+    }
+
+    fn bulk(&mut self) -> Option<&mut dyn BulkMail> {
+        Some(self)
     }
 }
 

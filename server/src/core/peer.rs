@@ -18,6 +18,7 @@ use tickwire_protocol::schema::Kind;
 use tickwire_protocol::{Micros, Misbehavior, PeerFault, SessionId, Tick};
 
 use super::budget::{Bucket, SNAPSHOT_BYTES_MIN};
+use super::identity::Renewal;
 use super::news::News;
 use super::packer::Space;
 use super::peer_stats::{PeerStats, Skipped};
@@ -60,6 +61,10 @@ pub(crate) struct Peer {
     joining: Option<Joining>,
     skipped: Skipped,
     cut: u64,
+    /// The last snapshot was cut by what the link takes.
+    is_squeezed: bool,
+    /// Its token.
+    pub(crate) renewal: Renewal,
 }
 
 /// A peer that has just come.
@@ -74,6 +79,8 @@ struct Joining {
 /// A player that has no entity by then is not waited for, to know what it sees.
 const SPAWNS_WITHIN: Micros = Micros::from_secs(1);
 
+/// With more than this stored on the way nothing goes out that can wait: half of what state itself may store.
+const FILLER_QUEUEING_MAX: Micros = Micros::from_millis(50);
 /// Who was paused for so long is told of the world as one who joins.
 const WORTH_JOINING: Micros = Micros::from_secs(5);
 
@@ -129,6 +136,8 @@ impl Peer {
             joining: Some(Joining { since: now, budget: bucket(config.join_rate), left: None }),
             skipped: Skipped::default(),
             cut: 0,
+            is_squeezed: false,
+            renewal: Renewal::default(),
         }
     }
 
@@ -163,13 +172,22 @@ impl Peer {
                 FrameType::Message if self.has_player && self.stream == StreamKind::Ordered => {
                     session.inbox.handle_message(frame.payload)?;
                 }
+                FrameType::Auth => self.renewal.handle_frame(inbox.now, &frame.payload)?,
                 FrameType::MessageAck => session.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?,
+                ty if ty.is_bulk() && self.has_player && self.stream == StreamKind::Ordered => {
+                    session.bulk.handle_frame(inbox.now, frame)?;
+                }
                 FrameType::Profile if self.has_player => {
                     self.profile = Some(Profile::decode(&frame.payload)?);
                 }
                 FrameType::Message
                 | FrameType::Profile
                 | FrameType::Members
+                | FrameType::BulkOffer
+                | FrameType::BulkChunk
+                | FrameType::BulkCredit
+                | FrameType::BulkEnd
+                | FrameType::BulkStop
                 | FrameType::Hello
                 | FrameType::Welcome
                 | FrameType::Reject
@@ -239,6 +257,8 @@ impl Peer {
             Some(PeerFault::Silent)
         } else if self.paused_since.is_none() && self.stalled_for(now) > config.stall_timeout {
             Some(PeerFault::Stalled)
+        } else if self.renewal.is_expired(now) {
+            Some(PeerFault::TokenExpired)
         } else {
             None
         }
@@ -317,6 +337,14 @@ impl Peer {
         (self.due_since.is_some() && self.space(now).is_ok())
             || self.welcome.is_some()
             || !self.pings.is_empty()
+            || self.renewal.has_transmit()
+    }
+
+    /// Whether the link takes more than state has for it: then what can wait may follow. Not while the peer is told of what it sees first.
+    pub(crate) fn leaves_room(&self, now: Micros) -> bool {
+        let flight = self.replicator.flight();
+        let is_queueing = flight.queueing().is_some_and(|queueing| queueing > FILLER_QUEUEING_MAX);
+        self.joining.is_none() && !self.is_squeezed && !is_queueing && flight.room(now) >= SNAPSHOT_BYTES_MIN
     }
 
     /// If a snapshot is to be written now, what it may take; then it is not due any more.
@@ -346,8 +374,9 @@ impl Peer {
     }
 
     /// A snapshot was handed to the transport, with so many bytes of the transport's own and of frames that ride along.
-    pub(crate) fn handle_sent(&mut self, now: Micros, told: &Told, around: usize) {
-        let bytes = told.bytes + around;
+    pub(crate) fn handle_sent(&mut self, space: &Space, told: &Told, around: usize) {
+        let (now, bytes) = (space.now, told.bytes + around);
+        self.is_squeezed = told.is_cut && space.is_of_link;
         self.cut += u64::from(told.is_cut);
         let Some(joining) = &mut self.joining else {
             self.budget.take(now, bytes);
@@ -396,6 +425,7 @@ impl Peer {
         if let Some(welcome) = self.welcome.take() {
             welcome.encode(out);
         }
+        self.renewal.poll_transmit(out);
         for (ping, received) in self.pings.drain(..) {
             let server_sent = now.max(received);
             let pong = Pong {

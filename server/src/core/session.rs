@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tickwire_protocol::bulk::{Bulk, Side};
 use tickwire_protocol::handshake::{
     FreshReason, Resume, ResumeToken, SessionOutcome, SessionTerms, StreamKind,
 };
@@ -43,6 +44,9 @@ pub(crate) enum Whereabouts {
     AbsentSince(Micros),
 }
 
+/// Credit, ends and stops of all transfers both ways take less, bytes.
+const BULK_CONTROL_BYTES_MAX: usize = 512;
+
 /// For how long a session is waited for that was lost at once.
 const PATIENCE_AT_FIRST: Micros = Micros::from_secs(5);
 
@@ -58,6 +62,8 @@ pub(crate) struct Session {
     pub(crate) outbox: Outbox,
     /// What it says to the game.
     pub(crate) inbox: Inbox,
+    /// What is too large for a message, both ways.
+    pub(crate) bulk: Bulk,
     /// What carries its frames now.
     pub(crate) stream: StreamKind,
     /// Its client has spoken behind a welcome: it knows its token, and can come back.
@@ -86,6 +92,7 @@ impl Session {
             player,
             outbox: Outbox::new(schema.clone(), Direction::ToClient).without_outcomes(),
             inbox: Inbox::new(schema.clone(), Direction::ToServer),
+            bulk: Bulk::new(Side::Server),
             stream,
             is_known: false,
             is_paused: false,
@@ -177,7 +184,7 @@ impl Session {
     }
 
     fn has_messages(&self) -> bool {
-        self.inbox.has_ack() || self.outbox.has_transmit()
+        self.inbox.has_ack() || self.outbox.has_transmit() || self.bulk.has_control()
     }
 
     /// Takes a message of the game's to the client.
@@ -208,6 +215,7 @@ impl Session {
             return;
         }
         self.inbox.poll_ack(out);
+        self.bulk.poll_control(BULK_CONTROL_BYTES_MAX, out);
         self.outbox.poll_transmit(now, MESSAGE_BYTES_PER_TRANSMIT_MAX, out);
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tickwire_protocol::{RoomId, Schema};
 use tickwire_sim::Simulation;
 
+use super::access::AccessConfig;
 use crate::core::{DirectoryConfig, RoomConfig, RoomIdentity};
 
 /// Everything that can be set about a server.
@@ -15,6 +16,8 @@ use crate::core::{DirectoryConfig, RoomConfig, RoomIdentity};
 pub struct ServerConfig {
     /// Where it listens; port 0 lets the system choose.
     pub listen: SocketAddr,
+    /// Whom it lets in.
+    pub access: AccessConfig,
     /// How its rooms run.
     pub room: RoomConfig,
     /// How many there may be in all; how many players a room takes is [`RoomConfig::players_max`].
@@ -71,15 +74,16 @@ pub struct DirectoryLimits {
 }
 
 impl ServerConfig {
-    /// A server on this address with these rooms; 10,000 players, 1,000 rooms, 12,000 connections, 5 s for a
+    /// A server on this address with these rooms; 10,000 players, 1,000 rooms, 10,000 connections, 5 s for a
     /// handshake, 10 s for a stalled write, 30 s for an empty room.
     pub fn new(listen: SocketAddr, room: RoomConfig) -> Self {
         Self {
             listen,
+            access: AccessConfig::default(),
             room,
             directory: DirectoryLimits { players_max: 10_000, room_spectators_max: 64, rooms_max: 1_000 },
             seed: 0,
-            connections_max: 12_000,
+            connections_max: 10_000,
             handshake_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(10),
             room_lifetime: Duration::from_secs(30),

@@ -1,25 +1,29 @@
 //! One task per connection: upgrade, hello, then it listens for its room until something ends it, and says goodbye.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use socket2::SockRef;
+use tickwire_protocol::bulk::BulkReceived;
 use tickwire_protocol::frame::{FrameType, frames};
-use tickwire_protocol::handshake::{FreshReason, Hello, Resume, ResumeToken, StreamKind};
-use tickwire_protocol::limits::CLIENT_MESSAGE_BYTES_MAX;
+use tickwire_protocol::handshake::{
+    FreshReason, Hello, RejectReason, Resume, ResumeToken, StreamKind, Token,
+};
 use tickwire_protocol::room::Introduction;
 use tickwire_protocol::{DecodeError, Misbehavior, PeerFault, PeerId};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+use super::accounts::Claim;
 use super::listener::{Found, Shared};
 use super::room_task::{Answer, Doors, Joining, ToRoom};
 use super::seat::{Closing, Ending, Returned, Seat};
+use super::upgrade::{Visitor, upgrade};
 use super::websocket::{Received, WebSocketReader, WebSocketWriter, framed_bytes};
-use crate::core::{Join, admit};
+use crate::core::{Identity, Join, admit};
 
 /// What the kernel keeps for a slow client, bytes (Linux doubles it for its own use): a keyframe, or seconds of
 /// snapshots. Left to itself it grows to megabytes of state that is old when it comes through.
@@ -29,15 +33,15 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves one accepted socket to its end.
-pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+pub(super) async fn serve(mut stream: TcpStream, address: IpAddr, shared: Arc<Shared>) {
     // Without it, Nagle's algorithm would hold a snapshot back for the ack of the one before.
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES);
     let deadline = Instant::now() + shared.config.handshake_timeout;
     // Boxed, so that what the upgrade needs does not stay for as long as the connection does.
-    let stream = tokio::select! {
-        upgraded = timeout_at(deadline, Box::pin(upgrade(stream))) => match upgraded {
-            Ok(Some(stream)) => stream,
+    let visitor = tokio::select! {
+        upgraded = timeout_at(deadline, Box::pin(upgrade(&mut stream, address, &shared))) => match upgraded {
+            Ok(Some(visitor)) => visitor,
             _ => return,
         },
         () = shared.is_over() => return,
@@ -51,19 +55,12 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
         () = shared.is_over() => Err(Ending::Closed(Closing::shutdown())),
     };
     let returned = match hello {
-        Ok(hello) => Box::pin(play(&mut reader, writer, hello, &shared)).await,
+        Ok(hello) => Box::pin(play(&mut reader, writer, hello, visitor, &shared)).await,
         Err(ending) => Some(Returned { writer, ending }),
     };
     if let Some(returned) = returned {
         say_goodbye(reader, returned).await;
     }
-}
-
-/// Answers the HTTP request. The client may say nothing before it is answered, so no byte is lost with tungstenite's buffer.
-async fn upgrade(stream: TcpStream) -> Option<TcpStream> {
-    let limits = WebSocketConfig::default().read_buffer_size(CLIENT_MESSAGE_BYTES_MAX);
-    let socket = tokio_tungstenite::accept_async_with_config(stream, Some(limits)).await.ok()?;
-    Some(socket.into_inner())
 }
 
 /// The first message must be a hello and nothing else.
@@ -93,21 +90,29 @@ async fn play(
     reader: &mut WebSocketReader,
     writer: WebSocketWriter,
     hello: Hello,
+    mut visitor: Visitor,
     shared: &Arc<Shared>,
 ) -> Option<Returned> {
-    let Ok(resume) = Resume::find(&hello.extensions) else {
-        let ending = PeerFault::from(DecodeError::Damaged("resume")).into();
-        return Some(Returned { writer, ending });
+    let (resume, bulk) = match (Resume::find(&hello.extensions), BulkReceived::find(&hello.extensions)) {
+        (Ok(resume), Ok(bulk)) => (resume, bulk),
+        (Err(error), _) | (_, Err(error)) => {
+            return Some(Returned { writer, ending: PeerFault::from(error).into() });
+        }
     };
     let Ok(introduction) = Introduction::find(&hello.extensions) else {
         let ending = PeerFault::from(DecodeError::Damaged("introduction")).into();
         return Some(Returned { writer, ending });
     };
-    let (seat, mut returned) = Seat::new(writer);
-    let (peer, inbox) = match join(seat, &mut returned, &hello, resume, introduction, shared).await {
-        Ok(joined) => joined,
-        Err(refused) => return refused,
+    let identity = match identify(&hello, &mut visitor, shared).await {
+        Ok(identity) => identity,
+        Err(ending) => return Some(Returned { writer, ending }),
     };
+    let (seat, mut returned) = Seat::new(writer, visitor.address);
+    let Joined { peer, inbox, mut claim } =
+        match join(seat, &mut returned, &hello, identity, (resume, bulk), introduction, shared).await {
+            Ok(joined) => joined,
+            Err(refused) => return refused,
+        };
     tracing::debug!(%peer, build = %hello.game_build, platform = %hello.platform, "joined");
     drop(hello);
     let ending = tokio::select! {
@@ -115,6 +120,7 @@ async fn play(
         biased;
         returned = &mut returned => return returned.ok(),
         ending = listen(reader, &inbox, peer, shared) => ending,
+        fault = claim.replaced() => fault.into(),
     };
     // A room that has ended has given back everything by itself.
     let is_goodbye = is_goodbye(&ending);
@@ -123,16 +129,39 @@ async fn play(
     Some(Returned { writer, ending })
 }
 
+/// Who somebody is: by the token of the request, by that of the hello, or a guest.
+async fn identify(hello: &Hello, visitor: &mut Visitor, shared: &Shared) -> Result<Identity, Ending> {
+    let told = Token::find(&hello.extensions).map_err(PeerFault::from)?;
+    let found = match (visitor.known.take(), told) {
+        (Some(_), Some(_)) => {
+            return Err(PeerFault::from(DecodeError::Trailing("token of the request")).into());
+        }
+        (Some(known), None) => known,
+        (None, Some(token)) => shared.gate.identify(&token, visitor.address).await,
+        (None, None) => shared.gate.guest(),
+    };
+    found.map_err(|refusal| Ending::Rejected(RejectReason::Unauthorized(refusal)))
+}
+
+/// Somebody in a room.
+struct Joined {
+    peer: PeerId,
+    inbox: mpsc::Sender<ToRoom>,
+    /// Its account is counted.
+    claim: Claim,
+}
+
 /// Finds a room and joins it: that of the session that is to go on, or if that is no more, one like everybody's. The error is what comes
 /// back of a connection that is not let in.
 async fn join(
     mut seat: Seat,
     returned: &mut oneshot::Receiver<Returned>,
     hello: &Hello,
-    mut resume: Option<Resume>,
+    identity: Identity,
+    (mut resume, bulk): (Option<Resume>, Option<BulkReceived>),
     introduction: Option<Introduction>,
     shared: &Arc<Shared>,
-) -> Result<(PeerId, mpsc::Sender<ToRoom>), Option<Returned>> {
+) -> Result<Joined, Option<Returned>> {
     let mut fresh = FreshReason::First;
     loop {
         let refuse = |seat: Seat, ending| Err(Some(Returned { writer: seat.into_writer(), ending }));
@@ -144,11 +173,17 @@ async fn join(
         if resume.is_some() && !is_return {
             (resume, fresh) = (None, FreshReason::Unknown);
         }
+        let claim = match shared.accounts.claim(identity.name(), resume.map(|resume| resume.session)) {
+            Ok(claim) => claim,
+            Err(reason) => return refuse(seat, Ending::Rejected(reason)),
+        };
         let Ok(token) = new_token() else { return refuse(seat, Ending::Closed(Closing::failed())) };
         let join = Join {
             token,
             resume,
+            bulk,
             fresh,
+            identity: identity.clone(),
             role: hello.role,
             stream: StreamKind::Ordered,
             wants_schema: hello.schema_hash == 0,
@@ -167,7 +202,10 @@ async fn join(
             returned = &mut *returned => return Err(returned.ok()),
         };
         match answer {
-            Answer::Joined(peer) => return Ok((peer, inbox)),
+            Answer::Joined { peer, session } => {
+                claim.set_session(session);
+                return Ok(Joined { peer, inbox, claim });
+            }
             Answer::NotResumed { reason, seat: given_back } => {
                 (seat, resume, fresh) = (given_back, None, reason);
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,17 +16,25 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::access::Gate;
+use super::accounts::Accounts;
+use super::addresses::Addresses;
 use super::config::{Game, ServerConfig};
 use super::connection;
+use super::http::HttpRefusal;
 use super::meters::Meters;
 use super::place::Place;
 use super::room_task::{Clock, Doors, RoomTask, ToRoom, doors, lock};
 use super::stagger;
 use super::stats::ServerStats;
+use super::upgrade::turn_away;
 use crate::core::{Directory, Placement, Room, RoomIdentity};
 
 /// How long after a failed accept the next one is tried. Out of file descriptors it would fail at once again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections beyond the limit that are told so at once; any more are dropped without a word.
+const TURNED_AWAY_MAX: usize = 64;
 
 /// How long connections may take to hear that the server ends.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
@@ -44,12 +52,17 @@ pub(super) struct Shared {
     pub(super) directory: Arc<Mutex<Directory>>,
     /// Bytes of hellos: what comes later is counted by the rooms.
     pub(super) hello_bytes: AtomicU64,
+    pub(super) gate: Gate,
+    pub(super) accounts: Arc<Accounts>,
+    pub(super) addresses: Arc<Addresses>,
     rooms: Mutex<BTreeMap<RoomId, Doors>>,
     /// What rooms that have closed had measured.
     closed: Mutex<Meters>,
     /// Room tasks that have a recording to end.
     recordings: watch::Sender<usize>,
     connections: Arc<Semaphore>,
+    /// Places for those who are told that there is no place.
+    turned_away: Arc<Semaphore>,
     shutdown: watch::Sender<bool>,
 }
 
@@ -67,16 +80,29 @@ pub struct ServerHandle {
 
 impl Server {
     /// Binds the address. An address that is taken is an [`io::ErrorKind::AddrInUse`].
+    ///
+    /// One that others can reach, and that neither has an [authenticator](super::AccessConfig::authenticator) nor takes
+    /// [guests](super::AccessConfig::guests), is an [`io::ErrorKind::InvalidInput`] that says what to do.
     pub async fn bind(config: ServerConfig, game: Game) -> io::Result<Self> {
+        config.access.check(config.listen)?;
         let listener = TcpListener::bind(config.listen).await?;
+        let clock = Clock::start();
+        let gate = Gate::new(&config.access, config.listen.ip(), clock, config.handshake_timeout / 2);
+        if gate.knows_nobody() {
+            tracing::info!("no keys: clients are guests, without accounts");
+        }
         let shared = Shared {
-            clock: Clock::start(),
+            gate,
+            accounts: Accounts::new(config.access.accounts),
+            addresses: Addresses::new(config.access.addresses),
+            clock,
             directory: Arc::new(Mutex::new(Directory::new(config.directory_config()))),
             hello_bytes: AtomicU64::new(0),
             rooms: Mutex::new(BTreeMap::new()),
             closed: Mutex::new(Meters::default()),
             recordings: watch::channel(0).0,
             connections: Arc::new(Semaphore::new(config.connections_max)),
+            turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
             shutdown: watch::channel(false).0,
             codec: config.room.codec(game.schema().clone()),
             config,
@@ -103,17 +129,8 @@ impl Server {
             tokio::select! {
                 _ = shutdown.wait_for(|is_over| *is_over) => break,
                 stream = accept(&self.listener) => {
-                    let Some(stream) = stream else { continue };
-                    // Beyond the limit a connection is dropped at once: waiting, it would look like a server that hangs.
-                    let Ok(permit) = self.shared.connections.clone().try_acquire_owned() else {
-                        tracing::warn!(max = self.shared.config.connections_max, "too many connections: one was refused");
-                        continue;
-                    };
-                    let shared = self.shared.clone();
-                    connections.spawn(async move {
-                        connection::serve(stream, shared).await;
-                        drop(permit);
-                    });
+                    let Some((stream, address)) = stream else { continue };
+                    self.take(stream, address, &mut connections);
                 }
                 // Ended tasks are taken out as they end, so the set does not grow.
                 Some(_) = connections.join_next() => {}
@@ -131,9 +148,9 @@ impl Server {
 }
 
 /// The next connection; nothing if it failed before it was ours.
-async fn accept(listener: &TcpListener) -> Option<TcpStream> {
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)> {
     match listener.accept().await {
-        Ok((stream, _)) => Some(stream),
+        Ok((stream, address)) => Some((stream, address.ip())),
         Err(error) => {
             let advice = match error.raw_os_error() {
                 // EMFILE and ENFILE.
@@ -143,6 +160,31 @@ async fn accept(listener: &TcpListener) -> Option<TcpStream> {
             tracing::warn!(%error, advice, "could not accept a connection");
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
+        }
+    }
+}
+
+impl Server {
+    /// Serves a connection in a task of its own, if there is a place for it.
+    fn take(&self, mut stream: TcpStream, address: IpAddr, connections: &mut JoinSet<()>) {
+        let shared = self.shared.clone();
+        if let Ok(permit) = shared.connections.clone().try_acquire_owned() {
+            connections.spawn(async move {
+                connection::serve(stream, address, shared).await;
+                drop(permit);
+            });
+            return;
+        }
+        // Beyond the limit one is told so, if there are not too many of those as well: waiting, it would look like a server that hangs.
+        let max = shared.config.connections_max;
+        tracing::warn!(max, "too many connections: one was refused");
+        if let Ok(permit) = shared.turned_away.clone().try_acquire_owned() {
+            connections.spawn(async move {
+                let refusal = HttpRefusal::ServerFull { max };
+                let told = turn_away(&mut stream, &refusal);
+                let _ = tokio::time::timeout(shared.config.handshake_timeout, told).await;
+                drop(permit);
+            });
         }
     }
 }
@@ -260,7 +302,15 @@ impl Shared {
                 let (directory, mut shutdown) = (shared.directory.clone(), shared.shutdown.subscribe());
                 // It may have been said before anybody listened here.
                 shutdown.mark_changed();
-                let mut task = RoomTask::new(room, config, shared.clock, directory, inlets, shutdown);
+                let mut task = RoomTask::new(
+                    room,
+                    config,
+                    shared.gate.clone(),
+                    shared.clock,
+                    directory,
+                    inlets,
+                    shutdown,
+                );
                 if let Some((record, _)) = &record {
                     task.start_recording(record);
                 }

@@ -43,8 +43,12 @@
     reason = "the shell is where clocks and locks live"
 )]
 
+mod access;
+mod accounts;
+mod addresses;
 mod config;
 mod connection;
+mod http;
 mod listener;
 mod meters;
 mod place;
@@ -53,8 +57,10 @@ mod room_task;
 mod seat;
 mod stagger;
 mod stats;
+mod upgrade;
 mod websocket;
 
+pub use access::{AccessConfig, AccountPolicy, AddressLimits};
 pub use config::{DirectoryLimits, Game, RecordConfig, ServerConfig};
 pub use listener::{Server, ServerHandle};
 pub use meters::Meters;

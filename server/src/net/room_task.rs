@@ -10,7 +10,9 @@ use bytes::Bytes;
 use tickwire_protocol::handshake::FreshReason;
 use tickwire_protocol::{Micros, PeerFault, PeerId, SessionId};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
+use super::access::{Checked, Gate};
 use super::config::{RecordConfig, ServerConfig};
 use super::meters::{Meters, Spent, Stopwatch, record};
 use super::place::Place;
@@ -63,7 +65,7 @@ pub(super) struct Joining {
 #[derive(Debug)]
 pub(super) enum Answer {
     /// Who it has become.
-    Joined(PeerId),
+    Joined { peer: PeerId, session: SessionId },
     /// The session that it wants to go on does not: it has no place here by that, and looks for one as everybody does.
     NotResumed { reason: FreshReason, seat: Seat },
 }
@@ -129,6 +131,9 @@ pub(super) struct RoomTask {
     room: Room,
     clock: Clock,
     directory: Arc<Mutex<Directory>>,
+    gate: Gate,
+    /// Newer tokens that are being checked, one a peer.
+    checks: JoinSet<Checked>,
     lifetime: Duration,
     write_timeout: Micros,
     inlets: Inlets,
@@ -164,6 +169,7 @@ impl RoomTask {
     pub(super) fn new(
         room: Room,
         config: &ServerConfig,
+        gate: Gate,
         clock: Clock,
         directory: Arc<Mutex<Directory>>,
         inlets: Inlets,
@@ -173,6 +179,8 @@ impl RoomTask {
             room,
             clock,
             directory,
+            gate,
+            checks: JoinSet::new(),
             lifetime: config.room_lifetime,
             write_timeout: Micros(config.write_timeout.as_micros() as u64),
             inlets,
@@ -283,6 +291,7 @@ impl RoomTask {
         let was_empty = self.seats.is_empty() && self.room.session_count() == 0;
         self.admit(now);
         self.drain_inbox();
+        self.take_checked();
         let report = self.room.advance(now);
         self.record();
         self.handle_events();
@@ -323,16 +332,18 @@ impl RoomTask {
                 self.first.take().or_else(|| self.inlets.joins.try_recv().ok())
         {
             self.joined += 1;
-            if let Some(Err(reason)) = join.resume.map(|resume| self.room.check_resume(&resume)) {
+            if let Some(Err(reason)) =
+                join.resume.map(|resume| self.room.check_resume(&resume, &join.identity))
+            {
                 let _ = answer.send(Answer::NotResumed { reason, seat });
                 continue;
             }
             match self.room.join(now, join) {
                 Ok(peer) => {
                     // A session that goes on keeps the place that it has.
-                    let places = &mut self.places;
-                    self.room.session(peer).map(|session| places.entry(session).or_insert(place));
-                    if answer.send(Answer::Joined(peer)).is_ok() {
+                    let Some(session) = self.room.session(peer) else { continue };
+                    self.places.entry(session).or_insert(place);
+                    if answer.send(Answer::Joined { peer, session }).is_ok() {
                         self.seats.insert(peer, seat);
                     } else {
                         self.room.disconnect(now, peer);
@@ -347,8 +358,25 @@ impl RoomTask {
         while let Some(event) = self.room.poll_event() {
             match event {
                 RoomEvent::PeerDropped { peer, fault } => self.close(peer, fault),
+                RoomEvent::TokenCame { peer } => self.check_token(peer),
                 RoomEvent::SessionEnded { session } => drop(self.places.remove(&session)),
             }
+        }
+    }
+
+    /// Has a newer token checked, beside the room. A peer has one under way at most.
+    fn check_token(&mut self, peer: PeerId) {
+        let (Some(token), Some(seat)) = (self.room.take_token(peer), self.seats.get(&peer)) else { return };
+        let (gate, address) = (self.gate.clone(), seat.address());
+        self.checks.spawn(async move { (peer, gate.identify(&token, address).await) });
+    }
+
+    /// Tells the room what was found of tokens.
+    fn take_checked(&mut self) {
+        while let Some(checked) = self.checks.try_join_next() {
+            // An authenticator that panics has not said yes: the token before counts on, until it expires.
+            let Ok((peer, found)) = checked else { continue };
+            self.room.handle_checked(self.clock.now(), peer, found);
         }
     }
 

@@ -1,5 +1,7 @@
 //! A connection's place in its room: its writing half, lent to the room until its stay is over.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use tickwire_protocol::handshake::RejectReason;
 use tickwire_protocol::limits::FRAMES_PER_TICK_MAX;
@@ -73,6 +75,7 @@ pub(super) struct Returned {
 #[derive(Debug)]
 pub(super) struct Seat {
     writer: WebSocketWriter,
+    address: IpAddr,
     back: oneshot::Sender<Returned>,
     /// A WebSocket ping that is to be answered; a newer one takes its place.
     ping: Option<Bytes>,
@@ -96,14 +99,19 @@ pub(super) struct Transmission<'a> {
 
 impl Seat {
     /// Lends a writer to a room; the connection gets it back through the receiver.
-    pub(super) fn new(writer: WebSocketWriter) -> (Self, oneshot::Receiver<Returned>) {
+    pub(super) fn new(writer: WebSocketWriter, address: IpAddr) -> (Self, oneshot::Receiver<Returned>) {
         let (back, returned) = oneshot::channel();
-        (Self { writer, back, ping: None, pings: 0, stuck_since: None, held_since: None }, returned)
+        (Self { writer, address, back, ping: None, pings: 0, stuck_since: None, held_since: None }, returned)
     }
 
     /// Gives the connection its writer back, and says how it ends. A connection that has ended by itself does not care.
     pub(super) fn end(self, ending: Ending) {
         let _ = self.back.send(Returned { writer: self.writer, ending });
+    }
+
+    /// Where the other end is.
+    pub(super) fn address(&self) -> IpAddr {
+        self.address
     }
 
     /// For who was not seated after all.
@@ -155,6 +163,13 @@ impl Seat {
                 if written.is_ok() {
                     written = self.writer.send(scratch, message);
                 }
+            });
+        }
+        if written.is_ok() && self.writer.is_ready() {
+            room.poll_filler(now, peer, |message| {
+                meters.messages_sent += 1;
+                meters.bytes_out += framed_bytes(message.len(), false);
+                written = self.writer.send(scratch, message);
             });
         }
         self.stuck_since = (!self.writer.is_ready()).then_some(now);

@@ -4,6 +4,7 @@
 
 pub mod crowd;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,9 @@ use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tickwire_protocol::ack::{Ack, Sequence};
 use tickwire_protocol::frame::{Frame, FrameType, frames};
-use tickwire_protocol::handshake::{Features, Hello, RejectReason, Role, RoomWish, StreamKind, Welcome};
+use tickwire_protocol::handshake::{
+    Auth, AuthRefusal, AuthTerms, Features, Hello, RejectReason, Role, RoomWish, StreamKind, Token, Welcome,
+};
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::ping::Ping;
 use tickwire_protocol::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica};
@@ -23,6 +26,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::Request;
 
 /// A server on a port of the system's choice.
 pub struct Running {
@@ -84,9 +89,22 @@ impl Raw {
         Self::over(socket.connect(addr).await.unwrap(), addr).await
     }
 
+    /// One that asks with these headers.
+    pub async fn connect_with(addr: SocketAddr, headers: &[(&'static str, String)]) -> Self {
+        let mut request = format!("ws://{addr}/").into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        Self::asking(TcpStream::connect(addr).await.unwrap(), request).await
+    }
+
     async fn over(stream: TcpStream, addr: SocketAddr) -> Self {
+        Self::asking(stream, format!("ws://{addr}/").into_client_request().unwrap()).await
+    }
+
+    async fn asking(stream: TcpStream, request: Request<()>) -> Self {
         stream.set_nodelay(true).unwrap();
-        let (socket, _) = tokio_tungstenite::client_async(format!("ws://{addr}/"), stream).await.unwrap();
+        let (socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
         Self { socket }
     }
 
@@ -138,6 +156,8 @@ pub struct Honest {
     pub snapshots: u16,
     pub digests: usize,
     pub pongs: usize,
+    /// What was said of tokens that it sent.
+    pub tokens_told: VecDeque<Auth>,
 }
 
 impl Honest {
@@ -166,6 +186,7 @@ impl Honest {
             snapshots: 0,
             digests: 0,
             pongs: 0,
+            tokens_told: VecDeque::new(),
         };
         first.iter().skip(1).for_each(|frame| honest.handle(frame));
         honest
@@ -207,6 +228,23 @@ impl Honest {
         tokio::time::timeout(PATIENCE, playing).await.expect("the honest get what they wait for");
     }
 
+    /// Brings a newer token.
+    pub async fn send_token(&mut self, token: &Token) {
+        let mut frame = Vec::new();
+        Auth::Token(token.clone()).encode(&mut frame);
+        self.raw.send(frame).await;
+    }
+
+    /// What the server says of it.
+    pub async fn answer_to_token(&mut self) -> Result<AuthTerms, AuthRefusal> {
+        self.play_until(|honest| !honest.tokens_told.is_empty()).await;
+        match self.tokens_told.pop_front() {
+            Some(Auth::Granted(terms)) => Ok(terms),
+            Some(Auth::Refused(refusal)) => Err(refusal),
+            other => panic!("{other:?} is no answer"),
+        }
+    }
+
     fn handle(&mut self, frame: &Frame) {
         match frame.ty {
             FrameType::Pong => self.pongs += 1,
@@ -220,6 +258,7 @@ impl Honest {
                     self.digests += 1;
                 }
             }
+            FrameType::Auth => self.tokens_told.push_back(Auth::decode(&frame.payload).unwrap()),
             FrameType::Message | FrameType::MessageAck | FrameType::Members => {}
             other => panic!("unexpected {other}"),
         }

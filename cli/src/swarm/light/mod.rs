@@ -128,7 +128,7 @@ async fn connect(plan: Plan, hive: &Hive, outcome: &mut BotOutcome) -> Option<Co
     let config = hive.client_config(plan);
     let opening = async {
         let stream = net::dial(&hive.config.url, &config).await?;
-        net::upgrade(stream, &hive.config.url, &config).await
+        net::upgrade(stream, &hive.config.url, &config, &hive.options(plan)).await
     };
     let opened = opening.await.map(TcpStream::into_std);
     match opened {

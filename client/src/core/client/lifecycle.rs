@@ -3,6 +3,7 @@
 use tickwire_protocol::Micros;
 use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome, Welcome};
 
+use super::auth::Renewal;
 use super::{Client, State};
 use crate::core::event::{ClientFault, DisconnectReason, Event};
 use crate::core::reconnect::Network;
@@ -25,6 +26,7 @@ impl Client {
         };
         self.state = State::Closed { session, reason: DisconnectReason::Rejected(reason.clone()) };
         self.continuity.end();
+        self.transfers.handle_end();
         self.events.push_back(Event::Rejected(reason));
     }
 
@@ -37,6 +39,7 @@ impl Client {
         let (session, player, room) = (welcome.session, welcome.player, welcome.room);
         let had_session = self.continuity.has_session();
         let outcome = self.continuity.handle_welcome(&welcome)?;
+        self.transfers.handle_welcome(&welcome)?;
         let outcome = outcome.unwrap_or(SessionOutcome::Fresh(FreshReason::First));
         if let SessionOutcome::Fresh(reason) = outcome
             && had_session
@@ -62,6 +65,7 @@ impl Client {
         }
         self.state = State::Playing(Box::new(begun));
         self.welcomed = now;
+        self.renewal = Renewal::default();
         if matches!(outcome, SessionOutcome::Fresh(_)) {
             self.members.clear();
         }
@@ -94,6 +98,7 @@ impl Client {
             // What may pass may be tried again by hand, and then the session goes on.
             if !reason.may_pass() || self.closing.is_some() {
                 self.continuity.end();
+                self.transfers.handle_end();
             }
             self.closing = None;
             self.state = State::Closed { session, reason: reason.clone() };

@@ -7,6 +7,8 @@
 //!     └─────────> Closed <───────────────────────────────────────────┘
 //! ```
 
+mod auth;
+mod bulk;
 mod lifecycle;
 mod look;
 mod pause;
@@ -25,6 +27,8 @@ use tickwire_protocol::message::{Lane, Message, MessageAck, MessageClass, Messag
 use tickwire_protocol::{EntityId, Micros, Schema};
 use tickwire_sim::Simulation;
 
+use self::auth::Renewal;
+use self::bulk::Transfers;
 use self::pause::Pausing;
 use crate::core::config::ClientConfig;
 use crate::core::continuity::Continuity;
@@ -56,6 +60,7 @@ pub struct Client {
     /// Whom else the game wants predicted.
     others: Vec<EntityId>,
     continuity: Continuity,
+    transfers: Transfers,
     members: Members,
     /// The server knows what this member calls itself.
     is_profile_told: bool,
@@ -64,6 +69,7 @@ pub struct Client {
     welcomed: Micros,
     /// What it wants to be sent of snapshots, bytes a second.
     budget: Option<u32>,
+    renewal: Renewal,
     /// The system says that there is no network.
     is_network_down: bool,
     /// The game has left: until then what it said may still be delivered.
@@ -111,11 +117,13 @@ impl Client {
             simulation: None,
             others: Vec::new(),
             continuity,
+            transfers: Transfers::new(),
             members: Members::default(),
             is_profile_told: true,
             attempts: Attempts::new(config.reconnect.clone(), config.seed),
             welcomed: now,
             budget: None,
+            renewal: Renewal::default(),
             config,
             schema,
             is_network_down: false,
@@ -161,6 +169,8 @@ impl Client {
                     FrameType::MessageAck => {
                         self.continuity.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?;
                     }
+                    FrameType::Auth => self.handle_auth(&frame.payload)?,
+                    ty if ty.is_bulk() => self.transfers.handle_frame(now, frame)?,
                     _ => session.handle_frame(now, &frame, &mut self.stats)?,
                 },
                 // What was still on its way when the connection was given up.
@@ -190,9 +200,11 @@ impl Client {
             State::Hello { asked: asked @ None, .. } => {
                 *asked = Some(now);
                 let (resume, told) = (self.continuity.resume(), self.members.version());
-                self.config.hello_for(&self.schema, resume, told).encode(out);
+                let bulk = resume.as_ref().and_then(|_| self.transfers.hello());
+                self.config.hello_for(&self.schema, resume.into_iter().chain(bulk), told).encode(out);
                 self.is_profile_told = true;
             }
+            State::Playing(_) if self.renewal.poll_transmit(out) => {}
             State::Playing(session) => {
                 let is_asked = session.poll_transmit(now, out, &mut self.stats);
                 let is_repeated = is_asked && self.config.stream == StreamKind::Datagram;
@@ -203,6 +215,7 @@ impl Client {
                 if self.config.stream == StreamKind::Ordered {
                     let bytes_max = session.welcome().limits.message_bytes_max as usize;
                     self.continuity.write_messages(now, bytes_max.saturating_sub(out.len() - start), out);
+                    self.transfers.poll_transmit(now, start, bytes_max, out);
                 }
             }
             State::Hello { .. } | State::Waiting { .. } | State::Closed { .. } => {}
@@ -221,6 +234,9 @@ impl Client {
         if let Some(message) = former {
             return Some(self.said(message));
         }
+        if is_beginning && let Some(event) = self.transfers.poll_former() {
+            return Some(Event::Bulk(event));
+        }
         if !is_end && let Some(event) = self.events.pop_front() {
             return Some(event);
         }
@@ -232,6 +248,9 @@ impl Client {
         }
         if let Some(message) = self.continuity.inbox.poll() {
             return Some(self.said(message));
+        }
+        if let Some(event) = self.transfers.poll_event(now) {
+            return Some(Event::Bulk(event));
         }
         match &mut self.state {
             State::Playing(session) => session.poll_event(now, &mut self.continuity.inbox),
@@ -256,22 +275,30 @@ impl Client {
         let due = match &self.state {
             State::Hello { since, asked: None, .. } => Some(*since),
             State::Hello { .. } => self.deadline(),
-            State::Playing(session) if self.has_messages(session) || !self.is_profile_told => {
+            State::Playing(session)
+                if self.renewal.has_transmit() || self.has_messages(session) || !self.is_profile_told =>
+            {
                 Some(Micros::ZERO)
             }
-            State::Playing(session) => Some(session.next_ping().min(session.silence_deadline())),
+            State::Playing(session) => {
+                let bulk = self.transfers.poll_timeout().filter(|_| self.takes_messages(session));
+                bulk.into_iter().chain([session.next_ping(), session.silence_deadline()]).min()
+            }
             State::Waiting { until, .. } => *until,
             State::Closed { .. } => return None,
         };
         due.into_iter().chain(self.closes_at()).min()
     }
 
-    /// Whether messages can be written at once: a server that takes less than any message may have is no reason to try for ever.
+    /// Whether messages can be written at once.
     fn has_messages(&self, session: &Session) -> bool {
+        self.takes_messages(session) && self.continuity.has_transmit()
+    }
+
+    /// A server that takes less than any message may have is no reason to try for ever.
+    fn takes_messages(&self, session: &Session) -> bool {
         let takes = session.welcome().limits.message_bytes_max as usize;
-        self.config.stream == StreamKind::Ordered
-            && takes >= CLIENT_MESSAGE_BYTES_MAX
-            && self.continuity.has_transmit()
+        self.config.stream == StreamKind::Ordered && takes >= CLIENT_MESSAGE_BYTES_MAX
     }
 }
 

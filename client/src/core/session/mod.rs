@@ -278,12 +278,18 @@ impl Session {
             | FrameType::Profile
             | FrameType::Message
             | FrameType::MessageAck
+            | FrameType::BulkOffer
+            | FrameType::BulkChunk
+            | FrameType::BulkCredit
+            | FrameType::BulkEnd
+            | FrameType::BulkStop
             | FrameType::Hello
             | FrameType::Welcome
             | FrameType::Reject
             | FrameType::Ping
             | FrameType::Input
             | FrameType::Ack
+            | FrameType::Auth
             | FrameType::Budget
             | FrameType::Pause => return Err(ClientFault::Unexpected(frame.ty)),
         }

@@ -1,8 +1,9 @@
 //! Who is in a room: sessions begin, go on over other connections, wait, and end.
 
+use tickwire_protocol::bulk::BulkReceived;
 use tickwire_protocol::handshake::{
-    ClientLimits, Features, FreshReason, PackedSchema, RejectReason, Resume, ResumeToken, Role,
-    SessionOutcome, StreamKind, Timing, Welcome,
+    AuthRefusal, ClientLimits, Features, FreshReason, PackedSchema, RejectReason, Resume, ResumeToken, Role,
+    SessionOutcome, StreamKind, Timing, Token, Welcome,
 };
 use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX};
 use tickwire_protocol::room::{Introduction, LeaveReason};
@@ -10,6 +11,7 @@ use tickwire_protocol::{Micros, PeerFault, PeerId, PlayerId, SessionId};
 
 use super::{Room, RoomEvent};
 use crate::core::belief::ViewBelief;
+use crate::core::identity::{Identity, Renewal};
 use crate::core::input_queue::InputQueue;
 use crate::core::news::{News, Reader};
 use crate::core::peer::Peer;
@@ -24,8 +26,12 @@ pub struct Join {
     pub token: ResumeToken,
     /// The session that it wants to go on, if it does.
     pub resume: Option<Resume>,
+    /// What its client has of the transfers of that session.
+    pub bulk: Option<BulkReceived>,
     /// What it is told of the session if that is a new one and it wanted no other to go on.
     pub fresh: FreshReason,
+    /// Who it is. A session goes on for the account alone that it was begun by.
+    pub identity: Identity,
     /// As what.
     pub role: Role,
     /// What carries its frames.
@@ -46,7 +52,9 @@ impl Join {
         Self {
             token,
             resume: None,
+            bulk: None,
             fresh: FreshReason::First,
+            identity: Identity::default(),
             role,
             stream,
             wants_schema: false,
@@ -75,22 +83,25 @@ impl Room {
     /// connection that it still had is [dropped](RoomEvent::PeerDropped).
     pub fn join(&mut self, now: Micros, join: Join) -> Result<PeerId, RejectReason> {
         let peer = PeerId(self.next_id);
-        let resumed = join
-            .resume
-            .map(|resume| (resume.session, self.resume_session(peer, join.stream, &resume, join.token)));
+        let resumed = join.resume.map(|resume| (resume.session, self.resume_session(peer, &join, &resume)));
         let (session, outcome) = match resumed {
             Some((session, Ok(outcome))) => (session, outcome),
             Some((_, Err(reason))) => (self.begin(now, peer, &join)?, SessionOutcome::Fresh(reason)),
             None => (self.begin(now, peer, &join)?, SessionOutcome::Fresh(join.fresh)),
         };
         self.next_id = self.next_id.wrapping_add(1);
+        let told = join.bulk.filter(|_| !matches!(outcome, SessionOutcome::Fresh(_)));
+        let bulk = self.resume_bulk(session, told);
         let Some(begun) = self.sessions.get(&session) else { return Err(RejectReason::NoSuchRoom) };
         let viewer = Viewer { player: begun.player_id(), teams: 0, delta: self.config.delta };
         let terms = begun.terms(outcome, self.config.session_window);
         let replicator = Replicator::new(join.stream, viewer, self.cues.next_index());
         let mut connection = Peer::new(join.stream, begun, replicator, &self.config, now);
+        connection.renewal = Renewal::new(&join.identity);
+        let auth = join.identity.terms(now).map(|terms| terms.extension());
         let mut welcome = self.welcome(&join, session, peer, viewer.player);
-        welcome.extensions.insert(0, terms.extension());
+        welcome.extensions.splice(..0, [terms.extension()].into_iter().chain(auth).chain(bulk));
+        self.identities.insert(session, join.identity);
         connection.welcome = Some(Box::new(welcome));
         connection.news = self.introduce(now, viewer.player, outcome, join.introduction);
         connection.news.take_if(|_| join.stream == StreamKind::Datagram);
@@ -128,6 +139,10 @@ impl Room {
 
     /// A new session.
     fn begin(&mut self, now: Micros, peer: PeerId, join: &Join) -> Result<SessionId, RejectReason> {
+        let action = if join.role == Role::Player { "play" } else { "watch" };
+        if !join.identity.may(action, &self.identity.name) {
+            return Err(RejectReason::Forbidden { action: action.to_owned() });
+        }
         let players = self.players.len() as u32;
         if join.role == Role::Player && players >= self.config.players_max {
             return Err(RejectReason::RoomFull { players, max: self.config.players_max });
@@ -148,13 +163,13 @@ impl Room {
     fn resume_session(
         &mut self,
         peer: PeerId,
-        stream: StreamKind,
+        join: &Join,
         resume: &Resume,
-        token: ResumeToken,
     ) -> Result<SessionOutcome, FreshReason> {
+        self.check_resume(resume, &join.identity)?;
         let session = self.sessions.get_mut(&resume.session).ok_or(FreshReason::Unknown)?;
         let before = session.peer();
-        let outcome = session.resume(peer, stream, resume, token);
+        let outcome = session.resume(peer, join.stream, resume, join.token);
         if outcome.is_ok()
             && let Some(player) = &mut session.player
         {
@@ -173,9 +188,30 @@ impl Room {
         outcome
     }
 
-    /// Whether a session would go on: [`Room::join`] begins another one here if not.
-    pub fn check_resume(&self, resume: &Resume) -> Result<(), FreshReason> {
-        self.sessions.get(&resume.session).ok_or(FreshReason::Unknown)?.check(resume)
+    /// Whether a session would go on for this client: [`Room::join`] begins another one here if not.
+    pub fn check_resume(&self, resume: &Resume, identity: &Identity) -> Result<(), FreshReason> {
+        self.sessions.get(&resume.session).ok_or(FreshReason::Unknown)?.check(resume)?;
+        let owner = self.identities.get(&resume.session).and_then(Identity::name);
+        if owner == identity.name() { Ok(()) } else { Err(FreshReason::OtherAccount) }
+    }
+
+    /// The token that a peer has brought, to be checked: once.
+    pub fn take_token(&mut self, peer: PeerId) -> Option<Token> {
+        self.peers.get_mut(&peer)?.renewal.take()
+    }
+
+    /// What was found of the token that a peer has brought. One that is refused changes nothing: the one before counts on. A peer
+    /// that is not here any more is passed over.
+    pub fn handle_checked(&mut self, now: Micros, id: PeerId, found: Result<Identity, AuthRefusal>) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(identity) = self.identities.get_mut(&peer.session) else { return };
+        let found = found.and_then(|found| {
+            if found.name() == identity.name() { Ok(found) } else { Err(AuthRefusal::OtherAccount) }
+        });
+        peer.renewal.handle_checked(now, found.as_ref().map_err(|refusal| *refusal));
+        if let Ok(found) = found {
+            *identity = found;
+        }
     }
 
     /// A client has said goodbye: its session is over. Its player's entity is the simulation's to take away.
@@ -216,10 +252,16 @@ impl Room {
 
     fn end(&mut self, session: SessionId, reason: LeaveReason) {
         self.events.push(RoomEvent::SessionEnded { session });
-        let Some(player) = self.sessions.remove(&session).and_then(|session| session.player) else { return };
+        self.identities.remove(&session);
+        let Some(Session { player: Some(player), mut bulk, .. }) = self.sessions.remove(&session) else {
+            return;
+        };
         self.players.remove(&player.id);
         self.members.remove(player.id, reason);
         if player.is_announced {
+            bulk.handle_end();
+            let lost = core::iter::from_fn(|| bulk.poll_event(self.now));
+            self.bulk_turn.lost.extend(lost.map(|event| (player.id, event)));
             self.left.push(player.id);
         }
     }
@@ -233,7 +275,7 @@ impl Room {
         }
     }
 
-    /// Lets those go who say nothing, or take nothing.
+    /// Lets those go who say nothing, take nothing, or whose token has expired.
     pub(super) fn drop_dead_peers(&mut self, now: Micros) {
         let first = self.events.len();
         for (&peer, state) in &self.peers {

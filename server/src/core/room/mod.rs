@@ -10,6 +10,7 @@
 //! Pure: time and bytes are handed in. A peer that breaks the protocol is dropped by [`Room::handle_message`]'s
 //! error; nobody else notices.
 
+mod bulk;
 mod config;
 mod join;
 mod transmit;
@@ -34,7 +35,9 @@ pub use config::{BUDGET_BYTES_PER_SECOND, JOIN_BYTES_PER_SECOND, RoomConfig};
 pub use join::Join;
 
 use super::belief::ViewCounters;
+use super::bulk::BulkTurn;
 use super::cue_log::CueLog;
+use super::identity::{Identity, RoomAccounts};
 use super::input_queue::InputCounters;
 use super::mail::RoomMail;
 use super::members::Members;
@@ -83,6 +86,12 @@ pub enum RoomEvent {
         /// Why.
         fault: PeerFault,
     },
+    /// A peer has brought a newer token: [`Room::take_token`] has it. The room is to be told what was found of it, with
+    /// [`Room::handle_checked`].
+    TokenCame {
+        /// Which.
+        peer: PeerId,
+    },
     /// A session is over: its client has left, or has not come back in time.
     SessionEnded {
         /// Which.
@@ -109,6 +118,8 @@ pub struct Room {
     /// Connected or absent.
     sessions: BTreeMap<SessionId, Session>,
     players: BTreeMap<PlayerId, SessionId>,
+    /// Who they are, session by session.
+    identities: BTreeMap<SessionId, Identity>,
     members: Members,
     /// There are so many that their snapshots fall due at different steps.
     is_spread: bool,
@@ -119,6 +130,7 @@ pub struct Room {
     left: Vec<PlayerId>,
     /// Whose message was polled last.
     mail_turn: PlayerId,
+    bulk_turn: BulkTurn,
     events: Vec<RoomEvent>,
     shared: Shared,
     input_frame: InputFrame,
@@ -174,11 +186,13 @@ impl Room {
             peers: BTreeMap::new(),
             sessions: BTreeMap::new(),
             players: BTreeMap::new(),
+            identities: BTreeMap::new(),
             members: Members::new(),
             is_spread: false,
             next_id: 1,
             left: Vec::new(),
             mail_turn: PlayerId(0),
+            bulk_turn: BulkTurn::default(),
             events: Vec::new(),
             shared: Shared::default(),
             input_frame: InputFrame::new(),
@@ -274,12 +288,17 @@ impl Room {
         let inbox = Inbox { now, input_kind: self.schema.input(), next_tick, budget, snapshot_hz, join_rate };
         let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
         let Some(session) = self.sessions.get_mut(&peer.session) else { return Ok(()) };
+        let had_token = peer.renewal.has_come();
         let result = peer.handle_message(inbox, session, message, &mut self.input_frame);
         if let (Some(profile), Some(player)) = (peer.profile.take(), session.player_id()) {
             self.members.wish(player, profile);
         }
-        if result.is_err() {
-            self.remove(id);
+        match result {
+            Ok(()) if peer.renewal.has_come() && !had_token => {
+                self.events.push(RoomEvent::TokenCame { peer: id });
+            }
+            Ok(()) => {}
+            Err(_) => self.remove(id),
         }
         result
     }
@@ -404,9 +423,17 @@ impl Room {
         let mut eyes =
             RewoundEyes { rewind: &mut self.rewind, history: &self.history, was_shown: &was_shown };
         let (players, sessions) = (&self.players, &mut self.sessions);
-        let mut mail = RoomMail { now, players, sessions, turn: &mut self.mail_turn };
-        let outside = Outside { eyes: Some(&mut eyes), mail: Some(&mut mail), roster: Some(&self.members) };
+        let (turn, bulk) = (&mut self.mail_turn, &mut self.bulk_turn);
+        let mut mail = RoomMail { now, players, sessions, turn, bulk };
+        let accounts = RoomAccounts { room: &self.identity.name, players, identities: &self.identities };
+        let outside = Outside {
+            eyes: Some(&mut eyes),
+            mail: Some(&mut mail),
+            accounts: Some(&accounts),
+            roster: Some(&self.members),
+        };
         self.world.step_with(&self.inputs, outside);
+        self.bulk_turn.handle_step();
     }
 
     /// Whose snapshots fall due with the step that was made: everybody's at once, so that bodies are shared, or in a large room those

@@ -83,7 +83,7 @@ impl Room {
                     space.bytes.saturating_sub(riders + websocket_header_bytes(riders + space.bytes));
                 let replicator = &mut peer.replicator;
                 let told = replicator.write_ordered(&source, shared, &space, feedback, with_digest, message);
-                peer.handle_sent(now, &told, riders + websocket_header_bytes(message.len()));
+                peer.handle_sent(&space, &told, riders + websocket_header_bytes(message.len()));
             }
             StreamKind::Datagram => {
                 if !message.is_empty() {
@@ -91,7 +91,7 @@ impl Room {
                     message.clear();
                 }
                 let told = peer.replicator.write_datagrams(&source, shared, &space, feedback, send);
-                peer.handle_sent(now, &told, 0);
+                peer.handle_sent(&space, &told, 0);
             }
         }
     }

@@ -1,0 +1,184 @@
+//! Whom `serve` lets in.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde::Deserialize;
+use tickwire_server::auth::{JwtAuthenticator, JwtKeys, JwtPolicy};
+use tickwire_server::net::{AccessConfig, AccountPolicy};
+
+/// Flags, environment, and in the file the table `[access]`.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct AccessArgs {
+    /// Key file that tokens (JWT) are checked with: a PEM public key, a set of keys (JWKS), or a secret of at least 32 bytes. Several may be
+    /// given. Without any, clients are guests, and only those of this machine are let in
+    #[arg(long, env = "TICKWIRE_AUTH_KEY", value_name = "FILE", value_delimiter = ',')]
+    auth_key: Vec<PathBuf>,
+
+    /// Who must have issued tokens (`iss`) [default: anybody]
+    #[arg(long, env = "TICKWIRE_AUTH_ISSUER", value_name = "NAME")]
+    auth_issuer: Option<String>,
+
+    /// Whom tokens must be for (`aud`) [default: anybody]
+    #[arg(long, env = "TICKWIRE_AUTH_AUDIENCE", value_name = "NAME")]
+    auth_audience: Option<String>,
+
+    /// How far the issuer's clock may be off, seconds [default: 30]
+    #[arg(long, env = "TICKWIRE_AUTH_LEEWAY", value_name = "SECONDS")]
+    auth_leeway: Option<u64>,
+
+    /// Lets clients without a token in as well, also from other machines
+    #[arg(long, env = "TICKWIRE_GUESTS")]
+    guests: bool,
+
+    /// What happens when an account connects that is connected: `refuse`, `replace`, or how many times it may be [default: replace]
+    #[arg(long, env = "TICKWIRE_SAME_ACCOUNT", value_name = "POLICY")]
+    same_account: Option<SameAccount>,
+
+    /// Pages that may connect, as browsers name them, such as `https://play.example.org` [default: all]
+    #[arg(long, env = "TICKWIRE_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    origin: Vec<String>,
+
+    /// Connections at once, players or not [default: 10000, or a fifth more than --max-players]
+    #[arg(long, env = "TICKWIRE_MAX_CONNECTIONS", value_name = "N")]
+    pub(crate) max_connections: Option<usize>,
+
+    /// Connections of one address; 0: any number. Those of this machine are not counted [default: 64]
+    #[arg(long, env = "TICKWIRE_MAX_PER_ADDRESS", value_name = "N")]
+    max_per_address: Option<u32>,
+
+    /// Handshakes a second of one address; 0: any number [default: 10]
+    #[arg(long, env = "TICKWIRE_MAX_HANDSHAKES", value_name = "HZ")]
+    max_handshakes: Option<u32>,
+}
+
+/// [`AccountPolicy`] in words.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(try_from = "String")]
+struct SameAccount(AccountPolicy);
+
+impl FromStr for SameAccount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Self(match text {
+            "refuse" => AccountPolicy::Refuse,
+            "replace" => AccountPolicy::Replace,
+            number => match number.parse() {
+                Ok(max @ 1..) => AccountPolicy::Allow(max),
+                _ => return Err("say `refuse`, `replace`, or a number above 0".to_owned()),
+            },
+        }))
+    }
+}
+
+impl TryFrom<String> for SameAccount {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl AccessArgs {
+    /// What was not given here, as the file has it.
+    pub(crate) fn or(self, file: Self) -> Self {
+        let longer = |given: Vec<_>, file| if given.is_empty() { file } else { given };
+        Self {
+            auth_key: longer(self.auth_key, file.auth_key),
+            auth_issuer: self.auth_issuer.or(file.auth_issuer),
+            auth_audience: self.auth_audience.or(file.auth_audience),
+            auth_leeway: self.auth_leeway.or(file.auth_leeway),
+            guests: self.guests || file.guests,
+            same_account: self.same_account.or(file.same_account),
+            origin: if self.origin.is_empty() { file.origin } else { self.origin },
+            max_connections: self.max_connections.or(file.max_connections),
+            max_per_address: self.max_per_address.or(file.max_per_address),
+            max_handshakes: self.max_handshakes.or(file.max_handshakes),
+        }
+    }
+
+    pub(crate) fn resolve(self) -> anyhow::Result<AccessConfig> {
+        let mut access =
+            AccessConfig { guests: self.guests, origins: self.origin, ..AccessConfig::default() };
+        if let Some(origin) = access.origins.iter().find(|origin| !is_origin(origin)) {
+            bail!("--origin {origin}: write it as browsers do, such as https://play.example.org");
+        }
+        let mut keys = JwtKeys::default();
+        for path in &self.auth_key {
+            keys.extend(read_keys(path)?).with_context(|| format!("--auth-key {}", path.display()))?;
+        }
+        if !keys.is_empty() {
+            let leeway = self.auth_leeway.map_or(JwtPolicy::default().leeway, Duration::from_secs);
+            let policy = JwtPolicy { issuer: self.auth_issuer, audience: self.auth_audience, leeway };
+            access.authenticator = Some(Arc::new(JwtAuthenticator::new(keys, policy)));
+        } else if self.auth_issuer.is_some() || self.auth_audience.is_some() {
+            bail!(
+                "--auth-issuer and --auth-audience say what tokens must claim: give the --auth-key that they are signed with"
+            );
+        }
+        access.accounts = self.same_account.map_or(access.accounts, |SameAccount(policy)| policy);
+        let addresses = &mut access.addresses;
+        addresses.connections_max = self.max_per_address.unwrap_or(addresses.connections_max);
+        addresses.handshakes_per_second = self.max_handshakes.unwrap_or(addresses.handshakes_per_second);
+        Ok(access)
+    }
+}
+
+fn read_keys(path: &Path) -> anyhow::Result<JwtKeys> {
+    let shown = path.display();
+    let file = std::fs::read(path).with_context(|| format!("--auth-key {shown}: cannot be read"))?;
+    JwtKeys::parse(&file).with_context(|| format!("--auth-key {shown}"))
+}
+
+/// A scheme and a host, and nothing behind them.
+fn is_origin(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, host)| {
+        !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', '@', '*'])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_beat_the_file() {
+        let file: AccessArgs = toml::from_str(
+            "guests = true\nsame-account = 'refuse'\nmax-per-address = 3\norigin = ['https://a.b']",
+        )
+        .unwrap();
+        let given = AccessArgs { same_account: Some("2".parse().unwrap()), ..AccessArgs::default() };
+        let access = given.or(file).resolve().unwrap();
+        assert!(access.guests && access.authenticator.is_none());
+        assert_eq!((access.accounts, access.addresses.connections_max), (AccountPolicy::Allow(2), 3));
+        assert_eq!(access.addresses.handshakes_per_second, 10);
+        assert_eq!(access.origins, ["https://a.b"]);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let short = std::env::temp_dir().join(format!("tickwire-short-{}.key", std::process::id()));
+        std::fs::write(&short, "hunter2").unwrap();
+        let none = AccessArgs::default;
+        for (args, words) in [
+            (AccessArgs { auth_key: vec!["/nowhere.pem".into()], ..none() }, "/nowhere.pem: cannot be read"),
+            (AccessArgs { auth_key: vec![short.clone()], ..none() }, "at least 32"),
+            (AccessArgs { auth_issuer: Some("x".to_owned()), ..none() }, "--auth-key"),
+            (AccessArgs { origin: vec!["https://a.b/c".to_owned()], ..none() }, "https://play.example.org"),
+            (AccessArgs { origin: vec!["a.b".to_owned()], ..none() }, "https://play.example.org"),
+        ] {
+            let error = format!("{:#}", args.resolve().unwrap_err());
+            assert!(error.contains(words) && !error.contains("hunter2"), "{error:?} should say {words:?}");
+        }
+        std::fs::remove_file(short).unwrap();
+        for text in ["0", "-1", "often", ""] {
+            assert!(text.parse::<SameAccount>().is_err());
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Transfers between a room's step and its players.
+
+use core::ops::Bound;
+
+use bytes::Bytes;
+use tickwire_protocol::PlayerId;
+use tickwire_protocol::bulk::{Bulk, BulkError, BulkEvent, BulkId};
+use tickwire_protocol::handshake::StreamKind;
+use tickwire_sim::BulkMail;
+
+use super::mail::RoomMail;
+use super::session::Session;
+
+/// What a step is told of transfers.
+#[derive(Debug, Default)]
+pub(crate) struct BulkTurn {
+    /// Of players that have left since the last step.
+    pub(crate) lost: Vec<(PlayerId, BulkEvent)>,
+    /// Who was asked last, if one was.
+    last: Option<PlayerId>,
+}
+
+impl BulkTurn {
+    /// A step was made: what it has not asked for of those who left is told to nobody.
+    pub(crate) fn handle_step(&mut self) {
+        self.lost.clear();
+        self.last = None;
+    }
+}
+
+impl RoomMail<'_> {
+    fn session(&mut self, player: PlayerId) -> Option<&mut Session> {
+        self.sessions.get_mut(self.players.get(&player)?)
+    }
+
+    fn bulk_of(&mut self, player: PlayerId) -> Result<&mut Bulk, BulkError> {
+        let session = self.session(player).ok_or(BulkError::Closed)?;
+        Ok(&mut session.bulk)
+    }
+}
+
+impl BulkMail for RoomMail<'_> {
+    fn poll_bulk(&mut self) -> Option<(PlayerId, BulkEvent)> {
+        if let Some(lost) = self.bulk.lost.pop() {
+            return Some(lost);
+        }
+        // One after another, each as long as there is something: nobody is asked twice for nothing.
+        let from = self.bulk.last.map_or(Bound::Unbounded, Bound::Included);
+        for (&player, session) in self.players.range((from, Bound::Unbounded)) {
+            self.bulk.last = Some(player);
+            let event = self.sessions.get_mut(session).and_then(|session| session.bulk.poll_event(self.now));
+            if let Some(event) = event {
+                return Some((player, event));
+            }
+        }
+        None
+    }
+
+    fn offer_bulk(
+        &mut self,
+        to: PlayerId,
+        kind: u16,
+        metadata: Bytes,
+        content: Bytes,
+    ) -> Result<BulkId, BulkError> {
+        let now = self.now;
+        let session = self.session(to).ok_or(BulkError::Closed)?;
+        if session.stream == StreamKind::Datagram {
+            return Err(BulkError::NotOrdered);
+        }
+        session.bulk.offer(now, kind, metadata, content)
+    }
+
+    fn accept_bulk(&mut self, from: PlayerId, id: BulkId) -> Result<(), BulkError> {
+        self.bulk_of(from)?.accept(id)
+    }
+
+    fn cancel_bulk(&mut self, with: PlayerId, id: BulkId) -> Result<(), BulkError> {
+        self.bulk_of(with)?.cancel(id)
+    }
+}

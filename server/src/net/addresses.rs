@@ -1,0 +1,174 @@
+//! How many connections and handshakes come from where.
+//!
+//! A bucket of tokens for each address, and a count of its connections. What is at rest (no connection, a full bucket) is forgotten, so the table
+//! is as large as what goes on: at most [`ENTRIES_MAX`].
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex};
+
+use tickwire_protocol::Micros;
+
+use super::access::AddressLimits;
+use super::http::HttpRefusal;
+use super::room_task::lock;
+
+/// Addresses that are counted at once: all of the connections of a full server, and as many again that only knock. Some 5 MB.
+const ENTRIES_MAX: usize = 64 * 1024;
+
+const SECOND: u64 = 1_000_000;
+
+/// What addresses do.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    limits: AddressLimits,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    entries: BTreeMap<IpAddr, Entry>,
+    swept: Micros,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    connections: u32,
+    /// When the bucket is full again: each handshake moves it on by its share of a second.
+    full_at: Micros,
+}
+
+/// A connection, counted for its address until this is dropped.
+#[derive(Debug)]
+pub(super) struct Counted {
+    addresses: Arc<Addresses>,
+    /// None if it is not counted.
+    key: Option<IpAddr>,
+}
+
+impl Addresses {
+    pub(super) fn new(limits: AddressLimits) -> Arc<Self> {
+        Arc::new(Self { limits, table: Mutex::default() })
+    }
+
+    /// Counts another connection and its handshake.
+    pub(super) fn enter(self: &Arc<Self>, now: Micros, address: IpAddr) -> Result<Counted, HttpRefusal> {
+        let AddressLimits { connections_max, handshakes_per_second: rate, counts_loopback } = self.limits;
+        let address = address.to_canonical();
+        if address.is_loopback() && !counts_loopback || connections_max == 0 && rate == 0 {
+            return Ok(Counted { addresses: self.clone(), key: None });
+        }
+        let key = network(address);
+        let mut table = lock(&self.table);
+        table.make_room(now, key)?;
+        let entry = table.entries.entry(key).or_insert(Entry { connections: 0, full_at: now });
+        if connections_max > 0 && entry.connections >= connections_max {
+            return Err(HttpRefusal::TooManyOfAddress { max: connections_max });
+        }
+        if let Some(share) = SECOND.checked_div(u64::from(rate)) {
+            // A second's worth of tokens: the bucket is empty when it takes a second to be full.
+            let full_at = Micros(entry.full_at.max(now).0 + share);
+            if full_at.0 - now.0 > SECOND {
+                return Err(HttpRefusal::TooFast);
+            }
+            entry.full_at = full_at;
+        }
+        entry.connections += 1;
+        Ok(Counted { addresses: self.clone(), key: Some(key) })
+    }
+}
+
+impl Table {
+    fn make_room(&mut self, now: Micros, key: IpAddr) -> Result<(), HttpRefusal> {
+        if self.entries.len() < ENTRIES_MAX || self.entries.contains_key(&key) {
+            return Ok(());
+        }
+        // Who is at rest now was not a second ago: to look more often finds little.
+        if now.saturating_since(self.swept).0 >= SECOND {
+            self.swept = now;
+            self.entries.retain(|_, entry| entry.connections > 0 || entry.full_at > now);
+        }
+        if self.entries.len() < ENTRIES_MAX { Ok(()) } else { Err(HttpRefusal::ServerBusy) }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let Some(key) = self.key else { return };
+        let mut table = lock(&self.addresses.table);
+        if let Some(entry) = table.entries.get_mut(&key) {
+            entry.connections = entry.connections.saturating_sub(1);
+            // An address without a limit on handshakes is at rest at once.
+            if entry.connections == 0 && self.addresses.limits.handshakes_per_second == 0 {
+                table.entries.remove(&key);
+            }
+        }
+    }
+}
+
+/// What is counted as one: a customer has a /64 of IPv6, and as many addresses in it as he likes.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: &str = "192.0.2.1";
+
+    fn addresses(connections_max: u32, handshakes_per_second: u32) -> Arc<Addresses> {
+        Addresses::new(AddressLimits { connections_max, handshakes_per_second, counts_loopback: true })
+    }
+
+    fn enter(addresses: &Arc<Addresses>, millis: u64, address: &str) -> Result<Counted, HttpRefusal> {
+        addresses.enter(Micros::from_millis(millis), address.parse().unwrap())
+    }
+
+    #[test]
+    fn an_address_has_so_many_connections() {
+        let addresses = addresses(2, 0);
+        let first = enter(&addresses, 0, HERE).unwrap();
+        let _second = enter(&addresses, 0, "::ffff:192.0.2.1").expect("the same, by another name");
+        let refused = enter(&addresses, 0, HERE).unwrap_err();
+        assert_eq!(refused, HttpRefusal::TooManyOfAddress { max: 2 });
+        let _other = enter(&addresses, 0, "192.0.2.2").unwrap();
+        drop(first);
+        let _third = enter(&addresses, 0, HERE).unwrap();
+    }
+
+    #[test]
+    fn handshakes_come_at_a_rate() {
+        let addresses = addresses(0, 10);
+        let count = |millis| (0..30).filter(|_| enter(&addresses, millis, HERE).is_ok()).count();
+        assert_eq!([count(0), count(99), count(100), count(150), count(10_000)], [10, 0, 1, 0, 10]);
+        assert_eq!(enter(&addresses, 10_000, HERE).unwrap_err(), HttpRefusal::TooFast);
+    }
+
+    #[test]
+    fn a_network_counts_as_one_and_loopback_only_where_it_is_to() {
+        let addresses = addresses(1, 0);
+        let _first = enter(&addresses, 0, "2001:db8::1").unwrap();
+        assert!(enter(&addresses, 0, "2001:db8::2:3").is_err());
+        assert!(enter(&addresses, 0, "2001:db8:0:1::1").is_ok());
+        let limits = AddressLimits { connections_max: 1, ..AddressLimits::default() };
+        let addresses = Addresses::new(limits);
+        let _all = [(); 100].map(|()| enter(&addresses, 0, "127.0.0.1").unwrap());
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_forgets_who_is_at_rest() {
+        let addresses = addresses(0, 1);
+        let address = |number: usize| IpAddr::V4((number as u32 + 0x0a00_0000).into());
+        for number in 0..ENTRIES_MAX {
+            addresses.enter(Micros(SECOND), address(number)).unwrap();
+        }
+        let next = |now| addresses.enter(Micros(now), address(ENTRIES_MAX)).map(drop);
+        assert_eq!(next(SECOND + 5), Err(HttpRefusal::ServerBusy));
+        assert_eq!(next(2 * SECOND + 10), Ok(()));
+        assert_eq!(lock(&addresses.table).entries.len(), 1);
+    }
+}
