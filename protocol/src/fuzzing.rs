@@ -96,14 +96,7 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
                 assert_eq!(hello.check(), Ok(()));
             }
         }
-        FrameType::Welcome => {
-            if let Ok(welcome) = Welcome::decode(payload) {
-                check(&|out| welcome.encode(out));
-                assert_eq!(welcome.check(), Ok(()));
-                let _ = welcome.schema.map(|schema| schema.unpack());
-                let _ = welcome.prior.map(|prior| Prior::decode(&prior));
-            }
-        }
+        FrameType::Welcome => check_welcome(payload),
         FrameType::Reject => {
             if let Ok(reject) = RejectReason::decode(payload) {
                 check(&|out| reject.encode(out));
@@ -170,6 +163,15 @@ fn check_wish(ty: FrameType, payload: &[u8]) {
         }
     } else if let Ok(budget) = Budget::decode(payload) {
         check(&|out| budget.encode(out));
+    }
+}
+
+fn check_welcome(payload: &[u8]) {
+    if let Ok(welcome) = Welcome::decode(payload) {
+        check_encoding(FrameType::Welcome, payload, |out: &mut Vec<u8>| welcome.encode(out));
+        assert_eq!(welcome.check(), Ok(()));
+        let _ = welcome.schema.map(|schema| schema.unpack());
+        let _ = welcome.prior.map(|prior| Prior::decode(&prior));
     }
 }
 

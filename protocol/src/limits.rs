@@ -190,6 +190,9 @@ pub const SHORT_LANE_BYTES_QUEUED_MAX: usize = 64 * 1024;
 /// Those of them that were written and not taken on the other side.
 pub const SHORT_LANE_IN_FLIGHT_MAX: usize = 128;
 
+/// Requests of one direction of a session that have no answer: with their answers and what is taken back they fit their lane twice.
+pub const REQUESTS_OPEN_MAX: usize = 64;
+
 /// Pieces of bulk of one direction of a session that wait at its sender: twice what may be on the way.
 pub const BULK_QUEUED_MAX: usize = 128;
 

@@ -1,9 +1,13 @@
 //! What a step sees of the world around the game, and what it can ask of it.
 
 use bytes::Bytes;
-use tickwire_protocol::message::{GameEvent, Message, MessageTypeId, SendError};
+use tickwire_protocol::message::{
+    GameEvent, Message, MessageTypeId, Refusal, Request, RequestId, Response, SendError,
+};
 use tickwire_protocol::room::Profile;
-use tickwire_protocol::{CueId, EntityId, KindId, PlayerId, RowHead, RowMut, RowRef, Schema, Tick, TickRate};
+use tickwire_protocol::{
+    CueId, EntityId, KindId, Micros, PlayerId, RowHead, RowMut, RowRef, Schema, Tick, TickRate,
+};
 
 use crate::account::Account;
 use crate::cues::Cues;
@@ -256,5 +260,69 @@ impl<'a> StepContext<'a> {
     ) -> Result<(), SendError> {
         let tick = self.tick;
         self.outside.mail.as_mut().map_or(Ok(()), |mail| mail.emit(to, ty, event.encode(tick)))
+    }
+
+    /// The next request that a player has sent since the last step; ask until there is none, and [respond](StepContext::respond) to each,
+    /// now or in a later step. Its asker waits for as long as it said. Always none on a client.
+    ///
+    /// ```
+    /// # use tickwire_sim::prelude::*;
+    /// # use tickwire_sim::protocol::message::{MessageTypeId, Refusal};
+    /// const BUY: MessageTypeId = MessageTypeId(2);
+    /// # fn step(ctx: &mut StepContext<'_>, buy: impl Fn(PlayerId, &[u8]) -> Option<Bytes>) {
+    /// while let Some((from, request)) = ctx.poll_request() {
+    ///     let response = match request.ty {
+    ///         BUY => buy(from, &request.body).ok_or(Refusal::Game("too expensive".into())),
+    ///         _ => Err(Refusal::UnknownMethod),
+    ///     };
+    ///     // Who took it back meanwhile needs no answer.
+    ///     let _ = ctx.respond(from, request.id, response);
+    /// }
+    /// # }
+    /// ```
+    pub fn poll_request(&mut self) -> Option<(PlayerId, Request)> {
+        self.outside.mail.as_mut()?.poll_request()
+    }
+
+    /// Answers a player's request, once.
+    ///
+    /// # Errors
+    /// [`SendError::NotAsked`] if its player has left, has taken it back or was answered before; or why the answer is not taken: then
+    /// another may be tried.
+    pub fn respond(
+        &mut self,
+        to: PlayerId,
+        id: RequestId,
+        response: Result<Bytes, Refusal>,
+    ) -> Result<(), SendError> {
+        self.outside.mail.as_mut().map_or(Err(SendError::NotAsked), |mail| mail.respond(to, id, response))
+    }
+
+    /// Asks a player's client for something of a type of class [`Request`](tickwire_protocol::message::MessageClass::Request). Its answer,
+    /// or why there is none, is told by [`StepContext::poll_response`] after `timeout` at the latest; if the player leaves, nothing is.
+    ///
+    /// # Errors
+    /// Why it is not asked: the type or the size is not what the schema says, too many wait for an answer, nobody is there.
+    pub fn request(
+        &mut self,
+        of: PlayerId,
+        ty: MessageTypeId,
+        body: Bytes,
+        timeout: Micros,
+    ) -> Result<RequestId, SendError> {
+        let mail = self.outside.mail.as_mut().ok_or(SendError::Closed)?;
+        mail.request(of, ty, body, timeout)
+    }
+
+    /// Takes a request back: it ends as cancelled, unless its answer is here already.
+    pub fn cancel_request(&mut self, of: PlayerId, id: RequestId) {
+        if let Some(mail) = &mut self.outside.mail {
+            mail.cancel_request(of, id);
+        }
+    }
+
+    /// The next of the game's own requests that came to its end, and with what; ask until there is none.
+    pub fn poll_response(&mut self) -> Option<(PlayerId, RequestId, Response)> {
+        self.outside.mail.as_mut()?.poll_response()
     }
 }

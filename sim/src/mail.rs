@@ -4,8 +4,8 @@ use core::fmt;
 
 use crate::roster::Roster;
 use bytes::Bytes;
-use tickwire_protocol::PlayerId;
-use tickwire_protocol::message::{Message, MessageTypeId, SendError};
+use tickwire_protocol::message::{Message, MessageTypeId, Refusal, Request, RequestId, Response, SendError};
+use tickwire_protocol::{Micros, PlayerId};
 
 use crate::bulk::BulkMail;
 
@@ -33,6 +33,32 @@ pub trait Mail: fmt::Debug {
 
     /// Tells everyone of an audience a game event, as encoded. An error says why not all of them hear of it; the others do.
     fn emit(&mut self, to: Audience, ty: MessageTypeId, event: Bytes) -> Result<(), SendError>;
+
+    /// The next request of a player's that no step has seen.
+    fn poll_request(&mut self) -> Option<(PlayerId, Request)>;
+
+    /// Answers a player's request.
+    fn respond(
+        &mut self,
+        to: PlayerId,
+        id: RequestId,
+        response: Result<Bytes, Refusal>,
+    ) -> Result<(), SendError>;
+
+    /// Asks a player's client for something.
+    fn request(
+        &mut self,
+        of: PlayerId,
+        ty: MessageTypeId,
+        body: Bytes,
+        timeout: Micros,
+    ) -> Result<RequestId, SendError>;
+
+    /// Takes a request back.
+    fn cancel_request(&mut self, of: PlayerId, id: RequestId);
+
+    /// The next of the game's own requests that came to its end.
+    fn poll_response(&mut self) -> Option<(PlayerId, RequestId, Response)>;
 
     /// Who carries what is too large for a message; nobody, if nobody does.
     fn bulk(&mut self) -> Option<&mut dyn BulkMail> {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tickwire_protocol::handshake::{Extension, Resume, ResumeToken, SessionOutcome, SessionTerms, Welcome};
-use tickwire_protocol::message::{Direction, Inbox, Missed, Outbox};
+use tickwire_protocol::message::{Direction, Inbox, Lane, Missed, Outbox, Requests};
 use tickwire_protocol::{DecodeError, Micros, Schema, SessionId};
 
 use super::saved::{SavedSession, SavedSessionError};
@@ -15,6 +16,8 @@ pub(crate) struct Continuity {
     credentials: Option<(SessionId, ResumeToken)>,
     pub(crate) outbox: Outbox,
     pub(crate) inbox: Inbox,
+    /// What each asks the other for.
+    pub(crate) requests: Requests,
 }
 
 impl Continuity {
@@ -23,6 +26,7 @@ impl Continuity {
             credentials: None,
             outbox: Outbox::new(schema.clone(), Direction::ToServer),
             inbox: Inbox::new(schema.clone(), Direction::ToClient),
+            requests: Requests::default(),
         }
     }
 
@@ -33,7 +37,12 @@ impl Continuity {
         now: Micros,
     ) -> Result<Self, SavedSessionError> {
         let (outbox, inbox) = saved.restore(schema, now)?;
-        Ok(Self { credentials: Some((saved.session, saved.token)), outbox, inbox })
+        Ok(Self {
+            credentials: Some((saved.session, saved.token)),
+            outbox,
+            inbox,
+            requests: Requests::default(),
+        })
     }
 
     /// The session for a client that comes after this one.
@@ -51,6 +60,21 @@ impl Continuity {
     pub(crate) fn end(&mut self) {
         self.credentials = None;
         self.outbox.handle_end();
+        self.requests.handle_fresh(&self.outbox);
+    }
+
+    /// Takes in a MESSAGE frame of the server's.
+    pub(crate) fn handle_message(
+        &mut self,
+        now: Micros,
+        schema: &Schema,
+        payload: Bytes,
+    ) -> Result<(), DecodeError> {
+        self.inbox.handle_message(payload)?;
+        while let Some(message) = self.inbox.poll_lane(Lane::Requests) {
+            self.requests.handle(now, schema, &mut self.outbox, message, |_| None)?;
+        }
+        Ok(())
     }
 
     /// What to say in the hello of the next connection.
@@ -93,6 +117,7 @@ impl Continuity {
         self.credentials = None;
         self.outbox.handle_fresh();
         self.inbox.handle_fresh();
+        self.requests.handle_fresh(&self.outbox);
     }
 
     /// Appends messages, and what was polled of the server's, to a transport message that may have so many bytes.

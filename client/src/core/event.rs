@@ -4,7 +4,7 @@ use thiserror::Error;
 use tickwire_protocol::bulk::BulkEvent;
 use tickwire_protocol::frame::FrameType;
 use tickwire_protocol::handshake::{AuthRefusal, AuthTerms, FreshReason, RejectReason, SessionOutcome};
-use tickwire_protocol::message::{Message, MessageId, Outcome};
+use tickwire_protocol::message::{Message, MessageId, Outcome, Request, RequestId, Response};
 use tickwire_protocol::{CloseCode, Cue, DecodeError, EntityId, KindId, Micros, PlayerId, RoomId, SessionId};
 
 use super::members::MemberEvent;
@@ -83,6 +83,10 @@ pub enum Event {
     Game(ToldEvent),
     /// The server's game says something.
     Message(Message),
+    /// The server's game asks for something: [answer](crate::Client::respond) it, now or later.
+    Request(Request),
+    /// What came of a [request](crate::Client::request): its answer, or why there is none. Once for each.
+    Response(RequestId, Response),
     /// What became of a message that was [sent](crate::Client::send).
     Sent(MessageId, Outcome),
     /// Something has become of a transfer: of what the server's game offers, or of what was [offered](crate::Client::offer_bulk)

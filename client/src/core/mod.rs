@@ -26,7 +26,7 @@ mod timekeeper;
 mod timeline;
 mod view;
 
-pub use client::Client;
+pub use client::{Client, REQUEST_TIMEOUT};
 pub use clock::Clock;
 pub use config::ClientConfig;
 pub use event::{ClientFault, DisconnectReason, Event};

@@ -1,8 +1,9 @@
 //! Types of the messages that the engine itself sends over a session: numbered behind those of any game, the same in all of them.
 
 use super::lane::Lane;
+use super::request::RESPONSE_HEADER_BYTES_MAX;
 use super::types::{Direction, MessageClass, MessageTerms, MessageTypeId};
-use crate::limits::MESSAGE_TYPES_MAX;
+use crate::limits::{MESSAGE_BODY_BYTES_MAX, MESSAGE_TYPES_MAX};
 
 /// The first id that no game has.
 pub const FIRST_ENGINE_TYPE: u16 = MESSAGE_TYPES_MAX as u16;
@@ -17,9 +18,20 @@ impl MessageTypeId {
 /// Something that the client sent was refused.
 pub const NOTICE: MessageTypeId = MessageTypeId(FIRST_ENGINE_TYPE);
 
+/// The answer to a request; see [`Requests`](super::Requests).
+pub const RESPONSE: MessageTypeId = MessageTypeId(FIRST_ENGINE_TYPE + 1);
+
+/// Nobody waits for the answer to a request any more.
+pub const CANCEL: MessageTypeId = MessageTypeId(FIRST_ENGINE_TYPE + 2);
+
 /// Every type of the engine's, with its name on the page of the wire.
-pub const ENGINE_TYPES: [(&str, MessageTerms); 1] =
-    [("NOTICE", reliable(NOTICE, Lane::Control, Direction::ToClient, 64))];
+pub const ENGINE_TYPES: [(&str, MessageTerms); 3] = [
+    ("NOTICE", reliable(NOTICE, Lane::Control, Direction::ToClient, 64)),
+    ("RESPONSE", reliable(RESPONSE, Lane::Requests, Direction::BothWays, RESPONSE_BYTES_MAX)),
+    ("CANCEL", reliable(CANCEL, Lane::Requests, Direction::BothWays, 8)),
+];
+
+const RESPONSE_BYTES_MAX: u32 = (MESSAGE_BODY_BYTES_MAX + RESPONSE_HEADER_BYTES_MAX) as u32;
 
 /// What is promised of one of the engine's types.
 pub(super) fn terms(id: MessageTypeId) -> Option<MessageTerms> {

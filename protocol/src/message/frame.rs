@@ -111,9 +111,9 @@ impl MessageFrame {
 /// Most bytes that a message takes beside its body: the frame's header, type, number and key.
 pub(super) const OVERHEAD_BYTES_MAX: usize = crate::frame::HEADER_BYTES_MAX + 3 + 2 + VARINT_BYTES_MAX;
 
-const VARINT_BYTES_MAX: usize = 5;
+pub(super) const VARINT_BYTES_MAX: usize = 5;
 
-fn write_varint(out: &mut Vec<u8>, mut value: u32) {
+pub(super) fn write_varint(out: &mut Vec<u8>, mut value: u32) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -121,7 +121,7 @@ fn write_varint(out: &mut Vec<u8>, mut value: u32) {
     out.push(value as u8);
 }
 
-fn read_varint(bytes: &mut Bytes) -> Result<u32, DecodeError> {
+pub(super) fn read_varint(bytes: &mut Bytes) -> Result<u32, DecodeError> {
     let mut value = 0_u64;
     for place in 0..VARINT_BYTES_MAX {
         let byte = bytes.first().copied().ok_or(DecodeError::Truncated("message"))?;

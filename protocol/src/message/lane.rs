@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::outbox::{Fates, Outcome, Waiting};
+use super::outbox::{Fates, MessageId, Outcome, Waiting};
 use crate::limits::{
     BULK_IN_FLIGHT_MAX, BULK_QUEUED_MAX, LATEST_KEYS_MAX, MESSAGE_BYTES_IN_FLIGHT_MAX,
     MESSAGE_BYTES_QUEUED_MAX, MESSAGES_IN_FLIGHT_MAX, MESSAGES_QUEUED_MAX, SHORT_LANE_BYTES_QUEUED_MAX,
@@ -164,6 +164,10 @@ impl SendLane {
         self.bytes
     }
 
+    pub(super) fn holds(&self, id: MessageId) -> bool {
+        self.waiting.iter().any(|waiting| waiting.id == id)
+    }
+
     /// The next to be written and its number, if the receiver has room for it.
     pub(super) fn next(&self, limits: LaneLimits) -> Option<(u64, &Waiting)> {
         let waiting = self.waiting.get(self.written)?;
@@ -230,10 +234,12 @@ impl SendLane {
         self.first.saturating_sub(received)
     }
 
-    /// Numbers begin anew: what had one is lost.
+    /// Numbers begin anew: what had one is lost, and what the engine said of the session before is over.
     pub(super) fn handle_fresh(&mut self, fates: &mut Fates) {
         while self.numbered > 0 && self.give_up_first(fates, Outcome::Lost) {}
         (self.first, self.written) = (0, 0);
+        self.waiting.retain(|waiting| !waiting.ty.is_engine());
+        self.bytes = self.waiting.iter().map(|waiting| waiting.body.len()).sum();
     }
 
     /// All is lost.

@@ -29,6 +29,7 @@ mod inbox;
 mod lane;
 mod newest;
 mod outbox;
+mod request;
 mod saved;
 mod types;
 
@@ -37,4 +38,5 @@ pub use frame::{MessageAck, MessageFrame};
 pub use inbox::{Inbox, Message};
 pub use lane::{Lane, Missed, Received};
 pub use outbox::{MessageId, Outbox, Outcome, SendError};
+pub use request::{Refusal, Request, RequestError, RequestId, Requests, Response};
 pub use types::{Direction, MessageClass, MessageTerms, MessageType, MessageTypeId};

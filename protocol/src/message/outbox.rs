@@ -70,6 +70,9 @@ pub enum SendError {
     /// The connection keeps no order, so nothing can be promised of what it carries.
     #[error("this connection carries datagrams: messages need a stream that keeps order")]
     NotOrdered,
+    /// Nobody waits for this answer: the request was taken back, or answered before.
+    #[error("nobody waits for this answer")]
+    NotAsked,
     /// There is no session, nor will there be one.
     #[error("the session is over")]
     Closed,
@@ -86,13 +89,15 @@ pub enum SendError {
 /// A message whose fate is not known.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    id: MessageId,
+    pub(super) id: MessageId,
     pub(super) ty: MessageTypeId,
     /// Of a latest message: which of its type.
     pub(super) key: u32,
     pub(super) body: Bytes,
     /// When it is given up if it was not written yet.
     deadline: Option<Micros>,
+    /// Whether its sender hears what became of it; who asks for something hears otherwise.
+    is_told: bool,
 }
 
 impl Waiting {
@@ -103,7 +108,8 @@ impl Waiting {
         body: Bytes,
         deadline: Option<Micros>,
     ) -> Self {
-        Self { id, ty, key, body, deadline }
+        // Of a request nobody waits for the answer any more, but what became of it is told.
+        Self { id, ty, key, body, deadline, is_told: !ty.is_engine() }
     }
 
     pub(super) fn id(&self) -> MessageId {
@@ -139,7 +145,7 @@ pub(super) struct Fates {
 
 impl Fates {
     pub(super) fn tell(&mut self, waiting: &Waiting, outcome: Outcome) {
-        if self.are_told && !waiting.ty.is_engine() {
+        if self.are_told && waiting.is_told {
             self.known.push_back((waiting.id, outcome));
         }
     }
@@ -240,6 +246,7 @@ impl Outbox {
         let takes = match terms.class {
             MessageClass::Reliable | MessageClass::Latest | MessageClass::Unreliable => "send",
             MessageClass::Event => "emit_event",
+            MessageClass::Request => "request",
         };
         if !terms.goes(self.way) {
             return Err(SendError::WrongWay { name: name() });
@@ -251,6 +258,23 @@ impl Outbox {
             return Err(SendError::TooLarge { name: name(), bytes, max: terms.bytes_max });
         }
         Ok(terms)
+    }
+
+    /// Takes a request, which [`Requests`](super::Requests) has put together. It is not written after its deadline.
+    pub(super) fn send_request(
+        &mut self,
+        now: Micros,
+        ty: MessageTypeId,
+        request: Bytes,
+        deadline: Micros,
+    ) -> Result<MessageId, SendError> {
+        let terms = self.check(ty, "request", request.len())?;
+        self.push_until(now, terms, 0, request, Some(deadline))
+    }
+
+    /// Whether a message of an ordered lane waits here.
+    pub(super) fn holds(&self, lane: Lane, id: MessageId) -> bool {
+        self.lanes[lane as usize].holds(id)
     }
 
     /// Takes one of the [engine's own messages](super::engine), whose outcome is not told. It has to be one that goes this way, and no
@@ -275,14 +299,26 @@ impl Outbox {
         key: u32,
         body: Bytes,
     ) -> Result<MessageId, SendError> {
+        let lifetime = u64::from(terms.expires_after_millis);
+        let deadline = (lifetime > 0).then(|| now + Micros::from_millis(lifetime));
+        self.push_until(now, terms, key, body, deadline)
+    }
+
+    fn push_until(
+        &mut self,
+        now: Micros,
+        terms: MessageTerms,
+        key: u32,
+        body: Bytes,
+        deadline: Option<Micros>,
+    ) -> Result<MessageId, SendError> {
         self.expire(now);
         self.check_room(terms, key, body.len())?;
         let id = MessageId(self.next_id);
         self.next_id += 1;
-        let lifetime = u64::from(terms.expires_after_millis);
-        let deadline = (lifetime > 0).then(|| now + Micros::from_millis(lifetime));
-        self.earliest_deadline = [self.earliest_deadline, deadline].into_iter().flatten().min();
-        let waiting = Waiting { id, ty: terms.id, key, body, deadline };
+        self.earliest_deadline = earlier(self.earliest_deadline, deadline);
+        let is_told = !terms.id.is_engine() && terms.class != MessageClass::Request;
+        let waiting = Waiting { id, ty: terms.id, key, body, deadline, is_told };
         match terms.lane {
             None => self.push_unreliable(waiting),
             Some(Lane::Latest) => self.newest.replace(waiting, &mut self.fates),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::engine;
 use super::event::EVENT_HEADER_BYTES_MAX;
 use super::lane::Lane;
+use super::request::REQUEST_HEADER_BYTES_MAX;
 use crate::cold;
 use crate::schema::Schema;
 
@@ -43,6 +44,8 @@ pub enum MessageClass {
     /// As reliable, ahead of messages and in an order of its own: a [`GameEvent`](super::GameEvent), which the server's game
     /// [emits](super::Outbox::send_event) to clients.
     Event,
+    /// A [request](super::Requests), to be answered once by the other side's game: the type is the method.
+    Request,
 }
 
 /// A type of message.
@@ -68,6 +71,7 @@ pub struct MessageType {
     pub(crate) bytes_max: u32,
     expires_after_millis: u32,
     is_in_view_time: bool,
+    response_bytes_max: u32,
 }
 
 impl MessageType {
@@ -87,6 +91,7 @@ impl MessageType {
             bytes_max,
             expires_after_millis: 0,
             is_in_view_time: false,
+            response_bytes_max: bytes_max,
         }
     }
 
@@ -101,6 +106,12 @@ impl MessageType {
     #[must_use]
     pub fn in_view_time(self) -> Self {
         Self { is_in_view_time: true, ..self }
+    }
+
+    /// Of a request: the largest answer, bytes; without this, as large as the request.
+    #[must_use]
+    pub fn answered_within(self, response_bytes_max: u32) -> Self {
+        Self { response_bytes_max, ..self }
     }
 
     /// Its place in the schema.
@@ -128,6 +139,11 @@ impl MessageType {
         self.bytes_max
     }
 
+    /// Of a request: the largest answer, bytes.
+    pub fn response_bytes_max(&self) -> u32 {
+        self.response_bytes_max
+    }
+
     /// Of an event: whether it is told when the view shows its tick.
     pub fn is_in_view_time(&self) -> bool {
         self.is_in_view_time
@@ -142,8 +158,12 @@ impl MessageType {
     pub fn terms(&self) -> MessageTerms {
         let Self { id, direction, class, bytes_max, expires_after_millis, .. } = *self;
         let (id, lane) = (MessageTypeId(id), class.lane());
-        let header = if class == MessageClass::Event { EVENT_HEADER_BYTES_MAX as u32 } else { 0 };
-        let bytes_max = bytes_max.saturating_add(header);
+        let header = match class {
+            MessageClass::Event => EVENT_HEADER_BYTES_MAX,
+            MessageClass::Request => REQUEST_HEADER_BYTES_MAX,
+            MessageClass::Reliable | MessageClass::Latest | MessageClass::Unreliable => 0,
+        };
+        let bytes_max = bytes_max.saturating_add(header as u32);
         MessageTerms { id, class, lane, direction, bytes_max, expires_after_millis }
     }
 }
@@ -156,6 +176,7 @@ impl MessageClass {
             Self::Latest => Some(Lane::Latest),
             Self::Unreliable => None,
             Self::Event => Some(Lane::Events),
+            Self::Request => Some(Lane::Requests),
         }
     }
 }

@@ -38,6 +38,12 @@ fn check_messages(declaration: &Declaration) -> Result<(), SchemaError> {
         if bytes as usize > limit {
             return Err(SchemaError::MessageTooLarge { name: ty.name.clone(), bytes, limit });
         }
+        let goes_down = ty.terms().goes(Direction::ToClient);
+        let limit = if goes_down { CLIENT_MESSAGE_BODY_BYTES_MAX } else { MESSAGE_BODY_BYTES_MAX };
+        if ty.class() == MessageClass::Request && ty.response_bytes_max() as usize > limit {
+            let (name, bytes) = (ty.name.clone(), ty.response_bytes_max());
+            return Err(SchemaError::MessageTooLarge { name, bytes, limit });
+        }
         if ty.class() == MessageClass::Event && goes_up {
             return Err(SchemaError::EventToServer { name: ty.name.clone() });
         }

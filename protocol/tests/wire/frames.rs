@@ -412,6 +412,7 @@ pub(crate) fn example() -> Arc<Schema> {
         .message(message(1, "ready", Direction::ToServer, MessageClass::Latest, 1))
         .message(message(2, "shake", Direction::ToClient, MessageClass::Unreliable, 4))
         .message(message(3, "goal", Direction::ToClient, MessageClass::Event, 16).in_view_time())
+        .message(message(4, "buy", Direction::ToServer, MessageClass::Request, 4).answered_within(2))
         .build()
         .unwrap()
 }

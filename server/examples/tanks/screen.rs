@@ -36,6 +36,8 @@ impl Screen {
                 | Event::Confirmed { .. }
                 | Event::Member(_)
                 | Event::Game(_)
+                | Event::Request(_)
+                | Event::Response(..)
                 | Event::Message(_)
                 | Event::Sent(..)
                 | Event::Bulk(_)

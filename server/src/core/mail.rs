@@ -4,8 +4,8 @@ use core::ops::Bound;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use tickwire_protocol::message::{Message, MessageTypeId, SendError};
-use tickwire_protocol::{Micros, PlayerId, SessionId};
+use tickwire_protocol::message::{Message, MessageTypeId, Refusal, Request, RequestId, Response, SendError};
+use tickwire_protocol::{Micros, PlayerId, Schema, SessionId};
 use tickwire_sim::{Audience, BulkMail, Mail};
 
 use super::bulk::BulkTurn;
@@ -15,6 +15,7 @@ use super::session::Session;
 #[derive(Debug)]
 pub(crate) struct RoomMail<'a> {
     pub(crate) now: Micros,
+    pub(crate) schema: &'a Schema,
     pub(crate) players: &'a BTreeMap<PlayerId, SessionId>,
     pub(crate) sessions: &'a mut BTreeMap<SessionId, Session>,
     /// Whose messages were polled last: nobody is heard twice as often as another.
@@ -24,18 +25,7 @@ pub(crate) struct RoomMail<'a> {
 
 impl Mail for RoomMail<'_> {
     fn poll(&mut self) -> Option<(PlayerId, Message)> {
-        let Self { players, sessions, turn, .. } = self;
-        let last = **turn;
-        let behind = players.range((Bound::Excluded(last), Bound::Unbounded));
-        let all = behind.chain(players.range(..=last));
-        for (&player, session) in all {
-            let message = sessions.get_mut(session).and_then(|session| session.inbox.poll());
-            if let Some(message) = message {
-                **turn = player;
-                return Some((player, message));
-            }
-        }
-        None
+        self.first(|session| session.inbox.poll())
     }
 
     fn send(&mut self, to: Audience, ty: MessageTypeId, key: u32, body: Bytes) -> Result<(), SendError> {
@@ -48,25 +38,83 @@ impl Mail for RoomMail<'_> {
         self.for_each(to, |session| session.emit(now, ty, event.clone()))
     }
 
+    fn poll_request(&mut self) -> Option<(PlayerId, Request)> {
+        self.first(|session| session.requests.poll_request())
+    }
+
+    fn respond(
+        &mut self,
+        to: PlayerId,
+        id: RequestId,
+        response: Result<Bytes, Refusal>,
+    ) -> Result<(), SendError> {
+        let (now, schema) = (self.now, self.schema);
+        let session = self.session_of(to).ok_or(SendError::NotAsked)?;
+        session.requests.respond(now, schema, &mut session.outbox, id, response)
+    }
+
+    fn request(
+        &mut self,
+        of: PlayerId,
+        ty: MessageTypeId,
+        body: Bytes,
+        timeout: Micros,
+    ) -> Result<RequestId, SendError> {
+        let now = self.now;
+        let session = self.session_of(of).ok_or(SendError::Closed)?;
+        session.check_stream()?;
+        session.requests.ask(now, &mut session.outbox, ty, &body, timeout)
+    }
+
+    fn cancel_request(&mut self, of: PlayerId, id: RequestId) {
+        let now = self.now;
+        if let Some(session) = self.session_of(of) {
+            session.requests.cancel(now, &mut session.outbox, id);
+        }
+    }
+
+    fn poll_response(&mut self) -> Option<(PlayerId, RequestId, Response)> {
+        let now = self.now;
+        let (player, (id, response)) =
+            self.first(|session| session.requests.poll_response(now, &mut session.outbox))?;
+        Some((player, id, response))
+    }
+
     fn bulk(&mut self) -> Option<&mut dyn BulkMail> {
         Some(self)
     }
 }
 
 impl RoomMail<'_> {
+    fn session_of(&mut self, player: PlayerId) -> Option<&mut Session> {
+        self.sessions.get_mut(self.players.get(&player)?)
+    }
+
+    /// What the next player has, beginning behind the one that was heard last.
+    fn first<T>(&mut self, mut poll: impl FnMut(&mut Session) -> Option<T>) -> Option<(PlayerId, T)> {
+        let Self { players, sessions, turn, .. } = self;
+        let last = **turn;
+        let behind = players.range((Bound::Excluded(last), Bound::Unbounded));
+        for (&player, session) in behind.chain(players.range(..=last)) {
+            if let Some(polled) = sessions.get_mut(session).and_then(&mut poll) {
+                **turn = player;
+                return Some((player, polled));
+            }
+        }
+        None
+    }
+
     /// Gives each session of an audience what there is for it; bodies are shared. Of several errors the last is told.
     fn for_each(
         &mut self,
         to: Audience,
         mut give: impl FnMut(&mut Session) -> Result<(), SendError>,
     ) -> Result<(), SendError> {
-        let Self { players, sessions, .. } = self;
         if let Audience::Player(player) = to {
-            let session = players.get(&player).and_then(|session| sessions.get_mut(session));
-            return session.map_or(Ok(()), give);
+            return self.session_of(player).map_or(Ok(()), give);
         }
         let mut result = Ok(());
-        for session in sessions.values_mut() {
+        for session in self.sessions.values_mut() {
             let is_left_out = matches!(to, Audience::Except(player) if session.player_id() == Some(player));
             if !is_left_out && let Err(error) = give(session) {
                 result = Err(error);

@@ -14,8 +14,7 @@ use tickwire_protocol::message::MessageAck;
 use tickwire_protocol::pause::Pause;
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::room::Profile;
-use tickwire_protocol::schema::Kind;
-use tickwire_protocol::{Micros, Misbehavior, PeerFault, SessionId, Tick};
+use tickwire_protocol::{Micros, Misbehavior, PeerFault, Schema, SessionId, Tick};
 
 use super::budget::{Bucket, SNAPSHOT_BYTES_MIN};
 use super::identity::Renewal;
@@ -95,7 +94,7 @@ pub(crate) enum Held {
 #[derive(Clone, Copy)]
 pub(crate) struct Inbox<'a> {
     pub(crate) now: Micros,
-    pub(crate) input_kind: &'a Kind,
+    pub(crate) schema: &'a Schema,
     /// The tick that will be stepped next.
     pub(crate) next_tick: Tick,
     /// What the room gives a peer, bytes a second, and how often.
@@ -162,7 +161,7 @@ impl Peer {
             match frame.ty {
                 FrameType::Ping => self.handle_ping(Ping::decode(&frame.payload)?, inbox.now),
                 FrameType::Input => {
-                    scratch.decode(&frame.payload, inbox.input_kind, inbox.next_tick)?;
+                    scratch.decode(&frame.payload, inbox.schema.input(), inbox.next_tick)?;
                     self.handle_input(session, scratch, inbox)?;
                 }
                 FrameType::Ack => self.handle_ack(inbox.now, &Ack::decode(&frame.payload)?)?,
@@ -170,7 +169,7 @@ impl Peer {
                 FrameType::Pause => self.handle_pause(session, Pause::decode(&frame.payload)?, inbox),
                 // Datagrams may be lost; who only watches has nothing to say.
                 FrameType::Message if self.has_player && self.stream == StreamKind::Ordered => {
-                    session.inbox.handle_message(frame.payload)?;
+                    session.handle_message(inbox.now, inbox.schema, frame.payload)?;
                 }
                 FrameType::Auth => self.renewal.handle_frame(inbox.now, &frame.payload)?,
                 FrameType::MessageAck => session.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?,
@@ -235,7 +234,7 @@ impl Peer {
 
     /// No state while the client is paused; then all that has changed, as quickly as to one who joins.
     fn handle_pause(&mut self, session: &mut Session, pause: Pause, inbox: Inbox<'_>) {
-        session.set_paused(pause.is_paused, inbox.input_kind);
+        session.set_paused(pause.is_paused, inbox.schema.input());
         if self.paused_since.is_some() == pause.is_paused {
             return;
         }

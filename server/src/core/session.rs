@@ -17,10 +17,12 @@ use tickwire_protocol::handshake::{
     FreshReason, Resume, ResumeToken, SessionOutcome, SessionTerms, StreamKind,
 };
 use tickwire_protocol::limits::MESSAGE_BYTES_PER_TRANSMIT_MAX;
-use tickwire_protocol::message::{Direction, Inbox, MessageTypeId, Missed, Outbox, Received, SendError};
+use tickwire_protocol::message::{
+    Direction, Inbox, Lane, MessageTypeId, Missed, Outbox, Received, Requests, SendError,
+};
 use tickwire_protocol::schema::Kind;
 use tickwire_protocol::snapshot::Feedback;
-use tickwire_protocol::{Micros, PeerId, PlayerId, Schema, SessionId};
+use tickwire_protocol::{DecodeError, Micros, PeerId, PlayerId, Schema, SessionId};
 
 use super::belief::ViewBelief;
 use super::input_queue::InputQueue;
@@ -62,6 +64,8 @@ pub(crate) struct Session {
     pub(crate) outbox: Outbox,
     /// What it says to the game.
     pub(crate) inbox: Inbox,
+    /// What each asks the other for.
+    pub(crate) requests: Requests,
     /// What is too large for a message, both ways.
     pub(crate) bulk: Bulk,
     /// What carries its frames now.
@@ -92,6 +96,7 @@ impl Session {
             player,
             outbox: Outbox::new(schema.clone(), Direction::ToClient).without_outcomes(),
             inbox: Inbox::new(schema.clone(), Direction::ToServer),
+            requests: Requests::default(),
             bulk: Bulk::new(Side::Server),
             stream,
             is_known: false,
@@ -187,6 +192,25 @@ impl Session {
         self.inbox.has_ack() || self.outbox.has_transmit() || self.bulk.has_control()
     }
 
+    /// Takes in a MESSAGE frame of the client's.
+    pub(crate) fn handle_message(
+        &mut self,
+        now: Micros,
+        schema: &Schema,
+        payload: Bytes,
+    ) -> Result<(), DecodeError> {
+        self.inbox.handle_message(payload)?;
+        while let Some(message) = self.inbox.poll_lane(Lane::Requests) {
+            self.requests.handle(now, schema, &mut self.outbox, message, |_| None)?;
+        }
+        Ok(())
+    }
+
+    /// Whether messages can be sent at all.
+    pub(crate) fn check_stream(&self) -> Result<(), SendError> {
+        if self.stream == StreamKind::Datagram { Err(SendError::NotOrdered) } else { Ok(()) }
+    }
+
     /// Takes a message of the game's to the client.
     pub(crate) fn send(
         &mut self,
@@ -195,17 +219,13 @@ impl Session {
         key: u32,
         body: Bytes,
     ) -> Result<(), SendError> {
-        if self.stream == StreamKind::Datagram {
-            return Err(SendError::NotOrdered);
-        }
+        self.check_stream()?;
         self.outbox.send(now, ty, key, body).map(drop)
     }
 
     /// Tells the client a game event, as encoded.
     pub(crate) fn emit(&mut self, now: Micros, ty: MessageTypeId, event: Bytes) -> Result<(), SendError> {
-        if self.stream == StreamKind::Datagram {
-            return Err(SendError::NotOrdered);
-        }
+        self.check_stream()?;
         self.outbox.send_event(now, ty, event)
     }
 
@@ -237,7 +257,6 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tickwire_protocol::message::Lane;
 
     fn token(number: u8) -> ResumeToken {
         ResumeToken([number; 16])

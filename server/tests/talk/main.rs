@@ -1,6 +1,7 @@
 //! What a game and its clients say to each other beside state: rooms and clients in virtual time, over connections that a test cuts.
 
 mod events;
+mod requests;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, mpsc};
@@ -82,7 +83,7 @@ pub(crate) struct House {
     pub(crate) seats: Vec<Seat>,
     notes: mpsc::Receiver<String>,
     schema: Arc<Schema>,
-    pub(crate) now: u64,
+    now: u64,
     tokens: u8,
 }
 
@@ -124,6 +125,23 @@ impl House {
             self.room.disconnect(now, peer);
         }
         seat.client.handle_disconnect(now, DisconnectReason::Lost);
+    }
+
+    pub(crate) fn now(&self) -> Micros {
+        Micros(self.now)
+    }
+
+    /// The server forgets who is away.
+    pub(crate) fn end_sessions(&mut self) {
+        self.now += 200_000_000;
+        self.room.resume(Micros(self.now));
+        self.room.advance(Micros(self.now));
+        assert_eq!(self.room.session_count(), 0);
+    }
+
+    /// Something that this client never would say arrives in its name.
+    pub(crate) fn smuggle(&mut self, seat: usize, message: Bytes) {
+        self.seats[seat].up.push_front((self.now, message));
     }
 
     /// What the script has noted since the last call.

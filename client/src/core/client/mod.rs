@@ -13,7 +13,10 @@ mod lifecycle;
 mod look;
 mod pause;
 mod play;
+mod requests;
 mod standing;
+
+pub use requests::REQUEST_TIMEOUT;
 
 use core::fmt;
 use std::collections::VecDeque;
@@ -164,8 +167,10 @@ impl Client {
                 }
                 State::Hello { asked: None, .. } => return Err(ClientFault::Unexpected(frame.ty)),
                 State::Playing(session) => match frame.ty {
+                    FrameType::Message => {
+                        self.continuity.handle_message(now, &self.schema, frame.payload)?;
+                    }
                     FrameType::Members => self.members.handle_frame(&frame.payload)?,
-                    FrameType::Message => self.continuity.inbox.handle_message(frame.payload)?,
                     FrameType::MessageAck => {
                         self.continuity.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?;
                     }
@@ -245,6 +250,9 @@ impl Client {
         }
         if let Some((message, outcome)) = self.continuity.outbox.poll_outcome(now) {
             return Some(Event::Sent(message, outcome));
+        }
+        if let Some(event) = self.poll_requests(now) {
+            return Some(event);
         }
         if let Some(message) = self.continuity.inbox.poll() {
             return Some(self.said(message));

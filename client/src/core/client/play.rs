@@ -84,12 +84,7 @@ impl Client {
         key: u32,
         body: impl Into<Bytes>,
     ) -> Result<MessageId, SendError> {
-        if self.config.stream == StreamKind::Datagram {
-            return Err(SendError::NotOrdered);
-        }
-        if self.is_closed() || self.closing.is_some() {
-            return Err(SendError::Closed);
-        }
+        self.check_sending()?;
         self.continuity.outbox.send(now, ty, key, body.into())
     }
 

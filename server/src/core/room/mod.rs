@@ -285,7 +285,7 @@ impl Room {
         let next_tick = self.world.tick() + 1;
         self.now = self.now.max(now);
         let RoomConfig { budget, join_rate, snapshot_hz, .. } = self.config;
-        let inbox = Inbox { now, input_kind: self.schema.input(), next_tick, budget, snapshot_hz, join_rate };
+        let inbox = Inbox { now, schema: &self.schema, next_tick, budget, snapshot_hz, join_rate };
         let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
         let Some(session) = self.sessions.get_mut(&peer.session) else { return Ok(()) };
         let had_token = peer.renewal.has_come();
@@ -424,7 +424,7 @@ impl Room {
             RewoundEyes { rewind: &mut self.rewind, history: &self.history, was_shown: &was_shown };
         let (players, sessions) = (&self.players, &mut self.sessions);
         let (turn, bulk) = (&mut self.mail_turn, &mut self.bulk_turn);
-        let mut mail = RoomMail { now, players, sessions, turn, bulk };
+        let mut mail = RoomMail { now, schema: &self.schema, players, sessions, turn, bulk };
         let accounts = RoomAccounts { room: &self.identity.name, players, identities: &self.identities };
         let outside = Outside {
             eyes: Some(&mut eyes),
