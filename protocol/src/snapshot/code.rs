@@ -79,8 +79,8 @@ impl<'a> Writer<'a> {
     /// A flag that is true `chance` times out of 65,536.
     pub(super) fn chance(&mut self, flag: bool, chance: u16) {
         match self {
-            Self::Fast(w) => w.flag(flag),
             Self::Dense(w, _) => w.encode(dense::flag_symbol(chance, flag)),
+            Self::Fast(w) => w.flag(flag),
             Self::Cost(super::Coder::Fast, bits) => bits.add_whole(1),
             Self::Cost(super::Coder::Dense, bits) => bits.add(dense::flag_symbol(chance, flag)),
         }
@@ -247,19 +247,12 @@ pub(super) struct DenseTeller<'a> {
 impl RowCoder for DenseTeller<'_> {
     #[inline(never)]
     fn numbers(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4] {
-        let columns = guess.first..guess.first + guess.axes;
-        let tables = &self.learned.tables[self.first_tables[guess.first]..];
-        let (shapes, values, known) =
-            (&shapes[columns.clone()], &self.values[columns.clone()], &mut known[columns]);
-        let mut residuals = [0; 4];
-        for (axis, (shape, value)) in shapes.iter().zip(values).enumerate().take(residuals.len()) {
-            let place = Place::new(guess.thirds[axis] as usize, guess.twelfths[axis]);
-            let residual = dense::residual(shape, *value, guess.points[axis]);
-            dense::tell(&tables[place.table], place, residual, self.out);
-            residuals[axis] = residual;
+        let (shapes, known) = (&shapes[guess.first..], &mut known[guess.first..]);
+        match guess.axes {
+            1 => self.axes::<1>(shapes, guess, known),
+            2 => self.axes::<2>(shapes, guess, known),
+            _ => self.axes::<3>(shapes, guess, known),
         }
-        known.copy_from_slice(values);
-        residuals
     }
 
     fn is(&mut self, column: usize, value: i32, odds: f32) -> bool {
@@ -272,6 +265,25 @@ impl RowCoder for DenseTeller<'_> {
         let are = columns.iter().all(|&column| self.values[column] == values[column]);
         self.out.push(dense::flag_symbol(self.learned.odds[odds_step(odds)], are));
         are
+    }
+}
+
+impl DenseTeller<'_> {
+    /// So many columns: how many is known, so that nothing is counted or checked for each of them.
+    #[inline]
+    fn axes<const AXES: usize>(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4] {
+        let mut residuals = [0; 4];
+        let values = &self.values[guess.first..];
+        let tables = &self.learned.tables[self.first_tables[guess.first]..];
+        let (shapes, values, known) = (&shapes[..AXES], &values[..AXES], &mut known[..AXES]);
+        for axis in 0..AXES {
+            let place = Place::new(guess.thirds[axis] as usize, guess.twelfths[axis]);
+            let residual = dense::residual(&shapes[axis], values[axis], guess.points[axis]);
+            dense::tell(&tables[place.table], place, residual, self.out);
+            known[axis] = values[axis];
+            residuals[axis] = residual;
+        }
+        residuals
     }
 }
 
@@ -477,18 +489,12 @@ struct DenseHearer<'a, 'b> {
 impl RowCoder for DenseHearer<'_, '_> {
     #[inline(never)]
     fn numbers(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4] {
-        let columns = guess.first..guess.first + guess.axes;
-        let tables = &self.learned.tables[self.first_tables[guess.first]..];
-        let (shapes, known) = (&shapes[columns.clone()], &mut known[columns]);
-        let mut residuals = [0; 4];
-        for (axis, (shape, known)) in shapes.iter().zip(known).enumerate().take(residuals.len()) {
-            let place = Place::new(guess.thirds[axis] as usize, guess.twelfths[axis]);
-            let residual = dense::hear(self.r, &tables[place.table], place);
-            *known = from_residual(shape, guess.points[axis], residual)
-                .unwrap_or_else(|| out_of_bounds(&mut self.fault, self.kind, guess.first + axis, shape));
-            residuals[axis] = residual;
+        let (shapes, known) = (&shapes[guess.first..], &mut known[guess.first..]);
+        match guess.axes {
+            1 => self.axes::<1>(shapes, guess, known),
+            2 => self.axes::<2>(shapes, guess, known),
+            _ => self.axes::<3>(shapes, guess, known),
         }
-        residuals
     }
 
     fn is(&mut self, _: usize, _: i32, odds: f32) -> bool {
@@ -497,6 +503,25 @@ impl RowCoder for DenseHearer<'_, '_> {
 
     fn are(&mut self, _: &[usize], _: &[i32], odds: f32) -> bool {
         dense::hear_flag(self.r, self.learned.odds[odds_step(odds)])
+    }
+}
+
+impl DenseHearer<'_, '_> {
+    /// So many columns, as [`DenseTeller::axes`] told them.
+    #[inline]
+    fn axes<const AXES: usize>(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4] {
+        let mut residuals = [0; 4];
+        let tables = &self.learned.tables[self.first_tables[guess.first]..];
+        let (shapes, known) = (&shapes[..AXES], &mut known[..AXES]);
+        for axis in 0..AXES {
+            let place = Place::new(guess.thirds[axis] as usize, guess.twelfths[axis]);
+            let residual = dense::hear(self.r, &tables[place.table], place);
+            let shape = &shapes[axis];
+            known[axis] = from_residual(shape, guess.points[axis], residual)
+                .unwrap_or_else(|| out_of_bounds(&mut self.fault, self.kind, guess.first + axis, shape));
+            residuals[axis] = residual;
+        }
+        residuals
     }
 }
 

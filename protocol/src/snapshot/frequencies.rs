@@ -74,7 +74,8 @@ impl<const SUMS: usize> Frequencies<SUMS> {
     pub(super) fn hear(&self, r: &mut RangeDecoder<'_>) -> usize {
         let part = r.peek(BITS);
         let mut number = usize::from(self.starts[usize::from(part >> START_SHIFT) % STARTS]);
-        while number + 1 < Self::NUMBERS && self.sums[number + 1] <= part {
+        // The last sum is above any part.
+        while self.sums.get(number + 1).is_some_and(|sum| *sum <= part) {
             number += 1;
         }
         r.take(self.symbol(number));

@@ -90,6 +90,13 @@ impl Lanes {
         turned(self.times(turned(other)) - turned(self).times(other))
     }
 
+    /// The squares of the lengths of four vectors.
+    #[inline]
+    pub(super) fn lengths_squared(vectors: [Self; 4]) -> Self {
+        let [x, y, z, _] = f32x4::transpose(vectors.map(|vector| vector.squared().0));
+        Self(x + y + z)
+    }
+
     #[inline]
     pub(super) fn length_squared(self) -> f32 {
         self.dot(self)

@@ -52,27 +52,27 @@ pub(super) struct Between {
 }
 
 impl Motion {
-    #[inline]
-    pub(super) fn of(body: &Body, states: &[State<'_>], dt: f32) -> Self {
+    /// Works out the motion of a body. Begins with a default one, and sets it where it stands: to move it would take 60
+    /// instructions.
+    pub(super) fn look(&mut self, body: &Body, states: &[State<'_>], dt: f32) {
         let newest = &states[0];
         let t = newest.distance as f32 * dt;
-        let v1 = vector(body.velocity.as_ref(), newest.values);
-        let w1 = vector(body.spin.as_ref(), newest.values);
-        let q1 = quaternion(body.rotation.as_ref(), newest.values);
+        (self.states, self.t, self.dt, self.t12) = (1, t, dt, t);
+        self.v1 = vector(body.velocity.as_ref(), newest.values);
+        self.v2 = self.v1;
+        self.w1 = vector(body.spin.as_ref(), newest.values);
+        self.q1 = quaternion(body.rotation.as_ref(), newest.values);
+        (self.forward, self.up) = (Lanes::turned_x(self.q1), Lanes::turned_z(self.q1));
         let height =
             body.position.as_ref().map_or(0, |line| newest.values[line.first + line.axes - 1]).unsigned_abs();
-        let height = height as f32;
-        let (forward, up) = (Lanes::turned_x(q1), Lanes::turned_z(q1));
-        let mut motion =
-            Self { states: 1, t, dt, t12: t, v1, v2: v1, w1, q1, forward, up, height, ..Self::default() };
+        self.height = height as f32;
         if let Some(before) = states.get(1).filter(|before| before.distance > newest.distance) {
             let last = states.get(2).filter(|last| last.distance > before.distance);
-            motion.look_back(body, newest, before, last);
+            self.look_back(body, newest, before, last);
         } else {
-            (motion.new.u, motion.new.r) = (v1, w1);
-            motion.old = motion.new;
+            (self.new.u, self.new.r) = (self.v1, self.w1);
+            self.old = self.new;
         }
-        motion
     }
 
     #[inline]

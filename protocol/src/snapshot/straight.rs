@@ -71,10 +71,11 @@ impl<'a> Way<'a> {
         way
     }
 
-    /// How a field went.
+    /// How a field went; one that there is not stays at zero.
     #[expect(clippy::inline_always, reason = "twice a row: called, it costs twice as much")]
     #[inline(always)]
-    pub(super) fn course(&self, line: &Line) -> Course {
+    pub(super) fn course(&self, line: Option<&Line>) -> Course {
+        let Some(line) = line else { return Course::default() };
         let at = |values: &[i32]| Ints::of(values, line.first);
         let (newest, older, [newer, oldest]) = (at(self.newest), at(self.older), self.before.map(at));
         Course {
@@ -283,7 +284,7 @@ impl Arc {
 /// The squares of the lengths of four vectors.
 #[inline]
 fn squares(vectors: [Lanes; 4]) -> Lanes {
-    Lanes::new(vectors.map(Lanes::length_squared))
+    Lanes::lengths_squared(vectors)
 }
 
 /// A field's value, in steps.

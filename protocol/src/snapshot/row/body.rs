@@ -12,7 +12,8 @@ impl<C: RowCoder> Walker<'_, '_, C, true> {
     // Apart, so that what is needed in its middle is not kept at hand all the time.
     #[inline(never)]
     pub(super) fn body(&mut self, index: usize, body: &Body) {
-        let m = Motion::of(body, self.row.states, self.row.dt);
+        let mut m = Motion::default();
+        m.look(body, self.row.states, self.row.dt);
         self.class = context::class(body, &m);
         self.wild = Wildness::of(&m, body);
         let mut coded = Coded { v0: m.v1, w0: m.w1, d0: m.new.u * m.t };

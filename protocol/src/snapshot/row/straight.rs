@@ -3,7 +3,7 @@
 use super::super::lanes::{CORE, Ints, Lanes, Sum};
 use super::super::links::{Body, Columns, Line, Turn};
 use super::super::models::{FanWeights, Place, Site};
-use super::super::straight::{Course, Push, Way, value};
+use super::super::straight::{Push, Way, value};
 use super::{FAR, FieldCoder, Notes, Walker, thirds};
 
 impl<C: FieldCoder> Walker<'_, '_, C, false> {
@@ -11,8 +11,7 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
     #[inline(never)]
     pub(super) fn straight_body(&mut self, index: usize, body: &Body) {
         let way = Way::of(self.row.states, self.row.dt);
-        let course = |line: Option<&Line>| line.map_or(Course::default(), |line| way.course(line));
-        let (rate, place) = (course(body.velocity.as_ref()), course(body.position.as_ref()));
+        let (rate, place) = (way.course(body.velocity.as_ref()), way.course(body.position.as_ref()));
         let lead = match (&body.velocity, &body.position) {
             (Some(line), Some(at)) => Way::squares(&rate, way.off((line, &rate), (at, &place))),
             (Some(_), None) => Way::squares(&rate, Lanes::ZERO),
@@ -32,7 +31,7 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
         let mut hint = misses[0];
         if let Some(line) = &body.spin {
             let weights = models.fan(self.class, index, Place::Spin);
-            let course = way.course(line);
+            let course = way.course(Some(line));
             let changes = self.changes(weights, |sum| {
                 way.rate(&course, sum);
                 way.veers(&push, line, sum);
@@ -110,7 +109,11 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
     }
 
     /// Codes the axes of a field, which change from the sum of `base` and `from`; gives by how much they were off.
-    #[inline(never)]
+    #[expect(
+        clippy::inline_always,
+        reason = "three times a row: called, all that is in registers moves out and in"
+    )]
+    #[inline(always)]
     fn axes(
         &mut self,
         columns: &Columns,

@@ -28,7 +28,7 @@ impl Codec {
     pub(in crate::snapshot) fn flags(row: &RowContext<'_>, is_at_rest: bool) -> ([f32; CORE], u8) {
         let nobody = Body::default();
         let body = row.plan.links.bodies.first().unwrap_or(&nobody);
-        let held = [0, 1].map(|newer| is_at_rest || stood(row.states, newer));
+        let held = [is_at_rest || stood(row.states, 0), is_at_rest || stood(row.states, 1)];
         let first = row.plan.links.states.first();
         let zero = first.is_some_and(|&column| row.states[0].values[column] == 0);
         let features = context::row(body, row.states, held, is_at_rest, zero);
@@ -69,6 +69,7 @@ pub(in crate::snapshot) struct Chances {
 }
 
 /// Whether the named states are of a row that stood still.
+#[inline]
 fn stood(states: &[State<'_>], newer: usize) -> bool {
     let Some(older) = states.get(newer + 1) else { return false };
     let newer = states[newer].values;

@@ -95,20 +95,26 @@ impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
         let Some(source) = self.source else { return false };
         self.w.seldom(false);
         write_references(self.w, source.dials(), source.newest.tick(), plan.against);
-        let mut told = 0;
+        let (mut told, mut all_held, mut all_rows) = (0, &plan.held[..], &plan.rows[..]);
         for kind in source.codec.schema.kinds() {
-            let (held, rows) = (of_kind(&plan.held, kind), of_kind(&plan.rows, kind));
-            self.find_all(source, kind, held);
+            let (held, rows) = (take_kind(&mut all_held, kind), take_kind(&mut all_rows, kind));
+            let any_at_rest = self.find_all(source, kind, held);
             if matches!(self.w, Writer::Fast(_)) {
-                self.write_woken(held, rows);
+                if any_at_rest {
+                    self.write_woken(held, rows);
+                }
+                self.w.flag(false);
             }
             for (place, (row, is_news)) in with_news(held, rows).enumerate() {
                 told += usize::from(is_news);
                 let index = self.rows.found[place] as usize;
                 self.write_held(source, kind, (row, index), is_news);
-                if !(self.fits)(self.w) {
+                if place % ROWS_UNCHECKED == ROWS_UNCHECKED - 1 && !(self.fits)(self.w) {
                     return false;
                 }
+            }
+            if !(self.fits)(self.w) {
+                return false;
             }
         }
         let place = |row: &PlannedRow| (row.kind, row.row);
@@ -123,13 +129,16 @@ impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
         self.write_by_slot(&plan.rows, &is_newcomer) == plan.rows.len()
     }
 
-    fn find_all(&mut self, source: RowSource<'a>, kind: &'a Kind, held: &[PlannedRow]) {
+    /// Notes where held rows are found; whether the baseline of any was at rest.
+    fn find_all(&mut self, source: RowSource<'a>, kind: &'a Kind, held: &[PlannedRow]) -> bool {
         self.rows.found.clear();
-        let mut past = None;
+        let (mut past, mut any_at_rest) = (None, false);
         for row in held {
             let index = self.rows.find(source, kind, row, &mut past);
+            any_at_rest |= self.rows.entry(index).is_baseline_at_rest;
             self.rows.found.push(index as u32);
         }
+        any_at_rest
     }
 
     /// The `fast` coder's flags of rows that were at rest: how many stay so before each that does not.
@@ -148,7 +157,6 @@ impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
                 run += 1;
             }
         }
-        self.w.flag(false);
     }
 
     /// Tells one entity that the receiver holds: sent, at rest now, or as it was.
@@ -272,11 +280,15 @@ impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
     }
 }
 
-/// The rows of a kind: plans are in order of kind.
-fn of_kind<'a>(rows: &'a [PlannedRow], kind: &Kind) -> &'a [PlannedRow] {
-    let start = rows.partition_point(|row| row.kind.0 < kind.index());
-    let end = rows.partition_point(|row| row.kind.0 <= kind.index());
-    &rows[start..end]
+/// After so many rows told against ticks it is seen whether they still fit: what is written beyond is taken back, and not long.
+const ROWS_UNCHECKED: usize = 16;
+
+/// Takes the rows of a kind from the front: plans are in order of kind.
+fn take_kind<'a>(rows: &mut &'a [PlannedRow], kind: &Kind) -> &'a [PlannedRow] {
+    let end = rows.iter().position(|row| row.kind.0 != kind.index()).unwrap_or(rows.len());
+    let (of_kind, rest) = rows.split_at(end);
+    *rows = rest;
+    of_kind
 }
 
 /// The held rows of a kind, and whether each is among the rows to be told.
