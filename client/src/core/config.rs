@@ -61,7 +61,7 @@ pub struct ClientConfig {
 
 /// The versions of a room's tables that the client was told.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct TableVersions {
     pub(crate) members: u64,
     pub(crate) match_state: u64,
 }
@@ -92,7 +92,7 @@ impl ClientConfig {
 
     /// What a server would refuse the hello for: to be asked where its texts come from outside.
     pub fn check(&self) -> Result<(), DecodeError> {
-        self.hello(0, Told::default()).check()
+        self.hello(0, TableVersions::default()).check()
     }
 
     /// What to say first. `told` is what the client was told of the room's tables, `own` what the session has to say.
@@ -100,7 +100,7 @@ impl ClientConfig {
         &self,
         schema: &Schema,
         own: impl IntoIterator<Item = Extension>,
-        told: Told,
+        told: TableVersions,
     ) -> Hello {
         let mut hello = self.hello(schema.hash(), told);
         hello.extensions.extend(own);
@@ -114,8 +114,14 @@ impl ClientConfig {
         self.priors.iter().chain([&default]).find(|prior| prior.hash() == hash).cloned()
     }
 
-    pub(crate) fn hello(&self, schema_hash: u64, told: Told) -> Hello {
-        let Told { members, match_state } = told;
+    /// The hello of one who watches for as long as it takes to be told the schema.
+    pub(crate) fn schema_hello(&self) -> Hello {
+        let no_schema = 0;
+        Hello { role: Role::Spectator, ..self.hello(no_schema, TableVersions::default()) }
+    }
+
+    fn hello(&self, schema_hash: u64, told: TableVersions) -> Hello {
+        let TableVersions { members, match_state } = told;
         let introduction = Introduction { profile: self.profile.clone(), members, match_state };
         // Ids of the engine's own come before those of the game.
         let extensions = [introduction.extension()].into_iter().chain(self.extensions.iter().cloned());

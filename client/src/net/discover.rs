@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tickwire_protocol::frame::{FrameType, frames};
-use tickwire_protocol::handshake::{Hello, RejectReason, Role, Welcome};
+use tickwire_protocol::handshake::{RejectReason, Welcome};
 use tickwire_protocol::{DecodeError, Schema};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -24,8 +24,7 @@ pub async fn discover(
     let asking = async {
         let mut socket = ask(dial(url, config).await?, url, options).await?;
         let mut hello = Vec::new();
-        // No hash says that the schema is wanted.
-        Hello { role: Role::Spectator, ..config.hello(0, 0) }.encode(&mut hello);
+        config.schema_hello().encode(&mut hello);
         let lost = |_| ConnectError::Ended(DisconnectReason::Lost);
         socket.send(Message::Binary(hello.into())).await.map_err(lost)?;
         while let Some(message) = socket.next().await {

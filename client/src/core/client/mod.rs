@@ -33,7 +33,7 @@ use tickwire_sim::Simulation;
 use self::auth::Renewal;
 use self::bulk::Transfers;
 use self::pause::Pausing;
-use crate::core::config::{ClientConfig, Told};
+use crate::core::config::{ClientConfig, TableVersions};
 use crate::core::continuity::Continuity;
 use crate::core::event::{ClientFault, DisconnectReason, Event};
 use crate::core::match_state::MatchState;
@@ -208,7 +208,10 @@ impl Client {
         match &mut self.state {
             State::Hello { asked: asked @ None, .. } => {
                 *asked = Some(now);
-                let told = Told { members: self.members.version(), match_state: self.match_state.version() };
+                let told = TableVersions {
+                    members: self.members.version(),
+                    match_state: self.match_state.version(),
+                };
                 let resume = self.continuity.resume();
                 let bulk = resume.as_ref().and_then(|_| self.transfers.hello());
                 self.config.hello_for(&self.schema, resume.into_iter().chain(bulk), told).encode(out);
