@@ -114,8 +114,9 @@ impl ClientConfig {
         self.priors.iter().chain([&default]).find(|prior| prior.hash() == hash).cloned()
     }
 
-    /// The hello of one who watches for as long as it takes to be told the schema.
-    pub(crate) fn schema_hello(&self) -> Hello {
+    /// The hello of one who does not know the game: it watches for as long as the server takes to tell it the schema, in its welcome.
+    #[must_use]
+    pub fn schema_hello(&self) -> Hello {
         let no_schema = 0;
         Hello { role: Role::Spectator, ..self.hello(no_schema, TableVersions::default()) }
     }

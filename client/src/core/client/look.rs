@@ -28,7 +28,7 @@ impl Client {
     ///
     /// Where the server finds otherwise, the state is set right at once, and what is seen within a tenth of a second or so.
     /// What the game spawns for the player is here before the server has spawned it, under an id that is
-    /// [provisional](tickwire_sim::is_provisional) until [`Event::Confirmed`].
+    /// [provisional](tickwire_sim::is_provisional) until [`Event::Confirmed`](crate::Event::Confirmed).
     ///
     /// Empty where nothing is predicted: without [`Client::predict`], before the first own entity is told of, for a player with more than
     /// 256 entities. Then there is [`Client::own`].
@@ -81,7 +81,7 @@ impl Client {
     }
 
     /// What the room's coder has learned. If the welcome brought it, the game may keep its
-    /// [bytes](Prior::encoded) and name it in [`ClientConfig::priors`] the next time.
+    /// [bytes](Prior::encoded) and name it in [`ClientConfig::priors`](crate::ClientConfig::priors) the next time.
     pub fn prior(&self) -> Option<&Arc<Prior>> {
         self.session().map(Session::prior)
     }

@@ -73,7 +73,7 @@ impl Client {
 
     /// Sends a message of the schema. `key` tells [latest](tickwire_protocol::message::MessageClass::Latest) messages of one type
     /// apart; others pass it over. What is taken while there is no connection is written when there is one again;
-    /// [`Event::Sent`] tells what became of it.
+    /// [`Event::Sent`](crate::Event::Sent) tells what became of it.
     ///
     /// # Errors
     /// Why it is not taken; nothing of it will arrive.
