@@ -77,6 +77,11 @@ fn a_client_by_hand_speaks_and_sees() {
         "message 0 is Delivered",
         "1 entities in view",
         " own [[\"position\",",
+        "ids        session ",
+        "health     ",
+        "errors     0: ",
+        "sent       ",
+        ", reliable ",
         "digests    ",
         "disconnected: left",
     ] {

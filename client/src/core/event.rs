@@ -161,6 +161,11 @@ impl DisconnectReason {
         }
     }
 
+    /// Whether one of the two ends has left as it should: nothing went wrong.
+    pub(crate) fn is_goodbye(&self) -> bool {
+        matches!(self, Self::Left | Self::Closed { code: CloseCode::NORMAL, .. })
+    }
+
     /// The code with which our end is to close the connection; nothing if the other end did, or if it is broken.
     pub fn close_code(&self) -> Option<CloseCode> {
         match self {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::carried::Carried;
 use super::event::GameEvent;
 use super::frame::{MessageAck, MessageFrame, expand};
 use super::lane::{Lane, Missed, Received};
@@ -41,6 +42,7 @@ pub struct Inbox {
     unreliable: VecDeque<Message>,
     /// What the sender was told of last.
     acked: Received,
+    read: Carried,
     dropped: u64,
 }
 
@@ -112,6 +114,7 @@ impl Inbox {
             latest_polled: 0,
             unreliable: VecDeque::new(),
             acked: Received::default(),
+            read: Carried::default(),
             dropped: 0,
         }
     }
@@ -138,15 +141,15 @@ impl Inbox {
         if ty.class == MessageClass::Event {
             GameEvent::decode(body.clone())?;
         }
+        let bytes = body.len();
         let message = Message { ty: id, key, body };
         match ty.lane {
-            None => {
-                self.handle_unreliable(message);
-                Ok(())
-            }
-            Some(Lane::Latest) => self.handle_latest(number, message),
-            Some(lane) => self.lanes[lane as usize].push(lane, number, message),
+            None => self.handle_unreliable(message),
+            Some(Lane::Latest) => self.handle_latest(number, message)?,
+            Some(lane) => self.lanes[lane as usize].push(lane, number, message)?,
         }
+        self.read.note(ty.lane, bytes);
+        Ok(())
     }
 
     fn handle_latest(&mut self, low: u16, message: Message) -> Result<(), DecodeError> {
@@ -206,6 +209,11 @@ impl Inbox {
     /// As [`Inbox::poll`], of sessions before this one alone.
     pub fn poll_former(&mut self) -> Option<Message> {
         self.former.pop_front()
+    }
+
+    /// What has come.
+    pub fn read(&self) -> Carried {
+        self.read
     }
 
     /// Messages that waited too long to be polled: unreliable ones, and those of sessions before.

@@ -22,6 +22,7 @@
 //! The scheme is that of TCP's cumulative acks (RFC 9293, section 3.4) above connections instead of below them, as in SignalR's
 //! stateful reconnect.
 
+mod carried;
 pub mod engine;
 mod event;
 mod frame;
@@ -33,6 +34,7 @@ mod request;
 mod saved;
 mod types;
 
+pub use carried::{Carried, Volume};
 pub use event::{EVENT_HEADER_BYTES_MAX, GameEvent};
 pub use frame::{MessageAck, MessageFrame};
 pub use inbox::{Inbox, Message};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::carried::Carried;
 use super::frame::{MessageAck, MessageFrame, OVERHEAD_BYTES_MAX, expand};
 use super::lane::{Lane, Missed, Received, SendLane};
 use super::newest::Newest;
@@ -165,6 +166,7 @@ pub struct Outbox {
     /// It was saved before: more may have been written since then than it knows.
     is_restored: bool,
     fates: Fates,
+    written: Carried,
     dropped: u64,
 }
 
@@ -181,6 +183,7 @@ impl Outbox {
             earliest_deadline: None,
             is_restored: false,
             fates: Fates { known: VecDeque::new(), are_told: true },
+            written: Carried::default(),
             dropped: 0,
         }
     }
@@ -373,6 +376,11 @@ impl Outbox {
         self.newest.bytes() + self.lanes.iter().map(SendLane::bytes).sum::<usize>()
     }
 
+    /// What was written.
+    pub fn written(&self) -> Carried {
+        self.written
+    }
+
     /// Unreliable messages for which there was no room.
     pub fn dropped(&self) -> u64 {
         self.dropped
@@ -428,6 +436,7 @@ impl Outbox {
                 return false;
             }
             next.encode(MessageClass::Reliable, number, out);
+            self.written.note(Some(lane), next.body.len());
             waiting.handle_written();
         }
         true
@@ -439,6 +448,7 @@ impl Outbox {
                 return false;
             }
             next.encode(MessageClass::Latest, number, out);
+            self.written.note(Some(Lane::Latest), next.body.len());
             self.newest.handle_written(number);
         }
         true
@@ -448,6 +458,7 @@ impl Outbox {
         for waiting in self.unreliable.drain(..) {
             if space.take(out, &waiting.body) {
                 waiting.encode(MessageClass::Unreliable, 0, out);
+                self.written.note(None, waiting.body.len());
             } else {
                 self.dropped += 1;
             }

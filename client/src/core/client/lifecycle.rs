@@ -24,6 +24,7 @@ impl Client {
             State::Hello { before, .. } => before.take(),
             _ => None,
         };
+        self.stats.attempts_failed += 1;
         self.state = State::Closed { session, reason: DisconnectReason::Rejected(reason.clone()) };
         self.continuity.end();
         self.transfers.handle_end();
@@ -50,7 +51,9 @@ impl Client {
         }
         let mut begun = Session::new(&self.config, &self.schema, welcome, asked, now)?;
         let State::Hello { before, .. } = &mut self.state else { return Ok(()) };
-        let before = before.take().and_then(|before| before.into_simulation());
+        let before = before.take();
+        let is_back = before.is_some();
+        let before = before.and_then(|before| before.into_simulation());
         if let Some(simulation) = self.simulation.take().or(before) {
             begun.predict(simulation);
         }
@@ -64,6 +67,7 @@ impl Client {
             begun.set_paused(now, true, &mut self.stats);
         }
         self.state = State::Playing(Box::new(begun));
+        self.note_welcome(now, is_back, outcome);
         self.welcomed = now;
         self.renewal = Renewal::default();
         if matches!(outcome, SessionOutcome::Fresh(_)) {
@@ -82,9 +86,13 @@ impl Client {
         let (session, was_welcomed) = match &mut self.state {
             State::Hello { before, .. } => {
                 let was_welcomed = before.is_some();
+                let is_welcome_missing =
+                    !matches!(reason, DisconnectReason::Left | DisconnectReason::SessionOver(_));
+                self.stats.attempts_failed += u64::from(is_welcome_missing);
                 (before.take(), was_welcomed)
             }
             State::Playing(_) => {
+                self.stats.connections_lost += u64::from(!reason.is_goodbye());
                 if now.saturating_since(self.welcomed) >= LASTING {
                     self.attempts.reset();
                 }

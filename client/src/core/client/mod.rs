@@ -9,6 +9,7 @@
 
 mod auth;
 mod bulk;
+mod figures;
 mod lifecycle;
 mod look;
 mod pause;
@@ -70,6 +71,8 @@ pub struct Client {
     /// The server knows what this member calls itself.
     is_profile_told: bool,
     attempts: Attempts,
+    /// When the session of now was first welcomed here.
+    session_began: Micros,
     /// When the connection of now was welcomed.
     welcomed: Micros,
     /// What it wants to be sent of snapshots, bytes a second.
@@ -127,6 +130,7 @@ impl Client {
             match_state: MatchState::default(),
             is_profile_told: true,
             attempts: Attempts::new(config.reconnect.clone(), config.seed),
+            session_began: now,
             welcomed: now,
             budget: None,
             renewal: Renewal::default(),
@@ -144,7 +148,8 @@ impl Client {
     /// A fault ends the connection, and [`Event::Disconnected`] will tell. The faulty frame and all behind it change
     /// nothing else.
     pub fn handle_message(&mut self, now: Micros, message: Bytes) -> Result<(), ClientFault> {
-        self.stats.received_bytes += message.len() as u64;
+        self.stats.received.messages += 1;
+        self.stats.received.bytes += message.len() as u64;
         self.note_awake(now);
         if let State::Playing(session) = &mut self.state {
             session.handle_life(now);
@@ -179,7 +184,10 @@ impl Client {
                         self.continuity.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?;
                     }
                     FrameType::Auth => self.handle_auth(&frame.payload)?,
-                    ty if ty.is_bulk() => self.transfers.handle_frame(now, frame)?,
+                    ty if ty.is_bulk() => {
+                        self.stats.received.bulk_bytes += frame.payload.len() as u64;
+                        self.transfers.handle_frame(now, frame)?;
+                    }
                     _ => session.handle_frame(now, &frame, &mut self.stats)?,
                 },
                 // What was still on its way when the connection was given up.
@@ -220,6 +228,7 @@ impl Client {
             State::Playing(_) if self.renewal.poll_transmit(out) => {}
             State::Playing(session) => {
                 let is_asked = session.poll_transmit(now, out, &mut self.stats);
+                self.stats.sent.play_bytes += (out.len() - start) as u64;
                 let is_repeated = is_asked && self.config.stream == StreamKind::Datagram;
                 Self::write_pause(&mut self.pausing, is_repeated, out);
                 if !core::mem::replace(&mut self.is_profile_told, true) {
@@ -228,13 +237,14 @@ impl Client {
                 if self.config.stream == StreamKind::Ordered {
                     let bytes_max = session.welcome().limits.message_bytes_max as usize;
                     self.continuity.write_messages(now, bytes_max.saturating_sub(out.len() - start), out);
+                    let before = out.len();
                     self.transfers.poll_transmit(now, start, bytes_max, out);
+                    self.stats.sent.bulk_bytes += (out.len() - before) as u64;
                 }
             }
             State::Hello { .. } | State::Waiting { .. } | State::Closed { .. } => {}
         }
-        self.stats.sent_bytes += (out.len() - start) as u64;
-        out.len() > start
+        self.note_sent(out.len() - start)
     }
 
     /// The next thing to tell the game. Ask until there is none, for every picture that is drawn.

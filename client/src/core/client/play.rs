@@ -84,8 +84,9 @@ impl Client {
         key: u32,
         body: impl Into<Bytes>,
     ) -> Result<MessageId, SendError> {
-        self.check_sending()?;
-        self.continuity.outbox.send(now, ty, key, body.into())
+        let result = self.check_sending();
+        let result = result.and_then(|()| self.continuity.outbox.send(now, ty, key, body.into()));
+        self.note_refusal(result)
     }
 
     /// The tick for which the player's input is to be given now, if one is due: ask until none is.

@@ -25,9 +25,11 @@ impl Client {
         body: &[u8],
         timeout: Micros,
     ) -> Result<RequestId, SendError> {
-        self.check_sending()?;
+        let result = self.check_sending();
         let continuity = &mut self.continuity;
-        continuity.requests.ask(now, &mut continuity.outbox, ty, body, timeout)
+        let result =
+            result.and_then(|()| continuity.requests.ask(now, &mut continuity.outbox, ty, body, timeout));
+        self.note_refusal(result)
     }
 
     /// Takes a request back: it ends as [cancelled](tickwire_protocol::message::RequestError::Cancelled), unless its answer is here
@@ -48,9 +50,11 @@ impl Client {
         id: RequestId,
         response: Result<Bytes, Refusal>,
     ) -> Result<(), SendError> {
-        self.check_sending()?;
-        let continuity = &mut self.continuity;
-        continuity.requests.respond(now, &self.schema, &mut continuity.outbox, id, response)
+        let result = self.check_sending();
+        let (continuity, schema) = (&mut self.continuity, &self.schema);
+        let result = result
+            .and_then(|()| continuity.requests.respond(now, schema, &mut continuity.outbox, id, response));
+        self.note_refusal(result)
     }
 
     /// Whether anything can be sent.
