@@ -127,6 +127,13 @@ impl Continuity {
         self.outbox.poll_transmit(now, bytes_max.saturating_sub(out.len() - start), out);
     }
 
+    /// The connection was lost: keeps what it has to, and no memory beside.
+    pub(crate) fn rest(&mut self) {
+        self.outbox.shrink_to_fit();
+        self.inbox.shrink_to_fit();
+        self.requests.shrink_to_fit();
+    }
+
     /// Whether there is something to be written.
     pub(crate) fn has_transmit(&self) -> bool {
         self.inbox.has_ack() || self.outbox.has_transmit()

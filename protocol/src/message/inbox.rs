@@ -267,6 +267,14 @@ impl Inbox {
         Ok(())
     }
 
+    /// Gives back the memory that was needed at some time and is not now.
+    pub fn shrink_to_fit(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.waiting.shrink_to_fit());
+        self.former.shrink_to_fit();
+        self.latest.shrink_to_fit();
+        self.unreliable.shrink_to_fit();
+    }
+
     /// Another session begins, with numbers of its own. What the game was sent in the one before and has not polled is still there, up to
     /// a window's worth; what the engine said of that session is over.
     pub fn handle_fresh(&mut self) {

@@ -152,6 +152,10 @@ impl SendLane {
         self.first += received.saturating_sub(self.numbered_end());
     }
 
+    pub(super) fn shrink_to_fit(&mut self) {
+        self.waiting.shrink_to_fit();
+    }
+
     pub(super) fn waiting(&self) -> impl Iterator<Item = &Waiting> {
         self.waiting.iter()
     }

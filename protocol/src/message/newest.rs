@@ -52,6 +52,10 @@ impl Newest {
         self.next = self.next.max(received);
     }
 
+    pub(super) fn shrink_to_fit(&mut self) {
+        self.waiting.shrink_to_fit();
+    }
+
     pub(super) fn waiting(&self) -> impl Iterator<Item = &(Option<u64>, Waiting)> {
         self.waiting.iter()
     }

@@ -532,6 +532,14 @@ impl Outbox {
         self.unreliable.clear();
     }
 
+    /// Gives back the memory that was needed at some time and is not now: for a session that waits, nobody knows for how long.
+    pub fn shrink_to_fit(&mut self) {
+        self.lanes.iter_mut().for_each(SendLane::shrink_to_fit);
+        self.newest.shrink_to_fit();
+        self.unreliable.shrink_to_fit();
+        self.fates.known.shrink_to_fit();
+    }
+
     /// There will be no other session: all that is not delivered is lost.
     pub fn handle_end(&mut self) {
         self.lanes.iter_mut().for_each(|lane| lane.handle_end(&mut self.fates));

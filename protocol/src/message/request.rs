@@ -269,6 +269,12 @@ impl Requests {
         Ok(())
     }
 
+    /// Gives back the memory that was needed at some time and is not now.
+    pub fn shrink_to_fit(&mut self) {
+        self.answers.shrink_to_fit();
+        self.unseen.shrink_to_fit();
+    }
+
     /// Another session begins: what was asked for in the one before has no answer. What was never written is asked in the new one.
     pub fn handle_fresh(&mut self, outbox: &Outbox) {
         let answers = &mut self.answers;

@@ -30,7 +30,7 @@ impl BulkTurn {
 
 impl RoomMail<'_> {
     fn session(&mut self, player: PlayerId) -> Option<&mut Session> {
-        self.sessions.get_mut(self.players.get(&player)?)
+        self.sessions.get_mut(self.players.get(&player)?).map(Box::as_mut)
     }
 
     fn bulk_of(&mut self, player: PlayerId) -> Result<&mut Bulk, BulkError> {

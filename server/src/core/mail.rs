@@ -17,7 +17,7 @@ pub(crate) struct RoomMail<'a> {
     pub(crate) now: Micros,
     pub(crate) schema: &'a Schema,
     pub(crate) players: &'a BTreeMap<PlayerId, SessionId>,
-    pub(crate) sessions: &'a mut BTreeMap<SessionId, Session>,
+    pub(crate) sessions: &'a mut BTreeMap<SessionId, Box<Session>>,
     /// Whose messages were polled last: nobody is heard twice as often as another.
     pub(crate) turn: &'a mut PlayerId,
     pub(crate) bulk: &'a mut BulkTurn,
@@ -87,7 +87,7 @@ impl Mail for RoomMail<'_> {
 
 impl RoomMail<'_> {
     fn session_of(&mut self, player: PlayerId) -> Option<&mut Session> {
-        self.sessions.get_mut(self.players.get(&player)?)
+        self.sessions.get_mut(self.players.get(&player)?).map(Box::as_mut)
     }
 
     /// What the next player has, beginning behind the one that was heard last.
@@ -98,7 +98,7 @@ impl RoomMail<'_> {
         for (&player, session) in behind.chain(players.range(..=last)) {
             // What a player says of whom the game does not know waits until it does.
             let session = sessions.get_mut(session).filter(|session| session.is_announced());
-            if let Some(polled) = session.and_then(&mut poll) {
+            if let Some(polled) = session.and_then(|session| poll(session)) {
                 **turn = player;
                 return Some((player, polled));
             }

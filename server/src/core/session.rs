@@ -123,6 +123,19 @@ impl Session {
         }
     }
 
+    /// Its connection was lost, and nobody knows for how long: it keeps what it has to, and no memory beside.
+    pub(crate) fn rest(&mut self, now: Micros) {
+        self.whereabouts = Whereabouts::AbsentSince(now);
+        self.outbox.shrink_to_fit();
+        self.inbox.shrink_to_fit();
+        self.requests.shrink_to_fit();
+        self.bulk.shrink_to_fit();
+        if let Some(player) = &mut self.player {
+            player.inputs.rest();
+            player.view.rest();
+        }
+    }
+
     /// The connection that it has, if it has one.
     pub(crate) fn peer(&self) -> Option<PeerId> {
         match self.whereabouts {

@@ -41,6 +41,11 @@ impl Transfers {
         self.bulk.handle_frame(now, frame)
     }
 
+    /// The connection was lost: keeps what it has to, and no memory beside.
+    pub(super) fn rest(&mut self) {
+        self.bulk.shrink_to_fit();
+    }
+
     /// There will be no other session.
     pub(super) fn handle_end(&mut self) {
         self.bulk.handle_end();

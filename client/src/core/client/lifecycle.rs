@@ -114,6 +114,8 @@ impl Client {
             self.events.push_back(Event::Disconnected(reason));
             return;
         };
+        self.continuity.rest();
+        self.transfers.rest();
         let wait = (!self.is_network_down).then_some(attempt.wait);
         let until = wait.map(|wait| now + wait);
         self.state = State::Waiting { until, before: session, reason: reason.clone() };

@@ -16,7 +16,7 @@ use crate::core::input_queue::InputQueue;
 use crate::core::news::News;
 use crate::core::peer::Peer;
 use crate::core::replicator::Replicator;
-use crate::core::session::{Player, Session, Whereabouts};
+use crate::core::session::{Player, Session};
 use crate::core::viewer::Viewer;
 
 /// A connection that wants in.
@@ -76,7 +76,7 @@ impl Room {
     }
 
     pub(super) fn session_of(&self, peer: PeerId) -> Option<&Session> {
-        self.sessions.get(&self.peers.get(&peer)?.session)
+        self.sessions.get(&self.peers.get(&peer)?.session).map(Box::as_ref)
     }
 
     /// Lets a connection in; its welcome comes with its first transmission. A session that goes on keeps its player; a
@@ -155,7 +155,8 @@ impl Room {
         });
         let id = SessionId::new(self.identity.id, peer.0);
         self.players.extend(player.as_ref().map(|player| (player.id, id)));
-        self.sessions.insert(id, Session::new(id, join.token, peer, join.stream, player, &self.schema, now));
+        let session = Session::new(id, join.token, peer, join.stream, player, &self.schema, now);
+        self.sessions.insert(id, Box::new(session));
         Ok(id)
     }
 
@@ -240,7 +241,7 @@ impl Room {
         self.note_peers();
         match self.sessions.get_mut(&peer.session) {
             Some(session) if session.is_known() => {
-                session.whereabouts = Whereabouts::AbsentSince(now);
+                session.rest(now);
                 if let Some(player) = session.player_id() {
                     self.members.set_connected(player, false);
                 }
@@ -253,9 +254,8 @@ impl Room {
     fn end(&mut self, session: SessionId, reason: LeaveReason) {
         self.events.push(RoomEvent::SessionEnded { session });
         self.identities.remove(&session);
-        let Some(Session { player: Some(player), mut bulk, .. }) = self.sessions.remove(&session) else {
-            return;
-        };
+        let Some(session) = self.sessions.remove(&session) else { return };
+        let Session { player: Some(player), mut bulk, .. } = *session else { return };
         self.players.remove(&player.id);
         self.members.remove(player.id, reason);
         if player.is_announced {
@@ -269,7 +269,7 @@ impl Room {
     /// Ends the sessions whose clients have not come back in time.
     pub(super) fn give_up_absent(&mut self, now: Micros) {
         let window = self.config.session_window;
-        let is_over = |session: &&Session| session.is_given_up(now, window);
+        let is_over = |session: &&Box<Session>| session.is_given_up(now, window);
         while let Some(session) = self.sessions.values().find(is_over).map(|session| session.id) {
             self.end(session, LeaveReason::Lost);
         }

@@ -115,8 +115,8 @@ pub struct Room {
     /// The latest time that it was told.
     now: Micros,
     peers: BTreeMap<PeerId, Peer>,
-    /// Connected or absent.
-    sessions: BTreeMap<SessionId, Session>,
+    /// Connected or absent; in boxes, for half of a tree's places are empty.
+    sessions: BTreeMap<SessionId, Box<Session>>,
     players: BTreeMap<PlayerId, SessionId>,
     /// Who they are, session by session.
     identities: BTreeMap<SessionId, Identity>,

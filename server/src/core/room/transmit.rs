@@ -80,7 +80,7 @@ impl Room {
             priority: &config.priority,
             payload_of: &payload_of,
         };
-        let feedback = self.sessions.get_mut(&peer.session).and_then(Session::take_feedback);
+        let feedback = self.sessions.get_mut(&peer.session).and_then(|session| session.take_feedback());
         match peer.stream {
             StreamKind::Ordered => {
                 let with_digest = config.digest_interval > Micros::ZERO && peer.take_digest(config, now);
