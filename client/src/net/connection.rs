@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
+use tickwire_protocol::message::Outcome;
 use tickwire_protocol::{CloseCode, Micros, RowMut, Schema, Tick};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -168,23 +169,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         .await;
     }
 
-    /// Leaves, and tells the server so.
+    /// Leaves at once, and tells the server so. What was sent a moment ago may not arrive: [`Connection::close_flushed`] sees to it.
     pub async fn close(mut self) {
         self.client.close(self.now(), None);
-        let goodbye = async {
-            self.say_goodbye();
-            poll_fn(|cx| {
-                loop {
-                    match Pin::new(&mut self.socket).poll_next(cx) {
-                        Poll::Ready(Some(Ok(Message::Close(_)) | Err(_)) | None) => return Poll::Ready(()),
-                        Poll::Ready(Some(Ok(_))) => {}
-                        Poll::Pending => return Poll::Pending,
-                    }
+        self.end();
+        self.hear_goodbye().await;
+    }
+
+    /// Leaves once all that was sent is delivered, over another connection if need be, or when `bound` has passed; whether nothing was
+    /// [lost](Outcome::Lost). Other events are not told any more.
+    pub async fn close_flushed(mut self, bound: Micros) -> bool {
+        self.client.close(self.now(), Some(bound));
+        let mut is_whole = true;
+        while let Some(wake) = self.next().await {
+            is_whole &= !matches!(wake, Wake::Event(Event::Sent(_, Outcome::Lost)));
+        }
+        self.hear_goodbye().await;
+        is_whole
+    }
+
+    /// Goes on until the server has closed its end too. One that does not answer is left all the same.
+    async fn hear_goodbye(&mut self) {
+        let goodbye = poll_fn(|cx| {
+            loop {
+                match Pin::new(&mut self.socket).poll_next(cx) {
+                    Poll::Ready(Some(Ok(Message::Close(_)) | Err(_)) | None) => return Poll::Ready(()),
+                    Poll::Ready(Some(Ok(_))) => {}
+                    Poll::Pending => return Poll::Pending,
                 }
-            })
-            .await;
-        };
-        // A server that does not answer is left all the same.
+            }
+        });
         let _ = timeout(CLOSE_TIMEOUT, goodbye).await;
     }
 
