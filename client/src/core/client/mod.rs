@@ -151,6 +151,7 @@ impl Client {
         self.stats.received.messages += 1;
         self.stats.received.bytes += message.len() as u64;
         self.note_awake(now);
+        self.continuity.outbox.handle_heard(now);
         if let State::Playing(session) = &mut self.state {
             session.handle_life(now);
         }
