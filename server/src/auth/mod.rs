@@ -9,6 +9,7 @@
 //! wall clock end here: the pure core is told an account and until when.
 
 mod jwt;
+mod key_file;
 mod keys;
 mod mint;
 
@@ -21,7 +22,8 @@ use std::time::Duration;
 use tickwire_protocol::handshake::{AuthRefusal, Permission, Token};
 
 pub use jwt::{JwtAuthenticator, JwtPolicy};
-pub use keys::{JwtKeys, KeyError};
+pub use key_file::KeyError;
+pub use keys::JwtKeys;
 pub use mint::{Grant, MintError, generate_key, mint};
 
 /// What somebody shows who wants in.
