@@ -184,6 +184,7 @@ async fn join(
             bulk,
             fresh,
             identity: identity.clone(),
+            replaces: Vec::new(),
             role: hello.role,
             stream: StreamKind::Ordered,
             wants_schema: hello.schema_hash == 0,

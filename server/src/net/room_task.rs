@@ -332,9 +332,9 @@ impl RoomTask {
                 self.first.take().or_else(|| self.inlets.joins.try_recv().ok())
         {
             self.joined += 1;
-            if let Some(Err(reason)) =
-                join.resume.map(|resume| self.room.check_resume(&resume, &join.identity))
-            {
+            if let Err(reason) = self.room.check_resume(&join) {
+                // The place of a session that is over because of this is free before its client looks for one.
+                self.handle_events();
                 let _ = answer.send(Answer::NotResumed { reason, seat });
                 continue;
             }
