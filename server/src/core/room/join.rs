@@ -7,9 +7,10 @@ use tickwire_protocol::handshake::{
 };
 use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX};
 use tickwire_protocol::room::{Introduction, LeaveReason};
-use tickwire_protocol::{Micros, PeerFault, PeerId, PlayerId, SessionId};
+use tickwire_protocol::snapshot::Codec;
+use tickwire_protocol::{Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tick};
 
-use super::{Room, RoomEvent};
+use super::{Room, RoomConfig, RoomEvent};
 use crate::core::belief::ViewBelief;
 use crate::core::identity::{Identity, Renewal};
 use crate::core::input_queue::InputQueue;
@@ -38,8 +39,6 @@ pub struct Join {
     pub role: Role,
     /// What carries its frames.
     pub stream: StreamKind,
-    /// Whether it wants to be sent the schema.
-    pub wants_schema: bool,
     /// Whether it is to be sent the room's prior, because it lacks it.
     pub wants_prior: bool,
     /// What it says of itself, if it wants to be told of the others.
@@ -60,18 +59,9 @@ impl Join {
             replaces: Vec::new(),
             role,
             stream,
-            wants_schema: false,
             wants_prior: false,
             introduction: None,
         }
-    }
-}
-
-/// What somebody in this role needs permission for.
-pub(crate) fn action_of(role: Role) -> &'static str {
-    match role {
-        Role::Player => "play",
-        Role::Spectator => "watch",
     }
 }
 
@@ -93,10 +83,7 @@ impl Room {
     /// Lets a connection in; its welcome comes with its first transmission. A session that goes on keeps its player; a
     /// connection that it still had is [dropped](RoomEvent::PeerDropped). Nobody's session ends for one that is refused.
     pub fn join(&mut self, now: Micros, join: Join) -> Result<PeerId, RejectReason> {
-        let action = action_of(join.role);
-        if !join.identity.may(action, &self.identity.name) {
-            return Err(RejectReason::Forbidden { action: action.to_owned() });
-        }
+        join.identity.check_role(join.role, &self.identity.name)?;
         let peer = PeerId(self.next_id);
         let resumed = join.resume.map(|resume| (resume.session, self.resume_session(peer, &join, &resume)));
         let (session, outcome) = match resumed {
@@ -115,7 +102,7 @@ impl Room {
         let mut connection = Peer::new(join.stream, begun, replicator, &self.config, now);
         connection.renewal = Renewal::new(&join.identity);
         let auth = join.identity.terms(now).map(|terms| terms.extension());
-        let mut welcome = self.welcome(&join, session, peer, viewer.player);
+        let mut welcome = self.welcome(join.wants_prior, session, peer, viewer.player);
         welcome.extensions.splice(..0, [terms.extension()].into_iter().chain(auth).chain(bulk));
         self.identities.insert(session, join.identity);
         connection.welcome = Some(Box::new(welcome));
@@ -247,7 +234,7 @@ impl Room {
         let Ok(found) = found else { return };
         let session = peer.session;
         let role = self.sessions.get(&session).map(Session::role);
-        if role.is_some_and(|role| !found.may(action_of(role), &self.identity.name)) {
+        if role.is_some_and(|role| found.check_role(role, &self.identity.name).is_err()) {
             self.drop_peer(id, PeerFault::Forbidden);
             return self.end(session, LeaveReason::Removed);
         }
@@ -330,16 +317,12 @@ impl Room {
     }
 
     fn welcome(
-        &mut self,
-        join: &Join,
+        &self,
+        with_prior: bool,
         session: SessionId,
         peer: PeerId,
         player: Option<PlayerId>,
     ) -> Welcome {
-        let config = &self.config;
-        let schema = join
-            .wants_schema
-            .then(|| self.packed_schema.get_or_insert_with(|| PackedSchema::new(&self.schema)).clone());
         Welcome {
             session,
             peer,
@@ -349,40 +332,62 @@ impl Room {
             room_seed: self.identity.seed,
             tick: self.world.tick(),
             tick_time: self.schedule.last_due(),
-            timing: Timing {
-                tick_rate: config.tick_rate,
-                snapshot_hz: config.snapshot_hz,
-                interpolation_delay: config.interpolation_delay,
-                ping_interval: config.ping_interval,
-                silence_timeout: config.silence_timeout,
-                digest_interval: config.digest_interval,
-            },
-            limits: ClientLimits {
-                message_bytes_max: CLIENT_MESSAGE_BYTES_MAX as u32,
-                inputs_per_frame_max: INPUTS_PER_FRAME_MAX as u32,
-                input_ahead_ticks_max: INPUT_AHEAD_TICKS_MAX,
-            },
-            missing_input: config.missing_input,
-            coder: self.codec.coder().wire(),
-            prior_hash: self.codec.prior().hash(),
-            prior: join.wants_prior.then(|| self.codec.prior().encoded().to_vec()),
-            features: Features::NONE,
-            server_build: env!("CARGO_PKG_VERSION").to_owned(),
-            schema,
-            extensions: config.extensions.clone(),
+            prior: with_prior.then(|| self.codec.prior().encoded().to_vec()),
+            extensions: self.config.extensions.clone(),
+            ..blank_welcome(&self.config, &self.codec)
         }
+    }
+}
+
+/// The answer to one who asks for the schema: a welcome to no room.
+pub fn schema_welcome(config: &RoomConfig, codec: &Codec, schema: &Schema) -> Welcome {
+    Welcome { schema: Some(PackedSchema::new(schema)), ..blank_welcome(config, codec) }
+}
+
+/// What is the same in all rooms.
+fn blank_welcome(config: &RoomConfig, codec: &Codec) -> Welcome {
+    Welcome {
+        session: SessionId(0),
+        peer: PeerId(0),
+        player: None,
+        room: RoomId(0),
+        room_name: String::new(),
+        room_seed: 0,
+        tick: Tick(0),
+        tick_time: Micros::ZERO,
+        timing: Timing {
+            tick_rate: config.tick_rate,
+            snapshot_hz: config.snapshot_hz,
+            interpolation_delay: config.interpolation_delay,
+            ping_interval: config.ping_interval,
+            silence_timeout: config.silence_timeout,
+            digest_interval: config.digest_interval,
+        },
+        limits: ClientLimits {
+            message_bytes_max: CLIENT_MESSAGE_BYTES_MAX as u32,
+            inputs_per_frame_max: INPUTS_PER_FRAME_MAX as u32,
+            input_ahead_ticks_max: INPUT_AHEAD_TICKS_MAX,
+        },
+        missing_input: config.missing_input,
+        coder: codec.coder().wire(),
+        prior_hash: codec.prior().hash(),
+        prior: None,
+        features: Features::NONE,
+        server_build: env!("CARGO_PKG_VERSION").to_owned(),
+        schema: None,
+        extensions: Vec::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tickwire_protocol::TickRate;
     use tickwire_protocol::handshake::Permission;
     use tickwire_protocol::message::{Lane, Received};
-    use tickwire_protocol::{RoomId, TickRate};
     use tickwire_sim::arena::{Arena, Level};
 
     use super::*;
-    use crate::core::{RoomConfig, RoomIdentity};
+    use crate::core::RoomIdentity;
 
     const NOW: Micros = Micros::from_secs(1);
 
