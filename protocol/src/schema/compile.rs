@@ -180,12 +180,10 @@ fn threshold_steps(field: &Field, step: f64) -> u32 {
     (field.threshold / step).ceil() as u32
 }
 
+/// Names are printed, and a client has them from a stranger.
 fn check_name(name: &str) -> Result<(), SchemaError> {
-    if name.is_empty() || name.len() > NAME_BYTES_MAX {
-        Err(SchemaError::Name(name.to_owned()))
-    } else {
-        Ok(())
-    }
+    let is_fit = (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.contains(char::is_control);
+    if is_fit { Ok(()) } else { Err(SchemaError::Name(name.to_owned())) }
 }
 
 fn check_place(name: &str, id: u16, place: usize) -> Result<(), SchemaError> {
@@ -267,6 +265,8 @@ mod tests {
         let cases = [
             (build([Field::new(V, "p", FieldType::boolean())]), "stands at place 0"),
             (build([Field::new(P, "", FieldType::boolean())]), "1 to 64 bytes"),
+            (build([Field::new(P, "\x1b[2J", FieldType::boolean())]), "\\u{1b}[2J"),
+            (build([Field::new(P, "\u{9b}2J", FieldType::boolean())]), "control characters"),
             (build([Field::new(P, "p", FieldType::velocity(V, 1.0, 0.1))]), "must be of a position"),
             (build([Field::new(P, "p", FieldType::rotation(8))]), "9 to 18"),
             (build([Field::new(P, "p", FieldType::scalar(0.0..=1.0, 0.0))]), "step above 0"),
