@@ -5,7 +5,7 @@ use crate::limits::{
     CLIENT_MESSAGE_BODY_BYTES_MAX, COLUMNS_PER_CUE_MAX, COLUMNS_PER_KIND_MAX, FIELDS_PER_KIND_MAX, KINDS_MAX,
     MESSAGE_BODY_BYTES_MAX, MESSAGE_TYPES_MAX, NAME_BYTES_MAX,
 };
-use crate::message::{Direction, MessageClass};
+use crate::message::{Direction, MessageClass, Rate};
 
 /// Above this many steps from zero an `f32` no longer tells neighbouring values apart with margin.
 const STEPS_MAX: f64 = (1 << 22) as f64;
@@ -43,6 +43,9 @@ fn check_messages(declaration: &Declaration) -> Result<(), SchemaError> {
         if ty.class() == MessageClass::Request && ty.response_bytes_max() as usize > limit {
             let (name, bytes) = (ty.name.clone(), ty.response_bytes_max());
             return Err(SchemaError::MessageTooLarge { name, bytes, limit });
+        }
+        if !ty.rate().is_none_or(Rate::is_sound) {
+            return Err(SchemaError::NoRate { name: ty.name.clone() });
         }
         if ty.class() == MessageClass::Event && goes_up {
             return Err(SchemaError::EventToServer { name: ty.name.clone() });

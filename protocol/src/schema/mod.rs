@@ -413,6 +413,12 @@ pub enum SchemaError {
         /// What is wrong and what to do.
         reason: &'static str,
     },
+    /// A message type has a rate of nothing.
+    #[error("message `{name}` has a rate that lets nothing through: at least 1 a minute, and 1 at once")]
+    NoRate {
+        /// The type's name.
+        name: String,
+    },
     /// A message type allows larger bodies than the wire does.
     #[error("message `{name}` allows {bytes} bytes, at most {limit} are allowed: split it")]
     MessageTooLarge {
