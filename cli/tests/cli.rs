@@ -101,6 +101,20 @@ fn a_client_by_hand_speaks_and_sees() {
 }
 
 #[test]
+fn a_client_by_hand_plays_by_a_token_that_allows_no_more() {
+    let key = std::env::temp_dir().join(format!("tickwire-cli-{}.key", std::process::id()));
+    let key = key.to_str().unwrap();
+    let signed = ["token", "--key", key, "--generate", "--account", "alice", "--permission", "play"];
+    let (token, error) = output(&signed);
+    let token = String::from_utf8(token.stdout).expect(&error);
+    let server = Server::start(&["--auth-key", key]);
+    let (output, said) = connect(&server.url, &["--token", token.trim()], "wait 0.3\nquit\n");
+    assert!(output.status.success() && said.contains("connected to `arena`"), "{output:?}");
+    assert_eq!(server.stop(Signal::TERM), Some(0));
+    std::fs::remove_file(key).unwrap();
+}
+
+#[test]
 fn a_server_and_a_swarm_agree() {
     let server = Server::start(&["--room-size", "8"]);
     let (output, error) =

@@ -589,13 +589,7 @@ impl Outbox {
             }
             self.newest.catch_up(received.of(Lane::Latest));
         }
-        let ends = |lane: Lane| match lane {
-            Lane::Latest => self.newest.end(),
-            lane => self.lanes[lane as usize].numbered_end(),
-        };
-        if let Some(lane) = Lane::SENDING_ORDER.into_iter().find(|&lane| received.of(lane) > ends(lane)) {
-            return Err(never_sent(received.of(lane)));
-        }
+        self.check_resumed(received)?;
         // What was said for the moment is not worth to be heard now.
         self.unreliable.clear();
         self.newest.handle_resumed(received.of(Lane::Latest));
@@ -604,6 +598,18 @@ impl Outbox {
             missed = missed.with(lane, self.lanes[lane as usize].handle_resumed(received.of(lane)));
         }
         Ok(missed)
+    }
+
+    /// Whether the other side can have received so much: an error means that it claims to have what was never written.
+    pub fn check_resumed(&self, received: Received) -> Result<(), DecodeError> {
+        let ends = |lane: Lane| match lane {
+            Lane::Latest => self.newest.end(),
+            lane => self.lanes[lane as usize].numbered_end(),
+        };
+        if let Some(lane) = Lane::SENDING_ORDER.into_iter().find(|&lane| received.of(lane) > ends(lane)) {
+            return Err(never_sent(received.of(lane)));
+        }
+        Ok(())
     }
 
     /// Another session begins, of which the other side knows nothing: what was written before is lost, what was not is

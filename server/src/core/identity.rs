@@ -5,7 +5,7 @@
 use core::fmt;
 use std::collections::BTreeMap;
 
-use tickwire_protocol::handshake::{Auth, AuthRefusal, AuthTerms, Permission, Token};
+use tickwire_protocol::handshake::{Auth, AuthRefusal, AuthTerms, Permission, RejectReason, Role, Token};
 use tickwire_protocol::limits::CLAIMS_BYTES_MAX;
 use tickwire_protocol::{DecodeError, Micros, Misbehavior, PlayerId, SessionId};
 use tickwire_sim::{Account, Accounts};
@@ -72,6 +72,20 @@ impl Identity {
             Some((allowed, place)) => allowed == action && place == room,
             None => name == action,
         })
+    }
+
+    /// Whether it may be in the room of this name, in this role.
+    ///
+    /// # Errors
+    /// [`RejectReason::Forbidden`], with what it lacks.
+    pub fn check_role(&self, role: Role, room: &str) -> Result<(), RejectReason> {
+        let [play, watch] = ENGINE_ACTIONS;
+        let action = if role == Role::Player { play } else { watch };
+        if self.may(action, room) {
+            Ok(())
+        } else {
+            Err(RejectReason::Forbidden { action: action.to_owned() })
+        }
     }
 
     /// What its client is told.

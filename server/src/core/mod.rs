@@ -48,6 +48,6 @@ pub use peer_stats::{PeerStats, Skipped};
 pub use priority::{Priority, PriorityRule};
 pub use room::{
     BUDGET_BYTES_PER_SECOND, JOIN_BYTES_PER_SECOND, Join, Room, RoomConfig, RoomEvent, RoomIdentity,
-    StepReport,
+    StepReport, schema_welcome,
 };
 pub use schedule::{CATCH_UP_STEPS_MAX, Due, Schedule};

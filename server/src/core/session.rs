@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tickwire_protocol::bulk::{Bulk, Side};
 use tickwire_protocol::handshake::{
-    FreshReason, Resume, ResumeToken, SessionOutcome, SessionTerms, StreamKind,
+    FreshReason, Resume, ResumeToken, Role, SessionOutcome, SessionTerms, StreamKind,
 };
 use tickwire_protocol::limits::MESSAGE_BYTES_PER_TRANSMIT_MAX;
 use tickwire_protocol::message::{
@@ -154,6 +154,11 @@ impl Session {
         }
     }
 
+    /// What it was begun as.
+    pub(crate) fn role(&self) -> Role {
+        if self.player.is_some() { Role::Player } else { Role::Spectator }
+    }
+
     pub(crate) fn player_id(&self) -> Option<PlayerId> {
         self.player.as_ref().map(|player| player.id)
     }
@@ -190,6 +195,11 @@ impl Session {
             return Err(FreshReason::WrongToken);
         }
         Ok(())
+    }
+
+    /// Whether its client can have received what it says it has.
+    pub(crate) fn is_consistent(&self, resume: &Resume) -> bool {
+        self.outbox.check_resumed(resume.received).is_ok()
     }
 
     /// Goes on over another connection, if the token is right. An error leaves it as it was.

@@ -1,16 +1,19 @@
 //! Whom a server lets in, and how many.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 
 use tickwire_protocol::handshake::{AuthRefusal, Token};
 use tickwire_protocol::{Micros, PeerId};
 use tokio::time::{Duration, timeout};
 
 use super::room_task::Clock;
-use crate::auth::{Authenticator, Credentials};
+use crate::auth::{Authenticator, Credentials, Verified};
 use crate::core::Identity;
 
 /// Whom a server lets in.
@@ -21,7 +24,7 @@ pub struct AccessConfig {
     /// Whether clients without a token are let in where there is an authenticator, or where others than this machine can connect. On
     /// a loopback address without an authenticator they always are.
     pub guests: bool,
-    /// What happens when an account connects that is connected.
+    /// What happens when an account connects that has a session.
     pub accounts: AccountPolicy,
     /// The pages that may connect, as browsers name them in `Origin`, such as `https://play.example.org`; none in the list: all.
     /// A client that is no browser says none, and is let in.
@@ -55,14 +58,14 @@ impl fmt::Debug for AccessConfig {
     }
 }
 
-/// What happens when an account connects that is connected. A session that goes on over another connection is none of it.
+/// What happens when an account connects that has a session, connected or absent. A session that goes on over another connection is none of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AccountPolicy {
-    /// The newer connection is refused.
+    /// The newer one is refused, until the session of the older is over: a client that has lost its connection may come back to it.
     Refuse,
-    /// The older one is closed, with 4014, and its session ends.
+    /// The older session is over once the newer is let in; its connection is closed, with 4014.
     Replace,
-    /// It may be connected so many times; the next is refused.
+    /// It may have so many sessions; the next is refused.
     Allow(u32),
 }
 
@@ -135,7 +138,7 @@ impl Gate {
     pub(super) async fn identify(&self, token: &Token, address: IpAddr) -> Result<Identity, AuthRefusal> {
         // Whoever shows a token wants to be known: it is not passed over.
         let authenticator = self.authenticator.as_ref().ok_or(AuthRefusal::UnknownKey)?;
-        let asking = authenticator.authenticate(Credentials { token, address });
+        let asking = ask(authenticator.as_ref(), Credentials { token, address });
         let verified = timeout(self.patience, asking).await.map_err(|_| AuthRefusal::Unavailable)??;
         let from_now = |left: Duration| Micros(u64::try_from(left.as_micros()).unwrap_or(u64::MAX));
         let now = self.clock.now();
@@ -145,6 +148,21 @@ impl Gate {
             .filter(|identity| identity.name().is_some_and(|name| !name.is_empty()))
             .ok_or(AuthRefusal::Claims)
     }
+}
+
+/// Asks an authenticator. One that panics could not be asked: nobody else is the worse for it.
+async fn ask(
+    authenticator: &dyn Authenticator,
+    credentials: Credentials<'_>,
+) -> Result<Verified, AuthRefusal> {
+    let mut asked = None;
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            asked.get_or_insert_with(|| authenticator.authenticate(credentials)).as_mut().poll(cx)
+        }));
+        polled.unwrap_or(Poll::Ready(Err(AuthRefusal::Unavailable)))
+    })
+    .await
 }
 
 /// A newer token of a peer, checked.

@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tickwire_protocol::RoomId;
-use tickwire_protocol::handshake::{Hello, RejectReason, Resume};
+use tickwire_protocol::handshake::{Hello, RejectReason, Role};
 use tickwire_protocol::snapshot::Codec;
+use tickwire_protocol::{RoomId, SessionId};
 use tickwire_sim::Random;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::access::Gate;
-use super::accounts::Accounts;
+use super::accounts::{Accounts, Claim};
 use super::addresses::Addresses;
 use super::config::{Game, ServerConfig};
 use super::connection;
@@ -28,7 +28,7 @@ use super::room_task::{Clock, Doors, RoomTask, ToRoom, doors, lock};
 use super::stagger;
 use super::stats::ServerStats;
 use super::upgrade::turn_away;
-use crate::core::{Directory, Placement, Room, RoomIdentity};
+use crate::core::{Directory, Identity, Placement, Room, RoomIdentity, schema_welcome};
 
 /// How long after a failed accept the next one is tried. Out of file descriptors it would fail at once again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -48,6 +48,8 @@ pub(super) struct Shared {
     pub(super) game: Game,
     /// Of all rooms.
     codec: Codec,
+    /// The frame that answers who asks for the schema.
+    pub(super) schema_welcome: Vec<u8>,
     pub(super) clock: Clock,
     pub(super) directory: Arc<Mutex<Directory>>,
     /// Bytes of hellos: what comes later is counted by the rooms.
@@ -96,6 +98,9 @@ impl Server {
                 "no TLS here: what is said can be read on its way, tokens too; put a proxy in front that encrypts"
             );
         }
+        let codec = config.room.codec(game.schema().clone());
+        let mut welcome = Vec::new();
+        schema_welcome(&config.room, &codec, game.schema()).encode(&mut welcome);
         let shared = Shared {
             gate,
             accounts: Accounts::new(config.access.accounts),
@@ -106,10 +111,11 @@ impl Server {
             rooms: Mutex::new(BTreeMap::new()),
             closed: Mutex::new(Meters::default()),
             recordings: watch::channel(0).0,
-            connections: Arc::new(Semaphore::new(config.connections_max)),
+            connections: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
             turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
             shutdown: watch::channel(false).0,
-            codec: config.room.codec(game.schema().clone()),
+            codec,
+            schema_welcome: welcome,
             config,
             game,
         };
@@ -249,39 +255,62 @@ impl Drop for OpenRecording {
 pub(super) struct Found {
     pub(super) place: Place,
     pub(super) doors: Doors,
-    /// It is that of a session that is to go on, which nobody has looked at yet.
-    pub(super) is_return: bool,
 }
 
 impl Shared {
-    /// Finds a place in a room for a hello, and opens the room if need be. Who says it has a session there takes a
-    /// place beyond any limit, until the room has looked at its token.
+    /// Finds a place in a room for a hello, and opens the room if need be and its client may be there. The places that are free once it
+    /// is let in are free for it now.
     pub(super) fn find_room(
         self: &Arc<Self>,
         hello: &Hello,
-        resume: Option<&Resume>,
+        identity: &Identity,
+        claim: Claim,
     ) -> Result<Found, RejectReason> {
         // Both locks are held together, so that nobody finds a room in the directory that has no task yet.
         let mut directory = lock(&self.directory);
         if *self.shutdown.borrow() {
             return Err(RejectReason::ShuttingDown);
         }
-        let before = resume.map(|resume| resume.session.room());
-        let returned = before.filter(|room| directory.return_to(*room, hello.role));
-        let Placement { room, open } = match returned {
-            Some(room) => Placement { room, open: None },
-            None => directory.place(&hello.room, hello.role)?,
-        };
+        let leaving: Vec<_> =
+            claim.replaces().iter().map(|(session, role)| (session.room(), *role)).collect();
+        let Placement { room, open } = directory.place_instead(&leaving, &hello.room, hello.role)?;
         let mut rooms = lock(&self.rooms);
         if let Some(name) = open {
+            if let Err(forbidden) = identity.check_role(hello.role, &name) {
+                directory.remove(room);
+                return Err(forbidden);
+            }
             rooms.insert(room, self.open_room(room, name));
         }
         let Some(doors) = rooms.get(&room).cloned() else {
             directory.leave(room, hello.role);
             return Err(RejectReason::NoSuchRoom);
         };
-        let place = Place::taken(self.directory.clone(), room, hello.role);
-        Ok(Found { place, doors, is_return: returned.is_some() })
+        Ok(Found { place: Place::taken(self.directory.clone(), room, hello.role, claim), doors })
+    }
+
+    /// Finds a place for a session that is to go on, beyond any limit: nobody stays in it before the room has looked at its token.
+    /// Nothing if the room is no more.
+    pub(super) fn find_session(&self, session: SessionId, role: Role, claim: Claim) -> Option<Found> {
+        let room = session.room();
+        let mut directory = lock(&self.directory);
+        if *self.shutdown.borrow() || !directory.return_to(room, role) {
+            return None;
+        }
+        let Some(doors) = lock(&self.rooms).get(&room).cloned() else {
+            directory.leave(room, role);
+            return None;
+        };
+        Some(Found { place: Place::taken(self.directory.clone(), room, role, claim), doors })
+    }
+
+    /// Ends a session, in whichever room it is, because its account has begun another.
+    pub(super) async fn replace(&self, session: SessionId) {
+        let doors = lock(&self.rooms).get(&session.room()).cloned();
+        if let Some(Doors { inbox, .. }) = doors {
+            // A room that has ended has no sessions.
+            let _ = inbox.send(ToRoom::Replace { session }).await;
+        }
     }
 
     /// Ends when the server does.

@@ -21,7 +21,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use glam::Vec3;
-use tickwire_protocol::handshake::PackedSchema;
 use tickwire_protocol::history::History;
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::recording::RecordingHeader;
@@ -32,7 +31,7 @@ use tickwire_protocol::{
 use tickwire_sim::{MatchBoard, Outside, PlayerInputs, Simulation, World, WorldConfig};
 
 pub use config::{BUDGET_BYTES_PER_SECOND, JOIN_BYTES_PER_SECOND, RoomConfig};
-pub use join::Join;
+pub use join::{Join, schema_welcome};
 
 use super::belief::ViewCounters;
 use super::bulk::BulkTurn;
@@ -104,7 +103,6 @@ pub struct Room {
     identity: RoomIdentity,
     config: RoomConfig,
     schema: Arc<Schema>,
-    packed_schema: Option<PackedSchema>,
     world: World,
     history: History,
     scene: Scene,
@@ -181,7 +179,6 @@ impl Room {
             rewind: Rewind::new(schema.clone()),
             schema,
             config,
-            packed_schema: None,
             steps: 0,
             now,
             peers: BTreeMap::new(),
