@@ -548,8 +548,8 @@ impl Outbox {
         }
     }
 
-    /// Gives up what has waited too long and was never written.
-    fn expire(&mut self, now: Micros) {
+    /// Gives up what has waited too long and was never written; [`Outbox::poll_transmit`] begins with it.
+    pub fn expire(&mut self, now: Micros) {
         if self.earliest_deadline.is_none_or(|deadline| now < deadline) {
             return;
         }

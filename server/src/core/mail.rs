@@ -19,7 +19,7 @@ pub(crate) struct RoomMail<'a> {
     pub(crate) players: &'a BTreeMap<PlayerId, SessionId>,
     pub(crate) sessions: &'a mut BTreeMap<SessionId, Box<Session>>,
     /// Whose messages were polled last: nobody is heard twice as often as another.
-    pub(crate) turn: &'a mut PlayerId,
+    pub(crate) turn: &'a mut SessionId,
     pub(crate) bulk: &'a mut BulkTurn,
 }
 
@@ -92,18 +92,19 @@ impl RoomMail<'_> {
 
     /// What the next player has, beginning behind the one that was heard last.
     fn first<T>(&mut self, mut poll: impl FnMut(&mut Session) -> Option<T>) -> Option<(PlayerId, T)> {
-        let Self { players, sessions, turn, .. } = self;
+        let Self { sessions, turn, .. } = self;
         let last = **turn;
-        let behind = players.range((Bound::Excluded(last), Bound::Unbounded));
-        for (&player, session) in behind.chain(players.range(..=last)) {
+        let mut ask = |(_, session): (&SessionId, &mut Box<Session>)| {
             // What a player says of whom the game does not know waits until it does.
-            let session = sessions.get_mut(session).filter(|session| session.is_announced());
-            if let Some(polled) = session.and_then(|session| poll(session)) {
-                **turn = player;
-                return Some((player, polled));
-            }
-        }
-        None
+            let player = session.player.as_ref().filter(|player| player.is_announced)?.id;
+            let polled = poll(session)?;
+            Some((session.id, player, polled))
+        };
+        let behind = sessions.range_mut((Bound::Excluded(last), Bound::Unbounded)).find_map(&mut ask);
+        let found = behind.or_else(|| sessions.range_mut(..=last).find_map(&mut ask));
+        let (session, player, polled) = found?;
+        **turn = session;
+        Some((player, polled))
     }
 
     /// Gives each session of an audience what there is for it; bodies are shared. Of several errors the last is told.

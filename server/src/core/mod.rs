@@ -27,6 +27,7 @@ mod recording;
 mod replicator;
 mod rewind;
 mod room;
+mod row_set;
 mod scene;
 mod schedule;
 mod session;

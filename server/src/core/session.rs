@@ -116,11 +116,6 @@ impl Session {
         Self { gate: Box::new(Gate::new(limits)), ..self }
     }
 
-    /// Whether the simulation knows its player.
-    pub(crate) fn is_announced(&self) -> bool {
-        self.player.as_ref().is_some_and(|player| player.is_announced)
-    }
-
     /// The connection of a client that plays: nothing if it is paused.
     pub(crate) fn present_peer(&self) -> Option<PeerId> {
         self.peer().filter(|_| !self.is_paused)

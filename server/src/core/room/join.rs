@@ -206,7 +206,7 @@ impl Room {
     /// Ends a session because its account has begun another. A connection that it still has is
     /// [dropped](RoomEvent::PeerDropped). One that is not here any more is passed over.
     pub fn replace(&mut self, session: SessionId) {
-        if let Some(peer) = self.sessions.get(&session).and_then(Session::peer) {
+        if let Some(peer) = self.sessions.get(&session).and_then(|session| session.peer()) {
             self.drop_peer(peer, PeerFault::Replaced);
         }
         if self.sessions.contains_key(&session) {
@@ -237,7 +237,7 @@ impl Room {
         peer.renewal.handle_checked(now, found.as_ref().map_err(|refusal| *refusal));
         let Ok(found) = found else { return };
         let session = peer.session;
-        let role = self.sessions.get(&session).map(Session::role);
+        let role = self.sessions.get(&session).map(|session| session.role());
         if role.is_some_and(|role| found.check_role(role, &self.identity.name).is_err()) {
             self.drop_peer(id, PeerFault::Forbidden);
             return self.end(session, LeaveReason::Removed);

@@ -128,7 +128,7 @@ pub struct Room {
     /// Players whose sessions ended since the last step.
     left: Vec<PlayerId>,
     /// Whose message was polled last.
-    mail_turn: PlayerId,
+    mail_turn: SessionId,
     bulk_turn: BulkTurn,
     events: Vec<RoomEvent>,
     shared: Shared,
@@ -190,7 +190,7 @@ impl Room {
             is_spread: false,
             next_id: 1,
             left: Vec::new(),
-            mail_turn: PlayerId(0),
+            mail_turn: SessionId(0),
             bulk_turn: BulkTurn::default(),
             events: Vec::new(),
             shared: Shared::default(),
@@ -379,10 +379,11 @@ impl Room {
         self.inputs.clear();
         self.left.drain(..).for_each(|player| self.inputs.leave(player));
         self.rewind.clear();
-        for (&id, session) in &self.players {
-            let Some(session) = self.sessions.get_mut(session) else { continue };
+        // Sessions have the numbers of their players: these come in ascending order as well.
+        for session in self.sessions.values_mut() {
             let peer = session.present_peer().and_then(|peer| self.peers.get_key_value(&peer));
             let Some(player) = &mut session.player else { continue };
+            let id = player.id;
             if peer.is_none() && self.config.absence.step(player, &mut self.inputs) {
                 continue;
             }
@@ -445,10 +446,12 @@ impl Room {
     /// of a part of the peers at each step. Whether anybody's did.
     fn find_due(&mut self, now: Micros) -> bool {
         let (hz, tick_hz) = (self.config.snapshot_hz, self.config.tick_rate.hz());
-        let is_spread = self.is_spread;
-        let is_due = |phase: u64| is_turn(self.steps + if is_spread { phase } else { 0 }, hz, tick_hz);
-        let mut is_any = is_due(0);
-        for peer in self.peers.values_mut().filter(|peer| is_due(peer.phase)) {
+        let is_turn_of = |phase: u64| is_turn(self.steps + phase, hz, tick_hz);
+        let (is_spread, mut is_any) = (self.is_spread, is_turn_of(0));
+        if !is_spread && !is_any {
+            return false;
+        }
+        for peer in self.peers.values_mut().filter(|peer| !is_spread || is_turn_of(peer.phase)) {
             peer.handle_due(now);
             is_any = true;
         }
