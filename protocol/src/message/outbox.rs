@@ -255,6 +255,13 @@ impl Outbox {
         self.governor.iter_mut().for_each(|governor| governor.set_limits(limits));
     }
 
+    /// What may be sent of what needs a permission, for who is [governed](Outbox::governed).
+    pub fn set_permissions(&mut self, may: impl Fn(&str) -> bool) {
+        if let Some(governor) = &mut self.governor {
+            governor.set_permissions(&self.schema, may);
+        }
+    }
+
     /// The other side was heard: time has passed for who is [governed](Outbox::governed).
     pub fn handle_heard(&mut self, now: Micros) {
         self.governor.iter_mut().for_each(|governor| governor.handle_heard(now));

@@ -1,6 +1,7 @@
 //! What a game and its clients say to each other beside state: rooms and clients in virtual time, over connections that a test cuts.
 
 mod events;
+mod permissions;
 mod rates;
 mod requests;
 
@@ -14,7 +15,7 @@ use tickwire_protocol::handshake::{FreshReason, Hello, Resume, ResumeToken, Role
 use tickwire_protocol::message::{MessageFrame, MessageLimits, MessageType};
 use tickwire_protocol::schema::SchemaBuilder;
 use tickwire_protocol::{Micros, PeerFault, PeerId, RoomId};
-use tickwire_server::core::{Join, Room, RoomConfig, RoomIdentity};
+use tickwire_server::core::{Identity, Join, Room, RoomConfig, RoomIdentity};
 use tickwire_sim::prelude::*;
 
 pub(crate) const ACTOR: KindId = KindId(0);
@@ -82,6 +83,8 @@ pub(crate) struct Seat {
 pub(crate) struct House {
     pub(crate) room: Room,
     pub(crate) seats: Vec<Seat>,
+    /// Who connects.
+    pub(crate) identity: Identity,
     notes: mpsc::Receiver<String>,
     schema: Arc<Schema>,
     now: u64,
@@ -105,7 +108,8 @@ impl House {
         let config = RoomConfig { message_limits, ..RoomConfig::new(TickRate::new(HZ).unwrap(), 20) };
         let now = 1_000_000;
         let room = Room::new(identity, config, Box::new(play), Micros(now));
-        let mut house = Self { room, seats: Vec::new(), notes, schema, now, tokens: 0 };
+        let mut house =
+            Self { room, seats: Vec::new(), identity: Identity::default(), notes, schema, now, tokens: 0 };
         for _ in 0..seats {
             house.enter();
         }
@@ -216,6 +220,7 @@ impl House {
             token: ResumeToken([self.tokens; 16]),
             resume,
             fresh: FreshReason::First,
+            identity: self.identity.clone(),
             ..Join::new(Role::Player, StreamKind::Ordered)
         };
         seat.peer = Some(self.room.join(now, join).unwrap());
