@@ -1,5 +1,6 @@
 //! What a game and its clients say to each other beside state: rooms and clients in virtual time, over connections that a test cuts.
 
+mod audience;
 mod events;
 mod permissions;
 mod rates;
@@ -32,6 +33,8 @@ pub(crate) struct Play {
     schema: Arc<Schema>,
     script: Script,
     pub(crate) actors: Vec<EntityId>,
+    /// Those that are players' own: each stands one metre to the right of the one before.
+    pub(crate) owned: Vec<(EntityId, PlayerId)>,
     notes: mpsc::Sender<String>,
 }
 
@@ -52,7 +55,11 @@ impl Simulation for Play {
 
     fn save(&self, out: &mut Tables) {
         for &id in &self.actors {
-            out.insert(ACTOR, RowHead::new(id)).set_scalar(PLACE, 1.0);
+            out.insert(ACTOR, RowHead::new(id)).set_vec3(PLACE, Vec3::X);
+        }
+        for (at, &(id, player)) in self.owned.iter().enumerate() {
+            let head = RowHead { owner: Some(player), ..RowHead::new(id) };
+            out.insert(ACTOR, head).set_vec3(PLACE, Vec3::X * at as f32);
         }
     }
 
@@ -63,7 +70,8 @@ impl Simulation for Play {
 
 /// A schema with one kind, and these messages.
 pub(crate) fn schema(messages: impl IntoIterator<Item = MessageType>) -> Arc<Schema> {
-    let kind = Kind::new(ACTOR, "actor", [Field::new(PLACE, "place", FieldType::scalar(0.0..=9.0, 0.1))]);
+    let place = FieldType::position([0.0..=63.0, 0.0..=0.0, 0.0..=0.0], 1.0);
+    let kind = Kind::new(ACTOR, "actor", [Field::new(PLACE, "place", place)]);
     messages.into_iter().fold(Schema::builder("play").kind(kind), SchemaBuilder::message).build().unwrap()
 }
 
@@ -103,7 +111,8 @@ impl House {
         message_limits: MessageLimits,
     ) -> Self {
         let (noted, notes) = mpsc::channel();
-        let play = Play { schema: schema.clone(), script, actors: Vec::new(), notes: noted };
+        let play =
+            Play { schema: schema.clone(), script, actors: Vec::new(), owned: Vec::new(), notes: noted };
         let identity = RoomIdentity { id: RoomId(1), name: "house".into(), seed: 1 };
         let config = RoomConfig { message_limits, ..RoomConfig::new(TickRate::new(HZ).unwrap(), 20) };
         let now = 1_000_000;
