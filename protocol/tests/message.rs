@@ -470,6 +470,19 @@ fn who_asks_for_no_outcomes_keeps_none() {
 }
 
 #[test]
+fn who_never_asks_for_outcomes_is_held_back() {
+    let mut way = Way::new();
+    let mut taken = 0;
+    while way.send(RELIABLE, 0, &[1]).is_ok() {
+        taken += 1;
+        assert_eq!(way.settle().len(), 1);
+        assert!(taken <= 10_000, "outcomes pile up");
+    }
+    assert_eq!(way.outcomes().len(), taken);
+    assert!(way.send(RELIABLE, 0, &[1]).is_ok());
+}
+
+#[test]
 fn when_all_is_over_what_was_not_delivered_is_lost() {
     let mut way = Way::new();
     let written = way.send(RELIABLE, 0, &[1]).unwrap();

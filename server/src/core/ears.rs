@@ -11,6 +11,7 @@ use tickwire_sim::Audience;
 use super::identity::Identity;
 use super::interest::Interest;
 use super::peer::Peer;
+use super::replicator::Replicator;
 use super::scene::{Scene, position_of, row_at};
 use super::session::Session;
 
@@ -55,8 +56,8 @@ impl Ears<'_> {
             let mut owned = self.scene.owned_by(session.player_id());
             owned.find_map(|place| position_of(row_at(newest, place).1))
         };
-        let said = peer.and_then(|peer| peer.focus_set());
-        said.or_else(own).or_else(|| peer.and_then(|peer| peer.focus()))
+        let said = peer.and_then(Replicator::focus_set);
+        said.or_else(own).or_else(|| peer.and_then(Replicator::focus))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tickwire_client::Event;
+use tickwire_protocol::handshake::Permission;
 use tickwire_protocol::message::{Direction, GameEvent, MessageClass, MessageType, MessageTypeId};
 use tickwire_server::core::Identity;
 use tickwire_sim::Audience;
@@ -72,7 +73,7 @@ fn heard(events: &[Event]) -> [Vec<String>; 2] {
 #[test]
 fn each_audience_hears_what_is_for_it() {
     let mut house = House::new(spoken(), speak, 0);
-    let alice = Identity::account("alice".into(), None, vec![], vec![]);
+    let alice = Identity::account("alice".into(), None, vec![Permission("play".into())], vec![]);
     for identity in [Identity::default(), Identity::default(), alice.unwrap()] {
         house.identity = identity;
         house.enter();

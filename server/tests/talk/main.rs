@@ -3,6 +3,7 @@
 mod audience;
 mod events;
 mod permissions;
+mod pressure;
 mod rates;
 mod requests;
 
@@ -35,6 +36,8 @@ pub(crate) struct Play {
     pub(crate) actors: Vec<EntityId>,
     /// Those that are players' own: each stands one metre to the right of the one before.
     pub(crate) owned: Vec<(EntityId, PlayerId)>,
+    /// What it keeps of each player.
+    pub(crate) told: [u32; 2],
     notes: mpsc::Sender<String>,
 }
 
@@ -64,7 +67,9 @@ impl Simulation for Play {
     }
 
     fn load(&mut self, tables: &Tables) {
-        self.actors = tables.rows(ACTOR).map(|(head, _)| head.id).collect();
+        let rows = || tables.rows(ACTOR).map(|(head, _)| (head.id, head.owner));
+        self.actors = rows().filter(|(_, owner)| owner.is_none()).map(|(id, _)| id).collect();
+        self.owned = rows().filter_map(|(id, owner)| Some((id, owner?))).collect();
     }
 }
 
@@ -83,6 +88,8 @@ pub(crate) struct Seat {
     down: VecDeque<(u64, Bytes)>,
     pub(crate) events: Vec<Event>,
     pub(crate) fault: Option<PeerFault>,
+    /// It asks for no events.
+    pub(crate) is_asleep: bool,
     /// What comes for it is left on its way: others speak in its name.
     pub(crate) is_modified: bool,
 }
@@ -111,8 +118,14 @@ impl House {
         message_limits: MessageLimits,
     ) -> Self {
         let (noted, notes) = mpsc::channel();
-        let play =
-            Play { schema: schema.clone(), script, actors: Vec::new(), owned: Vec::new(), notes: noted };
+        let play = Play {
+            schema: schema.clone(),
+            script,
+            actors: Vec::new(),
+            owned: Vec::new(),
+            told: [0; 2],
+            notes: noted,
+        };
         let identity = RoomIdentity { id: RoomId(1), name: "house".into(), seed: 1 };
         let config = RoomConfig { message_limits, ..RoomConfig::new(TickRate::new(HZ).unwrap(), 20) };
         let now = 1_000_000;
@@ -135,6 +148,7 @@ impl House {
             down: VecDeque::new(),
             events: Vec::new(),
             fault: None,
+            is_asleep: false,
             is_modified: false,
         });
     }
@@ -257,6 +271,8 @@ impl Seat {
         while self.client.poll_transmit(local, &mut message) {
             self.up.push_back((now + WAY, Bytes::from(core::mem::take(&mut message))));
         }
-        self.events.extend(std::iter::from_fn(|| self.client.poll_event(local)));
+        if !self.is_asleep {
+            self.events.extend(std::iter::from_fn(|| self.client.poll_event(local)));
+        }
     }
 }
