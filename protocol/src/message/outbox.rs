@@ -41,6 +41,15 @@ pub enum Outcome {
     Lost,
 }
 
+/// Where a message is whose [`Outcome`] is not known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// It was never written.
+    Queued,
+    /// It was written, and the other side's game has not polled it.
+    InFlight,
+}
+
 /// Why a message is not taken. Nothing of it will arrive.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum SendError {
@@ -467,6 +476,14 @@ impl Outbox {
     /// Bytes of their bodies.
     pub fn bytes(&self) -> usize {
         self.newest.bytes() + self.lanes.iter().map(SendLane::bytes).sum::<usize>()
+    }
+
+    /// Where a message is; nothing if its outcome is known, or will not be told.
+    pub fn standing(&self, id: MessageId) -> Option<Standing> {
+        let (is_written, waiting) =
+            self.lanes.iter().find_map(|lane| lane.find(id)).or_else(|| self.newest.find(id))?;
+        let standing = if is_written { Standing::InFlight } else { Standing::Queued };
+        (waiting.is_told && !waiting.is_refused).then_some(standing)
     }
 
     /// Unreliable messages for which there was no room.
