@@ -30,7 +30,7 @@ const BODY: KindId = KindId(0);
 /// Says what it hears of a player to whom it is meant for.
 struct Echo {
     schema: Arc<Schema>,
-    audience: fn(PlayerId) -> Audience,
+    audience: fn(PlayerId) -> Audience<'static>,
     bodies: Vec<(EntityId, Option<PlayerId>)>,
 }
 
@@ -50,7 +50,7 @@ fn gossip() -> Game {
     game(Audience::Except)
 }
 
-fn game(audience: fn(PlayerId) -> Audience) -> Game {
+fn game(audience: fn(PlayerId) -> Audience<'static>) -> Game {
     Game::new(schema(), move |_| Box::new(Echo { schema: schema(), audience, bodies: Vec::new() }))
 }
 

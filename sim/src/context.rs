@@ -248,7 +248,13 @@ impl<'a> StepContext<'a> {
     /// # Errors
     /// Why not all of the audience get it: the type or the size is not what the schema says, or somebody does not take what is
     /// sent. The others get it.
-    pub fn send(&mut self, to: Audience, ty: MessageTypeId, key: u32, body: Bytes) -> Result<(), SendError> {
+    pub fn send(
+        &mut self,
+        to: Audience<'_>,
+        ty: MessageTypeId,
+        key: u32,
+        body: Bytes,
+    ) -> Result<(), SendError> {
         self.outside.mail.as_mut().map_or(Ok(()), |mail| mail.send(to, ty, key, body))
     }
 
@@ -275,7 +281,7 @@ impl<'a> StepContext<'a> {
     /// As [`StepContext::send`].
     pub fn emit_event(
         &mut self,
-        to: Audience,
+        to: Audience<'_>,
         ty: MessageTypeId,
         event: &GameEvent,
     ) -> Result<(), SendError> {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tickwire_protocol::handshake::{Extension, Resume, ResumeToken, SessionOutcome, SessionTerms, Welcome};
+use tickwire_protocol::handshake::{
+    AuthTerms, Extension, Resume, ResumeToken, SessionOutcome, SessionTerms, Welcome,
+};
 use tickwire_protocol::message::{Direction, Inbox, Lane, MessageLimits, Missed, Notice, Outbox, Requests};
 use tickwire_protocol::{DecodeError, Micros, Schema, SessionId};
 
@@ -114,7 +116,13 @@ impl Continuity {
         }
         self.credentials = Some((welcome.session, terms.token));
         self.outbox.set_limits(MessageLimits::find(&welcome.extensions)?);
+        self.set_permissions(AuthTerms::find(&welcome.extensions)?.as_ref(), &welcome.room_name);
         Ok(Some(terms.outcome))
+    }
+
+    /// What the server lets this client do in its room.
+    pub(crate) fn set_permissions(&mut self, terms: Option<&AuthTerms>, room: &str) {
+        self.outbox.set_permissions(|action| AuthTerms::may(terms, action, room));
     }
 
     fn begin_anew(&mut self) {

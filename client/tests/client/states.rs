@@ -4,9 +4,9 @@ use bytes::Bytes;
 use tickwire_client::{
     Backoff, Client, ClientConfig, ConnectionState, DisconnectReason, Event, Network, Reconnect,
 };
-use tickwire_protocol::Micros;
 use tickwire_protocol::handshake::{FreshReason, Resume, SessionOutcome, StreamKind};
 use tickwire_protocol::message::{Lane, MessageAck, Outcome, SendError};
+use tickwire_protocol::{CloseCode, Micros};
 
 use super::support::*;
 
@@ -305,4 +305,28 @@ fn who_is_not_to_rejoin_ends_with_its_session() {
     let over = DisconnectReason::SessionOver(FreshReason::Unknown);
     assert_eq!(pair.client.connection_state(pair.now), ConnectionState::Failed { last_error: over.clone() });
     assert_eq!(pair.events().last(), Some(&Event::Disconnected(over)));
+}
+
+#[test]
+fn after_each_close_code_the_client_does_what_its_row_says() {
+    let page = include_str!("../../../docs/WIRE.md");
+    let table = page.split_once("\n## Close codes\n").unwrap().1.split("\n## ").next().unwrap();
+    let rows = table.lines().filter_map(|line| {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        Some((cells.get(1)?.parse().ok().map(CloseCode)?, cells[3]))
+    });
+    let mut count = 0;
+    for (code, told) in rows {
+        let mut pair = connected();
+        let reason = DisconnectReason::Closed { code, reason: String::new() };
+        pair.client.handle_disconnect(pair.now, reason);
+        let expected = match told.split(' ').next() {
+            Some("reconnects") => "Reconnecting",
+            _ if code == CloseCode::NORMAL => "Disconnected",
+            _ => "Failed",
+        };
+        assert_eq!(state(&pair), expected, "{code:?}");
+        count += 1;
+    }
+    assert!(count >= 20, "{count} rows");
 }

@@ -172,6 +172,12 @@ impl SendLane {
         self.waiting.iter().any(|waiting| waiting.id == id)
     }
 
+    /// A message, and whether it was written. Ids ascend.
+    pub(super) fn find(&self, id: MessageId) -> Option<(bool, &Waiting)> {
+        let place = self.waiting.binary_search_by_key(&id, Waiting::id).ok()?;
+        Some((place < self.numbered, &self.waiting[place]))
+    }
+
     /// The one in flight with this number.
     pub(super) fn numbered(&mut self, low: u16) -> Option<&mut Waiting> {
         let place = usize::from(low.wrapping_sub(self.first as u16));

@@ -42,7 +42,7 @@ pub use frame::{MessageAck, MessageFrame};
 pub use inbox::{Inbox, Message};
 pub use lane::{Lane, Missed, Received};
 pub use notice::Notice;
-pub use outbox::{MessageId, Outbox, Outcome, SendError};
+pub use outbox::{MessageId, Outbox, Outcome, SendError, Standing};
 pub use rate::{Denial, Governor, MessageLimits, REQUEST_RATE, Rate};
 pub use request::{Refusal, Request, RequestError, RequestId, Requests, Response};
 pub use types::{Direction, MessageClass, MessageTerms, MessageType, MessageTypeId};

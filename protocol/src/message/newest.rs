@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::outbox::{Fates, Outcome, Waiting};
+use super::outbox::{Fates, MessageId, Outcome, Waiting};
 use super::types::MessageTypeId;
 use crate::limits::LATEST_UNACKED_MAX;
 use crate::time::Micros;
@@ -66,6 +66,12 @@ impl Newest {
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// A message, and whether it was written.
+    pub(super) fn find(&self, id: MessageId) -> Option<(bool, &Waiting)> {
+        let (number, waiting) = self.waiting.iter().find(|(_, waiting)| waiting.id == id)?;
+        Some((number.is_some(), waiting))
     }
 
     /// The one in flight with this number.

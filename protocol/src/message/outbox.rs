@@ -42,6 +42,15 @@ pub enum Outcome {
     Lost,
 }
 
+/// Where a message is whose [`Outcome`] is not known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// It was never written.
+    Queued,
+    /// It was written, and the other side's game has not polled it.
+    InFlight,
+}
+
 /// Why a message is not taken. Nothing of it will arrive.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum SendError {
@@ -92,7 +101,7 @@ pub enum SendError {
     /// Too much of its kind waits already: the other side does not take it, or is away.
     #[error("{messages} messages with {bytes} bytes wait to be taken: try again when some are delivered")]
     Full {
-        /// Messages of its lane that are queued or in flight.
+        /// Messages of its lane that are queued or in flight; and outcomes, if more than 4,096 were not asked for.
         messages: usize,
         /// Bytes of their bodies.
         bytes: usize,
@@ -158,6 +167,9 @@ impl Waiting {
         MessageFrame { ty, number: number as u16, key, body: body.clone() }.encode(class, out);
     }
 }
+
+/// Outcomes that wait to be asked for: with so many no message is taken, or they would pile up without bound.
+const OUTCOMES_MAX: usize = 4_096;
 
 /// What became of messages, until somebody asks.
 #[derive(Debug)]
@@ -256,6 +268,13 @@ impl Outbox {
     /// What the other side allows in all, for who is [governed](Outbox::governed).
     pub fn set_limits(&mut self, limits: Option<MessageLimits>) {
         self.governor.iter_mut().for_each(|governor| governor.set_limits(limits));
+    }
+
+    /// What may be sent of what needs a permission, for who is [governed](Outbox::governed).
+    pub fn set_permissions(&mut self, may: impl Fn(&str) -> bool) {
+        if let Some(governor) = &mut self.governor {
+            governor.set_permissions(&self.schema, may);
+        }
     }
 
     /// The other side was heard: time has passed for who is [governed](Outbox::governed).
@@ -417,6 +436,9 @@ impl Outbox {
         let Some(lane) = terms.lane else { return Ok(()) };
         let limits = lane.limits();
         let (messages, waiting) = self.waiting(lane);
+        if self.fates.known.len() >= OUTCOMES_MAX && !terms.id.is_engine() {
+            return Err(SendError::Full { messages: messages + self.fates.known.len(), bytes: waiting });
+        }
         // What takes the place of another asks for no more than the difference.
         let replaced = if lane == Lane::Latest { self.newest.bytes_of(terms.id, key) } else { None };
         let is_full = replaced.is_none() && messages >= limits.queued;
@@ -462,6 +484,14 @@ impl Outbox {
     /// What was written.
     pub fn written(&self) -> Carried {
         self.written
+    }
+
+    /// Where a message is; nothing if its outcome is known, or will not be told.
+    pub fn standing(&self, id: MessageId) -> Option<Standing> {
+        let (is_written, waiting) =
+            self.lanes.iter().find_map(|lane| lane.find(id)).or_else(|| self.newest.find(id))?;
+        let standing = if is_written { Standing::InFlight } else { Standing::Queued };
+        (waiting.is_told && !waiting.is_refused).then_some(standing)
     }
 
     /// Unreliable messages for which there was no room.

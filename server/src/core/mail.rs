@@ -9,6 +9,7 @@ use tickwire_protocol::{Micros, PlayerId, Schema, SessionId};
 use tickwire_sim::{Audience, BulkMail, Mail};
 
 use super::bulk::BulkTurn;
+use super::ears::Ears;
 use super::session::Session;
 
 /// The sessions of a room while it steps.
@@ -21,6 +22,7 @@ pub(crate) struct RoomMail<'a> {
     /// Whose messages were polled last: nobody is heard twice as often as another.
     pub(crate) turn: &'a mut SessionId,
     pub(crate) bulk: &'a mut BulkTurn,
+    pub(crate) ears: Ears<'a>,
 }
 
 impl Mail for RoomMail<'_> {
@@ -28,12 +30,12 @@ impl Mail for RoomMail<'_> {
         self.first(|session| session.inbox.poll())
     }
 
-    fn send(&mut self, to: Audience, ty: MessageTypeId, key: u32, body: Bytes) -> Result<(), SendError> {
+    fn send(&mut self, to: Audience<'_>, ty: MessageTypeId, key: u32, body: Bytes) -> Result<(), SendError> {
         let now = self.now;
         self.for_each(to, |session| session.send(now, ty, key, body.clone()))
     }
 
-    fn emit(&mut self, to: Audience, ty: MessageTypeId, event: Bytes) -> Result<(), SendError> {
+    fn emit(&mut self, to: Audience<'_>, ty: MessageTypeId, event: Bytes) -> Result<(), SendError> {
         let now = self.now;
         self.for_each(to, |session| session.emit(now, ty, event.clone()))
     }
@@ -110,16 +112,18 @@ impl RoomMail<'_> {
     /// Gives each session of an audience what there is for it; bodies are shared. Of several errors the last is told.
     fn for_each(
         &mut self,
-        to: Audience,
+        to: Audience<'_>,
         mut give: impl FnMut(&mut Session) -> Result<(), SendError>,
     ) -> Result<(), SendError> {
         if let Audience::Player(player) = to {
             return self.session_of(player).map_or(Ok(()), give);
         }
+        self.ears.listen(to);
         let mut result = Ok(());
         for session in self.sessions.values_mut() {
-            let is_left_out = matches!(to, Audience::Except(player) if session.player_id() == Some(player));
-            if !is_left_out && let Err(error) = give(session) {
+            if self.ears.hears(to, session)
+                && let Err(error) = give(session)
+            {
                 result = Err(error);
             }
         }

@@ -8,6 +8,7 @@ mod bulk;
 mod cohort;
 mod cue_log;
 mod directory;
+mod ears;
 mod flight;
 mod gate;
 mod grid;

@@ -71,7 +71,7 @@ pub(crate) struct Session {
     /// What is too large for a message, both ways.
     pub(crate) bulk: Bulk,
     /// What is let through of what it says.
-    gate: Box<Gate>,
+    pub(crate) gate: Box<Gate>,
     /// What carries its frames now.
     pub(crate) stream: StreamKind,
     /// Its client has spoken behind a welcome: it knows its token, and can come back.

@@ -107,7 +107,7 @@ impl Room {
         welcome
             .extensions
             .splice(..0, [terms.extension()].into_iter().chain(auth).chain([limits]).chain(bulk));
-        self.identities.insert(session, join.identity);
+        self.identify(session, join.identity);
         connection.welcome = Some(Box::new(welcome));
         connection.news = self.introduce(now, viewer.player, outcome, join.introduction);
         connection.news.take_if(|_| join.stream == StreamKind::Datagram);
@@ -230,7 +230,7 @@ impl Room {
     /// that is good, but takes away what the peer does here, ends its session. A peer that is not here any more is passed over.
     pub fn handle_checked(&mut self, now: Micros, id: PeerId, found: Result<Identity, AuthRefusal>) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        let Some(identity) = self.identities.get_mut(&peer.session) else { return };
+        let Some(identity) = self.identities.get(&peer.session) else { return };
         let found = found.and_then(|found| {
             if found.name() == identity.name() { Ok(found) } else { Err(AuthRefusal::OtherAccount) }
         });
@@ -242,7 +242,15 @@ impl Room {
             self.drop_peer(id, PeerFault::Forbidden);
             return self.end(session, LeaveReason::Removed);
         }
-        *identity = found;
+        self.identify(session, found);
+    }
+
+    /// Whose a session is, and what it may say therefore.
+    fn identify(&mut self, id: SessionId, identity: Identity) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.gate.set_permissions(&self.schema, |action| identity.may(action, &self.identity.name));
+        }
+        self.identities.insert(id, identity);
     }
 
     /// A client has said goodbye: its session is over. Its player's entity is the simulation's to take away.

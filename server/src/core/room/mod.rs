@@ -36,6 +36,7 @@ pub use join::{Join, schema_welcome};
 use super::belief::ViewCounters;
 use super::bulk::BulkTurn;
 use super::cue_log::CueLog;
+use super::ears::Ears;
 use super::identity::{Identity, RoomAccounts};
 use super::input_queue::InputCounters;
 use super::mail::RoomMail;
@@ -429,7 +430,14 @@ impl Room {
             RewoundEyes { rewind: &mut self.rewind, history: &self.history, was_shown: &was_shown };
         let (players, sessions) = (&self.players, &mut self.sessions);
         let (turn, bulk) = (&mut self.mail_turn, &mut self.bulk_turn);
-        let mut mail = RoomMail { now, schema: &self.schema, players, sessions, turn, bulk };
+        let ears = Ears {
+            identities: &self.identities,
+            peers,
+            history: &self.history,
+            interest: &self.config.interest,
+            scene: &mut self.scene,
+        };
+        let mut mail = RoomMail { now, schema: &self.schema, players, sessions, turn, bulk, ears };
         let accounts = RoomAccounts { room: &self.identity.name, players, identities: &self.identities };
         let outside = Outside {
             eyes: Some(&mut eyes),
