@@ -1,6 +1,5 @@
 //! Messages between a room's step and its sessions.
 
-use core::ops::Bound;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -10,6 +9,7 @@ use tickwire_sim::{Audience, BulkMail, Mail};
 
 use super::bulk::BulkTurn;
 use super::session::Session;
+use super::turn::{Turn, Turns};
 
 /// The sessions of a room while it steps.
 #[derive(Debug)]
@@ -18,14 +18,13 @@ pub(crate) struct RoomMail<'a> {
     pub(crate) schema: &'a Schema,
     pub(crate) players: &'a BTreeMap<PlayerId, SessionId>,
     pub(crate) sessions: &'a mut BTreeMap<SessionId, Session>,
-    /// Whose messages were polled last: nobody is heard twice as often as another.
-    pub(crate) turn: &'a mut PlayerId,
+    pub(crate) turns: &'a mut Turns,
     pub(crate) bulk: &'a mut BulkTurn,
 }
 
 impl Mail for RoomMail<'_> {
     fn poll(&mut self) -> Option<(PlayerId, Message)> {
-        self.first(|session| session.inbox.poll())
+        self.hear(|turns| &mut turns.messages, |session| session.inbox.poll())
     }
 
     fn send(&mut self, to: Audience, ty: MessageTypeId, key: u32, body: Bytes) -> Result<(), SendError> {
@@ -39,7 +38,7 @@ impl Mail for RoomMail<'_> {
     }
 
     fn poll_request(&mut self) -> Option<(PlayerId, Request)> {
-        self.first(|session| session.requests.poll_request())
+        self.hear(|turns| &mut turns.requests, |session| session.requests.poll_request())
     }
 
     fn respond(
@@ -70,13 +69,16 @@ impl Mail for RoomMail<'_> {
         let now = self.now;
         if let Some(session) = self.session_of(of) {
             session.requests.cancel(now, &mut session.outbox, id);
+            self.turns.responses.add(of);
         }
     }
 
     fn poll_response(&mut self) -> Option<(PlayerId, RequestId, Response)> {
         let now = self.now;
-        let (player, (id, response)) =
-            self.first(|session| session.requests.poll_response(now, &mut session.outbox))?;
+        let (player, (id, response)) = self.hear(
+            |turns| &mut turns.responses,
+            |session| session.requests.poll_response(now, &mut session.outbox),
+        )?;
         Some((player, id, response))
     }
 
@@ -90,20 +92,17 @@ impl RoomMail<'_> {
         self.sessions.get_mut(self.players.get(&player)?)
     }
 
-    /// What the next player has, beginning behind the one that was heard last.
-    fn first<T>(&mut self, mut poll: impl FnMut(&mut Session) -> Option<T>) -> Option<(PlayerId, T)> {
-        let Self { players, sessions, turn, .. } = self;
-        let last = **turn;
-        let behind = players.range((Bound::Excluded(last), Bound::Unbounded));
-        for (&player, session) in behind.chain(players.range(..=last)) {
+    /// What the next player has whose turn it is.
+    fn hear<T>(
+        &mut self,
+        turn: impl FnOnce(&mut Turns) -> &mut Turn,
+        mut poll: impl FnMut(&mut Session) -> Option<T>,
+    ) -> Option<(PlayerId, T)> {
+        let Self { players, sessions, turns, .. } = self;
+        turn(turns).hear(players, |session| {
             // What a player says of whom the game does not know waits until it does.
-            let session = sessions.get_mut(session).filter(|session| session.is_announced());
-            if let Some(polled) = session.and_then(&mut poll) {
-                **turn = player;
-                return Some((player, polled));
-            }
-        }
-        None
+            sessions.get_mut(&session).filter(|session| session.is_announced()).and_then(&mut poll)
+        })
     }
 
     /// Gives each session of an audience what there is for it; bodies are shared. Of several errors the last is told.
