@@ -341,3 +341,17 @@ async fn a_second_connection_takes_the_session_over() {
 async fn ending_of(raw: &mut Raw) -> Ending {
     tokio::time::timeout(PATIENCE, raw.ending()).await.expect("the old connection is closed").1
 }
+
+#[tokio::test]
+async fn a_server_that_was_started_anew_takes_nobody_for_another() {
+    let before = start(config(Micros::from_secs(60)), echo()).await;
+    let lost = Honest::join(before.addr, &schema(), &hello(&schema())).await;
+    let after = start(config(Micros::from_secs(60)), echo()).await;
+    let other = Honest::join(after.addr, &schema(), &hello(&schema())).await;
+    assert_eq!(lost.welcome.room, other.welcome.room, "rooms are counted from one");
+    let terms = SessionTerms::find(&lost.welcome.extensions).unwrap().unwrap();
+    let resume = Resume { session: lost.welcome.session, token: terms.token, received: Received::default() };
+    let welcome = claim(&after, RoomWish::Any, resume).await;
+    let terms = SessionTerms::find(&welcome.extensions).unwrap().unwrap();
+    assert_eq!(terms.outcome, SessionOutcome::Fresh(FreshReason::Unknown));
+}

@@ -48,9 +48,9 @@ impl Continuity {
     }
 
     /// The session for a client that comes after this one.
-    pub(crate) fn save(&self, schema: &Schema, now: Micros) -> Result<Vec<u8>, SavedSessionError> {
+    pub(crate) fn save(&mut self, schema: &Schema, now: Micros) -> Result<Vec<u8>, SavedSessionError> {
         let credentials = self.credentials.ok_or(SavedSessionError::NoSession)?;
-        Ok(SavedSession::encode(schema, credentials, &self.outbox, &self.inbox, now))
+        Ok(SavedSession::encode(schema, credentials, &mut self.outbox, &self.inbox, now))
     }
 
     /// Whether there is a session to come back to.
@@ -136,6 +136,7 @@ impl Continuity {
     pub(crate) fn write_messages(&mut self, now: Micros, bytes_max: usize, out: &mut Vec<u8>) {
         let start = out.len();
         self.inbox.poll_ack(out);
+        self.requests.flush(now, &mut self.outbox);
         self.outbox.poll_transmit(now, bytes_max.saturating_sub(out.len() - start), out);
     }
 
@@ -146,8 +147,13 @@ impl Continuity {
         self.requests.shrink_to_fit();
     }
 
+    /// Whether all that was sent is delivered.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.outbox.messages() == 0 && !self.outbox.has_transmit() && !self.requests.holds_answers()
+    }
+
     /// Whether there is something to be written.
     pub(crate) fn has_transmit(&self) -> bool {
-        self.inbox.has_ack() || self.outbox.has_transmit()
+        self.inbox.has_ack() || self.outbox.has_transmit() || self.requests.can_flush(&self.outbox)
     }
 }

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use tickwire_client::{
     Backoff, Client, ClientConfig, ConnectionState, DisconnectReason, Event, Network, Reconnect,
 };
-use tickwire_protocol::handshake::{FreshReason, Resume, SessionOutcome, StreamKind};
+use tickwire_protocol::bulk::{BulkEvent, BulkFailure};
+use tickwire_protocol::handshake::{
+    FreshReason, RejectReason, Resume, Role, SessionOutcome, StreamKind, Welcome,
+};
 use tickwire_protocol::message::{Lane, MessageAck, Outcome, SendError};
 use tickwire_protocol::{CloseCode, Micros};
 
@@ -329,4 +332,68 @@ fn after_each_close_code_the_client_does_what_its_row_says() {
         count += 1;
     }
     assert!(count >= 20, "{count} rows");
+}
+
+#[test]
+fn an_end_is_told_before_the_next_beginning_however_late_the_game_asks() {
+    let mut pair = connected();
+    pair.events();
+    lose(&mut pair);
+    fail(&mut pair);
+    fail(&mut pair);
+    pair.client.reconnect(pair.now);
+    assert!(pair.client.poll_connect(pair.now));
+    pair.hear();
+    pair.server.session_outcome = Some(SessionOutcome::Resumed);
+    let mut message = Vec::new();
+    pair.server.welcome_value().encode(&mut message);
+    pair.client.handle_message(pair.now, message.into()).unwrap();
+    let events = pair.events();
+    let place = |is_it: fn(&Event) -> bool| events.iter().position(is_it);
+    let end = place(|event| matches!(event, Event::Disconnected(DisconnectReason::Lost)));
+    let beginning = place(|event| matches!(event, Event::Connected { .. }));
+    assert!(end.is_some() && beginning > end, "{events:?}");
+}
+
+#[test]
+fn whoever_leaves_after_giving_up_is_told_the_end_of_transfers() {
+    let mut pair = connected();
+    lose(&mut pair);
+    let mine = pair.client.offer_bulk(pair.now, 1, Bytes::new(), vec![7; 100]).unwrap();
+    fail(&mut pair);
+    fail(&mut pair);
+    pair.client.close(pair.now, None);
+    let lost = BulkEvent::NotSent { id: mine, why: BulkFailure::Lost };
+    assert!(pair.events().contains(&Event::Bulk(lost)));
+}
+
+#[test]
+fn who_was_refused_while_it_was_leaving_stays_when_it_tries_again() {
+    let mut pair = connected();
+    send(&mut pair).unwrap();
+    pair.client.close(pair.now, Some(Micros::from_secs(9)));
+    lose(&mut pair);
+    pair.now = pair.now + SECOND;
+    assert!(pair.client.poll_connect(pair.now));
+    pair.hear();
+    let mut message = Vec::new();
+    RejectReason::Magic.encode(&mut message);
+    pair.client.handle_message(pair.now, message.into()).unwrap();
+    pair.events();
+    pair.client.reconnect(pair.now);
+    assert!(pair.client.poll_connect(pair.now));
+    pair.hear();
+    assert_eq!((pair.events(), state(&pair).as_str()), (vec![], "Reconnecting"));
+}
+
+#[test]
+fn a_spectator_is_told_that_it_says_nothing_instead_of_being_thrown_out() {
+    let server = FakeServer::new(StreamKind::Ordered, 1_000);
+    let welcome = Welcome { player: None, ..server.welcome_value() };
+    let mut pair = Pair::with(server, ClientConfig { role: Role::Spectator, ..config() }, &welcome);
+    assert_eq!(send(&mut pair), Err(SendError::OnlyWatches));
+    let asked = pair.client.request(pair.now, SAY, b"?", SECOND);
+    assert_eq!(asked, Err(SendError::OnlyWatches));
+    pair.hear();
+    assert_eq!(pair.heard.messages, 0);
 }

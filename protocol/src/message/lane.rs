@@ -236,6 +236,11 @@ impl SendLane {
         earliest
     }
 
+    /// What waits here is written in this order, however long it takes.
+    pub(super) fn keep(&mut self) {
+        self.waiting.iter_mut().for_each(Waiting::keep);
+    }
+
     /// Those before this number were polled.
     pub(super) fn take_delivered(&mut self, end: u64, fates: &mut Fates) {
         while self.first < end && self.give_up_first(fates, Outcome::Delivered) {

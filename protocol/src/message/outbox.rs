@@ -15,10 +15,12 @@ use super::lane::{Lane, Missed, Received, SendLane};
 use super::newest::Newest;
 use super::notice::Notice;
 use super::rate::{Denial, Governor, MessageLimits};
+use super::saved::NUMBERS_MAX;
 use super::types::{Direction, MessageClass, MessageTerms, MessageTypeId};
 use crate::fault::DecodeError;
 use crate::limits::{
-    MESSAGE_BYTES_IN_FLIGHT_MAX, MESSAGES_PER_TRANSMIT_MAX, UNRELIABLE_MESSAGES_WAITING_MAX,
+    MESSAGE_BYTES_IN_FLIGHT_MAX, MESSAGES_PER_TRANSMIT_MAX, OUTCOMES_WAITING_MAX,
+    UNRELIABLE_MESSAGES_WAITING_MAX,
 };
 use crate::schema::Schema;
 use crate::time::Micros;
@@ -84,6 +86,15 @@ pub enum SendError {
     /// The connection keeps no order, so nothing can be promised of what it carries.
     #[error("this connection carries datagrams: messages need a stream that keeps order")]
     NotOrdered,
+    /// Messages are said by players.
+    #[error("a spectator says nothing to the game")]
+    OnlyWatches,
+    /// The game does not ask what became of its messages.
+    #[error("{outcomes} outcomes of messages wait to be polled")]
+    NotPolled {
+        /// So many.
+        outcomes: usize,
+    },
     /// It would not be let through.
     #[error("message `{name}`: {denial}")]
     Denied {
@@ -149,6 +160,11 @@ impl Waiting {
         self.id
     }
 
+    /// It never expires.
+    pub(super) fn keep(&mut self) {
+        self.deadline = None;
+    }
+
     pub(super) fn deadline(&self) -> Option<Micros> {
         self.deadline
     }
@@ -202,6 +218,8 @@ pub struct Outbox {
     earliest_deadline: Option<Micros>,
     /// It was saved before: more may have been written since then than it knows.
     is_restored: bool,
+    /// Goes first in the next transmission: there was no room for any of it in the last.
+    turn: Option<Lane>,
     fates: Fates,
     written: Carried,
     dropped: u64,
@@ -220,6 +238,7 @@ impl Outbox {
             governor: None,
             earliest_deadline: None,
             is_restored: false,
+            turn: None,
             fates: Fates { known: VecDeque::new(), are_told: true },
             written: Carried::default(),
             dropped: 0,
@@ -237,6 +256,8 @@ impl Outbox {
         let mut earliest_deadline = None;
         let waiting = lanes.iter().flat_map(SendLane::waiting).chain(newest.waiting().map(|(_, it)| it));
         waiting.for_each(|waiting| earliest_deadline = earlier(earliest_deadline, waiting.deadline));
+        // What was sent after it was saved had names as well, and requests among it are answered by them.
+        let next_id = next_id + IDS_SENT_SINCE_MAX;
         Self { next_id, lanes, newest, earliest_deadline, is_restored: true, ..Self::new(schema, way) }
     }
 
@@ -329,6 +350,10 @@ impl Outbox {
         }
         if bytes > terms.bytes_max as usize {
             return Err(SendError::TooLarge { name: name(), bytes, max: terms.bytes_max });
+        }
+        let outcomes = self.fates.known.len();
+        if outcomes >= OUTCOMES_WAITING_MAX {
+            return Err(SendError::NotPolled { outcomes });
         }
         Ok(terms)
     }
@@ -448,6 +473,11 @@ impl Outbox {
         Ok(())
     }
 
+    /// Whether one of the engine's own messages would be taken.
+    pub(super) fn has_room(&self, ty: MessageTypeId, bytes: usize) -> bool {
+        super::engine::terms(ty).is_some_and(|terms| self.check_room(terms, 0, bytes).is_ok())
+    }
+
     /// Messages of a lane whose fate is not known, and the bytes of their bodies.
     fn waiting(&self, lane: Lane) -> (usize, usize) {
         match lane {
@@ -507,8 +537,7 @@ impl Outbox {
 
     /// Whether [`Outbox::poll_transmit`] has something to write.
     pub fn has_transmit(&self) -> bool {
-        let has = |lane: &Lane| self.lanes[*lane as usize].next(lane.limits()).is_some();
-        Lane::ORDERED.iter().any(has) || self.newest.next().is_some() || !self.unreliable.is_empty()
+        Lane::SENDING_ORDER.into_iter().any(|lane| self.has_next(lane)) || !self.unreliable.is_empty()
     }
 
     /// Whether all that was sent in this lane was written on the connection of now.
@@ -518,30 +547,61 @@ impl Outbox {
     }
 
     /// Appends at most [`MESSAGES_PER_TRANSMIT_MAX`] MESSAGE frames with at most `bytes_max` bytes in all, on a connection that
-    /// lasts: better lanes first, and nothing of a lane before what waits in a better one. Unreliable messages that find no room
-    /// are dropped.
+    /// lasts: better lanes first, and nothing of a lane before what waits in a better one. But a lane for which there was no room at all
+    /// goes before them the next time, with a few messages, each in its turn: who always says more than fits holds up nobody for
+    /// good. Unreliable messages that find no room are dropped.
     pub fn poll_transmit(&mut self, now: Micros, bytes_max: usize, out: &mut Vec<u8>) {
         self.expire(now);
         let mut space = Space { end: out.len() + bytes_max, frames: MESSAGES_PER_TRANSMIT_MAX };
+        let mut written = [false; Lane::COUNT];
+        if let Some(lane) = self.turn {
+            let mut share = Space { frames: MESSAGES_PER_TURN_MAX, ..space };
+            self.write_lane(lane, &mut share, out);
+            let count = MESSAGES_PER_TURN_MAX - share.frames;
+            space.frames -= count;
+            written[lane as usize] = count > 0;
+        }
         for lane in Lane::SENDING_ORDER {
             // What is said for the moment goes with messages: behind what is promised, before what is large.
             if lane == Lane::Bulk {
                 self.write_unreliable(&mut space, out);
             }
-            let is_through = match lane {
-                Lane::Latest => self.write_newest(&mut space, out),
-                lane => self.write_ordered(lane, &mut space, out),
-            };
+            let frames = space.frames;
+            let is_through = self.write_lane(lane, &mut space, out);
+            written[lane as usize] |= space.frames < frames;
             if !is_through {
                 break;
             }
         }
+        self.turn = self.next_turn(written);
         // What found no room is of no use later.
         self.dropped += self.unreliable.len() as u64;
         self.unreliable.clear();
     }
 
+    /// The next lane, behind the one that had its turn, that has something of which nothing was written.
+    fn next_turn(&self, written: [bool; Lane::COUNT]) -> Option<Lane> {
+        let place = |turn| Lane::SENDING_ORDER.iter().position(|lane| *lane == turn);
+        let first = self.turn.and_then(place).map_or(0, |place| place + 1);
+        let mut lanes = Lane::SENDING_ORDER.into_iter().cycle().skip(first).take(Lane::COUNT);
+        lanes.find(|&lane| !written[lane as usize] && self.has_next(lane))
+    }
+
+    fn has_next(&self, lane: Lane) -> bool {
+        match lane {
+            Lane::Latest => self.newest.next().is_some(),
+            lane => self.lanes[lane as usize].next(lane.limits()).is_some(),
+        }
+    }
+
     /// Whether all was written that its receiver has room for.
+    fn write_lane(&mut self, lane: Lane, space: &mut Space, out: &mut Vec<u8>) -> bool {
+        match lane {
+            Lane::Latest => self.write_newest(space, out),
+            lane => self.write_ordered(lane, space, out),
+        }
+    }
+
     fn write_ordered(&mut self, lane: Lane, space: &mut Space, out: &mut Vec<u8>) -> bool {
         let waiting = &mut self.lanes[lane as usize];
         while let Some((number, next)) = waiting.next(lane.limits()) {
@@ -578,9 +638,15 @@ impl Outbox {
         }
     }
 
+    /// Nothing that waits in the lanes expires any more.
+    pub(super) fn keep(&mut self) {
+        self.lanes.iter_mut().for_each(SendLane::keep);
+    }
+
     /// Gives up what has waited too long and was never written; [`Outbox::poll_transmit`] begins with it.
     pub fn expire(&mut self, now: Micros) {
-        if self.earliest_deadline.is_none_or(|deadline| now < deadline) {
+        // What another program had saved may have been written since: until the other side says, nothing is given up.
+        if self.is_restored || self.earliest_deadline.is_none_or(|deadline| now < deadline) {
             return;
         }
         let Self { lanes, newest, fates, .. } = self;
@@ -613,7 +679,12 @@ impl Outbox {
     /// Returns what the other side has forgotten that it had: it was delivered, and is not here any more. An error means that it
     /// claims to have what was never written; nothing has changed then.
     pub fn handle_resumed(&mut self, received: Received) -> Result<Missed, DecodeError> {
-        if core::mem::take(&mut self.is_restored) {
+        if self.is_restored {
+            if let Some(lane) = Lane::SENDING_ORDER.into_iter().find(|&lane| received.of(lane) >= NUMBERS_MAX)
+            {
+                return Err(never_sent(received.of(lane)));
+            }
+            self.is_restored = false;
             for lane in Lane::ORDERED {
                 self.lanes[lane as usize].catch_up(received.of(lane));
             }
@@ -667,7 +738,14 @@ impl Outbox {
     }
 }
 
+/// Messages of a lane whose turn it is, before those of better ones: a quarter.
+const MESSAGES_PER_TURN_MAX: usize = MESSAGES_PER_TRANSMIT_MAX / 4;
+
+/// More than a program sends between two exports of its session: who goes on with an older one gives none of those names again.
+const IDS_SENT_SINCE_MAX: u64 = 1 << 24;
+
 /// What there is left of a transport message.
+#[derive(Clone, Copy)]
 struct Space {
     /// Where it ends.
     end: usize,

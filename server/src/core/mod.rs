@@ -36,6 +36,7 @@ mod shared;
 mod sightings;
 mod tick_ring;
 mod tick_set;
+mod turn;
 mod view;
 mod viewer;
 

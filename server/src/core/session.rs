@@ -222,7 +222,10 @@ impl Session {
     }
 
     fn has_messages(&self) -> bool {
-        self.has_ack() || self.outbox.has_transmit() || self.bulk.has_control()
+        self.has_ack()
+            || self.outbox.has_transmit()
+            || self.requests.can_flush(&self.outbox)
+            || self.bulk.has_control()
     }
 
     /// That a message was refused is told before that it was taken, or its sender would take it for delivered.
@@ -279,6 +282,7 @@ impl Session {
             return;
         }
         self.bulk.poll_control(BULK_CONTROL_BYTES_MAX, out);
+        self.requests.flush(now, &mut self.outbox);
         self.outbox.poll_transmit(now, MESSAGE_BYTES_PER_TRANSMIT_MAX, out);
         if self.has_ack() {
             self.inbox.poll_ack(out);

@@ -28,7 +28,7 @@ use super::room_task::{Clock, Doors, RoomTask, ToRoom, doors, lock};
 use super::stagger;
 use super::stats::ServerStats;
 use super::upgrade::turn_away;
-use crate::core::{Directory, Identity, Placement, Room, RoomIdentity, schema_welcome};
+use crate::core::{Directory, Identity, Placement, Room, RoomConfig, RoomIdentity, schema_welcome};
 
 /// How long after a failed accept the next one is tried. Out of file descriptors it would fail at once again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -325,12 +325,15 @@ impl Shared {
         let (doors, inlets) = doors();
         let shared = self.clone();
         let record = self.config.record.clone().map(|record| (record, OpenRecording::new(self)));
+        // Without randomness nobody can join anyway.
+        let first_session = getrandom::u32().unwrap_or_default();
         tokio::spawn(async move {
             let config = &shared.config;
             let make = || {
                 let simulation = shared.game.simulation(&identity);
                 let started = stagger::start(id, config.room.tick_rate, shared.clock.now());
-                Room::with_codec(identity, config.room.clone(), shared.codec.clone(), simulation, started)
+                let config = RoomConfig { first_session, ..config.room.clone() };
+                Room::with_codec(identity, config, shared.codec.clone(), simulation, started)
             };
             if let Ok(room) = catch_unwind(AssertUnwindSafe(make)) {
                 let (directory, mut shutdown) = (shared.directory.clone(), shared.shutdown.subscribe());

@@ -28,6 +28,7 @@ impl Client {
         self.state = State::Closed { session, reason: DisconnectReason::Rejected(reason.clone()) };
         self.continuity.end();
         self.transfers.handle_end();
+        self.closing = None;
         self.events.push_back(Event::Rejected(reason));
     }
 
@@ -192,6 +193,7 @@ impl Client {
             if reason.may_pass() {
                 *reason = DisconnectReason::Left;
                 self.continuity.end();
+                self.transfers.handle_end();
             }
             return;
         }
@@ -202,21 +204,24 @@ impl Client {
 
     /// The session as bytes, for a client in a program that is started anew, or a page that is loaded anew:
     /// [`SavedSession::decode`](crate::SavedSession::decode). What was polled is not told again, what was sent and is not known to be
-    /// delivered is sent again, under the same [names](tickwire_protocol::message::MessageId); what has come and was not polled comes
-    /// again. Take it as the last thing, and [lose](Client::handle_disconnect) the connection instead of closing it: each connection
-    /// has another token, and what is said or polled afterwards is not in it.
+    /// delivered is sent again, under the same [names](tickwire_protocol::message::MessageId); messages and events that have come and were
+    /// not polled come again. Not so what is lost with this program: [requests](crate::Event::Request) that it has not seen or not
+    /// answered, answers to its own, and what it has not polled of sessions before this one. Their askers hear by their own deadlines.
+    ///
+    /// Take it as the last thing, with all events polled, and [lose](Client::handle_disconnect) the connection instead of closing it: each
+    /// connection has another token, and what is said or polled afterwards is not in it. What waits to be written does not expire any
+    /// more once it was exported.
     ///
     /// # Errors
     /// If there is no session to go on with.
-    pub fn export_session(&self, now: Micros) -> Result<Vec<u8>, SavedSessionError> {
+    pub fn export_session(&mut self, now: Micros) -> Result<Vec<u8>, SavedSessionError> {
         self.continuity.save(&self.schema, now)
     }
 
     /// When the client leaves at the latest, if the game wants that; at once if all is delivered.
     pub(super) fn closes_at(&self) -> Option<Micros> {
-        let outbox = &self.continuity.outbox;
-        let is_flushed = outbox.messages() == 0 && !outbox.has_transmit();
-        self.closing.map(|until| if is_flushed { Micros::ZERO } else { until })
+        let is_flushed = || self.continuity.is_flushed();
+        self.closing.map(|until| if is_flushed() { Micros::ZERO } else { until })
     }
 
     /// When the server counts as gone.

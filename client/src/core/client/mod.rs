@@ -228,10 +228,13 @@ impl Client {
             }
             State::Playing(_) if self.renewal.poll_transmit(out) => {}
             State::Playing(session) => {
+                // Before inputs: those that the server has when it hears of the end of a pause count as given before it.
+                Self::write_pause(&mut self.pausing, false, out);
                 let is_asked = session.poll_transmit(now, out, &mut self.stats);
                 self.stats.sent.play_bytes += (out.len() - start) as u64;
-                let is_repeated = is_asked && self.config.stream == StreamKind::Datagram;
-                Self::write_pause(&mut self.pausing, is_repeated, out);
+                if is_asked && self.config.stream == StreamKind::Datagram {
+                    Self::write_pause(&mut self.pausing, true, out);
+                }
                 if !core::mem::replace(&mut self.is_profile_told, true) {
                     self.config.profile.encode(out);
                 }
@@ -283,7 +286,9 @@ impl Client {
             return Some(Event::Bulk(event));
         }
         match &mut self.state {
-            State::Playing(session) => session.poll_event(now, &mut self.continuity.inbox),
+            State::Playing(session) if !is_end => session.poll_event(now, &mut self.continuity.inbox),
+            // Welcomed anew before that was asked for: what is to be told in its time belongs behind the beginning.
+            State::Playing(_) => self.events.pop_front(),
             _ if is_end => match self.continuity.inbox.poll_lane(Lane::Events) {
                 Some(event) => Some(self.said(event)),
                 None => self.events.pop_front(),

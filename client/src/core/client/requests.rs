@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use tickwire_protocol::Micros;
-use tickwire_protocol::handshake::StreamKind;
+use tickwire_protocol::handshake::{Role, StreamKind};
 use tickwire_protocol::message::{MessageTypeId, Refusal, RequestId, SendError};
 
 use super::Client;
@@ -61,6 +61,9 @@ impl Client {
     pub(super) fn check_sending(&self) -> Result<(), SendError> {
         if self.config.stream == StreamKind::Datagram {
             return Err(SendError::NotOrdered);
+        }
+        if self.config.role == Role::Spectator {
+            return Err(SendError::OnlyWatches);
         }
         if self.is_closed() || self.closing.is_some() {
             return Err(SendError::Closed);

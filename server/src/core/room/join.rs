@@ -156,7 +156,7 @@ impl Room {
             view: ViewBelief::new(self.config.tick_rate, self.config.rewind_max),
             is_announced: false,
         });
-        let id = SessionId::new(self.identity.id, peer.0);
+        let id = SessionId::new(self.identity.id, self.config.first_session.wrapping_add(peer.0));
         self.players.extend(player.as_ref().map(|player| (player.id, id)));
         let session = Session::new(id, join.token, peer, join.stream, player, &self.schema, now);
         self.sessions.insert(id, Box::new(session.allowing(self.config.message_limits)));
@@ -296,10 +296,11 @@ impl Room {
         let Session { player: Some(player), mut bulk, .. } = *session else { return };
         self.players.remove(&player.id);
         self.members.remove(player.id, reason);
+        // Also of one that was told to have left when its client went away: there is an end to everything that the game has begun.
+        bulk.handle_end();
+        let lost = core::iter::from_fn(|| bulk.poll_event(self.now));
+        self.bulk_turn.lost.extend(lost.map(|event| (player.id, event)));
         if player.is_announced {
-            bulk.handle_end();
-            let lost = core::iter::from_fn(|| bulk.poll_event(self.now));
-            self.bulk_turn.lost.extend(lost.map(|event| (player.id, event)));
             self.left.push(player.id);
         }
     }
@@ -308,9 +309,8 @@ impl Room {
     pub(super) fn give_up_absent(&mut self, now: Micros) {
         let window = self.config.session_window;
         let is_over = |session: &&Box<Session>| session.is_given_up(now, window);
-        while let Some(session) = self.sessions.values().find(is_over).map(|session| session.id) {
-            self.end(session, LeaveReason::Lost);
-        }
+        let over: Vec<_> = self.sessions.values().filter(is_over).map(|session| session.id).collect();
+        over.into_iter().for_each(|session| self.end(session, LeaveReason::Lost));
     }
 
     /// Lets those go who say nothing, take nothing, or whose token has expired.

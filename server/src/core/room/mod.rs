@@ -49,6 +49,7 @@ use super::scene::Scene;
 use super::schedule::{Due, Schedule};
 use super::session::Session;
 use super::shared::Shared;
+use super::turn::Turns;
 
 /// From so many peers on, their snapshots fall due at different steps: what is lost of shared bytes is less than what a tick that serves all
 /// of them at once is late.
@@ -128,8 +129,7 @@ pub struct Room {
     rewind: Rewind,
     /// Players whose sessions ended since the last step.
     left: Vec<PlayerId>,
-    /// Whose message was polled last.
-    mail_turn: SessionId,
+    mail_turns: Turns,
     bulk_turn: BulkTurn,
     events: Vec<RoomEvent>,
     shared: Shared,
@@ -191,7 +191,7 @@ impl Room {
             is_spread: false,
             next_id: 1,
             left: Vec::new(),
-            mail_turn: SessionId(0),
+            mail_turns: Turns::default(),
             bulk_turn: BulkTurn::default(),
             events: Vec::new(),
             shared: Shared::default(),
@@ -429,7 +429,7 @@ impl Room {
         let mut eyes =
             RewoundEyes { rewind: &mut self.rewind, history: &self.history, was_shown: &was_shown };
         let (players, sessions) = (&self.players, &mut self.sessions);
-        let (turn, bulk) = (&mut self.mail_turn, &mut self.bulk_turn);
+        let (turns, bulk) = (&mut self.mail_turns, &mut self.bulk_turn);
         let ears = Ears {
             identities: &self.identities,
             peers,
@@ -437,7 +437,7 @@ impl Room {
             interest: &self.config.interest,
             scene: &mut self.scene,
         };
-        let mut mail = RoomMail { now, schema: &self.schema, players, sessions, turn, bulk, ears };
+        let mut mail = RoomMail { now, schema: &self.schema, players, sessions, turns, bulk, ears };
         let accounts = RoomAccounts { room: &self.identity.name, players, identities: &self.identities };
         let outside = Outside {
             eyes: Some(&mut eyes),
@@ -448,6 +448,7 @@ impl Room {
         };
         self.world.step_with(&self.inputs, outside);
         self.bulk_turn.handle_step();
+        self.mail_turns.handle_step();
     }
 
     /// Whose snapshots fall due with the step that was made: everybody's at once, so that bodies are shared, or in a large room those
