@@ -62,9 +62,6 @@ impl Addresses {
         let mut table = lock(&self.table);
         table.make_room(now, key)?;
         let entry = table.entries.entry(key).or_insert(Entry { connections: 0, full_at: now });
-        if connections_max > 0 && entry.connections >= connections_max {
-            return Err(HttpRefusal::TooManyOfAddress { max: connections_max });
-        }
         if let Some(share) = SECOND.checked_div(u64::from(rate)) {
             // A second's worth of tokens: the bucket is empty when it takes a second to be full.
             let full_at = Micros(entry.full_at.max(now).0 + share);
@@ -72,6 +69,10 @@ impl Addresses {
                 return Err(HttpRefusal::TooFast);
             }
             entry.full_at = full_at;
+        }
+        // After the rate, which so bounds also how often this is told.
+        if connections_max > 0 && entry.connections >= connections_max {
+            return Err(HttpRefusal::TooManyOfAddress { max: connections_max });
         }
         entry.connections += 1;
         Ok(Counted { addresses: self.clone(), key: Some(key) })

@@ -3,12 +3,14 @@
 use std::net::IpAddr;
 
 use tickwire_protocol::handshake::AuthRefusal;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::time::{Duration, timeout};
 
 use super::addresses::Counted;
 use super::http::{HEAD_BYTES_MAX, HttpRefusal, Request, Shown};
 use super::listener::Shared;
+use super::stream::Stream;
 use crate::core::Identity;
 
 /// How long somebody who was refused may take to hear why.
@@ -23,12 +25,38 @@ pub(super) struct Visitor {
     _counted: Counted,
 }
 
-/// Answers the request that comes on a stream. Nothing if there is no WebSocket: then all was said.
-pub(super) async fn upgrade<S>(stream: &mut S, address: IpAddr, shared: &Shared) -> Option<Visitor>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+/// Goes on until there is a WebSocket. Nothing if there is none: then all was said.
+pub(super) async fn arrive(socket: TcpStream, address: IpAddr, shared: &Shared) -> Option<(Stream, Visitor)> {
+    let counted = enter(address, shared)?;
+    let mut stream = Stream::open(socket, shared.tls.as_deref()).await?;
+    let visitor = upgrade(&mut stream, address, counted, shared).await?;
+    Some((stream, visitor))
+}
+
+/// Tells somebody for whom there is no place.
+pub(super) async fn turn_away(socket: TcpStream, address: IpAddr, shared: &Shared, refusal: &HttpRefusal) {
+    let Some(_counted) = enter(address, shared) else { return };
+    let Some(mut stream) = Stream::open(socket, shared.tls.as_deref()).await else { return };
+    if read_head(&mut stream).await.is_some() {
+        refuse(&mut stream, refusal).await;
+    }
+}
+
+/// Counts somebody, or finds that he is to be told of a refusal. Nothing if he is not even told: a TLS handshake costs what the limits
+/// of an address are there to save.
+fn enter(address: IpAddr, shared: &Shared) -> Option<Result<Counted, HttpRefusal>> {
     let counted = shared.addresses.enter(shared.clock.now(), address);
+    let is_too_much = matches!(counted, Err(HttpRefusal::TooFast | HttpRefusal::ServerBusy));
+    (!is_too_much || shared.tls.is_none()).then_some(counted)
+}
+
+/// Answers the request that comes on a stream.
+async fn upgrade(
+    stream: &mut Stream,
+    address: IpAddr,
+    counted: Result<Counted, HttpRefusal>,
+    shared: &Shared,
+) -> Option<Visitor> {
     let head = read_head(stream).await?;
     let admitted = async {
         let counted = counted?;
@@ -46,13 +74,6 @@ where
             refuse(stream, &refusal).await;
             None
         }
-    }
-}
-
-/// Tells somebody for whom there is no place.
-pub(super) async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, refusal: &HttpRefusal) {
-    if read_head(stream).await.is_some() {
-        refuse(stream, refusal).await;
     }
 }
 
@@ -79,7 +100,7 @@ async fn admit(
 }
 
 /// Reads until the empty line. Nothing if the stream ends before it.
-async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> Option<Result<Vec<u8>, HttpRefusal>> {
+async fn read_head(stream: &mut Stream) -> Option<Result<Vec<u8>, HttpRefusal>> {
     let mut head = Vec::with_capacity(1024);
     loop {
         let seen = head.len();
@@ -98,7 +119,7 @@ async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> Option<Result<Vec<u8
 }
 
 /// Says why, and waits a moment for it to be heard: a socket that is closed with unread bytes in it loses what was written last.
-async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, refusal: &HttpRefusal) {
+async fn refuse(stream: &mut Stream, refusal: &HttpRefusal) {
     let farewell = async {
         stream.write_all(&refusal.answer()).await.ok()?;
         stream.shutdown().await.ok()?;
