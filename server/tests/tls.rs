@@ -17,7 +17,7 @@ use tickwire_client::net::{self, CertificateProblem, ConnectError, Options, Root
 use tickwire_client::{ClientConfig, Event};
 use tickwire_protocol::{Micros, TickRate};
 use tickwire_server::core::RoomConfig;
-use tickwire_server::net::{AddressLimits, ServerConfig, ServerStats, TlsFiles};
+use tickwire_server::net::{AddressLimits, ProxySpeech, ServerConfig, ServerStats, TlsFiles, TrustedProxies};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -314,4 +314,24 @@ async fn a_renewed_certificate_counts_for_new_connections_and_the_old_ones_go_on
     tokio::time::timeout(PATIENCE, renewing).await.expect("the new certificate");
     let snapshots = witness.snapshots;
     witness.play_until(|witness| witness.snapshots >= snapshots + 20).await;
+}
+
+#[tokio::test]
+async fn the_proxy_protocol_comes_before_the_handshake() {
+    let authority = Authority::new();
+    let mut config = config(authority.files());
+    let networks = vec!["127.0.0.1".parse().unwrap()];
+    config.access.proxies = TrustedProxies { networks, speech: ProxySpeech::ProxyProtocol };
+    config.access.addresses =
+        AddressLimits { connections_max: 0, handshakes_per_second: 1, counts_loopback: false };
+    let server = start(config, arena()).await;
+    let from = async |last: u8| {
+        let mut socket = TcpStream::connect(server.addr).await.unwrap();
+        let header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02";
+        let rest = [last, 127, 0, 0, 1, 0x30, 0x39, 0x01, 0xbb];
+        socket.write_all(&[&header[..], &rest].concat()).await.unwrap();
+        authority.secure(socket, &TLS13).await
+    };
+    assert!(from(1).await.is_ok() && from(2).await.is_ok());
+    assert!(from(1).await.is_err(), "the limit is that of the address behind the proxy");
 }

@@ -119,11 +119,23 @@ pub enum CertificateProblem {
 }
 
 impl ConnectError {
+    /// How long the server wants to be left alone, if it said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            Self::Rejected(reason) => {
+                reason.close_code().retry_after().map(|after| Duration::from_micros(after.0))
+            }
+            _ => None,
+        }
+    }
+
     /// What it means to a client that wanted to come back.
     pub(super) fn into_reason(self) -> DisconnectReason {
         match self {
             Self::Refused { status, reason, retry_after, .. } => {
-                let retry_after = retry_after.map(|after| Micros(after.as_micros() as u64));
+                let micros = |after: Duration| Micros(u64::try_from(after.as_micros()).unwrap_or(u64::MAX));
+                let retry_after = retry_after.map(micros);
                 DisconnectReason::Refused { status, reason, retry_after }
             }
             error => DisconnectReason::Unreachable(error.to_string()),

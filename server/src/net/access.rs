@@ -9,6 +9,7 @@ use tickwire_protocol::handshake::{AuthRefusal, Token};
 use tickwire_protocol::{Micros, PeerId};
 use tokio::time::{Duration, timeout};
 
+use super::proxy::TrustedProxies;
 use super::room_task::Clock;
 use crate::auth::{Authenticator, Credentials};
 use crate::core::Identity;
@@ -28,10 +29,13 @@ pub struct AccessConfig {
     pub origins: Vec<String>,
     /// What one address may do.
     pub addresses: AddressLimits,
+    /// Who is believed when it says that a connection is for another address: that one is then counted, and told to the authenticator.
+    pub proxies: TrustedProxies,
 }
 
 impl Default for AccessConfig {
-    /// Guests on loopback, one connection an account, every page, 64 connections and 10 handshakes a second an address.
+    /// Guests on loopback, one connection an account, every page, 64 connections and 10 handshakes a second an address, no
+    /// proxies.
     fn default() -> Self {
         Self {
             authenticator: None,
@@ -39,6 +43,7 @@ impl Default for AccessConfig {
             accounts: AccountPolicy::Replace,
             origins: Vec::new(),
             addresses: AddressLimits::default(),
+            proxies: TrustedProxies::default(),
         }
     }
 }
@@ -51,6 +56,7 @@ impl fmt::Debug for AccessConfig {
             .field("accounts", &self.accounts)
             .field("origins", &self.origins)
             .field("addresses", &self.addresses)
+            .field("proxies", &self.proxies)
             .finish()
     }
 }
@@ -73,7 +79,7 @@ pub struct AddressLimits {
     pub connections_max: u32,
     /// Handshakes a second, and as many at once; 0: any number.
     pub handshakes_per_second: u32,
-    /// Whether this machine's own addresses are bound by it as well. A swarm, or a proxy that does not tell whom it is for, would run into it.
+    /// Whether this machine's own addresses are bound by it as well. A swarm, or a proxy that is not a trusted one, would run into it.
     pub counts_loopback: bool,
 }
 

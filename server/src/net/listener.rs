@@ -96,10 +96,10 @@ impl Server {
         if gate.knows_nobody() {
             tracing::info!("no keys: clients are guests, without accounts");
         }
-        if tls.is_none() && !config.listen.ip().is_loopback() {
+        if tls.is_none() && !config.listen.ip().is_loopback() && config.access.proxies.networks.is_empty() {
             tracing::warn!(
                 "no TLS: what is said can be read and changed on its way, tokens too; give a certificate (--tls-cert, --tls-key), or \
-                 put a proxy in front that has one"
+                 put a proxy in front that has one (--trusted-proxy)"
             );
         }
         let shared = Shared {

@@ -10,6 +10,7 @@ use tokio::time::{Duration, timeout};
 use super::addresses::Counted;
 use super::http::{HEAD_BYTES_MAX, HttpRefusal, Request, Shown};
 use super::listener::Shared;
+use super::proxy::{ProxySpeech, read_header};
 use super::stream::Stream;
 use crate::core::Identity;
 
@@ -25,42 +26,74 @@ pub(super) struct Visitor {
     _counted: Counted,
 }
 
+/// Somebody at the door, once it is known where he is.
+struct Located {
+    address: IpAddr,
+    counted: Result<Counted, HttpRefusal>,
+}
+
 /// Goes on until there is a WebSocket. Nothing if there is none: then all was said.
-pub(super) async fn arrive(socket: TcpStream, address: IpAddr, shared: &Shared) -> Option<(Stream, Visitor)> {
-    let counted = enter(address, shared)?;
+pub(super) async fn arrive(
+    mut socket: TcpStream,
+    peer: IpAddr,
+    shared: &Shared,
+) -> Option<(Stream, Visitor)> {
+    let located = meet(&mut socket, peer, shared).await?;
     let mut stream = Stream::open(socket, shared.tls.as_deref()).await?;
-    let visitor = upgrade(&mut stream, address, counted, shared).await?;
+    let visitor = upgrade(&mut stream, peer, located, shared).await?;
     Some((stream, visitor))
 }
 
 /// Tells somebody for whom there is no place.
-pub(super) async fn turn_away(socket: TcpStream, address: IpAddr, shared: &Shared, refusal: &HttpRefusal) {
-    let Some(_counted) = enter(address, shared) else { return };
+pub(super) async fn turn_away(mut socket: TcpStream, peer: IpAddr, shared: &Shared, refusal: &HttpRefusal) {
+    let Some(_located) = meet(&mut socket, peer, shared).await else { return };
     let Some(mut stream) = Stream::open(socket, shared.tls.as_deref()).await else { return };
     if read_head(&mut stream).await.is_some() {
         refuse(&mut stream, refusal).await;
     }
 }
 
-/// Counts somebody, or finds that he is to be told of a refusal. Nothing if he is not even told: a TLS handshake costs what the limits
-/// of an address are there to save.
-fn enter(address: IpAddr, shared: &Shared) -> Option<Result<Counted, HttpRefusal>> {
+/// Finds out where somebody is, and counts him there. The inner nothing: a trusted proxy will say it in the request. The outer: the connection
+/// is over.
+async fn meet(socket: &mut TcpStream, peer: IpAddr, shared: &Shared) -> Option<Option<Located>> {
+    let proxies = &shared.config.access.proxies;
+    let address = match proxies.speech {
+        _ if !proxies.trust(peer) => peer,
+        ProxySpeech::ForwardedFor => return Some(None),
+        ProxySpeech::ProxyProtocol => match read_header(socket).await {
+            Ok(source) => source.unwrap_or(peer),
+            Err(error) => {
+                tracing::warn!(proxy = %peer, %error, "a trusted proxy does not say for whom it is: does it send the PROXY protocol, version 2?");
+                return None;
+            }
+        },
+    };
     let counted = shared.addresses.enter(shared.clock.now(), address);
+    // Who is too much for his address is not even told so where that takes a TLS handshake: it costs what the limits are there to save.
     let is_too_much = matches!(counted, Err(HttpRefusal::TooFast | HttpRefusal::ServerBusy));
-    (!is_too_much || shared.tls.is_none()).then_some(counted)
+    (!is_too_much || shared.tls.is_none()).then_some(Some(Located { address, counted }))
 }
 
 /// Answers the request that comes on a stream.
 async fn upgrade(
     stream: &mut Stream,
-    address: IpAddr,
-    counted: Result<Counted, HttpRefusal>,
+    peer: IpAddr,
+    located: Option<Located>,
     shared: &Shared,
 ) -> Option<Visitor> {
     let head = read_head(stream).await?;
     let admitted = async {
-        let counted = counted?;
+        // Before the request is looked at, where that is known: who is too much hears that, whatever he asks for.
+        let known = located.map(|Located { address, counted }| counted.map(|counted| (address, counted)));
+        let known = known.transpose()?;
         let request = Request::parse(&head?)?;
+        let (address, counted) = match known {
+            Some(known) => known,
+            None => {
+                let address = shared.config.access.proxies.client_of(peer, &request.forwarded)?;
+                (address, shared.addresses.enter(shared.clock.now(), address)?)
+            }
+        };
         admit(request, address, counted, shared).await
     };
     match admitted.await {
@@ -70,7 +103,7 @@ async fn upgrade(
             Some(visitor)
         }
         Err(refusal) => {
-            tracing::debug!(%address, ?refusal, "refused before the upgrade");
+            tracing::debug!(%peer, ?refusal, "refused before the upgrade");
             refuse(stream, &refusal).await;
             None
         }

@@ -70,6 +70,8 @@ pub struct Client {
     /// The server knows what this member calls itself.
     is_profile_told: bool,
     attempts: Attempts,
+    /// The server wants to be left alone for so long.
+    not_before: Micros,
     /// When the connection of now was welcomed.
     welcomed: Micros,
     /// What it wants to be sent of snapshots, bytes a second.
@@ -127,6 +129,7 @@ impl Client {
             match_state: MatchState::default(),
             is_profile_told: true,
             attempts: Attempts::new(config.reconnect.clone(), config.seed),
+            not_before: now,
             welcomed: now,
             budget: None,
             renewal: Renewal::default(),
