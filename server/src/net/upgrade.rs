@@ -26,10 +26,12 @@ pub(super) struct Visitor {
     _counted: Counted,
 }
 
-/// Somebody at the door, once it is known where he is.
-struct Located {
-    address: IpAddr,
-    counted: Result<Counted, HttpRefusal>,
+/// Where somebody at the door is.
+enum Whereabouts {
+    /// There, and counted, if there is a place for him.
+    Known { address: IpAddr, counted: Result<Counted, HttpRefusal> },
+    /// A trusted proxy will say it in the request.
+    InRequest,
 }
 
 /// Goes on until there is a WebSocket. Nothing if there is none: then all was said.
@@ -38,28 +40,27 @@ pub(super) async fn arrive(
     peer: IpAddr,
     shared: &Shared,
 ) -> Option<(Stream, Visitor)> {
-    let located = meet(&mut socket, peer, shared).await?;
+    let whereabouts = meet(&mut socket, peer, shared).await?;
     let mut stream = Stream::open(socket, shared.tls.as_deref()).await?;
-    let visitor = upgrade(&mut stream, peer, located, shared).await?;
+    let visitor = upgrade(&mut stream, peer, whereabouts, shared).await?;
     Some((stream, visitor))
 }
 
 /// Tells somebody for whom there is no place.
 pub(super) async fn turn_away(mut socket: TcpStream, peer: IpAddr, shared: &Shared, refusal: &HttpRefusal) {
-    let Some(_located) = meet(&mut socket, peer, shared).await else { return };
+    let Some(_counted) = meet(&mut socket, peer, shared).await else { return };
     let Some(mut stream) = Stream::open(socket, shared.tls.as_deref()).await else { return };
     if read_head(&mut stream).await.is_some() {
         refuse(&mut stream, refusal).await;
     }
 }
 
-/// Finds out where somebody is, and counts him there. The inner nothing: a trusted proxy will say it in the request. The outer: the connection
-/// is over.
-async fn meet(socket: &mut TcpStream, peer: IpAddr, shared: &Shared) -> Option<Option<Located>> {
+/// Finds out where somebody is, and counts him there. Nothing if the connection is over.
+async fn meet(socket: &mut TcpStream, peer: IpAddr, shared: &Shared) -> Option<Whereabouts> {
     let proxies = &shared.config.access.proxies;
     let address = match proxies.speech {
         _ if !proxies.trust(peer) => peer,
-        ProxySpeech::ForwardedFor => return Some(None),
+        ProxySpeech::ForwardedFor => return Some(Whereabouts::InRequest),
         ProxySpeech::ProxyProtocol => match read_header(socket).await {
             Ok(source) => source.unwrap_or(peer),
             Err(error) => {
@@ -71,27 +72,25 @@ async fn meet(socket: &mut TcpStream, peer: IpAddr, shared: &Shared) -> Option<O
     let counted = shared.addresses.enter(shared.clock.now(), address);
     // Who is too much for his address is not even told so where that takes a TLS handshake: it costs what the limits are there to save.
     let is_too_much = matches!(counted, Err(HttpRefusal::TooFast | HttpRefusal::ServerBusy));
-    (!is_too_much || shared.tls.is_none()).then_some(Some(Located { address, counted }))
+    (!is_too_much || shared.tls.is_none()).then_some(Whereabouts::Known { address, counted })
 }
 
 /// Answers the request that comes on a stream.
 async fn upgrade(
     stream: &mut Stream,
     peer: IpAddr,
-    located: Option<Located>,
+    whereabouts: Whereabouts,
     shared: &Shared,
 ) -> Option<Visitor> {
     let head = read_head(stream).await?;
     let admitted = async {
-        // Before the request is looked at, where that is known: who is too much hears that, whatever he asks for.
-        let known = located.map(|Located { address, counted }| counted.map(|counted| (address, counted)));
-        let known = known.transpose()?;
-        let request = Request::parse(&head?)?;
-        let (address, counted) = match known {
-            Some(known) => known,
-            None => {
+        let (address, counted, request) = match whereabouts {
+            // Who is too much hears that first, whatever he asks for.
+            Whereabouts::Known { address, counted } => (address, counted?, Request::parse(&head?)?),
+            Whereabouts::InRequest => {
+                let request = Request::parse(&head?)?;
                 let address = shared.config.access.proxies.client_of(peer, &request.forwarded)?;
-                (address, shared.addresses.enter(shared.clock.now(), address)?)
+                (address, shared.addresses.enter(shared.clock.now(), address)?, request)
             }
         };
         admit(request, address, counted, shared).await
