@@ -321,6 +321,7 @@ async fn the_proxy_protocol_comes_before_the_handshake() {
     let authority = Authority::new();
     let mut config = config(authority.files());
     let networks = vec!["127.0.0.1".parse().unwrap()];
+    config.access.guests = true;
     config.access.proxies = TrustedProxies { networks, speech: ProxySpeech::ProxyProtocol };
     config.access.addresses =
         AddressLimits { connections_max: 0, handshakes_per_second: 1, counts_loopback: false };

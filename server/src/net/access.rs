@@ -20,7 +20,7 @@ pub struct AccessConfig {
     /// Finds out whose tokens are. Without, nobody has an account.
     pub authenticator: Option<Arc<dyn Authenticator>>,
     /// Whether clients without a token are let in where there is an authenticator, or where others than this machine can connect. On
-    /// a loopback address without an authenticator they always are.
+    /// a loopback address without an authenticator, and without trusted proxies, they always are.
     pub guests: bool,
     /// What happens when an account connects that is connected.
     pub accounts: AccountPolicy,
@@ -93,7 +93,8 @@ impl Default for AddressLimits {
 impl AccessConfig {
     /// Whether clients without a token are let in on this address.
     fn takes_guests(&self, listen: IpAddr) -> bool {
-        self.guests || self.authenticator.is_none() && listen.is_loopback()
+        let is_private = listen.is_loopback() && self.proxies.networks.is_empty();
+        self.guests || self.authenticator.is_none() && is_private
     }
 
     /// Says now what nobody means: a server for everybody that knows nobody.
@@ -105,7 +106,7 @@ impl AccessConfig {
             io::ErrorKind::InvalidInput,
             format!(
                 "{listen} can be reached by others, and there is no key to know them by: give one with --auth-key, let anybody in \
-                 with --guests, or listen on 127.0.0.1"
+                 with --guests, or listen on 127.0.0.1 and trust no proxy"
             ),
         ))
     }
@@ -167,6 +168,14 @@ mod tests {
         };
         assert!(check("127.0.0.1:1", false).is_ok() && check("[::1]:1", false).is_ok());
         assert!(check("0.0.0.0:1", true).is_ok());
+        // Whoever has a proxy means others.
+        let networks = vec!["127.0.0.1".parse().unwrap()];
+        let proxies = TrustedProxies { networks, ..TrustedProxies::default() };
+        let behind = |guests| {
+            let config = AccessConfig { proxies: proxies.clone(), guests, ..AccessConfig::default() };
+            config.check("127.0.0.1:1".parse().unwrap())
+        };
+        assert!(behind(true).is_ok() && behind(false).is_err());
         for listen in ["0.0.0.0:1", "[::]:1", "192.0.2.7:1"] {
             let words = check(listen, false).unwrap_err().to_string();
             assert!(

@@ -150,6 +150,15 @@ mod tests {
     }
 
     #[test]
+    fn who_has_too_many_is_told_so_at_the_rate_of_handshakes_too() {
+        let addresses = addresses(1, 2);
+        let _first = enter(&addresses, 0, HERE).unwrap();
+        let refusals = [(); 3].map(|()| enter(&addresses, 0, HERE).unwrap_err());
+        let too_many = HttpRefusal::TooManyOfAddress { max: 1 };
+        assert_eq!(refusals, [too_many, HttpRefusal::TooFast, HttpRefusal::TooFast]);
+    }
+
+    #[test]
     fn a_network_counts_as_one_and_loopback_only_where_it_is_to() {
         let addresses = addresses(1, 0);
         let _first = enter(&addresses, 0, "2001:db8::1").unwrap();
