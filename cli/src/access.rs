@@ -5,11 +5,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use serde::Deserialize;
 use tickwire_server::auth::{JwtAuthenticator, JwtKeys, JwtPolicy};
-use tickwire_server::net::{AccessConfig, AccountPolicy};
+use tickwire_server::net::{AccessConfig, AccountPolicy, ProxySpeech, TrustedProxies};
 
 /// Beyond an hour a clock is not off, but wrong; and a token that has expired would count on.
 const LEEWAY_SECONDS_MAX: u64 = 3600;
@@ -61,6 +61,15 @@ pub(crate) struct AccessArgs {
     /// Handshakes a second of one address; 0: any number [default: 10]
     #[arg(long, env = "TICKWIRE_MAX_HANDSHAKES", value_name = "HZ")]
     max_handshakes: Option<u32>,
+
+    /// Proxies whose word is taken for where clients are, by `X-Forwarded-For`: a network such as 10.0.0.0/8, or an address. Several may be given
+    /// [default: nobody's]
+    #[arg(long, env = "TICKWIRE_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',')]
+    trusted_proxy: Vec<String>,
+
+    /// These proxies say it by the PROXY protocol, version 2, instead
+    #[arg(long, env = "TICKWIRE_PROXY_PROTOCOL")]
+    proxy_protocol: bool,
 }
 
 /// [`AccountPolicy`] in words.
@@ -106,6 +115,12 @@ impl AccessArgs {
             max_connections: self.max_connections.or(file.max_connections),
             max_per_address: self.max_per_address.or(file.max_per_address),
             max_handshakes: self.max_handshakes.or(file.max_handshakes),
+            trusted_proxy: if self.trusted_proxy.is_empty() {
+                file.trusted_proxy
+            } else {
+                self.trusted_proxy
+            },
+            proxy_protocol: self.proxy_protocol || file.proxy_protocol,
         }
     }
 
@@ -143,8 +158,19 @@ impl AccessArgs {
         let addresses = &mut access.addresses;
         addresses.connections_max = self.max_per_address.unwrap_or(addresses.connections_max);
         addresses.handshakes_per_second = self.max_handshakes.unwrap_or(addresses.handshakes_per_second);
+        access.proxies = proxies(&self.trusted_proxy, self.proxy_protocol)?;
         Ok(access)
     }
+}
+
+fn proxies(trusted: &[String], proxy_protocol: bool) -> anyhow::Result<TrustedProxies> {
+    ensure!(
+        !proxy_protocol || !trusted.is_empty(),
+        "--proxy-protocol: say from where it is believed, with --trusted-proxy"
+    );
+    let networks = trusted.iter().map(|network| network.parse()).collect::<Result<_, _>>();
+    let speech = if proxy_protocol { ProxySpeech::ProxyProtocol } else { ProxySpeech::ForwardedFor };
+    Ok(TrustedProxies { networks: networks.context("--trusted-proxy")?, speech })
 }
 
 fn read_keys(path: &Path) -> anyhow::Result<JwtKeys> {
@@ -185,7 +211,8 @@ mod tests {
     #[test]
     fn flags_beat_the_file() {
         let file: AccessArgs = toml::from_str(
-            "guests = true\nsame-account = 'refuse'\nmax-per-address = 3\norigin = ['https://a.b']",
+            "guests = true\nsame-account = 'refuse'\nmax-per-address = 3\norigin = ['https://a.b']\n\
+             trusted-proxy = ['10.0.0.0/8', '::1']\nproxy-protocol = true",
         )
         .unwrap();
         let given = AccessArgs { same_account: Some("2".parse().unwrap()), ..AccessArgs::default() };
@@ -194,6 +221,7 @@ mod tests {
         assert_eq!((access.accounts, access.addresses.connections_max), (AccountPolicy::Allow(2), 3));
         assert_eq!(access.addresses.handshakes_per_second, 10);
         assert_eq!(access.origins, ["https://a.b"]);
+        assert_eq!((access.proxies.networks.len(), access.proxies.speech), (2, ProxySpeech::ProxyProtocol));
     }
 
     #[test]
@@ -211,6 +239,11 @@ mod tests {
             (AccessArgs { max_connections: Some(usize::MAX), ..none() }, "1 to 1000000"),
             (AccessArgs { origin: vec!["https://a.b/c".to_owned()], ..none() }, "https://play.example.org"),
             (AccessArgs { origin: vec!["a.b".to_owned()], ..none() }, "https://play.example.org"),
+            (
+                AccessArgs { trusted_proxy: vec!["10.0.0.1/8".to_owned()], ..none() },
+                "--trusted-proxy: 10.0.0.1/8",
+            ),
+            (AccessArgs { proxy_protocol: true, ..none() }, "--trusted-proxy"),
         ] {
             let error = format!("{:#}", args.resolve().unwrap_err());
             assert!(error.contains(words) && !error.contains("hunter2"), "{error:?} should say {words:?}");

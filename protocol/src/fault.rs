@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::time::Micros;
+
 /// Why bytes are not what the format says. `Copy` and small: it is made on hostile paths.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum DecodeError {
@@ -180,6 +182,13 @@ impl CloseCode {
                 // A client that has no newer token is refused for good then.
                 | Self::TOKEN_EXPIRED
         )
+    }
+}
+
+impl CloseCode {
+    /// How long a client stays away after this at least, where it may come back.
+    pub const fn retry_after(self) -> Option<Micros> {
+        if matches!(self, Self::TRY_AGAIN_LATER) { Some(Micros::from_secs(1)) } else { None }
     }
 }
 

@@ -485,7 +485,7 @@ async fn who_asks_for_the_schema_takes_no_place_and_nobodys() {
     let server = start(signed_in(), arena()).await;
     let token = permitted("alice", &["play"]);
     let url = format!("ws://{}", server.addr);
-    let options = Options { tokens: Some(TokenProvider::fixed(token.clone())) };
+    let options = Options { tokens: Some(TokenProvider::fixed(token.clone())), ..Options::default() };
     let ask = async || discover(&url, &ClientConfig::new("test"), &options).await.unwrap().hash();
     assert_eq!(ask().await, schema.hash());
     assert_eq!(server.handle.stats().await.rooms.len(), 0);

@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 
 use self::command::{Command, HELP};
 use crate::config::DEFAULT_LISTEN;
+use crate::roots::RootArgs;
 use crate::signals::Interrupt;
 
 /// Lines that wait for their turn; who writes more waits as well.
@@ -50,6 +51,9 @@ pub(crate) struct ConnectArgs {
     /// A token, as `tickwire token` signs them; without, one comes as a guest
     #[arg(long, env = "TICKWIRE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<TokenText>,
+
+    #[command(flatten)]
+    roots: RootArgs,
 
     /// Watch, without a player
     #[arg(long)]
@@ -84,7 +88,7 @@ pub(crate) async fn run(args: ConnectArgs) -> anyhow::Result<ExitCode> {
     config.room = args.room.map_or(RoomWish::Any, RoomWish::Named);
     config.role = if args.spectate { Role::Spectator } else { Role::Player };
     let token = args.token.map(|TokenText(text)| Token::new(text)).transpose().context("--token")?;
-    let options = Options { tokens: token.map(TokenProvider::fixed) };
+    let options = Options { tokens: token.map(TokenProvider::fixed), roots: args.roots.resolve()? };
     let schema = net::discover(&args.url, &config, &options).await?;
     let connection = net::connect_with(&args.url, config, schema, options).await?;
     let mut console = Console {

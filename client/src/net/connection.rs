@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::error::{ConnectError, printable};
+use super::transport::Transport;
 use crate::core::{Client, ClientConfig, ClientFault, DisconnectReason, Event};
 
 /// Messages that one wake-up takes in before it lets others have their turn.
@@ -30,10 +31,10 @@ const RETRY: Micros = Micros(1_000);
 /// How long the goodbye may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A client and its socket: a WebSocket over TCP, or over another [stream of bytes](super::connect_over).
+/// A client and its socket: a WebSocket over TCP, or over another [stream of bytes](super::connect_over), with TLS or without.
 pub struct Connection<S = TcpStream> {
     client: Client,
-    socket: WebSocketStream<S>,
+    socket: WebSocketStream<Transport<S>>,
     /// The start of the client's clock.
     epoch: Instant,
     timer: Pin<Box<Sleep>>,
@@ -62,7 +63,7 @@ impl<S> fmt::Debug for Connection<S> {
 
 /// Opens another socket to the server.
 pub(super) type Redial<S> = Box<dyn FnMut() -> Dialing<S> + Send>;
-type Dialing<S> = Pin<Box<dyn Future<Output = Result<WebSocketStream<S>, ConnectError>> + Send>>;
+type Dialing<S> = Pin<Box<dyn Future<Output = Result<WebSocketStream<Transport<S>>, ConnectError>> + Send>>;
 
 /// What went over a socket: WebSocket messages with their headers, and masks where there are.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -89,7 +90,11 @@ pub enum Wake {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub(super) fn new(socket: WebSocketStream<S>, config: ClientConfig, schema: Arc<Schema>) -> Self {
+    pub(super) fn new(
+        socket: WebSocketStream<Transport<S>>,
+        config: ClientConfig,
+        schema: Arc<Schema>,
+    ) -> Self {
         let epoch = Instant::now();
         Self {
             client: Client::new(config, schema, Micros::ZERO),

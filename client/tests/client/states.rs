@@ -184,6 +184,46 @@ fn states_tell_the_attempt_and_why() {
 }
 
 #[test]
+fn a_server_that_wants_to_be_left_alone_is() {
+    const HOUR: Micros = Micros::from_secs(3_600);
+    let full = || DisconnectReason::Refused {
+        status: 429,
+        reason: "full".to_owned(),
+        retry_after: Some(Micros::from_secs(30)),
+    };
+    let never =
+        DisconnectReason::Refused { status: 503, reason: String::new(), retry_after: Some(Micros(u64::MAX)) };
+    let close = |code| DisconnectReason::Closed { code, reason: String::new() };
+    // One second is what this client waits by itself, and the attempts of many go on lying apart.
+    for (reason, wait) in [
+        (full(), Micros::from_secs(31)),
+        (never, HOUR + SECOND),
+        (close(CloseCode::TRY_AGAIN_LATER), Micros::from_secs(2)),
+        (close(CloseCode::GOING_AWAY), SECOND),
+        (DisconnectReason::Rejected(RejectReason::ShuttingDown), Micros::from_secs(2)),
+    ] {
+        let mut pair = connected();
+        pair.events();
+        pair.client.handle_disconnect(pair.now, reason.clone());
+        let told = Event::Reconnecting { attempt: 1, of: 2, next_in: Some(wait), last_error: reason };
+        assert_eq!(pair.events(), [told]);
+        assert!(!pair.client.poll_connect(pair.now + Micros(wait.0 - 1)));
+        assert!(pair.client.poll_connect(pair.now + wait));
+    }
+    let mut pair = connected();
+    pair.client.handle_disconnect(pair.now, full());
+    // Another network is no reason for the server, but none to wait for longer than it wants either.
+    pair.client.set_network(pair.now, Network::Down);
+    pair.client.set_network(pair.now, Network::Changed);
+    assert!(!pair.client.poll_connect(pair.now + Micros(30 * SECOND.0 - 1)));
+    let mut by_hand = connected();
+    by_hand.client.handle_disconnect(by_hand.now, full());
+    by_hand.client.reconnect(by_hand.now);
+    assert!(by_hand.client.poll_connect(by_hand.now), "the player asked for it");
+    assert!(pair.client.poll_connect(pair.now + Micros::from_secs(30)));
+}
+
+#[test]
 fn no_attempt_is_made_while_there_is_no_network_and_one_at_once_when_there_is() {
     let mut pair = connected();
     pair.client.set_network(pair.now, Network::Down);

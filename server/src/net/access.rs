@@ -12,6 +12,7 @@ use tickwire_protocol::handshake::{AuthRefusal, Token};
 use tickwire_protocol::{Micros, PeerId};
 use tokio::time::{Duration, timeout};
 
+use super::proxy::TrustedProxies;
 use super::room_task::Clock;
 use crate::auth::{Authenticator, Credentials, Verified};
 use crate::core::Identity;
@@ -22,7 +23,7 @@ pub struct AccessConfig {
     /// Finds out whose tokens are. Without, nobody has an account.
     pub authenticator: Option<Arc<dyn Authenticator>>,
     /// Whether clients without a token are let in where there is an authenticator, or where others than this machine can connect. On
-    /// a loopback address without an authenticator they always are.
+    /// a loopback address without an authenticator, and without trusted proxies, they always are.
     pub guests: bool,
     /// What happens when an account connects that has a session.
     pub accounts: AccountPolicy,
@@ -31,10 +32,13 @@ pub struct AccessConfig {
     pub origins: Vec<String>,
     /// What one address may do.
     pub addresses: AddressLimits,
+    /// Who is believed when it says that a connection is for another address: that one is then counted, and told to the authenticator.
+    pub proxies: TrustedProxies,
 }
 
 impl Default for AccessConfig {
-    /// Guests on loopback, one connection an account, every page, 64 connections and 10 handshakes a second an address.
+    /// Guests on loopback, one connection an account, every page, 64 connections and 10 handshakes a second an address, no
+    /// proxies.
     fn default() -> Self {
         Self {
             authenticator: None,
@@ -42,6 +46,7 @@ impl Default for AccessConfig {
             accounts: AccountPolicy::Replace,
             origins: Vec::new(),
             addresses: AddressLimits::default(),
+            proxies: TrustedProxies::default(),
         }
     }
 }
@@ -54,6 +59,7 @@ impl fmt::Debug for AccessConfig {
             .field("accounts", &self.accounts)
             .field("origins", &self.origins)
             .field("addresses", &self.addresses)
+            .field("proxies", &self.proxies)
             .finish()
     }
 }
@@ -76,7 +82,7 @@ pub struct AddressLimits {
     pub connections_max: u32,
     /// Handshakes a second, and as many at once; 0: any number.
     pub handshakes_per_second: u32,
-    /// Whether this machine's own addresses are bound by it as well. A swarm, or a proxy that does not tell whom it is for, would run into it.
+    /// Whether this machine's own addresses are bound by it as well. A swarm, or a proxy that is not a trusted one, would run into it.
     pub counts_loopback: bool,
 }
 
@@ -90,7 +96,8 @@ impl Default for AddressLimits {
 impl AccessConfig {
     /// Whether clients without a token are let in on this address.
     fn takes_guests(&self, listen: IpAddr) -> bool {
-        self.guests || self.authenticator.is_none() && listen.is_loopback()
+        let is_private = listen.is_loopback() && self.proxies.networks.is_empty();
+        self.guests || self.authenticator.is_none() && is_private
     }
 
     /// Says now what nobody means: a server for everybody that knows nobody.
@@ -102,7 +109,7 @@ impl AccessConfig {
             io::ErrorKind::InvalidInput,
             format!(
                 "{listen} can be reached by others, and there is no key to know them by: give one with --auth-key, let anybody in \
-                 with --guests, or listen on 127.0.0.1"
+                 with --guests, or listen on 127.0.0.1 and trust no proxy"
             ),
         ))
     }
@@ -179,6 +186,14 @@ mod tests {
         };
         assert!(check("127.0.0.1:1", false).is_ok() && check("[::1]:1", false).is_ok());
         assert!(check("0.0.0.0:1", true).is_ok());
+        // Whoever has a proxy means others.
+        let networks = vec!["127.0.0.1".parse().unwrap()];
+        let proxies = TrustedProxies { networks, ..TrustedProxies::default() };
+        let behind = |guests| {
+            let config = AccessConfig { proxies: proxies.clone(), guests, ..AccessConfig::default() };
+            config.check("127.0.0.1:1".parse().unwrap())
+        };
+        assert!(behind(true).is_ok() && behind(false).is_err());
         for listen in ["0.0.0.0:1", "[::]:1", "192.0.2.7:1"] {
             let words = check(listen, false).unwrap_err().to_string();
             assert!(

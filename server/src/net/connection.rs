@@ -20,7 +20,7 @@ use tokio::time::{Duration, Instant, timeout, timeout_at};
 use super::listener::{Found, Shared};
 use super::room_task::{Answer, Doors, Joining, ToRoom};
 use super::seat::{Closing, Ending, Returned, Seat};
-use super::upgrade::{Visitor, upgrade};
+use super::upgrade::{Visitor, arrive};
 use super::websocket::{Received, WebSocketReader, WebSocketWriter, framed_bytes};
 use crate::core::{Identity, Join, admit};
 
@@ -32,21 +32,20 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves one accepted socket to its end.
-pub(super) async fn serve(mut stream: TcpStream, address: IpAddr, shared: Arc<Shared>) {
+pub(super) async fn serve(socket: TcpStream, address: IpAddr, shared: Arc<Shared>) {
     // Without it, Nagle's algorithm would hold a snapshot back for the ack of the one before.
-    let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES);
+    let _ = socket.set_nodelay(true);
+    let _ = SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER_BYTES);
     let deadline = Instant::now() + shared.config.handshake_timeout;
     // Boxed, so that what the upgrade needs does not stay for as long as the connection does.
-    let mut visitor = tokio::select! {
-        upgraded = timeout_at(deadline, Box::pin(upgrade(&mut stream, address, &shared))) => match upgraded {
-            Ok(Some(visitor)) => visitor,
+    let (stream, mut visitor) = tokio::select! {
+        arrived = timeout_at(deadline, Box::pin(arrive(socket, address, &shared))) => match arrived {
+            Ok(Some(arrived)) => arrived,
             _ => return,
         },
         () = shared.is_over() => return,
     };
-    let (read, write) = stream.into_split();
-    let (mut reader, writer) = (WebSocketReader::new(read), WebSocketWriter::new(write));
+    let (mut reader, writer) = stream.into_websocket();
     let greeting = tokio::select! {
         greeting = timeout_at(deadline, greet(&mut reader, &mut visitor, &shared)) => {
             greeting.unwrap_or_else(|_| Err(PeerFault::HandshakeTimeout.into()))

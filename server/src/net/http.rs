@@ -29,6 +29,8 @@ pub(super) struct Request {
     names_subprotocol: bool,
     pub(super) origin: Option<String>,
     pub(super) token: Option<Shown>,
+    /// For whom it is, as whoever sent it says: `X-Forwarded-For`, in one list.
+    pub(super) forwarded: String,
 }
 
 /// A token, and how it came: who cannot read an HTTP answer is answered in a REJECT.
@@ -191,6 +193,7 @@ impl Request {
             names_subprotocol,
             origin: fields.one("origin")?.map(str::to_owned),
             token: from_header.map(Shown::Header).or(from_subprotocol.map(Shown::Subprotocol)),
+            forwarded: fields.items("x-forwarded-for").collect::<Vec<_>>().join(","),
         })
     }
 

@@ -27,6 +27,7 @@ use super::place::Place;
 use super::room_task::{Clock, Doors, RoomTask, ToRoom, doors, lock};
 use super::stagger;
 use super::stats::ServerStats;
+use super::tls::Tls;
 use super::upgrade::turn_away;
 use crate::core::{Directory, Identity, Placement, Room, RoomConfig, RoomIdentity, schema_welcome};
 
@@ -54,6 +55,8 @@ pub(super) struct Shared {
     pub(super) directory: Arc<Mutex<Directory>>,
     /// Bytes of hellos: what comes later is counted by the rooms.
     pub(super) hello_bytes: AtomicU64,
+    /// Whose certificate is shown, if any.
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) gate: Gate,
     pub(super) accounts: Arc<Accounts>,
     pub(super) addresses: Arc<Addresses>,
@@ -84,24 +87,28 @@ impl Server {
     /// Binds the address. An address that is taken is an [`io::ErrorKind::AddrInUse`].
     ///
     /// One that others can reach, and that neither has an [authenticator](super::AccessConfig::authenticator) nor takes
-    /// [guests](super::AccessConfig::guests), is an [`io::ErrorKind::InvalidInput`] that says what to do.
+    /// [guests](super::AccessConfig::guests), is an [`io::ErrorKind::InvalidInput`] that says what to do; so is a certificate or a key
+    /// that cannot be used.
     pub async fn bind(config: ServerConfig, game: Game) -> io::Result<Self> {
         config.access.check(config.listen)?;
+        let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
         let listener = TcpListener::bind(config.listen).await?;
         let clock = Clock::start();
         let gate = Gate::new(&config.access, config.listen.ip(), clock, config.handshake_timeout / 2);
         if gate.knows_nobody() {
             tracing::info!("no keys: clients are guests, without accounts");
         }
-        if !config.listen.ip().is_loopback() {
+        if tls.is_none() && !config.listen.ip().is_loopback() && config.access.proxies.networks.is_empty() {
             tracing::warn!(
-                "no TLS here: what is said can be read on its way, tokens too; put a proxy in front that encrypts"
+                "no TLS: what is said can be read and changed on its way, tokens too; give a certificate (--tls-cert, --tls-key), or \
+                 put a proxy in front that has one (--trusted-proxy)"
             );
         }
         let codec = config.room.codec(game.schema().clone());
         let mut welcome = Vec::new();
         schema_welcome(&config.room, &codec, game.schema()).encode(&mut welcome);
         let shared = Shared {
+            tls,
             gate,
             accounts: Accounts::new(config.access.accounts),
             addresses: Addresses::new(config.access.addresses),
@@ -136,6 +143,9 @@ impl Server {
     pub async fn run(self) {
         let mut shutdown = self.shared.shutdown.subscribe();
         let mut connections = JoinSet::new();
+        // Ends with the server.
+        let mut renewals = JoinSet::new();
+        self.shared.tls.iter().for_each(|tls| drop(renewals.spawn(tls.clone().watch())));
         loop {
             tokio::select! {
                 _ = shutdown.wait_for(|is_over| *is_over) => break,
@@ -177,7 +187,7 @@ async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)> {
 
 impl Server {
     /// Serves a connection in a task of its own, if there is a place for it.
-    fn take(&self, mut stream: TcpStream, address: IpAddr, connections: &mut JoinSet<()>) {
+    fn take(&self, stream: TcpStream, address: IpAddr, connections: &mut JoinSet<()>) {
         let shared = self.shared.clone();
         if let Ok(permit) = shared.connections.clone().try_acquire_owned() {
             connections.spawn(async move {
@@ -192,7 +202,7 @@ impl Server {
         if let Ok(permit) = shared.turned_away.clone().try_acquire_owned() {
             connections.spawn(async move {
                 let refusal = HttpRefusal::ServerFull { max };
-                let told = turn_away(&mut stream, &refusal);
+                let told = turn_away(stream, address, &shared, &refusal);
                 let _ = tokio::time::timeout(shared.config.handshake_timeout, told).await;
                 drop(permit);
             });

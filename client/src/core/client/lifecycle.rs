@@ -82,7 +82,7 @@ impl Client {
     /// The connection is over. Of several reasons the first is told. If the game leaves, that is [`Client::close`].
     ///
     /// If the client is to [come back](crate::ClientConfig::reconnect) and the reason [may pass](DisconnectReason::may_pass), it waits
-    /// for [`Client::poll_connect`].
+    /// for [`Client::poll_connect`], not less than the server [wants](DisconnectReason::retry_after).
     pub fn handle_disconnect(&mut self, now: Micros, reason: DisconnectReason) {
         let (session, was_welcomed) = match &mut self.state {
             State::Hello { before, .. } => {
@@ -117,7 +117,10 @@ impl Client {
         };
         self.continuity.rest();
         self.transfers.rest();
-        let wait = (!self.is_network_down).then_some(attempt.wait);
+        // All whom the server sent away come back at their own moments, and none before it wants them.
+        let least = reason.retry_after().unwrap_or(Micros::ZERO);
+        self.not_before = now + least;
+        let wait = (!self.is_network_down).then_some(least + attempt.wait);
         let until = wait.map(|wait| now + wait);
         self.state = State::Waiting { until, before: session, reason: reason.clone() };
         self.events.push_back(Event::Reconnecting {
@@ -167,14 +170,15 @@ impl Client {
     }
 
     /// What the system says of the network. While it is down no attempt is made to come back; once it is up, or another, one is made at
-    /// once. A connection that lasts is not given up for it: if the network is another, the server is asked whether it still hears us,
+    /// once, or as soon as [the server](DisconnectReason::retry_after) wants it. A connection that lasts is not given up for it: if the network is another, the server is asked whether it still hears us,
     /// and has two seconds to answer. A system that says nothing loses nothing but time.
     pub fn set_network(&mut self, now: Micros, network: Network) {
         self.is_network_down = network == Network::Down;
         match &mut self.state {
             State::Waiting { until, .. } if self.is_network_down => *until = None,
             State::Waiting { until, .. } => {
-                *until = Some(until.map_or(now, |until| until.min(now)));
+                let soonest = now.max(self.not_before);
+                *until = Some(until.map_or(soonest, |until| until.min(soonest)));
             }
             State::Playing(session) if network == Network::Changed => session.doubt(now),
             State::Hello { .. } | State::Playing(_) | State::Closed { .. } => {}

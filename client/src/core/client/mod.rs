@@ -73,6 +73,8 @@ pub struct Client {
     attempts: Attempts,
     /// When the session of now was first welcomed here.
     session_began: Micros,
+    /// The server wants to be left alone for so long.
+    not_before: Micros,
     /// When the connection of now was welcomed.
     welcomed: Micros,
     /// What it wants to be sent of snapshots, bytes a second.
@@ -131,6 +133,7 @@ impl Client {
             is_profile_told: true,
             attempts: Attempts::new(config.reconnect.clone(), config.seed),
             session_began: now,
+            not_before: now,
             welcomed: now,
             budget: None,
             renewal: Renewal::default(),
