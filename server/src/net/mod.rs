@@ -57,6 +57,7 @@ mod proxy;
 mod recording;
 mod room_task;
 mod seat;
+mod slots;
 mod stagger;
 mod stats;
 mod stream;
