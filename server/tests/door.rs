@@ -6,6 +6,10 @@ mod common;
 use std::time::Duration;
 
 use common::{Honest, PATIENCE, Raw, Running, arena, dial_from, hello, request, start};
+use tickwire_protocol::frame::FrameType;
+use tickwire_protocol::handshake::{Hello, Role};
+use tickwire_protocol::pause::Pause;
+use tickwire_protocol::ping::Ping;
 use tickwire_protocol::{Micros, TickRate};
 use tickwire_server::core::RoomConfig;
 use tickwire_server::net::{AddressLimits, ProxySpeech, ServerConfig, TrustedProxies};
@@ -206,4 +210,66 @@ async fn whom_a_proxy_brings_has_the_slots_of_his_own_address() {
     until_taken(&server, 2).await;
     until_closed(mute, 1).await;
     is_undisturbed(&mut witness).await;
+}
+
+/// Somebody who is in, and from whom nothing comes but signs of life.
+struct LeftAlone {
+    raw: Raw,
+    pongs: usize,
+}
+
+impl LeftAlone {
+    async fn join(server: &Running, role: Role, then: &[u8]) -> Self {
+        let schema = arena().schema().clone();
+        let wish = Hello { role, ..hello(&schema) };
+        let Honest { mut raw, .. } = Honest::join(server.addr, &schema, &wish).await;
+        if !then.is_empty() {
+            raw.send(then.to_vec()).await;
+        }
+        Self { raw, pongs: 0 }
+    }
+
+    /// Pings until it is closed, or was answered so often more.
+    async fn ping(&mut self, pongs: usize) -> Option<u16> {
+        let enough = self.pongs.saturating_add(pongs);
+        let mut ping = Vec::new();
+        Ping { client_time: Micros(1) }.encode(&mut ping);
+        let pinging = async {
+            while self.pongs < enough {
+                self.raw.send(ping.clone()).await;
+                match self.raw.receive().await {
+                    Ok(frames) => {
+                        self.pongs += frames.iter().filter(|frame| frame.ty == FrameType::Pong).count()
+                    }
+                    Err(ending) => return Some(ending.expect("a close").0),
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+            None
+        };
+        timeout(PATIENCE, pinging).await.expect("an end")
+    }
+}
+
+#[tokio::test]
+async fn a_player_that_nobody_plays_is_let_go_but_not_who_watches_or_has_paused() {
+    let mut config = config(10, 0);
+    config.room.idle_timeout = Some(Micros::from_secs(1));
+    let server = start(config, arena()).await;
+    let mut witness = join(dial_from(1, server.addr).await).await;
+    let mut pause = Vec::new();
+    Pause { is_paused: true }.encode(&mut pause);
+    let mut alone = LeftAlone::join(&server, Role::Player, &[]).await;
+    let mut watching = LeftAlone::join(&server, Role::Spectator, &[]).await;
+    let mut paused = LeftAlone::join(&server, Role::Player, &pause).await;
+    let (ended, _, watched, waited) = tokio::join!(
+        alone.ping(usize::MAX),
+        // Two seconds.
+        witness.play_until(|witness| witness.digests >= 3),
+        watching.ping(60),
+        paused.ping(60),
+    );
+    assert_eq!((ended, watched, waited), (Some(4005), None, None));
+    is_undisturbed(&mut witness).await;
+    assert_eq!(server.handle.stats().await.players, 2);
 }
