@@ -398,8 +398,9 @@ mod tests {
     #[test]
     fn players_that_nobody_plays_are_let_go_if_nothing_else_is_said() {
         let timeout = |said| {
-            let access = AccessArgs { idle_timeout: said, ..AccessArgs::default() };
-            ServeArgs { access, ..ServeArgs::default() }.resolve().unwrap().room.idle_timeout
+            let mut args = ServeArgs::default();
+            args.access.idle_timeout = said;
+            args.resolve().unwrap().room.idle_timeout
         };
         let seconds = |seconds| Some(Micros::from_secs(seconds));
         assert_eq!([None, Some(60), Some(0)].map(timeout), [seconds(300), seconds(60), None]);
