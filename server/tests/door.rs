@@ -239,7 +239,7 @@ impl LeftAlone {
                 self.raw.send(ping.clone()).await;
                 match self.raw.receive().await {
                     Ok(frames) => {
-                        self.pongs += frames.iter().filter(|frame| frame.ty == FrameType::Pong).count()
+                        self.pongs += frames.iter().filter(|frame| frame.ty == FrameType::Pong).count();
                     }
                     Err(ending) => return Some(ending.expect("a close").0),
                 }
@@ -262,7 +262,7 @@ async fn a_player_that_nobody_plays_is_let_go_but_not_who_watches_or_has_paused(
     let mut alone = LeftAlone::join(&server, Role::Player, &[]).await;
     let mut watching = LeftAlone::join(&server, Role::Spectator, &[]).await;
     let mut paused = LeftAlone::join(&server, Role::Player, &pause).await;
-    let (ended, _, watched, waited) = tokio::join!(
+    let (ended, (), watched, waited) = tokio::join!(
         alone.ping(usize::MAX),
         // Two seconds.
         witness.play_until(|witness| witness.digests >= 3),
