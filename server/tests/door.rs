@@ -255,6 +255,7 @@ impl LeftAlone {
 async fn a_player_that_nobody_plays_is_let_go_but_not_who_watches_or_has_paused() {
     let mut config = config(10, 0);
     config.room.idle_timeout = Some(Micros::from_secs(1));
+    config.room.session_window = Micros::from_secs(100);
     let server = start(config, arena()).await;
     let mut witness = join(dial_from(1, server.addr).await).await;
     let mut pause = Vec::new();
@@ -271,5 +272,5 @@ async fn a_player_that_nobody_plays_is_let_go_but_not_who_watches_or_has_paused(
     );
     assert_eq!((ended, watched, waited), (Some(4005), None, None));
     is_undisturbed(&mut witness).await;
-    assert_eq!(server.handle.stats().await.players, 2);
+    assert_eq!(server.handle.stats().await.players, 2, "its session is over");
 }

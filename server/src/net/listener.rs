@@ -88,7 +88,8 @@ impl Server {
         let clock = Clock::start();
         let gate = Gate::new(&config.access, config.listen.ip(), clock, config.handshake_timeout / 2);
         if gate.knows_nobody() {
-            tracing::info!("no keys: clients are guests, without accounts");
+            let whose = if config.access.guests { "all" } else { "only those of this machine" };
+            tracing::info!("no keys: clients are guests without accounts, and {whose} are let in");
         }
         if tls.is_none() && !config.listen.ip().is_loopback() && config.access.proxies.networks.is_empty() {
             tracing::warn!(

@@ -11,6 +11,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tickwire_protocol::Micros;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -39,6 +40,8 @@ pub(super) struct Slots {
     addresses: Arc<Addresses>,
     max: usize,
     connections: Arc<Semaphore>,
+    /// The last who came found no slot.
+    is_full: AtomicBool,
     introductions: Arc<Semaphore>,
     /// For those who are too many of their address, and for those whom the server is too full for: a flood from one address
     /// leaves the others their answer.
@@ -85,6 +88,7 @@ impl Slots {
             addresses: Addresses::new(limits),
             max,
             connections: semaphore(max),
+            is_full: AtomicBool::new(false),
             introductions: semaphore(INTRODUCTIONS_MAX),
             farewells: [(); 2].map(|()| semaphore(FAREWELLS_MAX)),
         }
@@ -107,7 +111,11 @@ impl Slots {
             Ok(counted) => counted,
             Err(refusal) => return Farewell::new(of_address, refusal, None).map(Err),
         };
-        match self.connections.clone().try_acquire_owned() {
+        let permit = self.connections.clone().try_acquire_owned();
+        if !self.is_full.swap(permit.is_err(), Ordering::Relaxed) && permit.is_err() {
+            tracing::warn!(self.max, "too many connections: others are refused until one ends");
+        }
+        match permit {
             Ok(permit) => Some(Ok(Slot { address, _counted: counted, _permit: permit })),
             Err(_) => {
                 Farewell::new(of_server, HttpRefusal::ServerFull { max: self.max }, Some(counted)).map(Err)

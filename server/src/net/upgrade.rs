@@ -187,11 +187,7 @@ async fn read_head(stream: &mut Stream) -> Option<Result<Vec<u8>, HttpRefusal>> 
 
 /// Says why, and waits a moment for it to be heard: a socket that is closed with unread bytes in it loses what was written last.
 async fn refuse(stream: &mut Stream, address: IpAddr, refusal: &HttpRefusal) {
-    if let HttpRefusal::ServerFull { max } = refusal {
-        tracing::warn!(max, "too many connections: one was refused");
-    } else {
-        tracing::debug!(%address, ?refusal, "refused before the upgrade");
-    }
+    tracing::debug!(%address, ?refusal, "refused before the upgrade");
     let farewell = async {
         stream.write_all(&refusal.answer()).await.ok()?;
         stream.shutdown().await.ok()?;
