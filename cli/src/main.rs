@@ -8,6 +8,7 @@ mod access;
 mod config;
 mod connect;
 mod demo;
+mod directory;
 mod fields;
 mod files;
 mod inspect;

@@ -62,11 +62,13 @@
 mod connection;
 mod discover;
 mod error;
+mod list;
 mod open;
 mod options;
 
 pub use connection::{Connection, SocketStats, Wake};
 pub use discover::discover;
 pub use error::ConnectError;
+pub use list::list_rooms;
 pub use open::{connect, connect_by, connect_over, connect_with, dial, upgrade};
 pub use options::{Options, TokenProvider};

@@ -65,7 +65,7 @@ impl Identity {
         self.account.as_ref()?.expires
     }
 
-    /// Whether it may do this in the room of this name. A guest may [play and watch](ENGINE_ACTIONS), and nothing else.
+    /// Whether it may do this in the room of this name. A guest may do [what the engine asks for](ENGINE_ACTIONS), and nothing else.
     pub fn may(&self, action: &str, room: &str) -> bool {
         let Some(account) = &self.account else { return ENGINE_ACTIONS.contains(&action) };
         account.permissions.iter().any(|Permission(name)| match name.split_once('@') {
@@ -85,8 +85,8 @@ impl Identity {
     }
 }
 
-/// What the engine itself asks permission for.
-pub const ENGINE_ACTIONS: [&str; 2] = ["play", "watch"];
+/// What the engine itself asks permission for: to be a player, a spectator, and to have a room opened as one likes.
+pub const ENGINE_ACTIONS: [&str; 3] = ["play", "watch", "open"];
 
 /// Without claims: they are nobody's business but the game's.
 impl fmt::Debug for Identity {

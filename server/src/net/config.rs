@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tickwire_protocol::handshake::NewRoom;
 use tickwire_protocol::{RoomId, Schema};
 use tickwire_sim::Simulation;
 
 use super::access::AccessConfig;
-use crate::core::{DirectoryConfig, RoomConfig, RoomIdentity};
+use crate::core::{DirectoryConfig, RoomConfig, RoomIdentity, RoomOpening};
 
 /// Everything that can be set about a server.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct ServerConfig {
     /// How long a room lives without anyone in it. Its time stands still meanwhile: once the simulation has heard that the last
     /// player left no more steps are made, and who joins later finds the room at the tick at which it stopped.
     pub room_lifetime: Duration,
+    /// Rooms that are there from the start, for good, and for anybody unless they have a secret.
+    pub rooms: Vec<NewRoom>,
     /// Where rooms are recorded, if they are.
     pub record: Option<RecordConfig>,
 }
@@ -71,6 +74,8 @@ pub struct DirectoryLimits {
     pub room_spectators_max: u32,
     /// Rooms at once.
     pub rooms_max: u32,
+    /// Which of them clients may open.
+    pub opening: RoomOpening,
 }
 
 impl ServerConfig {
@@ -81,12 +86,18 @@ impl ServerConfig {
             listen,
             access: AccessConfig::default(),
             room,
-            directory: DirectoryLimits { players_max: 10_000, room_spectators_max: 64, rooms_max: 1_000 },
+            directory: DirectoryLimits {
+                players_max: 10_000,
+                room_spectators_max: 64,
+                rooms_max: 1_000,
+                opening: RoomOpening::Wished,
+            },
             seed: 0,
             connections_max: 10_000,
             handshake_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(10),
             room_lifetime: Duration::from_secs(30),
+            rooms: Vec::new(),
             record: None,
         }
     }
@@ -94,9 +105,9 @@ impl ServerConfig {
     /// The bounds of the directory: asked for once nothing is set any more, so that directory and rooms agree on how
     /// many players a room takes.
     pub(super) fn directory_config(&self) -> DirectoryConfig {
-        let DirectoryLimits { players_max, room_spectators_max, rooms_max } = self.directory;
+        let DirectoryLimits { players_max, room_spectators_max, rooms_max, opening } = self.directory;
         let room_players_max = self.room.players_max;
-        DirectoryConfig { players_max, room_players_max, room_spectators_max, rooms_max }
+        DirectoryConfig { players_max, room_players_max, room_spectators_max, rooms_max, opening }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use socket2::SockRef;
 use tickwire_protocol::bulk::BulkReceived;
-use tickwire_protocol::frame::{FrameType, frames};
+use tickwire_protocol::frame::{Frame, FrameType, frames};
 use tickwire_protocol::handshake::{
     FreshReason, Hello, RejectReason, Resume, ResumeToken, StreamKind, Token,
 };
@@ -19,6 +19,7 @@ use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use super::accounts::Claim;
 use super::listener::{Found, Shared};
+use super::questions::Questions;
 use super::room_task::{Answer, Doors, Joining, ToRoom};
 use super::seat::{Closing, Ending, Returned, Seat};
 use super::upgrade::{Visitor, upgrade};
@@ -47,9 +48,9 @@ pub(super) async fn serve(mut stream: TcpStream, address: IpAddr, shared: Arc<Sh
         () = shared.is_over() => return,
     };
     let (read, write) = stream.into_split();
-    let (mut reader, writer) = (WebSocketReader::new(read), WebSocketWriter::new(write));
+    let (mut reader, mut writer) = (WebSocketReader::new(read), WebSocketWriter::new(write));
     let hello = tokio::select! {
-        hello = timeout_at(deadline, receive_hello(&mut reader, &shared)) => {
+        hello = timeout_at(deadline, receive_hello(&mut reader, &mut writer, &visitor, &shared)) => {
             hello.unwrap_or_else(|_| Err(PeerFault::HandshakeTimeout.into()))
         }
         () = shared.is_over() => Err(Ending::Closed(Closing::shutdown())),
@@ -63,8 +64,28 @@ pub(super) async fn serve(mut stream: TcpStream, address: IpAddr, shared: Arc<Sh
     }
 }
 
-/// The first message must be a hello and nothing else.
-async fn receive_hello(reader: &mut WebSocketReader, shared: &Shared) -> Result<Hello, Ending> {
+/// The first message must be a hello and nothing else, but for questions which rooms there are.
+async fn receive_hello(
+    reader: &mut WebSocketReader,
+    writer: &mut WebSocketWriter,
+    visitor: &Visitor,
+    shared: &Shared,
+) -> Result<Hello, Ending> {
+    let mut questions = Questions::default();
+    loop {
+        let Frame { ty, payload } = receive_alone(reader, shared).await?;
+        match ty {
+            FrameType::Hello => {
+                return admit(&payload, shared.game.schema(), StreamKind::Ordered)?.map_err(Ending::Rejected);
+            }
+            FrameType::List => questions.answer(&payload, visitor, writer, shared).await?,
+            ty => return Err(PeerFault::from(Misbehavior::UnexpectedFrame(ty as u8)).into()),
+        }
+    }
+}
+
+/// The next frame, alone in its message.
+async fn receive_alone(reader: &mut WebSocketReader, shared: &Shared) -> Result<Frame, Ending> {
     let message = loop {
         match reader.receive().await.map_err(ending_of)? {
             Received::Message(message) => break message,
@@ -76,13 +97,10 @@ async fn receive_hello(reader: &mut WebSocketReader, shared: &Shared) -> Result<
     shared.hello_bytes.fetch_add(framed_bytes(message.len(), true), Ordering::Relaxed);
     let mut frames = frames(message);
     let first = frames.next().unwrap_or(Err(DecodeError::Truncated("hello"))).map_err(PeerFault::from)?;
-    if first.ty != FrameType::Hello {
-        return Err(PeerFault::from(Misbehavior::UnexpectedFrame(first.ty as u8)).into());
+    match frames.next() {
+        Some(_) => Err(PeerFault::from(DecodeError::Trailing("hello")).into()),
+        None => Ok(first),
     }
-    if frames.next().is_some() {
-        return Err(PeerFault::from(DecodeError::Trailing("hello")).into());
-    }
-    admit(&first.payload, shared.game.schema(), StreamKind::Ordered)?.map_err(Ending::Rejected)
 }
 
 /// A stay in a room, until something ends it. Nothing comes back from a room that is gone without a trace.
@@ -166,7 +184,7 @@ async fn join(
     loop {
         let refuse = |seat: Seat, ending| Err(Some(Returned { writer: seat.into_writer(), ending }));
         let Found { place, doors: Doors { inbox, joins }, is_return } =
-            match shared.find_room(hello, resume.as_ref()) {
+            match shared.find_room(hello, resume.as_ref(), &identity) {
                 Ok(found) => found,
                 Err(reason) => return refuse(seat, Ending::Rejected(reason)),
             };

@@ -52,6 +52,7 @@ mod http;
 mod listener;
 mod meters;
 mod place;
+mod questions;
 mod recording;
 mod room_task;
 mod seat;
