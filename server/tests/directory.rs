@@ -41,7 +41,9 @@ fn wishing(room: RoomWish) -> Hello {
 
 async fn join(server: &Running, room: RoomWish) -> Honest {
     let hello = wishing(room);
-    tokio::time::timeout(PATIENCE, Honest::join(server.addr, arena().schema(), &hello)).await.expect("in time")
+    tokio::time::timeout(PATIENCE, Honest::join(server.addr, arena().schema(), &hello))
+        .await
+        .expect("in time")
 }
 
 /// Why a wish is refused, and with which code.
@@ -97,11 +99,8 @@ async fn rooms_are_listed_before_a_hello_and_over_the_same_connection_joined() {
 async fn the_list_says_how_matches_stand() {
     let server = start(config(), arena()).await;
     let _player = join(&server, RoomWish::New(duel("duel"))).await;
-    let filter = RoomFilter {
-        mode: "duel".to_owned(),
-        status: Some(MatchStatus::Running),
-        ..RoomFilter::default()
-    };
+    let filter =
+        RoomFilter { mode: "duel".to_owned(), status: Some(MatchStatus::Running), ..RoomFilter::default() };
     let question = ListRooms { filter, ..ListRooms::default() };
     let runs = async {
         // The arena runs from its first step on.
@@ -219,7 +218,11 @@ async fn who_asks_too_often_is_a_flood_and_who_asks_wrongly_is_closed() {
     raw.send(question()).await;
     let ending = tokio::time::timeout(PATIENCE, raw.ending()).await.expect("an end");
     assert_eq!(ending.1.expect("a close").0, CloseCode::POLICY.0);
-    let wrong = [vec![2, 21, 0, 0], [question(), question()].concat(), [question(), encoded(&wishing(RoomWish::Any))].concat()];
+    let wrong = [
+        vec![2, 21, 0, 0],
+        [question(), question()].concat(),
+        [question(), encoded(&wishing(RoomWish::Any))].concat(),
+    ];
     for wrong in wrong {
         let mut raw = Raw::connect(server.addr).await;
         raw.send(wrong).await;
@@ -236,7 +239,8 @@ async fn who_asks_too_often_is_a_flood_and_who_asks_wrongly_is_closed() {
 #[tokio::test]
 async fn an_address_has_so_many_connections_also_of_those_who_only_ask() {
     let mut config = config();
-    config.access.addresses = AddressLimits { connections_max: 2, handshakes_per_second: 0, counts_loopback: true };
+    config.access.addresses =
+        AddressLimits { connections_max: 2, handshakes_per_second: 0, counts_loopback: true };
     let server = start(config, arena()).await;
     let mut asking = Raw::connect(server.addr).await;
     asking.send(question()).await;
@@ -260,9 +264,9 @@ impl Authenticator for ByName {
     fn authenticate<'a>(&'a self, credentials: Credentials<'a>) -> Verdict<'a> {
         let name = credentials.token.as_str().to_owned();
         let permissions = [name.clone(), "play".to_owned()].map(Permission).to_vec();
-        Box::pin(async move {
-            Ok(Verified { account: name, valid_for: None, permissions, claims: Vec::new() })
-        })
+        Box::pin(
+            async move { Ok(Verified { account: name, valid_for: None, permissions, claims: Vec::new() }) },
+        )
     }
 }
 

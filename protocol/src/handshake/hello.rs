@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
-    Extension, Features, MAGIC, RejectReason, RoomWish, StreamKind, VERSION, check_extensions, check_text, within,
+    Extension, Features, MAGIC, RejectReason, RoomWish, StreamKind, VERSION, check_extensions, check_text,
+    within,
 };
 use crate::cold;
 use crate::fault::DecodeError;

@@ -163,7 +163,8 @@ impl Server {
 
 /// Opens a room of the configuration.
 fn open(directory: &mut Directory, room: &NewRoom) -> io::Result<Placement> {
-    let words = |reason| io::Error::new(io::ErrorKind::InvalidInput, format!("room `{}`: {reason}", room.name));
+    let words =
+        |reason| io::Error::new(io::ErrorKind::InvalidInput, format!("room `{}`: {reason}", room.name));
     directory.open(room, true).map_err(words)
 }
 

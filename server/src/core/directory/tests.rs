@@ -39,7 +39,10 @@ fn a_named_room_is_shared_by_those_who_name_it_and_by_nobody_else() {
     let opened = NewRoom { name: "duel".to_owned(), players_max: 2, ..NewRoom::default() };
     assert_eq!(first, Placement { room: RoomId(1), open: Some(opened) });
     assert_eq!(any(&mut directory), Ok(2));
-    assert_eq!(directory.place(&wish, Role::Player, anything).unwrap(), Placement { room: RoomId(1), open: None });
+    assert_eq!(
+        directory.place(&wish, Role::Player, anything).unwrap(),
+        Placement { room: RoomId(1), open: None }
+    );
     let full = RejectReason::RoomFull { players: 2, max: 2 };
     assert_eq!(directory.place(&wish, Role::Player, anything), Err(full));
     assert_eq!(directory.players(), 3, "a refused one takes no place");
@@ -100,7 +103,12 @@ fn existing(name: &str, secret: Option<RoomSecret>) -> RoomWish {
 }
 
 fn den() -> NewRoom {
-    NewRoom { name: "den".to_owned(), secret: secret("sesame"), mode: "duel".to_owned(), ..NewRoom::default() }
+    NewRoom {
+        name: "den".to_owned(),
+        secret: secret("sesame"),
+        mode: "duel".to_owned(),
+        ..NewRoom::default()
+    }
 }
 
 /// Room for many rooms of ten.
@@ -244,7 +252,10 @@ fn clients_open_what_they_may() {
     let mut nobody = with(RoomOpening::Never);
     assert_eq!(wish(&mut nobody, &named), Err(RejectReason::NoSuchRoom));
     assert_eq!(wish(&mut nobody, &RoomWish::Any), Err(RejectReason::NoSuchRoom));
-    assert_eq!([RoomWish::New(den()), otherwise].map(|new| wish(&mut nobody, &new)), [forbidden(), forbidden()]);
+    assert_eq!(
+        [RoomWish::New(den()), otherwise].map(|new| wish(&mut nobody, &new)),
+        [forbidden(), forbidden()]
+    );
 
     let mut anybody = with(RoomOpening::ForAnybody);
     assert_eq!(wish(&mut anybody, &named), Err(RejectReason::NoSuchRoom));

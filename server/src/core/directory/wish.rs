@@ -13,8 +13,7 @@ impl Directory {
             RoomWish::Named(name) => self.named(name, None),
             RoomWish::Existing { name, secret } => self.named(name, secret.as_ref()),
             RoomWish::Matching { filter, otherwise } => {
-                let is_wanted =
-                    |room: &Entry| room.secret.is_none() && filter.matches(&room.summary);
+                let is_wanted = |room: &Entry| room.secret.is_none() && filter.matches(&room.summary);
                 match (self.fullest(role, is_wanted), otherwise) {
                     (None, Some(room)) => self.in_place_of(room),
                     (found, _) => Ok(found),
@@ -36,9 +35,7 @@ impl Directory {
             RoomWish::Any if self.config.opening == RoomOpening::Never => return Err(self.no_place(role)),
             RoomWish::Any => return Ok((NewRoom::default(), Opened::ForAnybody)),
             RoomWish::Named(name) if name.is_empty() => return Err(RejectReason::BadRoomName),
-            RoomWish::Named(name) if may_open(name) => {
-                NewRoom { name: name.clone(), ..NewRoom::default() }
-            }
+            RoomWish::Named(name) if may_open(name) => NewRoom { name: name.clone(), ..NewRoom::default() },
             RoomWish::New(room) | RoomWish::Matching { otherwise: Some(room), .. } => {
                 if !may_open(&room.name) {
                     return Err(RejectReason::Forbidden { action: "open".to_owned() });
