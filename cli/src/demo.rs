@@ -9,6 +9,7 @@ use serde::Serialize;
 use tickwire_server::net::{ServerHandle, ServerStats};
 
 use crate::config::RoomArgs;
+use crate::files;
 use crate::serve;
 use crate::signals::Interrupt;
 use crate::status::Status;
@@ -56,14 +57,17 @@ struct TickTimes {
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::listen()?;
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    let config =
-        match swarm::check(args.bots, args.seconds, 2, 0).and_then(|()| args.rooms.server_config(listen)) {
-            Ok(config) => config,
-            Err(error) => {
-                eprintln!("error: {error:#}");
-                return Ok(ExitCode::from(2));
-            }
-        };
+    let checked = swarm::check(args.bots, args.seconds, 0)
+        // Both ends of each connection are here.
+        .and_then(|()| files::check(2 * args.bots as u64))
+        .and_then(|()| args.rooms.server_config(listen));
+    let config = match checked {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return Ok(ExitCode::from(2));
+        }
+    };
     let server = serve::bind(config).await?;
     let url = format!("ws://{}", server.local_addr()?);
     let handle = server.handle();

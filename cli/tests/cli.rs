@@ -65,7 +65,8 @@ fn connect(url: &str, args: &[&str], lines: &str) -> (Output, String) {
 #[test]
 fn a_client_by_hand_speaks_and_sees() {
     let server = Server::start(&["--room-size", "4"]);
-    let lines = "types\nping\nsend chat hello, you\nhex mark 01000000 02000000 03000000\nwait 1\nlist\nstats\ndance\n";
+    let lines =
+        "types\nping\nsend chat hello, you\nhex mark 01000000 02000000 03000000\nwait 1\nlist\nstats\n";
     let (output, said) = connect(&server.url, &[], lines);
     assert!(output.status.success(), "{output:?}");
     for words in [
@@ -82,11 +83,13 @@ fn a_client_by_hand_speaks_and_sees() {
     ] {
         assert!(said.contains(words), "`{words}` is not in\n{said}");
     }
+    let (output, _) = connect(&server.url, &[], "dance\nwait 0.2\n");
+    assert_eq!(output.status.code(), Some(1), "what could not be done shows");
     assert!(String::from_utf8_lossy(&output.stderr).contains("`dance` is no command"));
     // One who watches sees no player of its own, and cannot find what there is not.
     let (output, said) =
         connect(&server.url, &["--spectate", "--quiet"], "send poke x\nwait 0.3\nlist\nquit\nlist\n");
-    assert!(output.status.success() && said.contains("0 entities in view"), "{said}");
+    assert!(output.status.code() == Some(1) && said.contains("0 entities in view"), "{said}");
     assert_eq!(said.matches("entities in view").count(), 1, "nothing is done behind quit: {said}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("no message `poke`"));
     assert_eq!(server.stop(Signal::TERM), Some(0));

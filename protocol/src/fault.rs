@@ -100,6 +100,9 @@ pub enum PeerFault {
     /// The peer does not take what is written to it.
     #[error("writes stalled for too long")]
     Stalled,
+    /// It goes on sending what it may not send, or not so often.
+    #[error("messages that may not be sent, or not so often, were sent for too long")]
+    TooOften,
     /// Its session goes on over another connection.
     #[error("the session goes on over another connection")]
     TakenOver,
@@ -152,6 +155,8 @@ impl CloseCode {
     pub const TOKEN_EXPIRED: Self = Self(4013);
     /// The account has connected from elsewhere.
     pub const REPLACED: Self = Self(4014);
+    /// Messages that may not be sent, or not so often, were sent for too long.
+    pub const TOO_OFTEN: Self = Self(4020);
 }
 
 impl CloseCode {
@@ -188,6 +193,7 @@ impl From<PeerFault> for CloseCode {
             PeerFault::TakenOver => Self::TAKEN_OVER,
             PeerFault::TokenExpired => Self::TOKEN_EXPIRED,
             PeerFault::Replaced => Self::REPLACED,
+            PeerFault::TooOften => Self::TOO_OFTEN,
         }
     }
 }

@@ -12,8 +12,8 @@ use tickwire_protocol::limits::{
 };
 use tickwire_protocol::message::engine::NOTICE;
 use tickwire_protocol::message::{
-    Direction, Inbox, Lane, Message, MessageAck, MessageClass, MessageId, MessageType, MessageTypeId, Missed,
-    Outbox, Outcome, Received, SendError,
+    Denial, Direction, Inbox, Lane, Message, MessageAck, MessageClass, MessageId, MessageType, MessageTypeId,
+    Missed, Notice, Outbox, Outcome, Received, SendError,
 };
 use tickwire_protocol::{Micros, Schema};
 
@@ -309,6 +309,31 @@ fn where_not_all_fits_better_lanes_go_first() {
     way.transmit(150);
     let first_bytes = way.there.iter().map(|(_, payload)| payload[payload.len() - 1]).collect::<Vec<_>>();
     assert_eq!(first_bytes, [9, 8, 7]);
+}
+
+#[test]
+fn what_was_refused_is_not_taken_for_delivered() {
+    let mut way = Way::new();
+    let ids = [RELIABLE, RELIABLE, LATEST].map(|ty| way.send(ty, 0, &[1]).unwrap());
+    way.transmit(1_000);
+    let denial = Denial::TooOften { retry_after: Micros(7_000) };
+    let mut refused = Vec::new();
+    let mut nth = 0;
+    while let Some((_, payload)) = way.there.pop_front() {
+        // The latest message goes first, then one of both others.
+        nth += 1;
+        refused.extend(way.inbox.handle_message_unless(payload, |_, _| nth != 2).unwrap());
+    }
+    assert_eq!(refused, [(LATEST, 0), (RELIABLE, 1)]);
+    for (ty, number) in refused {
+        way.outbox.handle_notice(Notice { ty, number, denial });
+    }
+    let told = Outcome::Refused(denial);
+    assert_eq!(way.outcomes(), [(ids[2], told), (ids[1], told)], "at once");
+    assert_eq!(way.outbox.messages(), 3, "each keeps its number until that is acked");
+    assert_eq!(way.settle().len(), 1);
+    assert_eq!(way.outcomes(), [(ids[0], Outcome::Delivered)], "and once");
+    assert_eq!((way.outbox.messages(), way.outbox.bytes()), (0, 0));
 }
 
 #[test]

@@ -276,6 +276,7 @@ fn codes_are_those_of_the_code() {
         CloseCode::ACCOUNT_BUSY,
         CloseCode::TOKEN_EXPIRED,
         CloseCode::REPLACED,
+        CloseCode::TOO_OFTEN,
     ];
     let numbered = || markdown_rows().filter_map(|row| Some((row[0].parse::<u16>().ok()?, row)));
     let page: Vec<_> =

@@ -15,10 +15,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use tickwire_client::net::{self, Connection, Options, TokenProvider, Wake};
-use tickwire_client::{ClientConfig, Event, Reconnect};
+use tickwire_client::{ClientConfig, DisconnectReason, Event, Reconnect};
 use tickwire_protocol::Micros;
 use tickwire_protocol::handshake::{Role, RoomWish, Token};
-use tickwire_protocol::message::MessageType;
+use tickwire_protocol::message::{MessageType, Outcome};
 use tokio::sync::mpsc;
 
 use self::command::{Command, HELP};
@@ -70,9 +70,15 @@ pub(crate) async fn run(args: ConnectArgs) -> anyhow::Result<ExitCode> {
     let options = Options { tokens: token.map(TokenProvider::fixed) };
     let schema = net::discover(&args.url, &config, &options).await?;
     let connection = net::connect_with(&args.url, config, schema, options).await?;
-    let mut console = Console { connection, lines: read_lines(), is_quiet: args.quiet, is_leaving: false };
+    let mut console = Console {
+        connection,
+        lines: read_lines(),
+        is_quiet: args.quiet,
+        is_leaving: false,
+        has_failed: false,
+    };
     tokio::select! {
-        is_well = console.play() => Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        () = console.play() => Ok(if console.has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }),
         () = interrupt.received() => {
             console.connection.close().await;
             Ok(ExitCode::SUCCESS)
@@ -100,16 +106,18 @@ struct Console {
     is_quiet: bool,
     /// All lines are done; what was sent is still to be delivered.
     is_leaving: bool,
+    /// Something that was asked for did not come to pass: it shows in the exit status.
+    has_failed: bool,
 }
 
 impl Console {
-    /// Until the connection is over; whether that was wanted.
-    async fn play(&mut self) -> bool {
+    /// Until the connection is over.
+    async fn play(&mut self) {
         loop {
             tokio::select! {
                 wake = self.connection.next() => match wake {
                     Some(wake) => self.handle(wake),
-                    None => return self.is_leaving,
+                    None => return,
                 },
                 line = self.lines.recv(), if !self.is_leaving => match line {
                     Some(line) => self.obey(&line).await,
@@ -125,6 +133,7 @@ impl Console {
             Wake::Input(tick) => self.connection.push_input(tick, |_| {}),
             Wake::Snapshot => {}
             Wake::Event(event) => {
+                self.has_failed |= is_failure(&event);
                 let is_scenery = matches!(event, Event::Entered { .. } | Event::Left { .. } | Event::Cue(_));
                 if !(is_scenery && self.is_quiet) {
                     println!("{}", words::event(self.connection.client(), &event));
@@ -150,8 +159,13 @@ impl Console {
             Ok(Some(Command::Ping)) => self.ping().await,
             Ok(Some(Command::Wait(time))) => self.wait(time).await,
             Ok(Some(Command::Quit)) => self.leave(),
-            Err(error) => eprintln!("error: {error:#}"),
+            Err(error) => self.fail(&format!("{error:#}")),
         }
+    }
+
+    fn fail(&mut self, error: &str) {
+        eprintln!("error: {error}");
+        self.has_failed = true;
     }
 
     fn send(&mut self, name: &str, key: u32, body: Vec<u8>) {
@@ -159,12 +173,11 @@ impl Console {
         let client = self.connection.client_mut();
         let is_meant = |ty: &&MessageType| ty.name() == name || ty.id().to_string() == name;
         let Some(ty) = client.schema().messages().iter().find(is_meant).map(MessageType::id) else {
-            eprintln!("error: the game has no message `{name}`: `types` lists those that it has");
-            return;
+            return self.fail(&format!("the game has no message `{name}`: `types` lists those that it has"));
         };
         match client.send(now, ty, key, body) {
             Ok(id) => println!("sent {}", id.0),
-            Err(error) => eprintln!("error: {error}"),
+            Err(error) => self.fail(&error.to_string()),
         }
     }
 
@@ -182,7 +195,7 @@ impl Console {
         let has_answer = answered.await.is_ok() && self.pongs() > before;
         match self.connection.client().clock().filter(|_| has_answer) {
             Some(clock) => println!("ping {:.3} ms", clock.newest_rtt().0 as f64 / 1e3),
-            None => println!("ping: no answer"),
+            None => self.fail("no answer to the ping"),
         }
     }
 
@@ -202,6 +215,16 @@ impl Console {
         self.is_leaving = true;
         let now = self.connection.now();
         self.connection.client_mut().close(now, Some(FLUSH));
+    }
+}
+
+/// Whether it says that a message or the connection came to no good end.
+fn is_failure(event: &Event) -> bool {
+    match event {
+        Event::Sent(_, outcome) => *outcome != Outcome::Delivered,
+        Event::Disconnected(reason) => *reason != DisconnectReason::Left,
+        Event::Rejected(_) => true,
+        _ => false,
     }
 }
 

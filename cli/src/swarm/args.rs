@@ -10,6 +10,7 @@ use tickwire_netsim::Profile;
 use tickwire_protocol::limits::TICK_HZ_MAX;
 use tickwire_server::auth::{Grant, mint};
 
+use super::churn::ABANDONED_MAX;
 use super::conduct::SwarmConfig;
 use super::load::Load;
 use super::{DEFAULT_FULL, DEFAULT_INPUT_HZ, DEFAULT_SEED, DEFAULT_SLOW, DEFAULT_STORM};
@@ -100,7 +101,7 @@ impl SwarmArgs {
     pub(super) fn resolve(self) -> anyhow::Result<SwarmConfig> {
         let Self { bots, ramp, load, .. } = self;
         let latecomers = load.latecomers(self.storm, self.slow).1;
-        check(bots, self.seconds, 1, latecomers)?;
+        check(bots, self.seconds, latecomers)?;
         ensure!(
             self.url.starts_with("ws://"),
             "--url {}: the address of a server starts with ws://, such as ws://{DEFAULT_LISTEN}",
@@ -120,6 +121,8 @@ impl SwarmArgs {
             load.name()
         );
         let churn = self.churn.map(check_churn).transpose()?;
+        let abandoned = if churn.is_some() { ABANDONED_MAX } else { 0 };
+        files::check((bots + latecomers + abandoned) as u64)?;
         ensure!(
             !load.is_disturbed() || (churn.is_none() && !self.chatter),
             "--load {}: those who come half-way neither talk nor are cut; choose another load for --churn and --chatter",
@@ -161,13 +164,8 @@ fn check_churn(seconds: f64) -> anyhow::Result<Duration> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
-/// Refuses numbers that cannot work. `files_per_bot` are the sockets of a bot in this process; `latecomers` come beside the bots.
-pub(crate) fn check(
-    bots: usize,
-    seconds: Option<f64>,
-    files_per_bot: u64,
-    latecomers: usize,
-) -> anyhow::Result<()> {
+/// Refuses numbers that cannot work; `latecomers` come beside the bots.
+pub(crate) fn check(bots: usize, seconds: Option<f64>, latecomers: usize) -> anyhow::Result<()> {
     if bots == 0 {
         bail!("--bots 0: there must be at least one");
     }
@@ -178,5 +176,5 @@ pub(crate) fn check(
     if let Some(seconds) = seconds.filter(|seconds| !(0.1..=1e6).contains(seconds)) {
         bail!("--seconds {seconds}: must be from 0.1 to 1000000");
     }
-    files::check(all as u64 * files_per_bot)
+    Ok(())
 }

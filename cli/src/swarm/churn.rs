@@ -20,7 +20,7 @@ use super::outcome::Phase;
 const GOING_AWAY: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
 
 /// Sockets that nobody reads and nobody closes; the oldest go.
-const ABANDONED_MAX: usize = 512;
+pub(super) const ABANDONED_MAX: usize = 512;
 
 /// A cut never comes later than so many times the mean.
 const LONGEST: f64 = 10.0;

@@ -231,7 +231,7 @@ impl StageClock {
             seconds: self.first_seconds.map_or([last, 0.0], |first| [first, last]),
             cpu_s: if self.since.is_some() { cpu::process_seconds() - self.cpu_before } else { 0.0 },
             light_cpu_s: 0.0,
-            churns: hive.config.churn.is_some(),
+            churn: hive.config.churn,
             chatters: hive.config.chatter,
         }
     }

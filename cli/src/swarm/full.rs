@@ -110,7 +110,8 @@ impl Bot {
     /// Connects and plays, again and again, until the swarm is over.
     async fn play(&mut self, phase: &mut watch::Receiver<Phase>) {
         let mut known = Phase::Gathering;
-        while !self.live(phase, &mut known).await {
+        // Boxed, as it is large: it holds the bot's client.
+        while !Box::pin(self.live(phase, &mut known)).await {
             self.outcome.reconnects += 1;
             tokio::select! {
                 () = tokio::time::sleep(RECONNECT_PAUSE) => {}
@@ -118,12 +119,15 @@ impl Bot {
             }
         }
         // Without a connection when the swarm is over: what it waits for since counts as well.
-        self.end_arrivals(known);
+        self.pass(&mut known, Phase::Over);
     }
 
-    /// The measured time is over.
-    fn end_arrivals(&mut self, phase: Phase) {
-        self.arrivals.end(self.hive.now(), self.hive.snapshot_interval(), phase, &mut self.figures);
+    /// Another phase has begun. What a bot waits for at the end of the measured time counts as far as it has come.
+    fn pass(&mut self, known: &mut Phase, phase: Phase) {
+        let before = std::mem::replace(known, phase);
+        if phase.stage().is_none() {
+            self.arrivals.end(self.hive.now(), self.hive.snapshot_interval(), before, &mut self.figures);
+        }
     }
 
     /// Connects and plays; whether this bot is done. If not, the connection was lost.
@@ -138,7 +142,7 @@ impl Bot {
             // A bot that never came in stays out: its failure is the finding.
             return !self.outcome.is_joined();
         };
-        *known = *phase.borrow_and_update();
+        self.pass(known, *phase.borrow_and_update());
         // The first snapshot came while connecting, perhaps with a digest: count from nothing.
         self.counted = Counted::default();
         self.last_picture = None;
@@ -153,13 +157,12 @@ impl Bot {
                 }
                 _ = phase.changed() => {
                     self.count(&connection, *known);
-                    let before = std::mem::replace(known, *phase.borrow_and_update());
+                    self.pass(known, *phase.borrow_and_update());
                     if *known == Phase::Healing {
                         self.course.begin_peace(connection.now(), connection.client());
                     }
                     if *known == Phase::Over {
                         self.settle(&connection);
-                        self.end_arrivals(before);
                         connection.close().await;
                         return true;
                     }

@@ -1,6 +1,7 @@
 //! From what each bot saw to one report. docs/SWARM.md says what each figure means.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -26,8 +27,9 @@ pub(super) struct Run {
     /// CPU time within the measured time, of the process and of the threads of light bots.
     pub(super) cpu_s: f64,
     pub(super) light_cpu_s: f64,
-    /// Whether connections were cut, and whether bots talked.
-    pub(super) churns: bool,
+    /// How long connections lasted on average, if they were cut.
+    pub(super) churn: Option<Duration>,
+    /// Whether bots talked.
     pub(super) chatters: bool,
 }
 
@@ -171,12 +173,14 @@ fn unchecked(bots: &Group<'_>, seconds: f64) -> usize {
 
 fn sessions(joined: &Group<'_>, seen: &Seen, run: &Run) -> SessionReport {
     let accounts: Vec<_> = joined.0.iter().map(|outcome| &outcome.account).collect();
-    SessionReport::new(&accounts, &seen.players.resume_micros, run.chatters)
+    let mean = run.churn.map_or(f64::INFINITY, |mean| mean.as_secs_f64());
+    let cuts_due = accounts.len() as f64 * run.seconds.iter().sum::<f64>() / mean;
+    SessionReport { cuts_due, ..SessionReport::new(&accounts, &seen.players.resume_micros, run.chatters) }
 }
 
 impl Run {
     fn checks_sessions(&self) -> bool {
-        self.churns || self.chatters
+        self.churn.is_some() || self.chatters
     }
 }
 
@@ -191,8 +195,9 @@ impl Report {
         let light = joined.only(|outcome| !outcome.plan.is_full);
         let rates = players.each(|outcome| outcome.snapshots.iter().sum::<u64>() as f64 / seconds);
         // Who is cut off has no rate, and is told fewer digests.
-        let checking = players.only(|outcome| outcome.plan.is_full && !run.churns);
-        let rate_bounds = (run.snapshot_hz > 0 && !run.churns).then(|| rate_bounds(run.snapshot_hz, seconds));
+        let checking = players.only(|outcome| outcome.plan.is_full && run.churn.is_none());
+        let rate_bounds =
+            (run.snapshot_hz > 0 && run.churn.is_none()).then(|| rate_bounds(run.snapshot_hz, seconds));
         let outside = |rate: &&f64| rate_bounds.is_some_and(|(low, high)| !(low..=high).contains(*rate));
         let per_second = |group: &Group<'_>, count: fn(&Measured) -> u64| {
             group.each(|outcome| count(&outcome.measured) as f64 / seconds)
@@ -411,7 +416,7 @@ pub(super) mod tests {
             seconds,
             cpu_s: 3.0,
             light_cpu_s: 0.5,
-            churns: false,
+            churn: None,
             chatters: false,
         }
     }

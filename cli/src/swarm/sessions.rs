@@ -36,8 +36,9 @@ pub(super) struct Account {
 /// What is told of sessions; the names are those of `lab --chaos`. All from `messages_lost` on are to be 0.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct SessionReport {
-    /// Connections that were cut.
+    /// Connections that were cut, and how many chance makes of it on average.
     pub(crate) cuts: u64,
+    pub(crate) cuts_due: f64,
     /// Welcomes by which a session went on.
     pub(crate) resumed: u64,
     /// From the loss of a connection to the welcome by which its session goes on, milliseconds.
@@ -46,8 +47,8 @@ pub(crate) struct SessionReport {
     pub(crate) said: u64,
     /// Reliable messages that bots have heard.
     pub(crate) messages: u64,
-    /// Share of the unreliable messages that were heard.
-    pub(crate) unreliable_heard_ratio: f64,
+    /// Share of the unreliable messages that were heard; nothing if bots do not talk.
+    pub(crate) unreliable_heard_ratio: Option<f64>,
     pub(crate) messages_refused: u64,
     pub(crate) messages_lost: u64,
     pub(crate) messages_doubled: u64,
@@ -94,7 +95,7 @@ impl SessionReport {
                 (marks_due, marks_heard) = (marks_due + due, marks_heard + heard);
             }
         }
-        report.unreliable_heard_ratio = marks_heard as f64 / (marks_due as f64).max(1.0);
+        report.unreliable_heard_ratio = speaks.then(|| marks_heard as f64 / (marks_due as f64).max(1.0));
         report
     }
 
@@ -171,7 +172,7 @@ mod tests {
         let report = report(&pair());
         assert!(report.is_sound(), "{report:?}");
         assert_eq!((report.said, report.messages), (16, 16));
-        assert!((report.unreliable_heard_ratio - 0.5).abs() < 1e-9);
+        assert_eq!(report.unreliable_heard_ratio, Some(0.5));
     }
 
     #[test]

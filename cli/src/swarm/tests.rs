@@ -123,14 +123,13 @@ async fn bots_that_are_cut_off_hear_everything_once() {
         ..SwarmConfig::new(url, 10)
     };
     let report = swarm(config).await;
+    assert!(report.is_clean, "{report}");
     assert_sound(&report);
     assert_eq!((report.full, report.light), (10, 0), "light bots do not listen");
     let sessions = report.sessions.expect("sessions were looked at");
-    assert!(sessions.is_sound(), "{report}");
     // Each is cut seven times on average, says three things in vain then, and is heard by its room.
     assert!(sessions.cuts > 20 && sessions.resumed > 10, "{report}");
     assert!(sessions.said > 60 && sessions.messages > 200, "{report}");
-    assert!(sessions.unreliable_heard_ratio > 0.2, "{report}");
     assert!(sessions.resume_ms.max > 0.0, "{report}");
     handle.shutdown();
 }

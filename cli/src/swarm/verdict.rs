@@ -1,6 +1,7 @@
 //! What is wrong with a run, in words: the exit status hangs on it.
 
 use super::report::Report;
+use super::sessions::SessionReport;
 
 /// Digests that full bots must have checked, as a share of those due.
 const DIGESTS_SHARE_MIN: f64 = 0.9;
@@ -13,6 +14,12 @@ const LATE_MS_MAX: f64 = 25.0;
 
 /// How long a session may take to go on at the 99th percentile, milliseconds: a wait of at most 50, and what connecting takes.
 const RESUME_MS_MAX: f64 = 150.0;
+
+/// Cuts below which a run has not tried what it says, as a share of those that chance makes on average.
+const CUTS_SHARE_MIN: f64 = 0.5;
+
+/// Unreliable messages that must be heard, as a share. Streams lose none but with a connection, and a full one drops some.
+const UNRELIABLE_HEARD_MIN: f64 = 0.2;
 
 /// Share of frames without a newer state to show that is worth a word.
 const STARVED_MAX: f64 = 0.01;
@@ -52,8 +59,8 @@ fn faults(report: &Report) -> Vec<String> {
             report.digest_mismatches, report.digests_checked
         ));
     }
-    if let Some(sessions) = report.sessions.filter(|sessions| !sessions.is_sound()) {
-        faults.push(format!("sessions did not keep what is promised of them: {sessions:?}"));
+    if let Some(sessions) = &report.sessions {
+        faults.extend(session_faults(sessions));
     }
     if report.sessions.is_some() && report.reconnects > 0 {
         faults.push(format!("{} connections were lost that nobody has cut", report.reconnects));
@@ -70,6 +77,34 @@ fn faults(report: &Report) -> Vec<String> {
     if let (1.., Some((low, high))) = (report.bots_outside_rate, report.rate_bounds) {
         let bots = report.bots_outside_rate;
         faults.push(format!("{bots} bots did not get {low:.2} to {high:.2} snapshots a second"));
+    }
+    faults
+}
+
+/// What sessions did not keep, and what was not even tried of them.
+fn session_faults(sessions: &SessionReport) -> Vec<String> {
+    let mut faults = Vec::new();
+    if !sessions.is_sound() {
+        faults.push(format!("sessions did not keep what is promised of them: {sessions:?}"));
+    }
+    let SessionReport { cuts, cuts_due, resumed, said, messages, .. } = *sessions;
+    if cuts_due > 0.0 && (cuts == 0 || (cuts as f64) < CUTS_SHARE_MIN * cuts_due) {
+        faults.push(format!(
+            "only {cuts} connections were cut, {cuts_due:.1} are due: run for longer, or cut more often"
+        ));
+    }
+    if cuts > 0 && resumed == 0 {
+        faults.push("no session went on".to_owned());
+    }
+    if let Some(heard) = sessions.unreliable_heard_ratio {
+        if said == 0 || messages == 0 {
+            faults.push(format!(
+                "{said} things were said and {messages} messages heard: nothing is known of them"
+            ));
+        }
+        if heard < UNRELIABLE_HEARD_MIN {
+            faults.push(format!("only {:.1} % of the unreliable messages were heard", heard * 100.0));
+        }
     }
     faults
 }
@@ -102,9 +137,11 @@ fn remarks(report: &Report) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::{find, session_faults};
     use crate::swarm::load::Part;
     use crate::swarm::outcome::BotOutcome;
     use crate::swarm::report::tests::{outcome, report};
+    use crate::swarm::sessions::SessionReport;
 
     #[test]
     fn a_clean_run_is_clean() {
@@ -132,6 +169,37 @@ mod tests {
             assert!(!report.is_clean, "{word}");
             assert!(report.findings.iter().any(|finding| finding.contains(word)), "{:?}", report.findings);
         }
+    }
+
+    #[test]
+    fn sessions_that_were_not_tried_are_no_clean_run() {
+        let sound = SessionReport {
+            cuts: 90,
+            cuts_due: 100.0,
+            resumed: 88,
+            said: 500,
+            messages: 4000,
+            unreliable_heard_ratio: Some(0.98),
+            ..SessionReport::default()
+        };
+        assert_eq!(session_faults(&sound), [""; 0]);
+        for (bad, word) in [
+            (SessionReport { cuts: 49, ..sound }, "only 49"),
+            (SessionReport { cuts: 0, resumed: 0, cuts_due: 0.5, ..sound }, "only 0"),
+            (SessionReport { resumed: 0, ..sound }, "no session"),
+            (SessionReport { said: 0, ..sound }, "0 things"),
+            (SessionReport { messages: 0, ..sound }, "0 messages"),
+            (SessionReport { unreliable_heard_ratio: Some(0.1), ..sound }, "10.0 %"),
+            (SessionReport { messages_lost: 1, ..sound }, "promised"),
+        ] {
+            let faults = session_faults(&bad);
+            assert!(faults.len() == 1 && faults[0].contains(word), "{word}: {faults:?}");
+        }
+        let whole = super::super::report::Report {
+            sessions: Some(SessionReport { resumed: 0, ..sound }),
+            ..report(vec![outcome(true, 200, 10)])
+        };
+        assert!(!find(&whole).1, "a fault of sessions is a fault of the run");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tickwire_protocol::handshake::{Extension, Resume, ResumeToken, SessionOutcome, SessionTerms, Welcome};
-use tickwire_protocol::message::{Direction, Inbox, Lane, Missed, Outbox, Requests};
+use tickwire_protocol::message::{Direction, Inbox, Lane, MessageLimits, Missed, Notice, Outbox, Requests};
 use tickwire_protocol::{DecodeError, Micros, Schema, SessionId};
 
 use super::saved::{SavedSession, SavedSessionError};
@@ -24,7 +24,7 @@ impl Continuity {
     pub(crate) fn new(schema: &Arc<Schema>) -> Self {
         Self {
             credentials: None,
-            outbox: Outbox::new(schema.clone(), Direction::ToServer),
+            outbox: Outbox::new(schema.clone(), Direction::ToServer).governed(),
             inbox: Inbox::new(schema.clone(), Direction::ToClient),
             requests: Requests::default(),
         }
@@ -39,7 +39,7 @@ impl Continuity {
         let (outbox, inbox) = saved.restore(schema, now)?;
         Ok(Self {
             credentials: Some((saved.session, saved.token)),
-            outbox,
+            outbox: outbox.governed(),
             inbox,
             requests: Requests::default(),
         })
@@ -71,8 +71,11 @@ impl Continuity {
         payload: Bytes,
     ) -> Result<(), DecodeError> {
         self.inbox.handle_message(payload)?;
+        while let Some(message) = self.inbox.poll_lane(Lane::Control) {
+            self.outbox.handle_notice(Notice::decode(message.body)?);
+        }
         while let Some(message) = self.inbox.poll_lane(Lane::Requests) {
-            self.requests.handle(now, schema, &mut self.outbox, message, |_| None)?;
+            self.requests.handle(now, schema, &mut self.outbox, message, |_, _| None)?;
         }
         Ok(())
     }
@@ -110,6 +113,7 @@ impl Continuity {
             }
         }
         self.credentials = Some((welcome.session, terms.token));
+        self.outbox.set_limits(MessageLimits::find(&welcome.extensions)?);
         Ok(Some(terms.outcome))
     }
 

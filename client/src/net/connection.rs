@@ -17,7 +17,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::error::ConnectError;
+use super::error::{ConnectError, printable};
 use crate::core::{Client, ClientConfig, ClientFault, DisconnectReason, Event};
 
 /// Messages that one wake-up takes in before it lets others have their turn.
@@ -387,7 +387,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 fn close_reason(close: Option<CloseFrame>) -> DisconnectReason {
     match close {
         Some(CloseFrame { code, reason }) => {
-            DisconnectReason::Closed { code: CloseCode(code.into()), reason: reason.to_string() }
+            DisconnectReason::Closed { code: CloseCode(code.into()), reason: printable(&reason) }
         }
         // RFC 6455: 1005 stands for a close without a code.
         None => DisconnectReason::Closed { code: CloseCode(1005), reason: String::new() },

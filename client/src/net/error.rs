@@ -9,6 +9,11 @@ use tickwire_protocol::{DecodeError, Micros};
 
 use crate::core::DisconnectReason;
 
+/// Words of a stranger, fit for logs and terminals.
+pub(super) fn printable(words: &str) -> String {
+    words.chars().filter(|char| !char.is_control()).collect()
+}
+
 /// Why connecting failed.
 #[derive(Debug, Error)]
 pub enum ConnectError {

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::connection::Connection;
-use super::error::ConnectError;
+use super::error::{ConnectError, printable};
 use super::options::{Options, TokenProvider};
 use crate::core::{ClientConfig, DisconnectReason};
 
@@ -200,8 +200,7 @@ fn refused(url: &str, answer: &Response<Option<Vec<u8>>>) -> ConnectError {
     ConnectError::Refused {
         address: url.to_owned(),
         status: answer.status().as_u16(),
-        // It comes from a stranger, and ends up in logs and terminals.
-        reason: text.trim().chars().filter(|char| !char.is_control()).collect(),
+        reason: printable(text.trim()),
         retry_after: seconds.map(Duration::from_secs),
     }
 }

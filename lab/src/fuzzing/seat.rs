@@ -195,6 +195,7 @@ impl Seat {
                         Outcome::Lost => self.lost.extend(number),
                         Outcome::Delivered => self.delivered.extend(number),
                         Outcome::Expired | Outcome::Replaced => {}
+                        Outcome::Refused(denial) => panic!("an honest client is refused: {denial:?}"),
                     }
                 }
                 // Whom it hears from now on speaks to somebody else.

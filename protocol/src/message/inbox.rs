@@ -62,35 +62,44 @@ struct Slot {
 }
 
 impl ReceiveLane {
-    fn push(&mut self, lane: Lane, low: u16, message: Message) -> Result<(), DecodeError> {
+    /// Whether a message is news; an error if it breaks the protocol.
+    fn check(&self, lane: Lane, low: u16, own: usize) -> Result<bool, DecodeError> {
         match expand(low, self.next) {
             Some(number) if number == self.next => {}
             Some(number) if number > self.next => {
                 return Err(DecodeError::Invalid { what: "message number, after a gap", value: number });
             }
             // It came over the connection before.
-            _ => return Ok(()),
+            _ => return Ok(false),
         }
         let limits = lane.limits();
-        let own = message.body.len();
         let bytes = self.bytes + own;
         if self.waiting.len() >= limits.in_flight
             || (bytes > limits.bytes_in_flight && !self.waiting.is_empty())
         {
             return Err(overrun(self.waiting.len() + 1, limits.in_flight));
         }
-        self.bytes = bytes;
+        Ok(true)
+    }
+
+    /// Takes it in; of one that was refused the number alone.
+    fn push(&mut self, message: Option<Message>, own: usize) {
+        self.bytes += own;
         self.next += 1;
-        self.waiting.push_back(Slot { message: Some(message), bytes: own });
-        Ok(())
+        self.waiting.push_back(Slot { message, bytes: own });
+        self.drop_gaps();
     }
 
     fn take(&mut self, place: usize) -> Option<Message> {
         let message = self.waiting.get_mut(place)?.message.take();
+        self.drop_gaps();
+        message
+    }
+
+    fn drop_gaps(&mut self) {
         while self.waiting.front().is_some_and(|first| first.message.is_none()) {
             self.bytes -= self.waiting.pop_front().map_or(0, |first| first.bytes);
         }
-        message
     }
 
     /// One past the newest number that was polled.
@@ -129,6 +138,16 @@ impl Inbox {
     /// Takes in the payload of a MESSAGE frame. What was received before is passed over. A fault means that the sender does not keep
     /// to the protocol; then nothing has changed.
     pub fn handle_message(&mut self, payload: Bytes) -> Result<(), DecodeError> {
+        self.handle_message_unless(payload, |_, _| false).map(drop)
+    }
+
+    /// As [`Inbox::handle_message`], but for messages of the game's that `refuses` says no to, by type and bytes: those count as polled. The
+    /// type and the number of one that was refused. Events and requests are not asked about.
+    pub fn handle_message_unless(
+        &mut self,
+        payload: Bytes,
+        refuses: impl FnOnce(MessageTypeId, usize) -> bool,
+    ) -> Result<Option<(MessageTypeId, u16)>, DecodeError> {
         let (ty, frame) = MessageFrame::decode(payload, &self.schema)?;
         if !ty.goes(self.way) {
             let value = u64::from(ty.id.0);
@@ -138,20 +157,42 @@ impl Inbox {
         if ty.class == MessageClass::Event {
             GameEvent::decode(body.clone())?;
         }
+        let own = body.len();
         let message = Message { ty: id, key, body };
-        match ty.lane {
+        let is_refused = match ty.lane {
             None => {
-                self.handle_unreliable(message);
-                Ok(())
+                let is_refused = refuses(id, own);
+                if !is_refused {
+                    self.handle_unreliable(message);
+                }
+                is_refused
             }
-            Some(Lane::Latest) => self.handle_latest(number, message),
-            Some(lane) => self.lanes[lane as usize].push(lane, number, message),
-        }
+            Some(Lane::Latest) => self.handle_latest(number, message, refuses)?,
+            Some(lane) => {
+                if !self.lanes[lane as usize].check(lane, number, own)? {
+                    return Ok(None);
+                }
+                let is_refused = lane == Lane::Messages && refuses(id, own);
+                self.lanes[lane as usize].push((!is_refused).then_some(message), own);
+                is_refused
+            }
+        };
+        Ok(is_refused.then_some((id, number)))
     }
 
-    fn handle_latest(&mut self, low: u16, message: Message) -> Result<(), DecodeError> {
+    /// Whether it was refused.
+    fn handle_latest(
+        &mut self,
+        low: u16,
+        message: Message,
+        refuses: impl FnOnce(MessageTypeId, usize) -> bool,
+    ) -> Result<bool, DecodeError> {
         let next = self.latest_next;
-        let Some(number) = expand(low, next).filter(|number| *number >= next) else { return Ok(()) };
+        let Some(number) = expand(low, next).filter(|number| *number >= next) else { return Ok(false) };
+        if refuses(message.ty, message.body.len()) {
+            self.latest_next = number + 1;
+            return Ok(true);
+        }
         let is_older = |(_, old): &(_, Message)| (old.ty, old.key) == (message.ty, message.key);
         match self.latest.iter().position(is_older) {
             Some(place) => drop(self.latest.remove(place)),
@@ -162,7 +203,7 @@ impl Inbox {
         }
         self.latest_next = number + 1;
         self.latest.push_back((number, message));
-        Ok(())
+        Ok(false)
     }
 
     fn handle_unreliable(&mut self, message: Message) {
@@ -231,7 +272,9 @@ impl Inbox {
     }
 
     pub(super) fn polled(&self) -> Received {
-        let latest = Received::default().with(Lane::Latest, self.latest_polled);
+        // Where none waits, those behind the last one were refused.
+        let latest = if self.latest.is_empty() { self.latest_next } else { self.latest_polled };
+        let latest = Received::default().with(Lane::Latest, latest);
         let ordered = Lane::ORDERED.into_iter();
         ordered.fold(latest, |polled, lane| polled.with(lane, self.lanes[lane as usize].polled()))
     }

@@ -168,6 +168,12 @@ impl SendLane {
         self.waiting.iter().any(|waiting| waiting.id == id)
     }
 
+    /// The one in flight with this number.
+    pub(super) fn numbered(&mut self, low: u16) -> Option<&mut Waiting> {
+        let place = usize::from(low.wrapping_sub(self.first as u16));
+        self.waiting.get_mut(place).filter(|_| place < self.numbered)
+    }
+
     /// The next to be written and its number, if the receiver has room for it.
     pub(super) fn next(&self, limits: LaneLimits) -> Option<(u64, &Waiting)> {
         let waiting = self.waiting.get(self.written)?;

@@ -64,6 +64,12 @@ impl Newest {
         self.bytes
     }
 
+    /// The one in flight with this number.
+    pub(super) fn numbered(&mut self, low: u16) -> Option<&mut Waiting> {
+        let is_it = |number: Option<u64>| number.is_some_and(|number| number as u16 == low);
+        self.waiting.iter_mut().find(|(number, _)| is_it(*number)).map(|(_, waiting)| waiting)
+    }
+
     /// The next to be written and its number, if the receiver's acks are not too far behind.
     pub(super) fn next(&self) -> Option<(u64, &Waiting)> {
         let (number, waiting) = self.waiting.get(self.written)?;

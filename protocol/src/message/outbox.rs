@@ -12,6 +12,8 @@ use thiserror::Error;
 use super::frame::{MessageAck, MessageFrame, OVERHEAD_BYTES_MAX, expand};
 use super::lane::{Lane, Missed, Received, SendLane};
 use super::newest::Newest;
+use super::notice::Notice;
+use super::rate::{Denial, Governor, MessageLimits};
 use super::types::{Direction, MessageClass, MessageTerms, MessageTypeId};
 use crate::fault::DecodeError;
 use crate::limits::{
@@ -33,6 +35,8 @@ pub enum Outcome {
     Expired,
     /// A newer one of its key took its place. It may have arrived.
     Replaced,
+    /// It was not let through: the other side's game has not seen it.
+    Refused(Denial),
     /// The session that it was written in has ended. It may have arrived.
     Lost,
 }
@@ -70,6 +74,14 @@ pub enum SendError {
     /// The connection keeps no order, so nothing can be promised of what it carries.
     #[error("this connection carries datagrams: messages need a stream that keeps order")]
     NotOrdered,
+    /// It would not be let through.
+    #[error("message `{name}`: {denial}")]
+    Denied {
+        /// The type's name.
+        name: String,
+        /// Why, and when to try again.
+        denial: Denial,
+    },
     /// Nobody waits for this answer: the request was taken back, or answered before.
     #[error("nobody waits for this answer")]
     NotAsked,
@@ -98,6 +110,8 @@ pub(super) struct Waiting {
     deadline: Option<Micros>,
     /// Whether its sender hears what became of it; who asks for something hears otherwise.
     is_told: bool,
+    /// The other side has refused it, and its sender knows.
+    is_refused: bool,
 }
 
 impl Waiting {
@@ -109,7 +123,16 @@ impl Waiting {
         deadline: Option<Micros>,
     ) -> Self {
         // Of a request nobody waits for the answer any more, but what became of it is told.
-        Self { id, ty, key, body, deadline, is_told: !ty.is_engine() }
+        Self { id, ty, key, body, deadline, is_told: !ty.is_engine(), is_refused: false }
+    }
+
+    /// One whose sender knows that it was refused.
+    pub(super) fn refused(self) -> Self {
+        Self { is_refused: true, ..self }
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.is_refused
     }
 
     pub(super) fn id(&self) -> MessageId {
@@ -145,7 +168,7 @@ pub(super) struct Fates {
 
 impl Fates {
     pub(super) fn tell(&mut self, waiting: &Waiting, outcome: Outcome) {
-        if self.are_told && waiting.is_told {
+        if self.are_told && waiting.is_told && !waiting.is_refused {
             self.known.push_back((waiting.id, outcome));
         }
     }
@@ -160,6 +183,8 @@ pub struct Outbox {
     lanes: [SendLane; Lane::ORDERED.len()],
     newest: Newest,
     unreliable: VecDeque<Waiting>,
+    /// What holds it to the rates, if something does: on clients alone.
+    governor: Option<Box<Governor>>,
     /// No message in the queue is given up before.
     earliest_deadline: Option<Micros>,
     /// It was saved before: more may have been written since then than it knows.
@@ -178,6 +203,7 @@ impl Outbox {
             lanes: Default::default(),
             newest: Newest::default(),
             unreliable: VecDeque::new(),
+            governor: None,
             earliest_deadline: None,
             is_restored: false,
             fates: Fates { known: VecDeque::new(), are_told: true },
@@ -218,6 +244,27 @@ impl Outbox {
         self
     }
 
+    /// Holds it to the rates of the types, and to the limits that it is [told](Outbox::set_limits).
+    #[must_use]
+    pub fn governed(self) -> Self {
+        Self { governor: Some(Box::new(Governor::of_sender())), ..self }
+    }
+
+    /// What the other side allows in all, for who is [governed](Outbox::governed).
+    pub fn set_limits(&mut self, limits: Option<MessageLimits>) {
+        self.governor.iter_mut().for_each(|governor| governor.set_limits(limits));
+    }
+
+    /// The other side was heard: time has passed for who is [governed](Outbox::governed).
+    pub fn handle_heard(&mut self, now: Micros) {
+        self.governor.iter_mut().for_each(|governor| governor.handle_heard(now));
+    }
+
+    /// How many more messages of this type are let through now; nothing if there is no bound.
+    pub fn remaining(&self, now: Micros, ty: MessageTypeId) -> Option<u32> {
+        self.governor.as_ref()?.remaining(now, self.schema.message(ty)?)
+    }
+
     /// Takes a message of the game's. `key` tells latest messages of one type apart, such as by the player that they are about; other
     /// classes pass it over.
     ///
@@ -230,7 +277,11 @@ impl Outbox {
         body: Bytes,
     ) -> Result<MessageId, SendError> {
         let terms = self.check(ty, "send", body.len())?;
-        self.push(now, terms, key, body)
+        let bytes = body.len();
+        self.check_governor(now, ty, bytes)?;
+        let id = self.push(now, terms, key, body)?;
+        self.count(now, ty, bytes);
+        Ok(id)
     }
 
     /// Takes a game event, as [encoded](super::GameEvent::encode). Its receiver tells it as the type says: at once or in view time.
@@ -269,7 +320,39 @@ impl Outbox {
         deadline: Micros,
     ) -> Result<MessageId, SendError> {
         let terms = self.check(ty, "request", request.len())?;
-        self.push_until(now, terms, 0, request, Some(deadline))
+        let bytes = request.len();
+        self.check_governor(now, ty, bytes)?;
+        let id = self.push_until(now, terms, 0, request, Some(deadline))?;
+        self.count(now, ty, bytes);
+        Ok(id)
+    }
+
+    fn check_governor(&self, now: Micros, ty: MessageTypeId, bytes: usize) -> Result<(), SendError> {
+        let (Some(governor), Some(ty)) = (&self.governor, self.schema.message(ty)) else { return Ok(()) };
+        let denied = |denial| SendError::Denied { name: ty.name().to_owned(), denial };
+        governor.check(now, ty, bytes).map_err(denied)
+    }
+
+    /// One was taken: what finds no room is not counted.
+    fn count(&mut self, now: Micros, ty: MessageTypeId, bytes: usize) {
+        if let (Some(governor), Some(ty)) = (&mut self.governor, self.schema.message(ty)) {
+            governor.take(now, ty, bytes);
+        }
+    }
+
+    /// The other side did not give one of the messages to its game. One that is not here any more is passed over.
+    pub fn handle_notice(&mut self, notice: Notice) {
+        let Notice { ty, number, denial } = notice;
+        let waiting = match MessageTerms::find(&self.schema, ty).and_then(|terms| terms.lane) {
+            Some(Lane::Latest) => self.newest.numbered(number),
+            Some(lane) => self.lanes[lane as usize].numbered(number),
+            None => None,
+        };
+        if let Some(waiting) = waiting.filter(|waiting| waiting.ty == ty) {
+            self.fates.tell(waiting, Outcome::Refused(denial));
+            // It keeps its number until that is acked.
+            waiting.is_refused = true;
+        }
     }
 
     /// Whether a message of an ordered lane waits here.
@@ -318,7 +401,7 @@ impl Outbox {
         self.next_id += 1;
         self.earliest_deadline = earlier(self.earliest_deadline, deadline);
         let is_told = !terms.id.is_engine() && terms.class != MessageClass::Request;
-        let waiting = Waiting { id, ty: terms.id, key, body, deadline, is_told };
+        let waiting = Waiting { id, ty: terms.id, key, body, deadline, is_told, is_refused: false };
         match terms.lane {
             None => self.push_unreliable(waiting),
             Some(Lane::Latest) => self.newest.replace(waiting, &mut self.fates),

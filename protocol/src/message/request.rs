@@ -170,7 +170,7 @@ impl Requests {
         schema: &Schema,
         outbox: &mut Outbox,
         mut message: Message,
-        refuses: impl FnOnce(MessageTypeId) -> Option<Refusal>,
+        refuses: impl FnOnce(MessageTypeId, usize) -> Option<Refusal>,
     ) -> Result<(), DecodeError> {
         let id = RequestId(read_varint(&mut message.body)?);
         match message.ty {
@@ -194,7 +194,7 @@ impl Requests {
                     return outbox.send_engine(now, RESPONSE, 0, refusal).map_err(|_| too_many);
                 }
                 self.open.insert(id, ty);
-                match refuses(ty) {
+                match refuses(ty, message.body.len()) {
                     // There is room: no more wait for an answer than the lane holds. If not, it runs into its deadline.
                     Some(refusal) => drop(self.respond(now, schema, outbox, id, Err(refusal))),
                     None => self.unseen.push_back(Request { id, ty, body: message.body }),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  outbox: next id: 64 | five lanes: first: 64, numbered: 16, count: 16, messages | next: 64, acked: 64, count: 16, (number: 64, message)
-//!  message: id: 64 | time left: 64 | type: 16 | key: 32 | length: 16 | body
+//!  message: id: 64 | time left: 64 | type: 16 | key: 32 | refused: 8 | length: 16 | body
 //!  inbox: what was polled of each lane: 6 x 64
 //! ```
 //!
@@ -56,6 +56,7 @@ impl Reader<'_> {
     fn message(&mut self, lane: Lane) -> Result<Waiting, DecodeError> {
         let (id, left) = (self.word()?, self.word()?);
         let (ty, key) = (MessageTypeId(u16::from_le_bytes(self.take()?)), u32::from_le_bytes(self.take()?));
+        let [refused] = self.take()?;
         let length = self.count()?;
         let (body, rest) = self.bytes.split_at_checked(length).ok_or(DAMAGED)?;
         self.bytes = rest;
@@ -63,11 +64,12 @@ impl Reader<'_> {
         let is_allowed = terms.is_some_and(|terms| {
             terms.lane == Some(lane) && terms.goes(self.way) && length <= terms.bytes_max as usize
         });
-        if !is_allowed || id >= self.next_id {
+        if !is_allowed || id >= self.next_id || refused > 1 {
             return Err(DAMAGED);
         }
         let deadline = (left != NONE).then(|| Micros(self.now.0.saturating_add(left)));
-        Ok(Waiting::new(MessageId(id), ty, key, Bytes::copy_from_slice(body), deadline))
+        let waiting = Waiting::new(MessageId(id), ty, key, Bytes::copy_from_slice(body), deadline);
+        Ok(if refused == 1 { waiting.refused() } else { waiting })
     }
 
     fn lane(&mut self, lane: Lane) -> Result<SendLane, DecodeError> {
@@ -106,6 +108,7 @@ fn write_message(waiting: &Waiting, now: Micros, out: &mut Vec<u8>) {
     out.extend_from_slice(&left.to_le_bytes());
     out.extend_from_slice(&waiting.ty.0.to_le_bytes());
     out.extend_from_slice(&waiting.key.to_le_bytes());
+    out.push(u8::from(waiting.is_refused()));
     write_count(waiting.body.len(), out);
     out.extend_from_slice(&waiting.body);
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::engine;
 use super::event::EVENT_HEADER_BYTES_MAX;
 use super::lane::Lane;
+use super::rate::{REQUEST_RATE, Rate};
 use super::request::REQUEST_HEADER_BYTES_MAX;
 use crate::cold;
 use crate::schema::Schema;
@@ -72,6 +73,7 @@ pub struct MessageType {
     expires_after_millis: u32,
     is_in_view_time: bool,
     response_bytes_max: u32,
+    rate: Option<Rate>,
 }
 
 impl MessageType {
@@ -92,6 +94,7 @@ impl MessageType {
             expires_after_millis: 0,
             is_in_view_time: false,
             response_bytes_max: bytes_max,
+            rate: None,
         }
     }
 
@@ -106,6 +109,13 @@ impl MessageType {
     #[must_use]
     pub fn in_view_time(self) -> Self {
         Self { is_in_view_time: true, ..self }
+    }
+
+    /// How often one client may send it: so many a minute on average, and so many at once, each at least 1. Its own client refuses what is
+    /// more, and the server if that does not. What the server's game sends has no rate.
+    #[must_use]
+    pub fn rate_per_minute(self, per_minute: u32, burst: u32) -> Self {
+        Self { rate: Some(Rate { per_minute, burst }), ..self }
     }
 
     /// Of a request: the largest answer, bytes; without this, as large as the request.
@@ -137,6 +147,12 @@ impl MessageType {
     /// The largest body, bytes.
     pub fn bytes_max(&self) -> u32 {
         self.bytes_max
+    }
+
+    /// How often one client may send it; nothing if as often as the server lets it send anything. A request that declares nothing has
+    /// [`REQUEST_RATE`].
+    pub fn rate(&self) -> Option<Rate> {
+        self.rate.or((self.class == MessageClass::Request).then_some(REQUEST_RATE))
     }
 
     /// Of a request: the largest answer, bytes.

@@ -5,7 +5,7 @@ use crate::limits::{
     CLIENT_MESSAGE_BODY_BYTES_MAX, COLUMNS_PER_CUE_MAX, COLUMNS_PER_KIND_MAX, FIELDS_PER_KIND_MAX, KINDS_MAX,
     MESSAGE_BODY_BYTES_MAX, MESSAGE_TYPES_MAX, NAME_BYTES_MAX,
 };
-use crate::message::{Direction, MessageClass};
+use crate::message::{Direction, MessageClass, Rate};
 
 /// Above this many steps from zero an `f32` no longer tells neighbouring values apart with margin.
 const STEPS_MAX: f64 = (1 << 22) as f64;
@@ -43,6 +43,9 @@ fn check_messages(declaration: &Declaration) -> Result<(), SchemaError> {
         if ty.class() == MessageClass::Request && ty.response_bytes_max() as usize > limit {
             let (name, bytes) = (ty.name.clone(), ty.response_bytes_max());
             return Err(SchemaError::MessageTooLarge { name, bytes, limit });
+        }
+        if !ty.rate().is_none_or(Rate::is_sound) {
+            return Err(SchemaError::NoRate { name: ty.name.clone() });
         }
         if ty.class() == MessageClass::Event && goes_up {
             return Err(SchemaError::EventToServer { name: ty.name.clone() });
@@ -180,12 +183,10 @@ fn threshold_steps(field: &Field, step: f64) -> u32 {
     (field.threshold / step).ceil() as u32
 }
 
+/// Names are printed, and a client has them from a stranger.
 fn check_name(name: &str) -> Result<(), SchemaError> {
-    if name.is_empty() || name.len() > NAME_BYTES_MAX {
-        Err(SchemaError::Name(name.to_owned()))
-    } else {
-        Ok(())
-    }
+    let is_fit = (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.contains(char::is_control);
+    if is_fit { Ok(()) } else { Err(SchemaError::Name(name.to_owned())) }
 }
 
 fn check_place(name: &str, id: u16, place: usize) -> Result<(), SchemaError> {
@@ -267,6 +268,8 @@ mod tests {
         let cases = [
             (build([Field::new(V, "p", FieldType::boolean())]), "stands at place 0"),
             (build([Field::new(P, "", FieldType::boolean())]), "1 to 64 bytes"),
+            (build([Field::new(P, "\x1b[2J", FieldType::boolean())]), "\\u{1b}[2J"),
+            (build([Field::new(P, "\u{9b}2J", FieldType::boolean())]), "control characters"),
             (build([Field::new(P, "p", FieldType::velocity(V, 1.0, 0.1))]), "must be of a position"),
             (build([Field::new(P, "p", FieldType::rotation(8))]), "9 to 18"),
             (build([Field::new(P, "p", FieldType::scalar(0.0..=1.0, 0.0))]), "step above 0"),

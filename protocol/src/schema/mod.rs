@@ -380,8 +380,8 @@ impl SchemaBuilder {
 /// What is wrong with a declared schema.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum SchemaError {
-    /// A name is empty or too long.
-    #[error("name `{0}` must have 1 to 64 bytes")]
+    /// A name is empty, too long, or not fit to be printed.
+    #[error("name {0:?} must have 1 to 64 bytes, and no control characters")]
     Name(String),
     /// An id is not the place where its thing stands.
     #[error("`{name}` has id {id} but stands at place {place}: ids count from 0 in the order of declaration")]
@@ -412,6 +412,12 @@ pub enum SchemaError {
         field: String,
         /// What is wrong and what to do.
         reason: &'static str,
+    },
+    /// A message type has a rate of nothing.
+    #[error("message `{name}` has a rate that lets nothing through: at least 1 a minute, and 1 at once")]
+    NoRate {
+        /// The type's name.
+        name: String,
     },
     /// A message type allows larger bodies than the wire does.
     #[error("message `{name}` allows {bytes} bytes, at most {limit} are allowed: split it")]

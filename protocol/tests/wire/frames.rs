@@ -413,7 +413,11 @@ pub(crate) fn example() -> Arc<Schema> {
             field(3, "spare", FieldType::integer(7..=7)),
             field(4, "fire", FieldType::boolean()).momentary(),
         ])
-        .message(message(0, "chat", Direction::BothWays, MessageClass::Reliable, 256).expires_after(10_000))
+        .message(
+            message(0, "chat", Direction::BothWays, MessageClass::Reliable, 256)
+                .expires_after(10_000)
+                .rate_per_minute(300, 10),
+        )
         .message(message(1, "ready", Direction::ToServer, MessageClass::Latest, 1))
         .message(message(2, "shake", Direction::ToClient, MessageClass::Unreliable, 4))
         .message(message(3, "goal", Direction::ToClient, MessageClass::Event, 16).in_view_time())

@@ -9,6 +9,7 @@ mod cohort;
 mod cue_log;
 mod directory;
 mod flight;
+mod gate;
 mod grid;
 mod identity;
 mod input_queue;

@@ -18,13 +18,15 @@ use tickwire_protocol::handshake::{
 };
 use tickwire_protocol::limits::MESSAGE_BYTES_PER_TRANSMIT_MAX;
 use tickwire_protocol::message::{
-    Direction, Inbox, Lane, MessageTypeId, Missed, Outbox, Received, Requests, SendError,
+    Direction, Inbox, Lane, MessageLimits, MessageTypeId, Missed, Outbox, Received, Refusal, Requests,
+    SendError,
 };
 use tickwire_protocol::schema::Kind;
 use tickwire_protocol::snapshot::Feedback;
-use tickwire_protocol::{DecodeError, Micros, PeerId, PlayerId, Schema, SessionId};
+use tickwire_protocol::{Micros, PeerFault, PeerId, PlayerId, Schema, SessionId};
 
 use super::belief::ViewBelief;
+use super::gate::Gate;
 use super::input_queue::InputQueue;
 
 /// The player that a session gives inputs for.
@@ -68,6 +70,8 @@ pub(crate) struct Session {
     pub(crate) requests: Requests,
     /// What is too large for a message, both ways.
     pub(crate) bulk: Bulk,
+    /// What is let through of what it says.
+    gate: Box<Gate>,
     /// What carries its frames now.
     pub(crate) stream: StreamKind,
     /// Its client has spoken behind a welcome: it knows its token, and can come back.
@@ -98,12 +102,18 @@ impl Session {
             inbox: Inbox::new(schema.clone(), Direction::ToServer),
             requests: Requests::default(),
             bulk: Bulk::new(Side::Server),
+            gate: Box::new(Gate::new(MessageLimits::default())),
             stream,
             is_known: false,
             is_paused: false,
             token,
             former_token: None,
         }
+    }
+
+    /// One that may say so much in all.
+    pub(crate) fn allowing(self, limits: MessageLimits) -> Self {
+        Self { gate: Box::new(Gate::new(limits)), ..self }
     }
 
     /// Whether the simulation knows its player.
@@ -194,7 +204,12 @@ impl Session {
     }
 
     fn has_messages(&self) -> bool {
-        self.inbox.has_ack() || self.outbox.has_transmit() || self.bulk.has_control()
+        self.has_ack() || self.outbox.has_transmit() || self.bulk.has_control()
+    }
+
+    /// That a message was refused is told before that it was taken, or its sender would take it for delivered.
+    fn has_ack(&self) -> bool {
+        self.inbox.has_ack() && self.outbox.is_written(Lane::Control)
     }
 
     /// Takes in a MESSAGE frame of the client's.
@@ -203,12 +218,18 @@ impl Session {
         now: Micros,
         schema: &Schema,
         payload: Bytes,
-    ) -> Result<(), DecodeError> {
-        self.inbox.handle_message(payload)?;
-        while let Some(message) = self.inbox.poll_lane(Lane::Requests) {
-            self.requests.handle(now, schema, &mut self.outbox, message, |_| None)?;
+    ) -> Result<(), PeerFault> {
+        let Self { gate, inbox, outbox, requests, .. } = self;
+        let refused =
+            inbox.handle_message_unless(payload, |ty, bytes| gate.refuses(now, schema, ty, bytes))?;
+        while let Some(message) = inbox.poll_lane(Lane::Requests) {
+            let refuses = |ty, bytes| gate.admit(now, schema, ty, bytes).err().map(Refusal::from);
+            requests.handle(now, schema, outbox, message, refuses)?;
         }
-        Ok(())
+        if let Some((ty, number)) = refused {
+            gate.tell(now, schema, outbox, ty, number)?;
+        }
+        gate.check(now)
     }
 
     /// Whether messages can be sent at all.
@@ -239,9 +260,11 @@ impl Session {
         if self.stream == StreamKind::Datagram {
             return;
         }
-        self.inbox.poll_ack(out);
         self.bulk.poll_control(BULK_CONTROL_BYTES_MAX, out);
         self.outbox.poll_transmit(now, MESSAGE_BYTES_PER_TRANSMIT_MAX, out);
+        if self.has_ack() {
+            self.inbox.poll_ack(out);
+        }
     }
 
     /// What to tell the client about its inputs with the snapshot that goes out now.

@@ -1,6 +1,7 @@
 //! What a game and its clients say to each other beside state: rooms and clients in virtual time, over connections that a test cuts.
 
 mod events;
+mod rates;
 mod requests;
 
 use std::collections::VecDeque;
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use tickwire_client::{Client, ClientConfig, DisconnectReason, Event, Reconnect};
 use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::handshake::{FreshReason, Hello, Resume, ResumeToken, Role, StreamKind};
-use tickwire_protocol::message::MessageType;
+use tickwire_protocol::message::{MessageFrame, MessageLimits, MessageType};
 use tickwire_protocol::schema::SchemaBuilder;
 use tickwire_protocol::{Micros, PeerFault, PeerId, RoomId};
 use tickwire_server::core::{Join, Room, RoomConfig, RoomIdentity};
@@ -73,8 +74,8 @@ pub(crate) struct Seat {
     down: VecDeque<(u64, Bytes)>,
     pub(crate) events: Vec<Event>,
     pub(crate) fault: Option<PeerFault>,
-    /// It asks for no events.
-    pub(crate) is_asleep: bool,
+    /// What comes for it is left on its way: others speak in its name.
+    pub(crate) is_modified: bool,
 }
 
 /// A room and its clients.
@@ -89,10 +90,19 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn new(schema: Arc<Schema>, script: Script, seats: usize) -> Self {
+        Self::with_limits(schema, script, seats, MessageLimits::default())
+    }
+
+    pub(crate) fn with_limits(
+        schema: Arc<Schema>,
+        script: Script,
+        seats: usize,
+        message_limits: MessageLimits,
+    ) -> Self {
         let (noted, notes) = mpsc::channel();
         let play = Play { schema: schema.clone(), script, actors: Vec::new(), notes: noted };
         let identity = RoomIdentity { id: RoomId(1), name: "house".into(), seed: 1 };
-        let config = RoomConfig::new(TickRate::new(HZ).unwrap(), 20);
+        let config = RoomConfig { message_limits, ..RoomConfig::new(TickRate::new(HZ).unwrap(), 20) };
         let now = 1_000_000;
         let room = Room::new(identity, config, Box::new(play), Micros(now));
         let mut house = Self { room, seats: Vec::new(), notes, schema, now, tokens: 0 };
@@ -112,7 +122,7 @@ impl House {
             down: VecDeque::new(),
             events: Vec::new(),
             fault: None,
-            is_asleep: false,
+            is_modified: false,
         });
     }
 
@@ -142,6 +152,14 @@ impl House {
     /// Something that this client never would say arrives in its name.
     pub(crate) fn smuggle(&mut self, seat: usize, message: Bytes) {
         self.seats[seat].up.push_front((self.now, message));
+    }
+
+    /// The messages that are on their way to a modified client.
+    pub(crate) fn said_to(&mut self, seat: usize) -> Vec<MessageFrame> {
+        let down = self.seats[seat].down.drain(..);
+        let frames = down.flat_map(|(_, message)| frames(message)).map(Result::unwrap);
+        let messages = frames.filter(|frame| frame.ty == FrameType::Message);
+        messages.map(|frame| MessageFrame::decode(frame.payload, &self.schema).unwrap().1).collect()
     }
 
     /// What the script has noted since the last call.
@@ -212,7 +230,9 @@ fn arrived(link: &mut VecDeque<(u64, Bytes)>, now: u64) -> Option<Bytes> {
 impl Seat {
     fn step(&mut self, now: u64) {
         let local = Micros(now);
-        while let Some(message) = arrived(&mut self.down, now) {
+        while !self.is_modified
+            && let Some(message) = arrived(&mut self.down, now)
+        {
             self.client.handle_message(local, message).unwrap();
         }
         self.client.poll_connect(local);
@@ -223,8 +243,6 @@ impl Seat {
         while self.client.poll_transmit(local, &mut message) {
             self.up.push_back((now + WAY, Bytes::from(core::mem::take(&mut message))));
         }
-        if !self.is_asleep {
-            self.events.extend(std::iter::from_fn(|| self.client.poll_event(local)));
-        }
+        self.events.extend(std::iter::from_fn(|| self.client.poll_event(local)));
     }
 }

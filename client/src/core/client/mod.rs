@@ -146,6 +146,7 @@ impl Client {
     pub fn handle_message(&mut self, now: Micros, message: Bytes) -> Result<(), ClientFault> {
         self.stats.received_bytes += message.len() as u64;
         self.note_awake(now);
+        self.continuity.outbox.handle_heard(now);
         if let State::Playing(session) = &mut self.state {
             session.handle_life(now);
         }

@@ -88,6 +88,12 @@ impl Client {
         self.continuity.outbox.send(now, ty, key, body.into())
     }
 
+    /// How many more messages of this type [`Client::send`] lets through now, as far as rates go; nothing if there is no bound. Time
+    /// passes while the server is heard.
+    pub fn remaining(&self, now: Micros, ty: MessageTypeId) -> Option<u32> {
+        self.continuity.outbox.remaining(now, ty)
+    }
+
     /// The tick for which the player's input is to be given now, if one is due: ask until none is.
     ///
     /// Inputs are given ahead of the server's time, so that they arrive just before their step. After a pause the ticks

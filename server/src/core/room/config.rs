@@ -8,6 +8,7 @@ use tickwire_protocol::limits::{
     DIGEST_INTERVAL_MICROS_MAX, INTERPOLATION_DELAY_MICROS_MAX, MEMBERS_MAX, PING_INTERVAL_MICROS_MIN,
     REWIND_MICROS_MAX, SILENCE_TIMEOUT_MICROS_MAX,
 };
+use tickwire_protocol::message::MessageLimits;
 use tickwire_protocol::room::MatchInfo;
 use tickwire_protocol::snapshot::{Codec, Coder, Prior};
 use tickwire_protocol::{Micros, Schema, Tick, TickRate};
@@ -48,6 +49,8 @@ pub struct RoomConfig {
     /// What a peer is sent instead of its budget until it was told once of all that it saw at first, bytes a second. None: as much as its link
     /// takes.
     pub join_rate: Option<u32>,
+    /// What each player may say in all, beside the rates of message types.
+    pub message_limits: MessageLimits,
     /// Whether fields with a send rate or a threshold are held back. Not in a room that replays: there they were.
     pub hold_back: bool,
     /// What a player is stepped with whose input has not come.
@@ -94,6 +97,7 @@ impl RoomConfig {
             priority: Priority::default(),
             budget: Some(BUDGET_BYTES_PER_SECOND),
             join_rate: Some(JOIN_BYTES_PER_SECOND),
+            message_limits: MessageLimits::default(),
             hold_back: true,
             missing_input: MissingInput::Hold,
             rewind_max: Micros::from_millis(250),
@@ -126,6 +130,7 @@ impl RoomConfig {
         self.ping_interval = self.ping_interval.clamp(Micros(PING_INTERVAL_MICROS_MIN), longest);
         self.silence_timeout = self.silence_timeout.clamp(self.ping_interval, longest);
         self.digest_interval = self.digest_interval.min(Micros(DIGEST_INTERVAL_MICROS_MAX));
+        self.message_limits = self.message_limits.within_limits();
         self
     }
 }

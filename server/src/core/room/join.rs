@@ -100,7 +100,10 @@ impl Room {
         connection.renewal = Renewal::new(&join.identity);
         let auth = join.identity.terms(now).map(|terms| terms.extension());
         let mut welcome = self.welcome(&join, session, peer, viewer.player);
-        welcome.extensions.splice(..0, [terms.extension()].into_iter().chain(auth).chain(bulk));
+        let limits = self.config.message_limits.extension();
+        welcome
+            .extensions
+            .splice(..0, [terms.extension()].into_iter().chain(auth).chain([limits]).chain(bulk));
         self.identities.insert(session, join.identity);
         connection.welcome = Some(Box::new(welcome));
         connection.news = self.introduce(now, viewer.player, outcome, join.introduction);
@@ -155,7 +158,8 @@ impl Room {
         });
         let id = SessionId::new(self.identity.id, peer.0);
         self.players.extend(player.as_ref().map(|player| (player.id, id)));
-        self.sessions.insert(id, Session::new(id, join.token, peer, join.stream, player, &self.schema, now));
+        let session = Session::new(id, join.token, peer, join.stream, player, &self.schema, now);
+        self.sessions.insert(id, session.allowing(self.config.message_limits));
         Ok(id)
     }
 
