@@ -220,6 +220,44 @@ impl<'a> BitReader<'a> {
     }
 }
 
+/// Takes the next bits of a reader, several times from one look at its bytes. Behind the end there are zeros: ask
+/// [`BitReader::is_overrun`] when done.
+#[derive(Debug)]
+pub(crate) struct Stretch<'r, 'a> {
+    reader: &'r mut BitReader<'a>,
+    /// The next `left` bits, the first one lowest.
+    word: u64,
+    left: u32,
+}
+
+/// How many bits [`BitReader::peek`] sees at least.
+const PEEKED_BITS: u32 = 57;
+
+impl<'r, 'a> Stretch<'r, 'a> {
+    pub(crate) fn new(reader: &'r mut BitReader<'a>) -> Self {
+        Self { reader, word: 0, left: 0 }
+    }
+
+    /// `count` bits, at most 32.
+    #[inline]
+    pub(crate) fn bits(&mut self, count: u32) -> u32 {
+        if self.left < count {
+            (self.word, self.left) = (self.reader.peek(), PEEKED_BITS);
+        }
+        let bits = self.word & ((1 << count) - 1);
+        self.word >>= count;
+        self.left -= count;
+        self.reader.skip(count);
+        bits as u32
+    }
+
+    /// One bit.
+    #[inline]
+    pub(crate) fn flag(&mut self) -> bool {
+        self.bits(1) != 0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,6 +303,25 @@ mod tests {
                 }
             }
             prop_assert_eq!(r.finish("t"), Ok(()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_stretch_reads_as_its_reader(
+            bytes in prop::collection::vec(any::<u8>(), 0..40), counts in prop::collection::vec(0..=32_u32, 0..30)
+        ) {
+            let (mut r, mut other) = (BitReader::new(&bytes), BitReader::new(&bytes));
+            let mut stretch = Stretch::new(&mut other);
+            let mut all_there = true;
+            for count in counts {
+                let bits = stretch.bits(count);
+                match r.bits(count, "t") {
+                    Ok(expected) if all_there => prop_assert_eq!(bits, expected),
+                    _ => all_there = false,
+                }
+            }
+            prop_assert_eq!(other.is_overrun(), !all_there);
         }
     }
 

@@ -257,8 +257,14 @@ pub fn write_frame_with(out: &mut Vec<u8>, ty: FrameType, write: impl FnOnce(&mu
         out.remove(start + 1);
     }
     let length = Length::of(out.len() - start - 2);
+    let length = length.as_slice();
     // One byte of length was set aside, enough for what is sent most; longer payloads move by one byte or two.
-    out.splice(start..=start, length.as_slice().iter().copied());
+    if let Some(more) = length.get(1..).filter(|more| !more.is_empty()) {
+        let end = out.len();
+        out.extend_from_slice(more);
+        out.copy_within(start + 1..end, start + length.len());
+    }
+    out[start..start + length.len()].copy_from_slice(length);
 }
 
 /// Whether a type is that of a short snapshot.

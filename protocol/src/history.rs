@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use wide::i32x4;
+
 use crate::limits::HISTORY_TICKS;
 use crate::schema::{Column, Field, Kind, KindId, Schema, Sight};
 use crate::snapshot::replica::row_hash_start;
@@ -261,23 +263,27 @@ impl Scratch {
                 continue;
             }
             let start = row_hash_start(kind, table.heads()[row].id, false);
-            let shown = table.values(row).iter().enumerate().filter(|(column, _)| visible >> column & 1 != 0);
-            track.public_hash = shown.fold(start, |hash, (_, value)| hash.word(*value as u32)).finish();
+            let (values, mut hash, mut left) = (table.values(row), start, visible);
+            while left != 0 {
+                hash = hash.word(values[left.trailing_zeros() as usize] as u32);
+                left &= left - 1;
+            }
+            track.public_hash = hash.finish();
         }
     }
 
     /// Dates the newest change per sight. Coming to rest, and leaving it, are changes too.
     fn note_changes(&mut self, kind: &Kind, tick: Tick, old_tracks: &[RowTrack]) {
+        let visible = [Sight::Public, Sight::Team, Sight::Own].map(|sight| (sight, kind.visible(sight).0));
         for (row, track) in self.tracks.iter_mut().enumerate() {
-            let was_at_rest = self.previous_rows[row].is_some_and(|old| old_tracks[old as usize].is_at_rest);
-            let turned = was_at_rest != track.is_at_rest || track.teleported == Some(tick);
-            for sight in [Sight::Public, Sight::Team, Sight::Own] {
-                let changes = if sight == Sight::Own {
-                    self.simulated_changes[row]
-                } else {
-                    self.published_changes[row]
-                };
-                if turned || changes & kind.visible(sight).0 != 0 || self.previous_rows[row].is_none() {
+            let previous = self.previous_rows[row];
+            let was_at_rest = previous.is_some_and(|old| old_tracks[old as usize].is_at_rest);
+            let turned =
+                previous.is_none() || was_at_rest != track.is_at_rest || track.teleported == Some(tick);
+            for (sight, visible) in visible {
+                let changes =
+                    if sight == Sight::Own { &self.simulated_changes } else { &self.published_changes };
+                if turned || changes[row] & visible != 0 {
                     track.changed[sight as usize] = tick;
                 }
             }
@@ -287,7 +293,17 @@ impl Scratch {
 
 /// A bit for each column in which two rows differ.
 fn differences(old: &[i32], new: &[i32]) -> u64 {
-    old.iter().zip(new).rev().fold(0, |mask, (old, new)| mask << 1 | u64::from(old != new))
+    let (old_fours, old_rest) = old.as_chunks();
+    let (new_fours, new_rest) = new.as_chunks();
+    let mut mask = 0;
+    for (place, (old, new)) in old_fours.iter().zip(new_fours).enumerate() {
+        let equal = i32x4::new(*old).simd_eq(i32x4::new(*new)).to_bitmask();
+        mask |= u64::from(!equal & 0b1111) << (4 * place);
+    }
+    for (place, (old, new)) in old_rest.iter().zip(new_rest).enumerate() {
+        mask |= u64::from(old != new) << (4 * old_fours.len() + place);
+    }
+    mask
 }
 
 /// When a send rate's turn comes.

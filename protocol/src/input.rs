@@ -16,7 +16,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ack::Ack;
-use crate::bits::{BitReader, BitWriter};
+use crate::bits::{BitReader, BitWriter, Stretch};
 use crate::fault::DecodeError;
 use crate::frame::{FrameType, write_frame_with};
 use crate::limits::INPUTS_PER_FRAME_MAX;
@@ -218,21 +218,32 @@ pub(crate) fn write_row(w: &mut BitWriter<'_>, kind: &Kind, before: Option<&[i32
 
 /// Turns the row before into the next one.
 pub(crate) fn read_row(r: &mut BitReader<'_>, kind: &Kind, row: &mut [i32]) -> Result<(), DecodeError> {
-    let what = "input row";
-    if r.flag(what)? {
+    let result = read_changes(r, kind, row);
+    // Behind the end there are zeros, which mean something else.
+    if r.is_overrun() { Err(DecodeError::Truncated("input row")) } else { result }
+}
+
+/// The same, where nothing is refused for lying behind the end: that is looked at once a row.
+fn read_changes(r: &mut BitReader<'_>, kind: &Kind, row: &mut [i32]) -> Result<(), DecodeError> {
+    let mut stretch = Stretch::new(r);
+    if stretch.flag() {
         return Ok(());
     }
     let mut is_row_changed = false;
     for field in kind.fields() {
-        if !r.flag(what)? {
+        if !stretch.flag() {
             continue;
         }
-        let mut is_changed = false;
-        for index in field.columns() {
-            let (Some(column), Some(to)) = (kind.columns().get(index), row.get_mut(index)) else { continue };
-            let steps = r.bits(column.bits, what)?;
+        let (first, mut is_changed) = (field.columns().start, false);
+        let (Some(columns), Some(values)) =
+            (kind.columns().get(field.columns()), row.get_mut(field.columns()))
+        else {
+            continue;
+        };
+        for (index, (column, to)) in columns.iter().zip(values).enumerate() {
+            let steps = stretch.bits(column.bits);
             if steps > column.max.wrapping_sub(column.min) as u32 {
-                return Err(DecodeError::OutOfBounds { kind: INPUT_KIND, column: index as u8 });
+                return Err(DecodeError::OutOfBounds { kind: INPUT_KIND, column: (first + index) as u8 });
             }
             let value = column.min.wrapping_add(steps as i32);
             is_changed |= *to != value;

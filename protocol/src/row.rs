@@ -69,6 +69,7 @@ impl<'a> RowRef<'a> {
     }
 
     /// A scalar, or a vector of one axis.
+    #[inline]
     pub fn scalar(&self, id: FieldId) -> f32 {
         let field = self.kind.field(id);
         match field.ty {
@@ -78,6 +79,7 @@ impl<'a> RowRef<'a> {
     }
 
     /// An angle in radians, from -π to π.
+    #[inline]
     pub fn angle(&self, id: FieldId) -> f32 {
         let field = self.kind.field(id);
         match field.ty {
@@ -104,6 +106,7 @@ impl<'a> RowRef<'a> {
     }
 
     /// An integer.
+    #[inline]
     pub fn integer(&self, id: FieldId) -> i32 {
         let field = self.kind.field(id);
         match field.ty {
@@ -140,9 +143,7 @@ impl<'a> RowMut<'a> {
 
     /// Every column to zero, or to the bound nearest to zero.
     pub fn reset(&mut self) -> &mut Self {
-        for (index, column) in self.kind.columns().iter().enumerate() {
-            self.values[index] = 0.clamp(column.min, column.max);
-        }
+        self.values[..self.kind.column_count()].copy_from_slice(self.kind.blank());
         self
     }
 
@@ -155,8 +156,8 @@ impl<'a> RowMut<'a> {
 
     /// Every column from values that lie side by side, clamped to their bounds.
     pub fn copy_from(&mut self, values: &[i32]) -> &mut Self {
-        for (index, (column, value)) in self.kind.columns().iter().zip(values).enumerate() {
-            self.values[index] = (*value).clamp(column.min, column.max);
+        for ((to, column), value) in self.values.iter_mut().zip(self.kind.columns()).zip(values) {
+            *to = (*value).clamp(column.min, column.max);
         }
         self
     }
@@ -165,8 +166,10 @@ impl<'a> RowMut<'a> {
     pub fn set_vec3(&mut self, id: FieldId, value: Vec3) -> &mut Self {
         let field = self.kind.field(id);
         let step = vector_step(self.kind, field);
-        for (axis, column) in value.to_array().into_iter().zip(field.columns()) {
-            self.values[column] = quantize::lattice(axis, step, self.kind.columns()[column]);
+        let range = field.columns();
+        let (values, columns) = (&mut self.values[range.clone()], &self.kind.columns()[range]);
+        for ((to, column), axis) in values.iter_mut().zip(columns).zip(value.to_array()) {
+            *to = quantize::lattice(axis, step, column);
         }
         self
     }
@@ -182,7 +185,7 @@ impl<'a> RowMut<'a> {
         match field.ty {
             FieldType::Scalar { step, .. } => {
                 let column = field.columns.start;
-                self.values[column] = quantize::lattice(value, step, self.kind.columns()[column]);
+                self.values[column] = quantize::lattice(value, step, &self.kind.columns()[column]);
                 self
             }
             _ => self.set_vec3(id, Vec3::new(value, 0.0, 0.0)),
@@ -216,6 +219,7 @@ impl<'a> RowMut<'a> {
     }
 
     /// An integer.
+    #[inline]
     pub fn set_integer(&mut self, id: FieldId, value: i32) -> &mut Self {
         let field = self.kind.field(id);
         match field.ty {

@@ -288,7 +288,7 @@ async fn where_tokens_are_wanted_rooms_are_listed_and_opened_for_who_has_one() {
     let host = with("open", RoomWish::New(duel("duel")));
     let _host = Honest::join(server.addr, arena().schema(), &host).await;
 
-    let options = Options { tokens: Some(TokenProvider::fixed(token("watch"))) };
+    let options = Options { tokens: Some(TokenProvider::fixed(token("watch"))), ..Options::default() };
     let url = format!("ws://{}/", server.addr);
     let page = list_rooms(&url, &ClientConfig::new("test"), &ListRooms::default(), &options).await.unwrap();
     assert_eq!(names(&page), ["duel"]);

@@ -48,18 +48,26 @@ impl PlayerInputs {
     /// of players is cheapest.
     pub fn insert(&mut self, player: PlayerId) -> RowMut<'_> {
         let width = self.schema.input().column_count();
-        let index = match self.players.binary_search(&player) {
-            Ok(index) => index,
-            Err(index) => {
-                self.players.insert(index, player);
-                let at = index * width;
-                self.values.splice(at..at, core::iter::repeat_n(0, width));
-                index
-            }
-        };
+        let index = self.place(player, width);
         let mut row = RowMut::new(self.schema.input(), &mut self.values[index * width..][..width]);
         row.reset();
         row
+    }
+
+    /// Where a player stands; from now on, if it did not yet.
+    fn place(&mut self, player: PlayerId, width: usize) -> usize {
+        let last = self.players.len();
+        if self.players.last().is_none_or(|last| *last < player) {
+            self.players.push(player);
+            self.values.resize((last + 1) * width, 0);
+            return last;
+        }
+        self.players.binary_search(&player).unwrap_or_else(|index| {
+            self.players.insert(index, player);
+            let at = index * width;
+            self.values.splice(at..at, core::iter::repeat_n(0, width));
+            index
+        })
     }
 
     /// The player is present from this tick on; gives its input to write, as [`PlayerInputs::insert`] does.

@@ -110,7 +110,7 @@ impl Bot {
     /// Connects and plays, again and again, until the swarm is over.
     async fn play(&mut self, phase: &mut watch::Receiver<Phase>) {
         let mut known = Phase::Gathering;
-        // Boxed, as it is large: it holds the bot's client.
+        // In a box: between two connections a bot holds no room for one.
         while !Box::pin(self.live(phase, &mut known)).await {
             self.outcome.reconnects += 1;
             tokio::select! {

@@ -114,16 +114,11 @@ impl ClientConfig {
         self.priors.iter().chain([&default]).find(|prior| prior.hash() == hash).cloned()
     }
 
-    /// The hello of one who does not know the game: it watches for as long as the server takes to tell it the schema, in its welcome.
+    /// The hello of one who does not know the game: the server tells it the schema in a welcome to no room, and closes.
     #[must_use]
     pub fn schema_hello(&self) -> Hello {
         let no_schema = 0;
-        // Not to take the name of a room that is to be opened.
-        let room = match &self.room {
-            RoomWish::New(_) => RoomWish::Any,
-            room => room.clone(),
-        };
-        Hello { role: Role::Spectator, room, ..self.hello(no_schema, TableVersions::default()) }
+        self.hello(no_schema, TableVersions::default())
     }
 
     /// The client is in the room of this name: one that was opened for it is not wanted a second time.

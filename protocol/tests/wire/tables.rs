@@ -87,7 +87,7 @@ fn quantized_row(table: &str, input: &[f64]) -> String {
     let lattice = if table.ends_with("full") { RotationLattice::Full } else { RotationLattice::WithZero };
     match (table, input) {
         ("lattice", &[value, step, min, max]) => {
-            single(quantize::lattice(value as f32, step, column(min as i32, max as i32)))
+            single(quantize::lattice(value as f32, step, &column(min as i32, max as i32)))
         }
         ("lattice-value", &[point, step]) => joined(&[quantize::lattice_value(point as i32, step).into()]),
         ("angle", &[radians, bits]) => single(quantize::angle(radians as f32, bits as u8)),

@@ -131,7 +131,7 @@ impl Cohorts {
     ) -> Step {
         let mut to = self.copy(from);
         let view = Arc::make_mut(&mut to);
-        view.plan(source, newest, viewer, from.nameable(newest.tick(), viewer), plans);
+        view.plan(source, viewer, from.nameable(newest.tick(), viewer), plans);
         let (mut body, mut places) = self.spare.pop().unwrap_or_default();
         body.reserve(self.bytes);
         source.codec.write_body(

@@ -39,8 +39,8 @@ impl CueLog {
     }
 
     /// The cues from this number on that are still here, with their numbers.
-    pub(crate) fn since(&self, index: u64) -> impl Iterator<Item = (u64, Cue)> {
+    pub(crate) fn since(&self, index: u64) -> impl Iterator<Item = (u64, &Cue)> {
         let skip = index.saturating_sub(self.first_index);
-        (self.first_index + skip..).zip(self.cues.iter().skip(skip as usize).copied())
+        (self.first_index + skip..).zip(self.cues.range((skip as usize).min(self.cues.len())..))
     }
 }

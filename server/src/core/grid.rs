@@ -1,15 +1,12 @@
 //! Who is near, without looking at all.
 
 use glam::Vec3;
-use tickwire_protocol::EntityId;
-
-use super::scene::Place;
 
 /// Something at a place of the world.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Point {
-    pub(crate) place: Place,
-    pub(crate) id: EntityId,
+    /// The number of its row.
+    pub(crate) row: u32,
     pub(crate) position: Vec3,
     cell: [i32; 2],
 }
@@ -38,8 +35,8 @@ impl Grid {
     }
 
     /// Adds a point. It is found once [`Grid::finish`] was called.
-    pub(crate) fn push(&mut self, place: Place, id: EntityId, position: Vec3) {
-        self.unsorted.push(Point { place, id, position, cell: [0; 2] });
+    pub(crate) fn push(&mut self, row: u32, position: Vec3) {
+        self.unsorted.push(Point { row, position, cell: [0; 2] });
     }
 
     /// Makes the cells so small that a few dozen of them hold the nearest `count` where points are about as dense as everywhere: each peer
@@ -133,14 +130,12 @@ fn bucket_of([x, z]: [i32; 2], buckets: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tickwire_protocol::KindId;
 
     fn grid(points: &[Vec3], cell_side: f32) -> Grid {
         let mut grid = Grid::default();
         grid.clear([0, 2], cell_side);
         for (row, &position) in points.iter().enumerate() {
-            let id = EntityId { slot: row as u16, generation: 1 };
-            grid.push(Place { kind: KindId(0), row: row as u32 }, id, position);
+            grid.push(row as u32, position);
         }
         grid.finish();
         grid
@@ -155,7 +150,7 @@ mod tests {
         let center = Vec3::new(3.3, 0.0, -7.1);
         let mut found = Vec::new();
         for ring in 0..30 {
-            grid.visit_ring(center, ring, |point| found.push(point.place.row as usize));
+            grid.visit_ring(center, ring, |point| found.push(point.row as usize));
             let reach = ring as f32 * 5.0;
             for (row, position) in points.iter().enumerate() {
                 let away = (*position - center) * Vec3::new(1.0, 0.0, 1.0);

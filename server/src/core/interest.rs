@@ -7,7 +7,8 @@ use glam::Vec3;
 use tickwire_protocol::history::Published;
 use tickwire_protocol::{EntityId, KindId, PlayerId, RowHead, RowRef};
 
-use super::scene::{Place, Scene, find, row_at};
+use super::row_set::RowSet;
+use super::scene::{Place, Scene, row_at};
 
 /// Cells of the grid along the way to the farthest entity that is shown. Larger cells are fewer to look into.
 const CELLS_PER_REACH: f32 = 4.0;
@@ -83,7 +84,12 @@ pub struct Looker {
 pub(crate) struct Selection {
     /// In the order of the wire.
     pub(crate) places: Vec<Place>,
-    near: Vec<(f32, Place)>,
+    /// The same as a set.
+    pub(crate) rows: RowSet,
+    /// Who was shown last.
+    known: RowSet,
+    /// What is near: the bits of the square of its distance, which ascend as it does, and below them the number of its row.
+    near: Vec<u64>,
     /// The numbers of the cues that are shown, and the one after all that there are.
     pub(crate) cue_numbers: Vec<u64>,
     pub(crate) cues_end: u64,
@@ -176,33 +182,42 @@ impl Interest {
         self.reach.map_or(1.0, |reach| reach.leave / CELLS_PER_REACH)
     }
 
-    /// Writes down what the peer is shown. `knows` tells who was shown last.
+    /// Writes down what the peer is shown. `known` are those that were shown last.
     pub(crate) fn select(
         &self,
         scene: &Scene,
         newest: &Published,
         looker: &Looker,
-        knows: impl Fn(EntityId) -> bool,
+        known: impl Iterator<Item = EntityId>,
         selection: &mut Selection,
     ) {
-        let Selection { places, near, .. } = selection;
-        places.clear();
-        places.extend_from_slice(scene.everywhere());
+        let Selection { places, rows, known: known_rows, near, .. } = selection;
+        let all = scene.all();
+        rows.clear(all.len());
+        let is_hidden = |row: u32| self.hides(newest, looker, all[row as usize]);
+        let mut show = |row: u32| {
+            if !is_hidden(row) {
+                rows.insert(row);
+            }
+        };
+        scene.everywhere().iter().for_each(|place| show(scene.number(*place)));
         if self.teammates {
-            places.extend(scene.of_teams(looker.teams));
+            scene.of_teams(looker.teams).for_each(|place| show(scene.number(place)));
         }
         if let Some(rule) = &self.rule {
-            rule.reveal(looker, &mut |id| places.extend(find(newest, id)));
+            rule.reveal(looker, &mut |id| scene.find(id).into_iter().for_each(&mut show));
         }
-        places.retain(|place| !self.hides(newest, looker, *place));
         if let (Some(reach), Some(focus)) = (self.reach, looker.focus) {
-            let is_hidden = |place| self.hides(newest, looker, place);
-            self.find_near(reach, focus, scene, knows, is_hidden, near);
-            places.extend(near.iter().map(|(_, place)| *place));
+            known_rows.clear(all.len());
+            known.filter_map(|id| scene.find(id)).for_each(|row| known_rows.insert(row));
+            self.find_near(reach, focus, scene, known_rows, is_hidden, near);
+            for key in near.iter() {
+                rows.insert(row_of(*key));
+            }
         }
-        places.extend(scene.owned_by(looker.player));
-        places.sort_unstable();
-        places.dedup();
+        scene.owned_by(looker.player).for_each(|place| rows.insert(scene.number(place)));
+        places.clear();
+        places.extend(rows.iter().map(|row| all[row as usize]));
     }
 
     fn hides(&self, newest: &Published, looker: &Looker, place: Place) -> bool {
@@ -218,9 +233,9 @@ impl Interest {
         reach: Reach,
         focus: Vec3,
         scene: &Scene,
-        knows: impl Fn(EntityId) -> bool,
-        is_hidden: impl Fn(Place) -> bool,
-        near: &mut Vec<(f32, Place)>,
+        known: &RowSet,
+        is_hidden: impl Fn(u32) -> bool,
+        near: &mut Vec<u64>,
     ) {
         let grid = scene.grid();
         let (enter, leave) = (reach.enter * reach.enter, reach.leave * reach.leave);
@@ -230,28 +245,35 @@ impl Interest {
             grid.visit_ring(focus, ring, |point| {
                 let distance = point.position.distance_squared(focus);
                 if distance <= leave {
-                    let is_known = knows(point.id);
-                    if (is_known || distance <= enter) && !is_hidden(point.place) {
+                    let is_known = known.contains(point.row);
+                    if (is_known || distance <= enter) && !is_hidden(point.row) {
                         let counted = if is_known { distance * KEPT * KEPT } else { distance };
-                        near.push((counted, point.place));
+                        near.push(near_key(counted, point.row));
                     }
                 }
             });
             // All that is nearer was found; what is known may yet come from a little further and count as this near.
             let covered = ring as f32 * grid.cell_side();
-            let sure = (covered * KEPT) * (covered * KEPT);
-            let is_enough =
-                near.len() >= count && near.iter().filter(|(distance, _)| *distance <= sure).count() >= count;
+            let sure = near_key((covered * KEPT) * (covered * KEPT), u32::MAX);
+            let is_enough = near.len() >= count && near.iter().filter(|key| **key <= sure).count() >= count;
             if is_enough || covered >= reach.leave {
                 break;
             }
         }
         if near.len() > count {
-            let order = |a: &(f32, Place), b: &(f32, Place)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
-            near.select_nth_unstable_by(count.saturating_sub(1), order);
+            near.select_nth_unstable(count.saturating_sub(1));
             near.truncate(count);
         }
     }
+}
+
+/// Orders what is near by the square of its distance, and then by row. Squares are not negative: their bits are in order.
+fn near_key(distance_squared: f32, row: u32) -> u64 {
+    u64::from(distance_squared.to_bits()) << u32::BITS | u64::from(row)
+}
+
+fn row_of(near_key: u64) -> u32 {
+    near_key as u32
 }
 
 #[cfg(test)]
@@ -285,8 +307,8 @@ mod tests {
         let (mut scene, mut selection) = (Scene::default(), Selection::default());
         scene.refresh(&history, interest);
         let looker = Looker { focus: Some(Vec3::ZERO), ..Looker::default() };
-        let knows = |id: EntityId| known.contains(&id.slot);
-        interest.select(&scene, history.newest().unwrap(), &looker, knows, &mut selection);
+        let known = known.iter().map(|slot| EntityId { slot: *slot, generation: 1 });
+        interest.select(&scene, history.newest().unwrap(), &looker, known, &mut selection);
         selection.places.iter().map(|place| place.row).collect()
     }
 
@@ -330,7 +352,7 @@ mod tests {
             let (mut scene, mut selection) = (Scene::default(), Selection::default());
             scene.refresh(&history, &interest);
             let newest = history.newest().unwrap();
-            interest.select(&scene, newest, &Looker::default(), |_| false, &mut selection);
+            interest.select(&scene, newest, &Looker::default(), core::iter::empty(), &mut selection);
             assert_eq!(selection.places.len(), count);
         }
     }

@@ -17,17 +17,29 @@ pub(crate) struct Place {
     pub(crate) row: u32,
 }
 
-/// The newest tick, sorted by what peers ask of it.
+/// The newest tick, sorted by what peers ask of it. Its rows have **numbers**, from 0 on in the order of the wire.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scene {
     tick: Option<Tick>,
+    /// By number.
     all: Vec<Place>,
+    /// Per kind: the number of its first row.
+    first: Vec<u32>,
+    /// By slot. Only where not everything is shown: nobody else asks.
+    tenants: Vec<Option<Tenant>>,
     owned: Vec<(PlayerId, Place)>,
     /// By bit of the team mask.
     teams: Vec<(u32, Place)>,
     /// Rows that are shown wherever they are.
     everywhere: Vec<Place>,
     grid: Grid,
+}
+
+/// Who is in a slot.
+#[derive(Clone, Copy, Debug)]
+struct Tenant {
+    generation: u16,
+    row: u32,
 }
 
 impl Scene {
@@ -39,6 +51,8 @@ impl Scene {
         }
         self.tick = Some(newest.tick());
         self.all.clear();
+        self.first.clear();
+        self.tenants.fill(None);
         self.owned.clear();
         self.teams.clear();
         self.everywhere.clear();
@@ -46,17 +60,19 @@ impl Scene {
         for (kind, table) in newest.tables(Sight::Public).iter() {
             let kind_id = KindId(kind.index());
             let position = place_field(kind).filter(|_| !interest.shows_everywhere(kind_id));
+            self.first.push(self.all.len() as u32);
             for (row, head) in table.heads().iter().enumerate() {
-                let place = Place { kind: kind_id, row: row as u32 };
+                let (place, number) = (Place { kind: kind_id, row: row as u32 }, self.all.len() as u32);
                 self.all.push(place);
                 self.owned.extend(head.owner.map(|owner| (owner, place)));
                 if interest.is_everything() {
                     continue;
                 }
+                self.settle(head.id, number);
                 let bits = (0..u32::BITS).filter(|bit| head.teams >> bit & 1 != 0);
                 self.teams.extend(bits.map(|bit| (bit, place)));
                 match position {
-                    Some(field) => self.grid.push(place, head.id, table.row(kind, row).vec3(field)),
+                    Some(field) => self.grid.push(number, table.row(kind, row).vec3(field)),
                     None => self.everywhere.push(place),
                 }
             }
@@ -69,13 +85,32 @@ impl Scene {
         self.grid.finish();
     }
 
-    /// Every row.
+    fn settle(&mut self, EntityId { slot, generation }: EntityId, row: u32) {
+        let slot = usize::from(slot);
+        if self.tenants.len() <= slot {
+            self.tenants.resize(slot + 1, None);
+        }
+        self.tenants[slot] = Some(Tenant { generation, row });
+    }
+
+    /// Every row, by number.
     pub(crate) fn all(&self) -> &[Place] {
         &self.all
     }
 
+    /// The number of a row.
+    pub(crate) fn number(&self, place: Place) -> u32 {
+        self.first[usize::from(place.kind.0)] + place.row
+    }
+
+    /// The number of an entity's row, where not everything is shown.
+    pub(crate) fn find(&self, id: EntityId) -> Option<u32> {
+        let tenant = (*self.tenants.get(usize::from(id.slot))?)?;
+        (tenant.generation == id.generation).then_some(tenant.row)
+    }
+
     /// The rows of a player's own entities.
-    pub(crate) fn owned_by(&self, player: Option<PlayerId>) -> impl Iterator<Item = Place> {
+    pub(crate) fn owned_by(&self, player: Option<PlayerId>) -> impl Iterator<Item = Place> + Clone {
         let range = player.map_or(0..0, |player| range_of(&self.owned, player));
         self.owned[range].iter().map(|(_, place)| *place)
     }
@@ -99,7 +134,7 @@ impl Scene {
 
 fn range_of<K: Copy + Ord>(sorted: &[(K, Place)], key: K) -> Range<usize> {
     let start = sorted.partition_point(|(other, _)| *other < key);
-    start..start + sorted[start..].partition_point(|(other, _)| *other == key)
+    start..start + sorted[start..].iter().take_while(|(other, _)| *other == key).count()
 }
 
 /// A row of the newest tick.
@@ -107,14 +142,6 @@ pub(crate) fn row_at(newest: &Published, place: Place) -> (RowHead, RowRef<'_>) 
     let tables = newest.tables(Sight::Public);
     let (table, row) = (tables.table(place.kind), place.row as usize);
     (table.heads()[row], table.row(tables.schema().kind(place.kind), row))
-}
-
-/// The row of an entity at the newest tick.
-pub(crate) fn find(newest: &Published, id: EntityId) -> Option<Place> {
-    newest.tables(Sight::Public).iter().find_map(|(kind, table)| {
-        let row = table.find(id)? as u32;
-        Some(Place { kind: KindId(kind.index()), row })
-    })
 }
 
 /// Where an entity of a kind is: its first position that everybody is told.

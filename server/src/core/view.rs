@@ -10,7 +10,7 @@ use tickwire_protocol::{EntityId, Tick};
 use super::interest::Selection;
 use super::knowledge::Knowledge;
 use super::replicator::Source;
-use super::scene::{Place, find};
+use super::scene::Place;
 use super::shared::Plans;
 use super::viewer::Viewer;
 
@@ -55,36 +55,29 @@ impl View {
     pub(crate) fn plan(
         &mut self,
         source: &Source<'_>,
-        newest: &Published,
         viewer: Viewer,
         against: References,
         Plans { selection, view: plan, .. }: &mut Plans,
     ) {
-        self.plan_cues(source, newest, selection, plan);
+        self.plan_cues(source, selection, plan);
         let shown = shown(source, selection);
         self.known.plan(source.history, viewer, shown, against, &mut plan.section);
     }
 
     /// The cues that the peer may not have, of those whose source it is shown, or was shown until it ended. It comes before the
     /// plan, which forgets who was shown last.
-    fn plan_cues(
-        &self,
-        source: &Source<'_>,
-        newest: &Published,
-        selection: &mut Selection,
-        plan: &mut BodyPlan,
-    ) {
-        let places = &selection.places;
+    fn plan_cues(&self, source: &Source<'_>, selection: &mut Selection, plan: &mut BodyPlan) {
+        let rows = &selection.rows;
         let everything = source.interest.is_everything();
-        let is_shown = |id: EntityId| match find(newest, id) {
-            Some(place) => places.binary_search(&place).is_ok(),
+        let is_shown = |id: EntityId| match source.scene.find(id) {
+            Some(row) => rows.contains(row),
             None => self.known.was_shown(id),
         };
         plan.cues.clear();
         selection.cue_numbers.clear();
         for (number, cue) in source.cues.since(self.next_cue) {
             if everything || cue.source.is_none_or(is_shown) {
-                plan.cues.push(cue);
+                plan.cues.push(*cue);
                 selection.cue_numbers.push(number);
             }
         }

@@ -156,15 +156,13 @@ impl Seat {
         if let Some(ping) = self.ping.take() {
             written = self.writer.send_pong(scratch, &ping);
         }
-        if room.has_transmit(peer) {
-            room.poll_transmit(now, peer, |message| {
-                meters.messages_sent += 1;
-                meters.bytes_out += framed_bytes(message.len(), false);
-                if written.is_ok() {
-                    written = self.writer.send(scratch, message);
-                }
-            });
-        }
+        room.poll_transmit(now, peer, |message| {
+            meters.messages_sent += 1;
+            meters.bytes_out += framed_bytes(message.len(), false);
+            if written.is_ok() {
+                written = self.writer.send(scratch, message);
+            }
+        });
         if written.is_ok() && self.writer.is_ready() {
             room.poll_filler(now, peer, |message| {
                 meters.messages_sent += 1;

@@ -16,7 +16,7 @@ pub const LEVEL_EXTENSION: u16 = 0x8000;
 /// Floor for each player, m^2: 16 players in 40 x 40 m.
 const FLOOR_PER_PLAYER: f32 = 100.0;
 /// Side of the cells in which blocks are looked up, metres.
-const CELL: f32 = 10.0;
+pub(super) const CELL: f32 = 10.0;
 /// What counts as touching, metres: far below a step of position, far above the rounding of an `f32`.
 const TOUCH: f32 = 0.001;
 
@@ -135,9 +135,24 @@ impl Level {
 
     /// Blocks that a player there may touch.
     fn near(&self, position: Vec2) -> impl Iterator<Item = &Block> {
-        let last = self.cells_per_side as f32 - 1.0;
-        let cell = ((position + self.half_side) / CELL).floor().clamp(Vec2::ZERO, Vec2::splat(last));
-        let cell = cell.y as usize * self.cells_per_side + cell.x as usize;
+        let last = self.cells_per_side - 1;
+        // Casts round down what is not below 0, and take the rest for 0.
+        let cell = self.in_cells(position).to_array().map(|cell| (cell as usize).min(last));
+        self.blocks_of(cell)
+    }
+
+    /// A place in cells from the corner of least x and z.
+    pub(super) fn in_cells(&self, place: Vec2) -> Vec2 {
+        (place + self.half_side) / CELL
+    }
+
+    pub(super) fn cells_per_side(&self) -> usize {
+        self.cells_per_side
+    }
+
+    /// Blocks that a player may touch who is in this cell, which there is.
+    pub(super) fn blocks_of(&self, [x, z]: [usize; 2]) -> impl Iterator<Item = &Block> {
+        let cell = z * self.cells_per_side + x;
         let blocks = self.cell_starts[cell] as usize..self.cell_starts[cell + 1] as usize;
         self.cell_blocks[blocks].iter().map(|&index| &self.blocks[index as usize])
     }

@@ -180,8 +180,10 @@ impl Arena {
             player.shield_ticks = player.shield_ticks.saturating_sub(1);
             player.reload_ticks = player.reload_ticks.saturating_sub(1);
             let Some(owner) = player.owner else { continue };
-            let fires = ctx.input(owner).is_some_and(|row| row.boolean(input::FIRE));
-            if !fires || player.reload_ticks > 0 || self.level.is_peaceful() {
+            if player.reload_ticks > 0 || self.level.is_peaceful() {
+                continue;
+            }
+            if !ctx.input(owner).is_some_and(|row| row.boolean(input::FIRE)) {
                 continue;
             }
             player.reload_ticks = reload_ticks;
@@ -293,7 +295,9 @@ impl Simulation for Arena {
     /// A wish is at most 1 long.
     fn sanitize(&self, input: &mut RowMut<'_>) {
         let wished = input.as_ref().vec2(input::MOVE);
-        input.set_vec2(input::MOVE, wished.clamp_length_max(1.0));
+        if wished.length_squared() > 1.0 {
+            input.set_vec2(input::MOVE, wished.clamp_length_max(1.0));
+        }
     }
 
     fn step(&mut self, ctx: &mut StepContext<'_>) {

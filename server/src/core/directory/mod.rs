@@ -163,6 +163,24 @@ impl Directory {
         Ok(placement)
     }
 
+    /// [`Directory::place`] for somebody who leaves these places for it: they count as free, and are still taken.
+    pub fn place_instead(
+        &mut self,
+        leaving: &[(RoomId, Role)],
+        wish: &RoomWish,
+        role: Role,
+        may_open: impl Fn(&str) -> bool,
+    ) -> Result<Placement, RejectReason> {
+        for &(room, role) in leaving {
+            self.leave(room, role);
+        }
+        let placed = self.place(wish, role, may_open);
+        for &(room, role) in leaving {
+            self.return_to(room, role);
+        }
+        placed
+    }
+
     /// Takes a place in a room for somebody who comes back to it, however full it is; whether there is such a room.
     pub fn return_to(&mut self, room: RoomId, role: Role) -> bool {
         let Some(entry) = self.rooms.get_mut(&room) else { return false };

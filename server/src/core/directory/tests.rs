@@ -298,3 +298,15 @@ fn who_comes_back_has_a_place_beyond_any_limit() {
     let page = directory.list(&ListRooms::default());
     assert_eq!((page.rooms[0].players, page.rooms[0].players_max, directory.players()), (3, 2, 3));
 }
+
+#[test]
+fn who_leaves_a_place_for_another_finds_it_free() {
+    let mut directory = directory();
+    (0..5).for_each(|_| drop(any(&mut directory)));
+    let (full, leaving) = (RejectReason::ServerFull { players: 5, max: 5 }, [(RoomId(1), Role::Player)]);
+    assert_eq!(any(&mut directory), Err(full));
+    let placed = directory.place_instead(&leaving, &RoomWish::Any, Role::Player, anything).unwrap();
+    assert_eq!((placed.room, directory.players()), (RoomId(1), 6));
+    directory.leave(RoomId(1), Role::Player);
+    assert_eq!(directory.players(), 5);
+}

@@ -70,7 +70,7 @@ pub(crate) struct Knowledge {
     is_own: bool,
     /// By slot.
     known: Vec<Known>,
-    /// Where the next one is likely to be looked for: rows come in the order of slots.
+    /// Where the last one was found: rows come in the order of slots, so the next is not far.
     hint: usize,
     /// By slot: whose leaving the peer knows of. It may keep their states.
     left: Vec<EntityId>,
@@ -136,6 +136,11 @@ impl Knowledge {
         known.is_some_and(|known| known.id == id && Some(known.seen) == self.planned)
     }
 
+    /// Those that the peer was shown by the last plan, as far as they were sent.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = EntityId> {
+        self.known.iter().filter(|known| Some(known.seen) == self.planned).map(|known| known.id)
+    }
+
     /// Makes room for so many entities.
     pub(crate) fn reserve(&mut self, entities: usize) {
         self.known.reserve(entities.saturating_sub(self.known.len()));
@@ -166,13 +171,18 @@ impl Knowledge {
 
     /// As [`Self::place_of`], for slots that are asked for in ascending order, each once or several times.
     fn next_place(&mut self, slot: u16) -> Option<usize> {
-        let is_there = |place: &usize| self.known.get(*place).is_some_and(|known| known.id.slot == slot);
-        let near = [self.hint, self.hint.wrapping_sub(1)].into_iter().find(is_there);
-        let place = near.or_else(|| self.place_of(slot).ok())?;
-        self.hint = place + 1;
+        let ahead = self.known.get(self.hint..).unwrap_or_default().iter().take(SLOTS_AHEAD);
+        let place = match ahead.zip(self.hint..).find(|(known, _)| known.id.slot == slot) {
+            Some((_, place)) => place,
+            None => self.place_of(slot).ok()?,
+        };
+        self.hint = place;
         Some(place)
     }
 }
+
+/// Among so many the next slot is looked for one by one: the same as the last, mostly the one behind it, or soon after.
+const SLOTS_AHEAD: usize = 4;
 
 /// Whether all of these are among the others. Both by slot.
 fn is_among(these: &[EntityId], others: &[EntityId]) -> bool {

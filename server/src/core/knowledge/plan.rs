@@ -215,6 +215,29 @@ mod tests {
     }
 
     #[test]
+    fn who_may_keep_states_of_one_that_left_cannot_go_on_as_if_it_had_none() {
+        let mut history = History::new(schema(), TickRate::new(60).unwrap());
+        let [mut early, mut late] = [(); 2].map(|()| Knowledge::of_view());
+        publish(&mut history, 1, &[(1, 10), (2, 20), (3, 30)]);
+        tell(&mut early, &history, &[]);
+        publish(&mut history, 2, &[(1, 11), (3, 31)]);
+        tell(&mut early, &history, &[]);
+        for tick in 3..6 {
+            publish(&mut history, tick, &[(1, 20 + tick as i32)]);
+            for knowledge in [&mut early, &mut late] {
+                tell(knowledge, &history, &[]);
+            }
+        }
+        let left: Vec<_> = early.left.iter().map(|id| id.slot).collect();
+        assert_eq!((left, late.left.len()), (vec![2, 3], 0));
+        assert!(late.may_become(&early, Tick(5), None));
+        assert!(!early.may_become(&late, Tick(5), None));
+        late.left.push(early.left[1]);
+        assert!(late.may_become(&early, Tick(5), None), "some of them");
+        assert!(!early.may_become(&late, Tick(5), None), "not all of them");
+    }
+
+    #[test]
     fn few_news_of_many_rows_are_told_by_slot() {
         let mut history = History::new(schema(), TickRate::new(60).unwrap());
         let mut knowledge = Knowledge::of_view();

@@ -98,7 +98,7 @@ impl Replicator {
     ) -> Told {
         let Some(newest) = source.history.newest() else { return Told::default() };
         let viewer = self.look(source, newest, &mut shared.plans);
-        Arc::make_mut(&mut self.view).plan(source, newest, viewer, References::NONE, &mut shared.plans);
+        Arc::make_mut(&mut self.view).plan(source, viewer, References::NONE, &mut shared.plans);
         let whole = whole_rows(&shared.plans.view.section.rows);
         let mut told = Told { whole, owns: self.owns(&shared.plans), ..Told::default() };
         let mut left = space.bytes;

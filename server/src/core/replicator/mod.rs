@@ -117,6 +117,16 @@ impl Replicator {
         self.focus_set = focus;
     }
 
+    /// From where its owner says that it looks.
+    pub(crate) fn focus_set(&self) -> Option<Vec3> {
+        self.focus_set
+    }
+
+    /// Where its entity was last, when its view was told.
+    pub(crate) fn focus(&self) -> Option<Vec3> {
+        self.focus
+    }
+
     /// Where to the peer looks; nothing if nobody knows.
     pub(crate) fn set_facing(&mut self, facing: Option<Vec3>) {
         self.facing = facing;
@@ -175,21 +185,21 @@ impl Replicator {
     fn look(&mut self, source: &Source<'_>, newest: &Published, plans: &mut Plans) -> Viewer {
         let Source { history, scene, interest, .. } = *source;
         let player = self.viewer.player;
-        let owned = || scene.owned_by(player);
-        self.viewer.teams = owned().fold(0, |teams, place| teams | row_at(newest, place).0.teams);
-        self.focus = owned().find_map(|place| position_of(row_at(newest, place).1)).or(self.focus);
+        let owned = scene.owned_by(player);
+        self.viewer.teams = owned.clone().fold(0, |teams, place| teams | row_at(newest, place).0.teams);
+        self.focus = owned.clone().find_map(|place| position_of(row_at(newest, place).1)).or(self.focus);
         let focus = self.focus_set.or(self.focus);
         plans.looker = Looker { player, teams: self.viewer.teams, focus, facing: self.facing };
         if !interest.is_everything() {
             let Plans { looker, selection, .. } = plans;
             let known = &self.view.known;
-            interest.select(scene, newest, looker, |id| known.was_shown(id), selection);
+            interest.select(scene, newest, looker, known.shown(), selection);
             self.sightings.begin(newest.tick());
             let in_view = selection.places.iter().map(|place| row_at(newest, *place).0.id);
             in_view.for_each(|id| self.sightings.note(id));
         }
-        self.own.plan(history, self.viewer, owned(), References::NONE, &mut plans.own);
-        self.viewer.of_everyones_view(newest, owned())
+        self.own.plan(history, self.viewer, owned.clone(), References::NONE, &mut plans.own);
+        self.viewer.of_everyones_view(newest, owned)
     }
 
     /// Leaves in the plan of own rows what fits, and says what that takes. They come before all others, but where there are so many

@@ -111,7 +111,7 @@ impl Replicator {
         (space, room): (&Space, usize),
     ) -> usize {
         let view = cohorts.part(&mut self.view);
-        view.plan(source, newest, viewer, References::NONE, plans);
+        view.plan(source, viewer, References::NONE, plans);
         let whole = whole_rows(&plans.view.section.rows);
         let (looker, known, patience) = (&plans.looker, &mut view.known, &mut self.view_patience);
         let mut eyes = Eyes { source, newest, looker, known, patience };

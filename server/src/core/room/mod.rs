@@ -21,7 +21,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use glam::Vec3;
-use tickwire_protocol::handshake::PackedSchema;
 use tickwire_protocol::history::History;
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::recording::RecordingHeader;
@@ -32,11 +31,12 @@ use tickwire_protocol::{
 use tickwire_sim::{MatchBoard, Outside, PlayerInputs, Simulation, World, WorldConfig};
 
 pub use config::{BUDGET_BYTES_PER_SECOND, JOIN_BYTES_PER_SECOND, RoomConfig};
-pub use join::Join;
+pub use join::{Join, schema_welcome};
 
 use super::belief::ViewCounters;
 use super::bulk::BulkTurn;
 use super::cue_log::CueLog;
+use super::ears::Ears;
 use super::identity::{Identity, RoomAccounts};
 use super::input_queue::InputCounters;
 use super::mail::RoomMail;
@@ -49,6 +49,7 @@ use super::scene::Scene;
 use super::schedule::{Due, Schedule};
 use super::session::Session;
 use super::shared::Shared;
+use super::turn::Turns;
 
 /// From so many peers on, their snapshots fall due at different steps: what is lost of shared bytes is less than what a tick that serves all
 /// of them at once is late.
@@ -104,7 +105,6 @@ pub struct Room {
     identity: RoomIdentity,
     config: RoomConfig,
     schema: Arc<Schema>,
-    packed_schema: Option<PackedSchema>,
     world: World,
     history: History,
     scene: Scene,
@@ -115,8 +115,8 @@ pub struct Room {
     /// The latest time that it was told.
     now: Micros,
     peers: BTreeMap<PeerId, Peer>,
-    /// Connected or absent.
-    sessions: BTreeMap<SessionId, Session>,
+    /// Connected or absent; in boxes, for half of a tree's places are empty.
+    sessions: BTreeMap<SessionId, Box<Session>>,
     players: BTreeMap<PlayerId, SessionId>,
     /// Who they are, session by session.
     identities: BTreeMap<SessionId, Identity>,
@@ -129,8 +129,7 @@ pub struct Room {
     rewind: Rewind,
     /// Players whose sessions ended since the last step.
     left: Vec<PlayerId>,
-    /// Whose message was polled last.
-    mail_turn: PlayerId,
+    mail_turns: Turns,
     bulk_turn: BulkTurn,
     events: Vec<RoomEvent>,
     shared: Shared,
@@ -183,7 +182,6 @@ impl Room {
             rewind: Rewind::new(schema.clone()),
             schema,
             config,
-            packed_schema: None,
             steps: 0,
             now,
             peers: BTreeMap::new(),
@@ -195,7 +193,7 @@ impl Room {
             is_spread: false,
             next_id: 1,
             left: Vec::new(),
-            mail_turn: PlayerId(0),
+            mail_turns: Turns::default(),
             bulk_turn: BulkTurn::default(),
             events: Vec::new(),
             shared: Shared::default(),
@@ -384,10 +382,11 @@ impl Room {
         self.inputs.clear();
         self.left.drain(..).for_each(|player| self.inputs.leave(player));
         self.rewind.clear();
-        for (&id, session) in &self.players {
-            let Some(session) = self.sessions.get_mut(session) else { continue };
+        // Sessions have the numbers of their players: these come in ascending order as well.
+        for session in self.sessions.values_mut() {
             let peer = session.present_peer().and_then(|peer| self.peers.get_key_value(&peer));
             let Some(player) = &mut session.player else { continue };
+            let id = player.id;
             if peer.is_none() && self.config.absence.step(player, &mut self.inputs) {
                 continue;
             }
@@ -432,8 +431,15 @@ impl Room {
         let mut eyes =
             RewoundEyes { rewind: &mut self.rewind, history: &self.history, was_shown: &was_shown };
         let (players, sessions) = (&self.players, &mut self.sessions);
-        let (turn, bulk) = (&mut self.mail_turn, &mut self.bulk_turn);
-        let mut mail = RoomMail { now, schema: &self.schema, players, sessions, turn, bulk };
+        let (turns, bulk) = (&mut self.mail_turns, &mut self.bulk_turn);
+        let ears = Ears {
+            identities: &self.identities,
+            peers,
+            history: &self.history,
+            interest: &self.config.interest,
+            scene: &mut self.scene,
+        };
+        let mut mail = RoomMail { now, schema: &self.schema, players, sessions, turns, bulk, ears };
         let accounts = RoomAccounts { room: &self.identity.name, players, identities: &self.identities };
         let outside = Outside {
             eyes: Some(&mut eyes),
@@ -444,16 +450,19 @@ impl Room {
         };
         self.world.step_with(&self.inputs, outside);
         self.bulk_turn.handle_step();
+        self.mail_turns.handle_step();
     }
 
     /// Whose snapshots fall due with the step that was made: everybody's at once, so that bodies are shared, or in a large room those
     /// of a part of the peers at each step. Whether anybody's did.
     fn find_due(&mut self, now: Micros) -> bool {
         let (hz, tick_hz) = (self.config.snapshot_hz, self.config.tick_rate.hz());
-        let is_spread = self.is_spread;
-        let is_due = |phase: u64| is_turn(self.steps + if is_spread { phase } else { 0 }, hz, tick_hz);
-        let mut is_any = is_due(0);
-        for peer in self.peers.values_mut().filter(|peer| is_due(peer.phase)) {
+        let is_turn_of = |phase: u64| is_turn(self.steps + phase, hz, tick_hz);
+        let (is_spread, mut is_any) = (self.is_spread, is_turn_of(0));
+        if !is_spread && !is_any {
+            return false;
+        }
+        for peer in self.peers.values_mut().filter(|peer| !is_spread || is_turn_of(peer.phase)) {
             peer.handle_due(now);
             is_any = true;
         }
