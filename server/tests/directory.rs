@@ -13,6 +13,7 @@ use tickwire_protocol::frame::FrameType;
 use tickwire_protocol::handshake::{
     AuthRefusal, Hello, NewRoom, Permission, RejectReason, Role, RoomSecret, RoomWish, Token,
 };
+use tickwire_protocol::limits::CLIENT_MESSAGE_BYTES_MAX;
 use tickwire_protocol::room::{
     Introduction, ListRooms, MatchChange, MatchFrame, MatchStatus, RoomFilter, RoomList,
 };
@@ -218,8 +219,20 @@ async fn who_asks_too_often_is_a_flood_and_who_asks_wrongly_is_closed() {
     raw.send(question()).await;
     let ending = tokio::time::timeout(PATIENCE, raw.ending()).await.expect("an end");
     assert_eq!(ending.1.expect("a close").0, CloseCode::POLICY.0);
+    let greedy = |bytes: usize| {
+        let filter = RoomFilter { name_prefix: "x".repeat(bytes), ..RoomFilter::default() };
+        let mut out = Vec::new();
+        ListRooms { filter, ..ListRooms::default() }.encode(&mut out);
+        out
+    };
+    let mut huge = Raw::connect(server.addr).await;
+    huge.send(greedy(CLIENT_MESSAGE_BYTES_MAX)).await;
+    let ending = tokio::time::timeout(PATIENCE, huge.ending()).await.expect("an end");
+    assert_eq!(ending.1.expect("a close").0, CloseCode::TOO_BIG.0);
     let wrong = [
         vec![2, 21, 0, 0],
+        greedy(65),
+        greedy(3_000),
         [question(), question()].concat(),
         [question(), encoded(&wishing(RoomWish::Any))].concat(),
     ];

@@ -1,17 +1,14 @@
 //! Which rooms a server has, asked before one is joined.
 
-use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use tickwire_protocol::frame::{FrameType, frames};
-use tickwire_protocol::handshake::RejectReason;
+use tickwire_protocol::CloseCode;
 use tickwire_protocol::room::{ListRooms, RoomList};
-use tickwire_protocol::{CloseCode, DecodeError};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::error::ConnectError;
 use super::open::{ask, dial, within};
 use super::options::Options;
-use crate::core::{ClientConfig, ClientFault, DisconnectReason};
+use crate::core::{ClientConfig, DisconnectReason, read_rooms};
 
 /// Asks a server for a page of its public rooms, over a connection of its own that is over when this returns. A room is joined by its
 /// name: [`RoomWish::Existing`](tickwire_protocol::RoomWish::Existing). Of `config` it needs how long it may take.
@@ -52,10 +49,12 @@ pub async fn list_rooms(
         while let Some(message) = socket.next().await {
             match message.map_err(lost)? {
                 Message::Binary(answer) => {
-                    let rooms = read(answer);
                     // Whoever does not hear the goodbye finds out by itself.
                     let _ = socket.close(None).await;
-                    return rooms;
+                    return read_rooms(answer).map_err(|reason| match reason {
+                        DisconnectReason::Rejected(reason) => ConnectError::Rejected(reason),
+                        reason => ConnectError::Ended(reason),
+                    });
                 }
                 Message::Close(Some(close)) => {
                     let (code, reason) = (CloseCode(close.code.into()), close.reason.to_string());
@@ -67,17 +66,4 @@ pub async fn list_rooms(
         Err(ConnectError::Ended(DisconnectReason::Lost))
     };
     within(url, config, asking).await
-}
-
-/// The rooms in the answer to a question.
-fn read(answer: Bytes) -> Result<RoomList, ConnectError> {
-    let faulty = |fault: DecodeError| ConnectError::Ended(DisconnectReason::Fault(fault.into()));
-    let first = frames(answer).next().unwrap_or(Err(DecodeError::Truncated("rooms"))).map_err(faulty)?;
-    match first.ty {
-        FrameType::Rooms => RoomList::decode(&first.payload).map_err(faulty),
-        FrameType::Reject => {
-            Err(ConnectError::Rejected(RejectReason::decode(&first.payload).map_err(faulty)?))
-        }
-        ty => Err(ConnectError::Ended(DisconnectReason::Fault(ClientFault::Unexpected(ty)))),
-    }
 }

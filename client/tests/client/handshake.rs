@@ -53,7 +53,6 @@ fn who_had_a_room_opened_wants_that_very_room_when_it_comes_back() {
         ..ClientConfig::new("test 1")
     };
     let now = Micros(1_000_000);
-    assert_eq!(config.schema_hello().room, RoomWish::Any, "who asks for a schema opens nothing");
     let mut client = Client::new(config, schema().clone(), now);
     let wish = |client: &mut Client, now| {
         let mut out = Vec::new();
