@@ -121,8 +121,7 @@ fn rooms_are_listed_and_a_private_one_is_opened_and_joined_by_its_secret() {
         let (output, error) = output(&[&["rooms", &server.url, "--json"], args].concat());
         assert!(output.status.success(), "{error}");
         let page: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let names = page["rooms"].as_array().unwrap().iter().map(|room| room["name"].clone());
-        Value::from_iter(names)
+        page["rooms"].as_array().unwrap().iter().map(|room| room["name"].clone()).collect::<Value>()
     };
     assert_eq!(rooms(&[]), json!(["lobby", "annex"]));
     assert_eq!(rooms(&["--prefix", "l", "--free", "1"]), json!(["lobby"]));

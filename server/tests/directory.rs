@@ -242,11 +242,13 @@ async fn who_asks_too_often_is_a_flood_and_who_asks_wrongly_is_closed() {
         let ending = tokio::time::timeout(PATIENCE, raw.ending()).await.expect("an end");
         assert_eq!(ending.1.expect("a close").0, 1002);
     }
-    // In a room nobody asks any more.
-    let mut player = join(&server, RoomWish::Any).await;
-    player.raw.send(question()).await;
-    let ending = tokio::time::timeout(PATIENCE, player.raw.ending()).await.expect("an end");
-    assert_eq!(ending.1.expect("a close").0, CloseCode::POLICY.0);
+    // In a room nobody asks any more, and nobody joins another.
+    for late in [question(), encoded(&wishing(RoomWish::Any))] {
+        let mut player = join(&server, RoomWish::Any).await;
+        player.raw.send(late).await;
+        let ending = tokio::time::timeout(PATIENCE, player.raw.ending()).await.expect("an end");
+        assert_eq!(ending.1.expect("a close").0, CloseCode::POLICY.0);
+    }
 }
 
 #[tokio::test]
