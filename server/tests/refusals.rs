@@ -56,7 +56,6 @@ async fn what_is_full_says_how_full_and_that_it_may_pass() {
     let mut second = Honest::join(server.addr, &schema, &to("second")).await;
     let full = RejectReason::ServerFull { players: 2, max: 2 };
     assert_eq!(refused(&server, &hello(&schema)).await, (full, 1013));
-    assert_eq!(refused(&server, &to("")).await, (RejectReason::BadRoomName, 4001));
     is_undisturbed(&mut witness).await;
     is_undisturbed(&mut second).await;
 }
