@@ -29,6 +29,9 @@ use crate::{SEED, SNAPSHOT_HZ, SNAPSHOT_TICKS, TICK_RATE};
 /// then full, and every buffer has its size.
 const WARM_INTERVALS: usize = 60;
 
+/// The same for a large crowd: until everybody has moved from where it came in, and was told of its neighbours.
+const CROWD_WARM_INTERVALS: usize = 24;
+
 /// Bytes of a snapshot that may be for its peer alone: header, own row, digest.
 const PEER_PART_BYTES_MAX: usize = 64;
 
@@ -122,6 +125,16 @@ impl Match {
             let Some(receiver) = bot.receiver.take() else { continue };
             let rows = receiver.held();
             assert!(rows > count / 2 && rows <= count + 1, "peer {} holds {rows} rows", bot.peer);
+        }
+        game
+    }
+
+    /// The same, where nobody decodes what it is sent: in a crowd of a thousand that takes longest of all.
+    pub fn crowd_unheard(bots: u32, coder: Coder, count: usize) -> Self {
+        let mut game = Self::open(bots, coder, Interest::within(1_000.0).nearest(count));
+        game.bots.iter_mut().for_each(|bot| bot.receiver = None);
+        for _ in 0..CROWD_WARM_INTERVALS {
+            game.play_interval();
         }
         game
     }
