@@ -11,6 +11,7 @@ use crate::arena::{Match, Part};
 use crate::predicted::{Mispredicted, REPLAYED_TICKS};
 use crate::recorded::{Recorded, Writer};
 use crate::scene::Load;
+use crate::talk::{MESSAGES, Talk};
 use crate::watcher::{PICTURE, Watcher};
 
 /// How a profiler names [`instructions_counted`], to collect while it runs and at no other time.
@@ -49,6 +50,8 @@ pub const ALL: &[Counted] = &[
     Counted { name: "decode/dense", unit: "row", run: || decode(Coder::Dense) },
     Counted { name: "decode/fast", unit: "row", run: || decode(Coder::Fast) },
     Counted { name: "picture/100", unit: "body in a picture of 100", run: picture },
+    Counted { name: "message/once", unit: "small message, from send to its ack", run: || message(1) },
+    Counted { name: "message/twice", unit: "the same, carried again and passed over", run: || message(2) },
     Counted { name: "correction", unit: "snapshot that has 30 ticks stepped again", run: correction },
 ];
 
@@ -149,6 +152,22 @@ fn picture() -> u64 {
         });
     }
     PICTURES * u64::from(bodies)
+}
+
+/// Turns of a talk that are counted.
+const TURNS: u64 = 20;
+
+/// Messages that are carried over so many times each.
+fn message(times: usize) -> u64 {
+    let mut talk = Talk::new();
+    // What it needs of memory is there from then on.
+    talk.turn(times);
+    for _ in 0..TURNS {
+        instructions_counted(&mut || {
+            assert_eq!(talk.turn(black_box(times)), MESSAGES, "messages polled");
+        });
+    }
+    TURNS * MESSAGES as u64
 }
 
 /// Snapshots that are counted.

@@ -5,11 +5,17 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use serde::Deserialize;
 use tickwire_server::auth::{JwtAuthenticator, JwtKeys, JwtPolicy};
-use tickwire_server::net::{AccessConfig, AccountPolicy};
+use tickwire_server::net::{AccessConfig, AccountPolicy, ProxySpeech, TrustedProxies};
+
+/// Beyond an hour a clock is not off, but wrong; and a token that has expired would count on.
+const LEEWAY_SECONDS_MAX: u64 = 3600;
+
+/// More than a machine has ports and memory for.
+const CONNECTIONS_MAX: usize = 1_000_000;
 
 /// Flags, environment, and in the file the table `[access]`.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -28,7 +34,7 @@ pub(crate) struct AccessArgs {
     #[arg(long, env = "TICKWIRE_AUTH_AUDIENCE", value_name = "NAME")]
     auth_audience: Option<String>,
 
-    /// How far the issuer's clock may be off, seconds [default: 30]
+    /// How far the issuer's clock may be off, seconds, at most 3600 [default: 30]
     #[arg(long, env = "TICKWIRE_AUTH_LEEWAY", value_name = "SECONDS")]
     auth_leeway: Option<u64>,
 
@@ -44,7 +50,7 @@ pub(crate) struct AccessArgs {
     #[arg(long, env = "TICKWIRE_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     origin: Vec<String>,
 
-    /// Connections at once, players or not [default: 10000, or a fifth more than --max-players]
+    /// Connections at once, players or not, 1 to 1000000 [default: 10000, or a fifth more than --max-players]
     #[arg(long, env = "TICKWIRE_MAX_CONNECTIONS", value_name = "N")]
     pub(crate) max_connections: Option<usize>,
 
@@ -55,6 +61,15 @@ pub(crate) struct AccessArgs {
     /// Handshakes a second of one address; 0: any number [default: 10]
     #[arg(long, env = "TICKWIRE_MAX_HANDSHAKES", value_name = "HZ")]
     max_handshakes: Option<u32>,
+
+    /// Proxies whose word is taken for where clients are, by `X-Forwarded-For`: a network such as 10.0.0.0/8, or an address. Several may be given
+    /// [default: nobody's]
+    #[arg(long, env = "TICKWIRE_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',')]
+    trusted_proxy: Vec<String>,
+
+    /// These proxies say it by the PROXY protocol, version 2, instead
+    #[arg(long, env = "TICKWIRE_PROXY_PROTOCOL")]
+    proxy_protocol: bool,
 }
 
 /// [`AccountPolicy`] in words.
@@ -100,47 +115,93 @@ impl AccessArgs {
             max_connections: self.max_connections.or(file.max_connections),
             max_per_address: self.max_per_address.or(file.max_per_address),
             max_handshakes: self.max_handshakes.or(file.max_handshakes),
+            trusted_proxy: if self.trusted_proxy.is_empty() {
+                file.trusted_proxy
+            } else {
+                self.trusted_proxy
+            },
+            proxy_protocol: self.proxy_protocol || file.proxy_protocol,
         }
     }
 
     pub(crate) fn resolve(self) -> anyhow::Result<AccessConfig> {
-        let mut access =
-            AccessConfig { guests: self.guests, origins: self.origin, ..AccessConfig::default() };
-        if let Some(origin) = access.origins.iter().find(|origin| !is_origin(origin)) {
-            bail!("--origin {origin}: write it as browsers do, such as https://play.example.org");
+        let origins = self.origin.iter().map(|text| {
+            origin(text).with_context(|| {
+                format!("--origin {text}: write it as browsers do, such as https://play.example.org")
+            })
+        });
+        let mut access = AccessConfig {
+            guests: self.guests,
+            origins: origins.collect::<anyhow::Result<_>>()?,
+            ..AccessConfig::default()
+        };
+        if let Some(connections) = self.max_connections.filter(|max| !(1..=CONNECTIONS_MAX).contains(max)) {
+            bail!("--max-connections {connections}: there are 1 to {CONNECTIONS_MAX}");
+        }
+        let leeway = self.auth_leeway.map_or(JwtPolicy::default().leeway, Duration::from_secs);
+        if leeway.as_secs() > LEEWAY_SECONDS_MAX {
+            bail!("--auth-leeway {}: at most {LEEWAY_SECONDS_MAX} seconds", leeway.as_secs());
         }
         let mut keys = JwtKeys::default();
         for path in &self.auth_key {
             keys.extend(read_keys(path)?).with_context(|| format!("--auth-key {}", path.display()))?;
         }
         if !keys.is_empty() {
-            let leeway = self.auth_leeway.map_or(JwtPolicy::default().leeway, Duration::from_secs);
             let policy = JwtPolicy { issuer: self.auth_issuer, audience: self.auth_audience, leeway };
             access.authenticator = Some(Arc::new(JwtAuthenticator::new(keys, policy)));
-        } else if self.auth_issuer.is_some() || self.auth_audience.is_some() {
+        } else if self.auth_issuer.is_some() || self.auth_audience.is_some() || self.auth_leeway.is_some() {
             bail!(
-                "--auth-issuer and --auth-audience say what tokens must claim: give the --auth-key that they are signed with"
+                "--auth-issuer, --auth-audience and --auth-leeway say how tokens are taken: give the --auth-key that they are signed with"
             );
         }
         access.accounts = self.same_account.map_or(access.accounts, |SameAccount(policy)| policy);
         let addresses = &mut access.addresses;
         addresses.connections_max = self.max_per_address.unwrap_or(addresses.connections_max);
         addresses.handshakes_per_second = self.max_handshakes.unwrap_or(addresses.handshakes_per_second);
+        access.proxies = proxies(&self.trusted_proxy, self.proxy_protocol)?;
         Ok(access)
     }
+}
+
+fn proxies(trusted: &[String], proxy_protocol: bool) -> anyhow::Result<TrustedProxies> {
+    ensure!(
+        !proxy_protocol || !trusted.is_empty(),
+        "--proxy-protocol: say from where it is believed, with --trusted-proxy"
+    );
+    let networks = trusted.iter().map(|network| network.parse()).collect::<Result<_, _>>();
+    let speech = if proxy_protocol { ProxySpeech::ProxyProtocol } else { ProxySpeech::ForwardedFor };
+    Ok(TrustedProxies { networks: networks.context("--trusted-proxy")?, speech })
 }
 
 fn read_keys(path: &Path) -> anyhow::Result<JwtKeys> {
     let shown = path.display();
     let file = std::fs::read(path).with_context(|| format!("--auth-key {shown}: cannot be read"))?;
-    JwtKeys::parse(&file).with_context(|| format!("--auth-key {shown}"))
+    let keys = JwtKeys::parse(&file).with_context(|| format!("--auth-key {shown}"))?;
+    // A public key that was taken for a secret would be seen here.
+    tracing::info!(file = %shown, ?keys, "tokens are checked by these keys");
+    Ok(keys)
 }
 
-/// A scheme and a host, and nothing behind them.
-fn is_origin(text: &str) -> bool {
-    text.split_once("://").is_some_and(|(scheme, host)| {
-        !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', '@', '*'])
-    })
+/// An origin as browsers write it (RFC 6454, section 6.2): scheme and host in small letters, and the port unless it goes without
+/// saying. Nothing if it is none.
+fn origin(text: &str) -> Option<String> {
+    let text = text.to_ascii_lowercase();
+    let (scheme, authority) = text.split_once("://")?;
+    let has_port = !authority.ends_with(']') && authority.contains(':');
+    let (host, port) = if has_port { authority.rsplit_once(':')? } else { (authority, "") };
+    let port = if has_port { Some(port.parse::<u16>().ok()?) } else { None };
+    let is_name = |text: &str, more: &[u8]| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
+    };
+    let is_host = match host.strip_prefix('[') {
+        Some(address) => is_name(address.strip_suffix(']')?, b":."),
+        None => is_name(host, b"-._"),
+    };
+    let shown = match (scheme, port) {
+        ("https", Some(443)) | ("http", Some(80)) | (_, None) => String::new(),
+        (_, Some(port)) => format!(":{port}"),
+    };
+    (is_name(scheme, b"+-.") && is_host).then(|| format!("{scheme}://{host}{shown}"))
 }
 
 #[cfg(test)]
@@ -150,7 +211,8 @@ mod tests {
     #[test]
     fn flags_beat_the_file() {
         let file: AccessArgs = toml::from_str(
-            "guests = true\nsame-account = 'refuse'\nmax-per-address = 3\norigin = ['https://a.b']",
+            "guests = true\nsame-account = 'refuse'\nmax-per-address = 3\norigin = ['https://a.b']\n\
+             trusted-proxy = ['10.0.0.0/8', '::1']\nproxy-protocol = true",
         )
         .unwrap();
         let given = AccessArgs { same_account: Some("2".parse().unwrap()), ..AccessArgs::default() };
@@ -159,6 +221,7 @@ mod tests {
         assert_eq!((access.accounts, access.addresses.connections_max), (AccountPolicy::Allow(2), 3));
         assert_eq!(access.addresses.handshakes_per_second, 10);
         assert_eq!(access.origins, ["https://a.b"]);
+        assert_eq!((access.proxies.networks.len(), access.proxies.speech), (2, ProxySpeech::ProxyProtocol));
     }
 
     #[test]
@@ -170,8 +233,17 @@ mod tests {
             (AccessArgs { auth_key: vec!["/nowhere.pem".into()], ..none() }, "/nowhere.pem: cannot be read"),
             (AccessArgs { auth_key: vec![short.clone()], ..none() }, "at least 32"),
             (AccessArgs { auth_issuer: Some("x".to_owned()), ..none() }, "--auth-key"),
+            (AccessArgs { auth_leeway: Some(30), ..none() }, "--auth-key"),
+            (AccessArgs { auth_leeway: Some(3601), ..none() }, "at most 3600"),
+            (AccessArgs { max_connections: Some(0), ..none() }, "1 to 1000000"),
+            (AccessArgs { max_connections: Some(usize::MAX), ..none() }, "1 to 1000000"),
             (AccessArgs { origin: vec!["https://a.b/c".to_owned()], ..none() }, "https://play.example.org"),
             (AccessArgs { origin: vec!["a.b".to_owned()], ..none() }, "https://play.example.org"),
+            (
+                AccessArgs { trusted_proxy: vec!["10.0.0.1/8".to_owned()], ..none() },
+                "--trusted-proxy: 10.0.0.1/8",
+            ),
+            (AccessArgs { proxy_protocol: true, ..none() }, "--trusted-proxy"),
         ] {
             let error = format!("{:#}", args.resolve().unwrap_err());
             assert!(error.contains(words) && !error.contains("hunter2"), "{error:?} should say {words:?}");
@@ -179,6 +251,35 @@ mod tests {
         std::fs::remove_file(short).unwrap();
         for text in ["0", "-1", "often", ""] {
             assert!(text.parse::<SameAccount>().is_err());
+        }
+    }
+
+    #[test]
+    fn origins_are_kept_as_browsers_write_them() {
+        let written = |text| origin(text).unwrap_or_default();
+        for (given, written_as) in [
+            ("https://Play.Example.org", "https://play.example.org"),
+            ("HTTPS://a.b:443", "https://a.b"),
+            ("http://a.b:80", "http://a.b"),
+            ("http://a.b:443", "http://a.b:443"),
+            ("https://a.b:8443", "https://a.b:8443"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+            ("http://[::1]", "http://[::1]"),
+        ] {
+            assert_eq!(written(given), written_as);
+        }
+        for none in [
+            "",
+            "a.b",
+            "https://",
+            "://a",
+            "https://a.b/",
+            "https://*.b",
+            "https://a@b",
+            "https://ä.b",
+            "https://a:b",
+        ] {
+            assert_eq!(origin(none), None, "{none}");
         }
     }
 }

@@ -11,7 +11,7 @@ use tickwire_protocol::TickRate;
 use tickwire_protocol::limits::BUDGET_BYTES_PER_SECOND_MIN;
 use tickwire_protocol::snapshot::{Coder, Prior};
 use tickwire_server::core::{Interest, RoomConfig};
-use tickwire_server::net::{RecordConfig, ServerConfig};
+use tickwire_server::net::{RecordConfig, ServerConfig, TlsFiles};
 use tickwire_sim::arena;
 
 use crate::access::AccessArgs;
@@ -48,6 +48,14 @@ pub(crate) struct ServeArgs {
     /// Address to listen on; port 0 lets the system choose [default: 127.0.0.1:7777]
     #[arg(long, env = "TICKWIRE_LISTEN", value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
+
+    /// The server's certificate and those that vouch for it, PEM: connections are encrypted then (wss://). Read again when it changes
+    #[arg(long, env = "TICKWIRE_TLS_CERT", value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// The private key of the certificate, PEM
+    #[arg(long, env = "TICKWIRE_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) access: AccessArgs,
@@ -128,6 +136,8 @@ pub(crate) struct RoomArgs {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct FileConfig {
     listen: Option<SocketAddr>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
     #[serde(default)]
     access: AccessArgs,
     max_players: Option<u32>,
@@ -180,6 +190,7 @@ impl ServeArgs {
             seed: self.rooms.seed.or(file.seed),
         };
         let mut config = rooms.server_config(listen)?;
+        config.tls = tls_files(self.tls_cert.or(file.tls_cert), self.tls_key.or(file.tls_key))?;
         let access = self.access.or(file.access);
         let players_max = self.max_players.or(file.max_players);
         // Beside the players there are those who watch, and those who are still saying hello.
@@ -193,6 +204,19 @@ impl ServeArgs {
             None => None,
         };
         Ok(config)
+    }
+}
+
+fn tls_files(certificate: Option<PathBuf>, key: Option<PathBuf>) -> anyhow::Result<Option<TlsFiles>> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => {
+            bail!("--tls-cert: give the private key of the certificate as well, with --tls-key")
+        }
+        (None, Some(_)) => {
+            bail!("--tls-key: give the certificate that it belongs to as well, with --tls-cert")
+        }
     }
 }
 
@@ -387,6 +411,8 @@ mod tests {
             (with_prior(&unknown), "not a prior of this version"),
             (with_rooms(RoomArgs { budget: Some(7), ..RoomArgs::default() }), "at least 8 kbit/s, or 0"),
             (with_rooms(RoomArgs { budget: Some(u32::MAX), ..RoomArgs::default() }), "at least 8 kbit/s"),
+            (ServeArgs { tls_cert: Some("cert.pem".into()), ..ServeArgs::default() }, "--tls-key"),
+            (ServeArgs { tls_key: Some("key.pem".into()), ..ServeArgs::default() }, "--tls-cert"),
             (with_record(&unknown, None), "it is there already"),
             (with_record(Path::new("/nowhere/match.twr"), None), "no such folder"),
             (with_record(Path::new("match.twr"), Some(61)), "from 1 to the tick rate, 60"),

@@ -13,6 +13,7 @@ mod files;
 mod inspect;
 mod lab;
 mod replay;
+mod roots;
 mod serve;
 mod signals;
 mod stats_file;

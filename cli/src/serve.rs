@@ -17,8 +17,11 @@ use crate::stats_file::StatsFile;
 pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::listen()?;
     let json_stats = args.json_stats();
-    let server = match args.resolve() {
-        Ok(config) => bind(config).await?,
+    let (server, scheme) = match args.resolve() {
+        Ok(config) => {
+            let scheme = if config.tls.is_some() { "wss" } else { "ws" };
+            (bind(config).await?, scheme)
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             return Ok(ExitCode::from(2));
@@ -32,7 +35,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
-    println!("listening on ws://{}", server.local_addr()?);
+    println!("listening on {scheme}://{}", server.local_addr()?);
     match stats {
         Some(file) => serve(server, file.keep_until(interrupt.received())).await,
         None => serve(server, interrupt.received()).await,

@@ -78,6 +78,11 @@ fn a_client_by_hand_speaks_and_sees() {
         "message 0 is Delivered",
         "1 entities in view",
         " own [[\"position\",",
+        "ids        session ",
+        "health     ",
+        "errors     0: ",
+        "sent       ",
+        ", reliable ",
         "digests    ",
         "disconnected: left",
     ] {
@@ -93,6 +98,20 @@ fn a_client_by_hand_speaks_and_sees() {
     assert_eq!(said.matches("entities in view").count(), 1, "nothing is done behind quit: {said}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("no message `poke`"));
     assert_eq!(server.stop(Signal::TERM), Some(0));
+}
+
+#[test]
+fn a_client_by_hand_plays_by_a_token_that_allows_no_more() {
+    let key = std::env::temp_dir().join(format!("tickwire-cli-{}.key", std::process::id()));
+    let key = key.to_str().unwrap();
+    let signed = ["token", "--key", key, "--generate", "--account", "alice", "--permission", "play"];
+    let (token, error) = output(&signed);
+    let token = String::from_utf8(token.stdout).expect(&error);
+    let server = Server::start(&["--auth-key", key]);
+    let (output, said) = connect(&server.url, &["--token", token.trim()], "wait 0.3\nquit\n");
+    assert!(output.status.success() && said.contains("connected to `arena`"), "{output:?}");
+    assert_eq!(server.stop(Signal::TERM), Some(0));
+    std::fs::remove_file(key).unwrap();
 }
 
 #[test]
@@ -136,6 +155,31 @@ fn a_server_and_a_swarm_agree() {
         assert!(!report[key].is_null(), "{key} is missing");
     }
     assert_eq!(server.stop(Signal::TERM), Some(0));
+}
+
+#[test]
+fn by_wss_all_is_as_by_ws_for_who_believes_the_certificate() {
+    let folder = Folder::new("tls");
+    let [certificate, key] = ["cert.pem", "key.pem"].map(|name| folder.path(name));
+    let pair = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(&certificate, pair.cert.pem()).unwrap();
+    std::fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+    let server = Server::start(&["--tls-cert", &certificate, "--tls-key", &key, "--room-size", "8"]);
+    assert!(server.url.starts_with("wss://127.0.0.1:"), "{}", server.url);
+    let swarm = ["swarm", "--url", &server.url, "--bots", "8", "--full", "4", "--seconds", "2", "--json"];
+    let (bots, error) = output(&[&swarm[..], &["--ca", &certificate]].concat());
+    let report: Value = serde_json::from_slice(&bots.stdout).expect(&error);
+    assert_eq!((&report["connected"], &report["light"]), (&json!(8), &json!(4)), "{error}");
+    assert_eq!((&report["digest_mismatches"], &report["decode_errors"]), (&json!(0), &json!(0)));
+    assert!(report["digest_rows"].as_u64().unwrap() > 0 && report["reconnects"] == 0);
+    let (by_hand, said) = connect(&server.url, &["--ca", &certificate], "ping\n");
+    assert!(by_hand.status.success() && said.contains("connected to `arena`"), "{said}");
+    let (stranger, said) = connect(&server.url, &[], "ping\n");
+    let error = String::from_utf8_lossy(&stranger.stderr);
+    assert!(stranger.status.code() == Some(1) && error.contains("--ca"), "{error}{said}");
+    assert_eq!(server.stop(Signal::TERM), Some(0));
+    let (wrong, error) = output(&["serve", "--tls-cert", &certificate, "--tls-key", &certificate]);
+    assert!(wrong.status.code() == Some(1) && error.contains("no private key in it"), "{error}");
 }
 
 /// A folder for the files of a test.

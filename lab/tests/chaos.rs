@@ -14,6 +14,15 @@ fn what_is_promised_of_sessions_holds_in_chaos() {
     assert!(report.messages > 10_000, "{report}");
 }
 
+/// Ends of connections that the server hears of late, and links that stall at the very end: chaos must leave time for both.
+#[test]
+fn what_once_was_found_is_found_no_more() {
+    for seed in [1_192, 2_128, 5_754] {
+        let found = run_chaos(seed);
+        assert!(found.is_sound(), "tickwire lab --chaos --seed {seed}: {found}");
+    }
+}
+
 #[test]
 fn the_same_seed_finds_the_same() {
     assert_eq!(run_chaos(7), run_chaos(7));

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::time::Micros;
+
 /// Why bytes are not what the format says. `Copy` and small: it is made on hostile paths.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum DecodeError {
@@ -109,6 +111,9 @@ pub enum PeerFault {
     /// Its token has expired, and no newer one came.
     #[error("the token has expired: come back with a new one")]
     TokenExpired,
+    /// Its newer token does not let it do what it does here.
+    #[error("the newer token does not allow this any more")]
+    Forbidden,
     /// Its account has connected from elsewhere, and may be here once.
     #[error("the account has connected from elsewhere")]
     Replaced,
@@ -147,7 +152,7 @@ impl CloseCode {
     pub const TAKEN_OVER: Self = Self(4004);
     /// No token, or one that is not taken; a reject frame told why.
     pub const UNAUTHORIZED: Self = Self(4010);
-    /// The account may not do what it wants; a reject frame told what.
+    /// The account may not do what it wants; a reject frame told what, unless a newer token took it away.
     pub const FORBIDDEN: Self = Self(4011);
     /// The account is connected as often as it may be.
     pub const ACCOUNT_BUSY: Self = Self(4012);
@@ -180,6 +185,13 @@ impl CloseCode {
     }
 }
 
+impl CloseCode {
+    /// How long a client stays away after this at least, where it may come back.
+    pub const fn retry_after(self) -> Option<Micros> {
+        if matches!(self, Self::TRY_AGAIN_LATER) { Some(Micros::from_secs(1)) } else { None }
+    }
+}
+
 impl From<PeerFault> for CloseCode {
     fn from(fault: PeerFault) -> Self {
         match fault {
@@ -192,6 +204,7 @@ impl From<PeerFault> for CloseCode {
             PeerFault::Stalled => Self::STALLED,
             PeerFault::TakenOver => Self::TAKEN_OVER,
             PeerFault::TokenExpired => Self::TOKEN_EXPIRED,
+            PeerFault::Forbidden => Self::FORBIDDEN,
             PeerFault::Replaced => Self::REPLACED,
             PeerFault::TooOften => Self::TOO_OFTEN,
         }

@@ -234,6 +234,9 @@ pub const LATEST_KEYS_MAX: usize = 256;
 /// Latest messages that may be written without an ack: their numbers are 16 bits, half of which is the past.
 pub const LATEST_UNACKED_MAX: u64 = 16 * 1024;
 
+/// Outcomes of messages that wait for a game to poll them: more than all lanes hold. Who polls none is told so before it sends more.
+pub const OUTCOMES_WAITING_MAX: usize = 4_096;
+
 /// Unreliable messages that wait for a game to poll them: what is older than these is not worth hearing.
 pub const UNRELIABLE_MESSAGES_WAITING_MAX: usize = 64;
 

@@ -13,7 +13,7 @@ use tickwire_protocol::limits::{
 use tickwire_protocol::message::engine::NOTICE;
 use tickwire_protocol::message::{
     Denial, Direction, Inbox, Lane, Message, MessageAck, MessageClass, MessageId, MessageType, MessageTypeId,
-    Missed, Notice, Outbox, Outcome, Received, SendError,
+    Missed, Notice, Outbox, Outcome, Received, SendError, Standing,
 };
 use tickwire_protocol::{Micros, Schema};
 
@@ -373,6 +373,8 @@ fn what_waits_too_long_expires_but_not_what_was_written() {
     let written = way.send(SHORT_LIVED, 0, &[1]).unwrap();
     way.transmit(100);
     let waits = way.send(SHORT_LIVED, 0, &[2]).unwrap();
+    let standing = [written, waits].map(|id| way.outbox.standing(id));
+    assert_eq!(standing, [Some(Standing::InFlight), Some(Standing::Queued)]);
     let stays = way.send(RELIABLE, 0, &[3]).unwrap();
     way.now = way.now + Micros::from_millis(99);
     assert_eq!(way.outcomes(), []);
@@ -381,6 +383,7 @@ fn what_waits_too_long_expires_but_not_what_was_written() {
     way.cut();
     assert_eq!(way.settle().iter().map(|message| message.body[0]).collect::<Vec<_>>(), [1, 3]);
     assert_eq!(way.outcomes(), [(written, Outcome::Delivered), (stays, Outcome::Delivered)]);
+    assert_eq!(way.outbox.standing(written), None);
 }
 
 #[test]
@@ -467,6 +470,19 @@ fn who_asks_for_no_outcomes_keeps_none() {
     outbox.poll_transmit(now, 1_000, &mut out);
     outbox.handle_ack(MessageAck::default().with(Lane::Latest, 2)).unwrap();
     assert_eq!((outbox.messages(), outbox.poll_outcome(now)), (0, None));
+}
+
+#[test]
+fn who_never_asks_for_outcomes_is_held_back() {
+    let mut way = Way::new();
+    let mut taken = 0;
+    while way.send(RELIABLE, 0, &[1]).is_ok() {
+        taken += 1;
+        assert_eq!(way.settle().len(), 1);
+        assert!(taken <= 10_000, "outcomes pile up");
+    }
+    assert_eq!(way.outcomes().len(), taken);
+    assert!(way.send(RELIABLE, 0, &[1]).is_ok());
 }
 
 #[test]

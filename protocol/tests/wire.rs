@@ -251,13 +251,14 @@ fn limits_are_those_of_the_code() {
 
 #[test]
 fn codes_are_those_of_the_code() {
-    // 1006 is what a receiver makes of a connection that ended without a close; nobody sends it.
+    // 1006 is what a receiver makes of a connection that ended without a close; that, 1007 and 1012 are never sent.
     let code = [
         CloseCode::NORMAL,
         CloseCode::GOING_AWAY,
         CloseCode::PROTOCOL_ERROR,
         CloseCode::UNSUPPORTED,
         CloseCode(1006),
+        CloseCode(1007),
         CloseCode::POLICY,
         CloseCode::TOO_BIG,
         CloseCode::INTERNAL,
@@ -282,6 +283,12 @@ fn codes_are_those_of_the_code() {
     for (number, row) in numbered().filter(|(number, _)| *number >= 1000) {
         assert_eq!(CloseCode(number).may_pass(), row[2].starts_with("reconnects"), "{number}");
     }
+
+    let is_listed = |number: u16| code.contains(&CloseCode(number));
+    assert!(
+        (0..=u16::MAX).all(|number| is_listed(number) || !CloseCode(number).may_pass()),
+        "any other stops"
+    );
 
     let types: Vec<_> = numbered().filter(|(_, row)| row.len() == 5 && row[1].starts_with('[')).collect();
     assert_eq!(types.len(), FrameType::ALL.len());

@@ -281,3 +281,17 @@ fn who_was_removed_is_the_same_player_again() {
     assert_eq!(table.client.welcome().unwrap().player, player);
     assert!(table.counts()[0][0] > 30);
 }
+
+#[test]
+fn the_inputs_that_come_with_the_end_of_a_pause_count() {
+    let mut table = Table::new(Absence::Bot);
+    let substituted = |table: &Table| table.room.input_counters(table.peer.unwrap()).unwrap().substituted;
+    for _ in 0..10 {
+        table.client.pause(table.now);
+        table.run(SECOND);
+        let before = substituted(&table);
+        table.client.resume(table.now);
+        table.run(SECOND);
+        assert_eq!(substituted(&table), before);
+    }
+}

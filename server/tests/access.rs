@@ -5,15 +5,18 @@ mod common;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use common::{Honest, PATIENCE, Raw, Running, arena, encoded, hello, start};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Map, Value, json};
+use tickwire_client::ClientConfig;
+use tickwire_client::net::{ConnectError, Options, TokenProvider, discover};
 use tickwire_protocol::handshake::{
-    Auth, AuthRefusal, AuthTerms, FreshReason, Hello, Permission, RejectReason, Role, SessionOutcome,
-    SessionTerms, Token,
+    Auth, AuthRefusal, AuthTerms, FreshReason, Hello, Permission, RejectReason, Role, RoomWish,
+    SessionOutcome, SessionTerms, Token,
 };
 use tickwire_protocol::{Micros, PlayerId, Schema, TickRate};
 use tickwire_server::auth::{
@@ -151,7 +154,9 @@ async fn every_wrong_token_is_refused_with_its_reason() {
     };
     let ed = mint(include_bytes!("keys/ed25519.pem"), &good).unwrap();
     let mut bent = signed(&good).as_str().to_owned();
-    bent.replace_range(bent.len() - 5..bent.len() - 4, if bent.ends_with('A') { "B" } else { "A" });
+    let at = bent.len() - 5;
+    let other = if bent[at..].starts_with('A') { "B" } else { "A" };
+    bent.replace_range(at..=at, other);
     let cut = signed(&good).as_str().rsplit_once('.').unwrap().0.to_owned();
     let spent = Grant { expires_in: Duration::ZERO, ..good.clone() };
     let many: Vec<_> = (0..13).map(|number| number.to_string()).collect();
@@ -392,6 +397,132 @@ async fn an_account_is_here_once_or_so_often_as_it_may_be() {
     assert_eq!(ending.expect("a close").0, 4014);
     is_undisturbed(&mut newer).await;
     is_undisturbed(&mut witness).await;
+}
+
+/// A server that waits for clients that have lost their connection.
+fn patient(policy: AccountPolicy) -> ServerConfig {
+    let mut config = signed_in();
+    config.access.accounts = policy;
+    config.room.session_window = Micros::from_secs(100);
+    config
+}
+
+fn permitted(account: &str, permissions: &[&str]) -> Token {
+    let permissions = Some(permissions.iter().map(|name| (*name).to_owned()).collect());
+    mint(SECRET.as_bytes(), &Grant { permissions, ..grant(account) }).unwrap()
+}
+
+/// Somebody who plays for a moment and whose connection is lost then.
+async fn passes_by(server: &Running, schema: &Arc<Schema>, hello: &Hello) {
+    let mut gone = Honest::join(server.addr, schema, hello).await;
+    gone.play_until(|gone| gone.snapshots >= 3).await;
+    drop(gone);
+    // Longer than the room takes to hear of it.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(server.handle.stats().await.players, 1, "it is waited for");
+}
+
+#[tokio::test]
+async fn an_account_counts_as_long_as_its_session_and_not_as_its_connection() {
+    let schema = arena().schema().clone();
+    let alice = with_token(&schema, &token("alice"));
+    let server = start(patient(AccountPolicy::Refuse), arena()).await;
+    passes_by(&server, &schema, &alice).await;
+    let busy = RejectReason::AccountBusy { sessions: 1, max: 1 };
+    let elsewhere = Hello { room: RoomWish::Named("elsewhere".to_owned()), ..alice.clone() };
+    for hello in [&alice, &elsewhere] {
+        assert_eq!(refused(server.addr, hello).await, (busy.clone(), 4012));
+    }
+    assert_eq!(server.handle.stats().await.rooms.len(), 1, "no room is opened for who is refused");
+    for hello in [&alice, &elsewhere] {
+        let server = start(patient(AccountPolicy::Replace), arena()).await;
+        passes_by(&server, &schema, &alice).await;
+        let mut newer = Honest::join(server.addr, &schema, hello).await;
+        is_undisturbed(&mut newer).await;
+        assert_eq!(server.handle.stats().await.players, 1, "the absent one is over");
+    }
+}
+
+#[tokio::test]
+async fn the_older_goes_when_the_newer_is_in_and_leaves_it_its_place() {
+    let schema = arena().schema().clone();
+    let mut config = patient(AccountPolicy::Replace);
+    (config.room.players_max, config.directory.players_max) = (1, 1);
+    let server = start(config, arena()).await;
+    let alice = with_token(&schema, &token("alice"));
+    let mut older = Honest::join(server.addr, &schema, &alice).await;
+    older.play_until(|older| older.snapshots >= 2).await;
+    let watcher = with_token(&schema, &permitted("alice", &["watch"]));
+    let forbidden = RejectReason::Forbidden { action: "play".to_owned() };
+    assert_eq!(refused(server.addr, &watcher).await, (forbidden, 4011));
+    is_undisturbed(&mut older).await;
+    let mut newer = Honest::join(server.addr, &schema, &alice).await;
+    let (_, ending) = tokio::time::timeout(PATIENCE, older.raw.ending()).await.expect("an end");
+    assert_eq!(ending.expect("a close").0, 4014);
+    is_undisturbed(&mut newer).await;
+    assert_eq!(server.handle.stats().await.players, 1);
+}
+
+#[tokio::test]
+async fn nobody_opens_a_room_that_he_may_not_be_in() {
+    let schema = arena().schema().clone();
+    let server = start(signed_in(), arena()).await;
+    let alice = with_token(&schema, &permitted("alice", &["play@lobby"]));
+    let forbidden = RejectReason::Forbidden { action: "play".to_owned() };
+    for room in [RoomWish::Named("vault".to_owned()), RoomWish::Any] {
+        let hello = Hello { room, ..alice.clone() };
+        assert_eq!(refused(server.addr, &hello).await, (forbidden.clone(), 4011));
+    }
+    assert_eq!(server.handle.stats().await.rooms.len(), 0);
+    let lobby = Hello { room: RoomWish::Named("lobby".to_owned()), ..alice };
+    let mut alice = Honest::join(server.addr, &schema, &lobby).await;
+    is_undisturbed(&mut alice).await;
+}
+
+#[tokio::test]
+async fn who_asks_for_the_schema_takes_no_place_and_nobodys() {
+    let schema = arena().schema().clone();
+    let server = start(signed_in(), arena()).await;
+    let token = permitted("alice", &["play"]);
+    let url = format!("ws://{}", server.addr);
+    let options = Options { tokens: Some(TokenProvider::fixed(token.clone())), ..Options::default() };
+    let ask = async || discover(&url, &ClientConfig::new("test"), &options).await.unwrap().hash();
+    assert_eq!(ask().await, schema.hash());
+    assert_eq!(server.handle.stats().await.rooms.len(), 0);
+    let mut alice = Honest::join(server.addr, &schema, &with_token(&schema, &token)).await;
+    assert_eq!(ask().await, schema.hash());
+    is_undisturbed(&mut alice).await;
+    let stranger = discover(&url, &ClientConfig::new("test"), &Options::default()).await;
+    let missing = RejectReason::Unauthorized(AuthRefusal::Missing);
+    assert!(matches!(stranger, Err(ConnectError::Rejected(reason)) if reason == missing));
+}
+
+/// An authenticator that panics when it is asked for the second time.
+struct Fragile {
+    inner: JwtAuthenticator,
+    asked: AtomicU32,
+}
+
+impl Authenticator for Fragile {
+    fn authenticate<'a>(&'a self, credentials: Credentials<'a>) -> Verdict<'a> {
+        assert_ne!(self.asked.fetch_add(1, Ordering::Relaxed), 1, "asked for the second time");
+        self.inner.authenticate(credentials)
+    }
+}
+
+#[tokio::test]
+async fn a_check_that_panics_is_answered_and_may_be_asked_for_again() {
+    let schema = arena().schema().clone();
+    let keys = JwtKeys::parse(SECRET.as_bytes()).unwrap();
+    let inner = JwtAuthenticator::new(keys, JwtPolicy::default());
+    let mut config = config();
+    config.access.authenticator = Some(Arc::new(Fragile { inner, asked: AtomicU32::new(0) }));
+    let server = start(config, arena()).await;
+    let mut alice = Honest::join(server.addr, &schema, &with_token(&schema, &token("alice"))).await;
+    alice.send_token(&token("alice")).await;
+    assert_eq!(alice.answer_to_token().await, Err(AuthRefusal::Unavailable));
+    alice.send_token(&token("alice")).await;
+    assert_eq!(alice.answer_to_token().await.map(|terms| terms.account), Ok("alice".to_owned()));
 }
 
 #[tokio::test]

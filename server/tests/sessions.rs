@@ -27,9 +27,10 @@ use tokio::sync::watch;
 const SAY: MessageTypeId = MessageTypeId(0);
 const BODY: KindId = KindId(0);
 
-/// Says to each player what it hears of it.
+/// Says what it hears of a player to whom it is meant for.
 struct Echo {
     schema: Arc<Schema>,
+    audience: fn(PlayerId) -> Audience<'static>,
     bodies: Vec<(EntityId, Option<PlayerId>)>,
 }
 
@@ -39,8 +40,18 @@ fn schema() -> Arc<Schema> {
     Schema::builder("echo").kind(Kind::new(BODY, "body", [field])).message(say).build().unwrap()
 }
 
+/// Each hears itself.
 fn echo() -> Game {
-    Game::new(schema(), |_| Box::new(Echo { schema: schema(), bodies: Vec::new() }))
+    game(Audience::Player)
+}
+
+/// Each hears the others.
+fn gossip() -> Game {
+    game(Audience::Except)
+}
+
+fn game(audience: fn(PlayerId) -> Audience<'static>) -> Game {
+    Game::new(schema(), move |_| Box::new(Echo { schema: schema(), audience, bodies: Vec::new() }))
 }
 
 impl Simulation for Echo {
@@ -54,7 +65,7 @@ impl Simulation for Echo {
             self.bodies.push((ctx.spawn(BODY), Some(player)));
         }
         while let Some((from, message)) = ctx.poll_message() {
-            ctx.send(Audience::Player(from), SAY, 0, message.body).unwrap();
+            ctx.send((self.audience)(from), SAY, 0, message.body).unwrap();
         }
     }
 
@@ -76,6 +87,9 @@ fn config(window: Micros) -> ServerConfig {
     ServerConfig::new("127.0.0.1:0".parse().unwrap(), room)
 }
 
+/// So many cuts that nothing comes through any more.
+const BROKEN: u32 = u32::MAX;
+
 /// A way to the server that can be cut: all connections over it end without a word.
 struct Cable {
     addr: SocketAddr,
@@ -91,6 +105,9 @@ impl Cable {
             while let Ok((mut near, _)) = listener.accept().await {
                 let mut cut = cut.clone();
                 cut.mark_unchanged();
+                if *cut.borrow() == BROKEN {
+                    continue;
+                }
                 tokio::spawn(async move {
                     let mut far = TcpStream::connect(server).await.unwrap();
                     tokio::select! {
@@ -105,6 +122,11 @@ impl Cable {
 
     fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Cuts it for ever.
+    fn break_off(&self) {
+        self.cuts.send_replace(BROKEN);
     }
 
     async fn connect(&self) -> Connection {
@@ -139,6 +161,53 @@ async fn connected(connection: &mut Connection) -> (SessionId, Option<PlayerId>,
         _ => None,
     })
     .await
+}
+
+#[tokio::test]
+async fn what_was_said_just_before_leaving_arrives() {
+    let server = start(config(Micros::from_secs(60)), gossip()).await;
+    let cable = Cable::to(server.addr).await;
+    let mut listener = cable.connect().await;
+    connected(&mut listener).await;
+    for cuts in 0..2 {
+        let mut speaker = cable.connect().await;
+        connected(&mut speaker).await;
+        let now = speaker.now();
+        for number in 0..200 {
+            speaker.client_mut().send(now, SAY, 0, vec![number]).unwrap();
+        }
+        (0..cuts).for_each(|_| cable.cut());
+        let leaving = tokio::spawn(speaker.close_flushed(Micros::from_secs(10)));
+        let mut heard = Vec::new();
+        until(&mut listener, |event| {
+            if let Event::Message(message) = event {
+                heard.push(message.body[0]);
+            }
+            (heard.len() == 200).then_some(())
+        })
+        .await;
+        assert_eq!(heard, (0..200).collect::<Vec<u8>>());
+        assert!(leaving.await.unwrap(), "and it knows");
+    }
+    let left = async {
+        while server.handle.stats().await.players > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, left).await.expect("its session is over");
+}
+
+#[tokio::test]
+async fn who_cannot_say_it_leaves_all_the_same_and_knows() {
+    let server = start(config(Micros::from_secs(60)), gossip()).await;
+    let cable = Cable::to(server.addr).await;
+    let mut speaker = cable.connect().await;
+    connected(&mut speaker).await;
+    cable.break_off();
+    let now = speaker.now();
+    speaker.client_mut().send(now, SAY, 0, vec![1]).unwrap();
+    let leaving = speaker.close_flushed(Micros::from_millis(300));
+    assert!(!tokio::time::timeout(PATIENCE, leaving).await.expect("it leaves"));
 }
 
 #[tokio::test]
@@ -271,4 +340,18 @@ async fn a_second_connection_takes_the_session_over() {
 
 async fn ending_of(raw: &mut Raw) -> Ending {
     tokio::time::timeout(PATIENCE, raw.ending()).await.expect("the old connection is closed").1
+}
+
+#[tokio::test]
+async fn a_server_that_was_started_anew_takes_nobody_for_another() {
+    let before = start(config(Micros::from_secs(60)), echo()).await;
+    let lost = Honest::join(before.addr, &schema(), &hello(&schema())).await;
+    let after = start(config(Micros::from_secs(60)), echo()).await;
+    let other = Honest::join(after.addr, &schema(), &hello(&schema())).await;
+    assert_eq!(lost.welcome.room, other.welcome.room, "rooms are counted from one");
+    let terms = SessionTerms::find(&lost.welcome.extensions).unwrap().unwrap();
+    let resume = Resume { session: lost.welcome.session, token: terms.token, received: Received::default() };
+    let welcome = claim(&after, RoomWish::Any, resume).await;
+    let terms = SessionTerms::find(&welcome.extensions).unwrap().unwrap();
+    assert_eq!(terms.outcome, SessionOutcome::Fresh(FreshReason::Unknown));
 }

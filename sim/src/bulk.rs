@@ -31,9 +31,10 @@ pub trait BulkMail: fmt::Debug {
 
 impl StepContext<'_> {
     /// The next thing that happened to a transfer with a player; ask until there is nothing. A game that does not ask is offered nothing: offers
-    /// expire, and cost no memory but for their few bytes of metadata. Those of a player that has left are told as
-    /// [lost](tickwire_protocol::bulk::BulkFailure::Lost) in the step that is told so. Always nothing on a client, which asks
-    /// its own `poll_event`.
+    /// expire, and cost no memory but for their few bytes of metadata. Those of a player whose session is over are told as
+    /// [lost](tickwire_protocol::bulk::BulkFailure::Lost) in the next step, which is told that the player has left if none was before: where
+    /// the policy for absence is to remove players, nothing is told of one that is away until it is back or its session over. Always nothing
+    /// on a client, which asks its own `poll_event`.
     ///
     /// ```
     /// # use tickwire_sim::prelude::*;

@@ -94,8 +94,8 @@ impl<'a> StepContext<'a> {
         self.outside.roster?.profile(player)
     }
 
-    /// Whether there is a connection to a player now; who has none is stepped without input, until it comes back or its session ends. Never
-    /// so on a client.
+    /// Whether there is a connection to a player now; until it comes back or its session ends, who has none is stepped as the room's policy
+    /// for absence says. Never so on a client.
     pub fn is_connected(&self, player: PlayerId) -> bool {
         self.outside.roster.is_some_and(|roster| roster.is_connected(player))
     }
@@ -248,7 +248,13 @@ impl<'a> StepContext<'a> {
     /// # Errors
     /// Why not all of the audience get it: the type or the size is not what the schema says, or somebody does not take what is
     /// sent. The others get it.
-    pub fn send(&mut self, to: Audience, ty: MessageTypeId, key: u32, body: Bytes) -> Result<(), SendError> {
+    pub fn send(
+        &mut self,
+        to: Audience<'_>,
+        ty: MessageTypeId,
+        key: u32,
+        body: Bytes,
+    ) -> Result<(), SendError> {
         self.outside.mail.as_mut().map_or(Ok(()), |mail| mail.send(to, ty, key, body))
     }
 
@@ -275,7 +281,7 @@ impl<'a> StepContext<'a> {
     /// As [`StepContext::send`].
     pub fn emit_event(
         &mut self,
-        to: Audience,
+        to: Audience<'_>,
         ty: MessageTypeId,
         event: &GameEvent,
     ) -> Result<(), SendError> {
@@ -288,7 +294,7 @@ impl<'a> StepContext<'a> {
     ///
     /// ```
     /// # use tickwire_sim::prelude::*;
-    /// # use tickwire_sim::protocol::message::{MessageTypeId, Refusal};
+    /// # use tickwire_sim::protocol::message::{MessageTypeId, Refusal, SendError};
     /// const BUY: MessageTypeId = MessageTypeId(2);
     /// # fn step(ctx: &mut StepContext<'_>, buy: impl Fn(PlayerId, &[u8]) -> Option<Bytes>) {
     /// while let Some((from, request)) = ctx.poll_request() {
@@ -296,8 +302,10 @@ impl<'a> StepContext<'a> {
     ///         BUY => buy(from, &request.body).ok_or(Refusal::Game("too expensive".into())),
     ///         _ => Err(Refusal::UnknownMethod),
     ///     };
-    ///     // Who took it back meanwhile needs no answer.
-    ///     let _ = ctx.respond(from, request.id, response);
+    ///     if let Err(SendError::TooLarge { .. }) = ctx.respond(from, request.id, response) {
+    ///         // It has to be told something: only who took it back meanwhile needs no answer.
+    ///         let _ = ctx.respond(from, request.id, Err(Refusal::Game("too large".into())));
+    ///     }
     /// }
     /// # }
     /// ```
@@ -305,7 +313,7 @@ impl<'a> StepContext<'a> {
         self.outside.mail.as_mut()?.poll_request()
     }
 
-    /// Answers a player's request, once.
+    /// Answers a player's request, once. What is not more than its type declares finds room, however much else is answered.
     ///
     /// # Errors
     /// [`SendError::NotAsked`] if its player has left, has taken it back or was answered before; or why the answer is not taken: then

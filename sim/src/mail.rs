@@ -5,20 +5,31 @@ use core::fmt;
 use crate::match_board::MatchBoard;
 use crate::roster::Roster;
 use bytes::Bytes;
+use glam::Vec3;
 use tickwire_protocol::message::{Message, MessageTypeId, Refusal, Request, RequestId, Response, SendError};
 use tickwire_protocol::{Micros, PlayerId};
 
 use crate::bulk::BulkMail;
 
 /// Who is to get a message.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Audience {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Audience<'a> {
     /// Everyone in the room: players, also those whose connection is lost for the moment, and spectators.
     Room,
     /// Everyone but this player.
     Except(PlayerId),
     /// This player alone.
     Player(PlayerId),
+    /// Everyone of this [account](crate::Account) who is in the room.
+    Account(&'a str),
+    /// Everyone whose focus was at most so far from a place, at the end of the tick before: where a player's entity is, or where the server's
+    /// owner says that a peer looks from. Who has none hears nothing.
+    Near {
+        /// The place, metres.
+        position: Vec3,
+        /// The distance, metres.
+        radius: f32,
+    },
 }
 
 /// Carries messages between a step and the players: a server's room does; a client's predictions have none.
@@ -29,11 +40,11 @@ pub trait Mail: fmt::Debug {
     /// The next message that a player has sent and that no step has seen.
     fn poll(&mut self) -> Option<(PlayerId, Message)>;
 
-    /// Gives everyone of an audience a message. An error says why not all of them get it; the others do.
-    fn send(&mut self, to: Audience, ty: MessageTypeId, key: u32, body: Bytes) -> Result<(), SendError>;
+    /// Gives everyone of an audience a message, whose body they share. An error says why not all of them get it; the others do.
+    fn send(&mut self, to: Audience<'_>, ty: MessageTypeId, key: u32, body: Bytes) -> Result<(), SendError>;
 
     /// Tells everyone of an audience a game event, as encoded. An error says why not all of them hear of it; the others do.
-    fn emit(&mut self, to: Audience, ty: MessageTypeId, event: Bytes) -> Result<(), SendError>;
+    fn emit(&mut self, to: Audience<'_>, ty: MessageTypeId, event: Bytes) -> Result<(), SendError>;
 
     /// The next request of a player's that no step has seen.
     fn poll_request(&mut self) -> Option<(PlayerId, Request)>;

@@ -11,7 +11,7 @@ hex TYPE[#KEY] BYTES   the same with the body in hexadecimal, such as `0a ff`
 types                  the messages of the game
 list                   the entities in view, and their fields
 ping                   the round trip of the next ping
-stats                  what was counted
+stats                  what was counted and measured
 wait SECONDS           go on for so long before the next line is read
 quit                   leave once what was sent is delivered; so does the end of the input";
 

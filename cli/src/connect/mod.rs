@@ -8,6 +8,7 @@
 mod command;
 mod words;
 
+use std::fmt;
 use std::io::BufRead as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use tokio::sync::mpsc;
 
 use self::command::{Command, HELP};
 use crate::config::DEFAULT_LISTEN;
+use crate::roots::RootArgs;
 use crate::signals::Interrupt;
 
 /// Lines that wait for their turn; who writes more waits as well.
@@ -48,7 +50,10 @@ pub(crate) struct ConnectArgs {
 
     /// A token, as `tickwire token` signs them; without, one comes as a guest
     #[arg(long, env = "TICKWIRE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    token: Option<String>,
+    token: Option<TokenText>,
+
+    #[command(flatten)]
+    roots: RootArgs,
 
     /// Watch, without a player
     #[arg(long)]
@@ -59,6 +64,22 @@ pub(crate) struct ConnectArgs {
     quiet: bool,
 }
 
+/// What was given as a token. That it is none is said without it, which the parser of flags would not do.
+#[derive(Clone)]
+struct TokenText(String);
+
+impl From<String> for TokenText {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for TokenText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenText(..)")
+    }
+}
+
 pub(crate) async fn run(args: ConnectArgs) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::listen()?;
     let mut config = ClientConfig::new(concat!("tickwire-connect ", env!("CARGO_PKG_VERSION")));
@@ -66,8 +87,8 @@ pub(crate) async fn run(args: ConnectArgs) -> anyhow::Result<ExitCode> {
     config.seed = u64::from(std::process::id());
     config.room = args.room.map_or(RoomWish::Any, RoomWish::Named);
     config.role = if args.spectate { Role::Spectator } else { Role::Player };
-    let token = args.token.map(Token::new).transpose().context("--token")?;
-    let options = Options { tokens: token.map(TokenProvider::fixed) };
+    let token = args.token.map(|TokenText(text)| Token::new(text)).transpose().context("--token")?;
+    let options = Options { tokens: token.map(TokenProvider::fixed), roots: args.roots.resolve()? };
     let schema = net::discover(&args.url, &config, &options).await?;
     let connection = net::connect_with(&args.url, config, schema, options).await?;
     let mut console = Console {

@@ -1,8 +1,10 @@
 //! What events, entities and figures are called.
 
+use std::fmt::Display;
+
 use tickwire_client::net::SocketStats;
-use tickwire_client::{Client, Clock, EntityView, Event, View};
-use tickwire_protocol::message::Message;
+use tickwire_client::{Client, EntityView, Event, Traffic, View};
+use tickwire_protocol::message::{Lane, Message};
 use tickwire_protocol::schema::Sight;
 use tickwire_protocol::{Cue, Micros, Schema};
 
@@ -76,20 +78,74 @@ fn entity_line(entity: &EntityView<'_>) -> String {
     format!("{} {}{own} {}", row.kind().name(), entity.id(), named_values(row, told))
 }
 
-/// What was counted, a line for each.
+/// What was counted and measured, a line for each.
 pub(super) fn stats(client: &Client, now: Micros, socket: SocketStats) -> Vec<String> {
     let stats = client.stats(now);
-    let millis =
-        |time: Option<Micros>| time.map_or("-".to_owned(), |time| format!("{:.1} ms", time.0 as f64 / 1e3));
     vec![
         format!("state      {:?}", client.connection_state(now)),
+        format!(
+            "ids        session {}, connection {}, player {}",
+            name(stats.session),
+            name(stats.connection),
+            name(stats.player)
+        ),
+        format!(
+            "up         session {:.1} s, connection {:.1} s, {} reconnects ({} resumed)",
+            stats.session_uptime.as_secs_f64(),
+            stats.connection_uptime.as_secs_f64(),
+            stats.reconnects,
+            stats.resumes
+        ),
+        format!(
+            "health     {} of 100: round trip {}, jitter {}, loss {:.1} %",
+            stats.health,
+            millis(stats.rtt),
+            millis(stats.jitter),
+            stats.loss * 100.0
+        ),
+        format!(
+            "errors     {}: {} connections lost, {} attempts failed, {} sends refused, {} digests differ",
+            stats.errors(),
+            stats.connections_lost,
+            stats.attempts_failed,
+            stats.sends_refused,
+            stats.digest_mismatches
+        ),
+        traffic("received", &stats.received),
+        traffic("sent", &stats.sent),
         format!(
             "socket     {} B in {} messages down, {} B in {} up",
             socket.down_bytes, socket.down_messages, socket.up_bytes, socket.up_messages
         ),
         format!("snapshots  {}, the newest {} old", stats.snapshots, millis(client.snapshot_age(now))),
         format!("digests    {} checked, {} differ", stats.digests_checked, stats.digest_mismatches),
-        format!("round trip {} of {} pings", millis(client.clock().map(Clock::newest_rtt)), stats.pings),
+        format!("pings      {} sent, {} answered", stats.pings, stats.pongs),
         format!("inputs     {} in {} frames", stats.inputs, stats.input_frames),
     ]
+}
+
+/// What went one way, and how much of it the lanes of messages carried.
+fn traffic(way: &str, traffic: &Traffic) -> String {
+    let Traffic { messages, bytes, play_bytes, bulk_bytes, talk } = traffic;
+    let lanes = [
+        ("control", Some(Lane::Control)),
+        ("events", Some(Lane::Events)),
+        ("requests", Some(Lane::Requests)),
+        ("latest", Some(Lane::Latest)),
+        ("reliable", Some(Lane::Messages)),
+        ("unreliable", None),
+    ];
+    let lanes = lanes.into_iter().map(|(name, lane)| (name, talk.of(lane)));
+    let lanes = lanes.filter(|(_, volume)| volume.messages > 0);
+    let lanes = lanes.map(|(name, volume)| format!(", {name} {} B in {}", volume.bytes, volume.messages));
+    let lanes: String = lanes.collect();
+    format!("{way:10} {bytes} B in {messages} messages: play {play_bytes} B, bulk {bulk_bytes} B{lanes}")
+}
+
+fn name(id: Option<impl Display>) -> String {
+    id.map_or("-".to_owned(), |id| id.to_string())
+}
+
+fn millis(time: Option<Micros>) -> String {
+    time.map_or("-".to_owned(), |time| format!("{:.1} ms", time.0 as f64 / 1e3))
 }

@@ -16,6 +16,7 @@ use super::load::Load;
 use super::{DEFAULT_FULL, DEFAULT_INPUT_HZ, DEFAULT_SEED, DEFAULT_SLOW, DEFAULT_STORM};
 use crate::config::DEFAULT_LISTEN;
 use crate::files;
+use crate::roots::RootArgs;
 
 /// Bots in one process. More would run out of ports towards one server.
 const BOTS_MAX: usize = 25_000;
@@ -91,6 +92,9 @@ pub(crate) struct SwarmArgs {
     #[arg(long, env = "TICKWIRE_TOKEN_KEY", value_name = "FILE")]
     token_key: Option<PathBuf>,
 
+    #[command(flatten)]
+    roots: RootArgs,
+
     /// Print the report as one JSON object on stdout
     #[arg(long)]
     pub(super) json: bool,
@@ -103,8 +107,8 @@ impl SwarmArgs {
         let latecomers = load.latecomers(self.storm, self.slow).1;
         check(bots, self.seconds, latecomers)?;
         ensure!(
-            self.url.starts_with("ws://"),
-            "--url {}: the address of a server starts with ws://, such as ws://{DEFAULT_LISTEN}",
+            self.url.starts_with("ws://") || self.url.starts_with("wss://"),
+            "--url {}: the address of a server starts with ws:// or wss://, such as ws://{DEFAULT_LISTEN}",
             self.url
         );
         ensure!(self.rooms != Some(0), "--rooms 0: there must be at least one");
@@ -131,6 +135,7 @@ impl SwarmArgs {
         let token_key = self.token_key.as_deref().map(read_key).transpose()?;
         Ok(SwarmConfig {
             token_key,
+            roots: self.roots.resolve()?,
             full: self.full,
             rooms: self.rooms,
             input_hz: self.input_hz,

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tickwire_client::net::Roots;
 use tickwire_netsim::Profile;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -56,6 +57,8 @@ pub(crate) struct SwarmConfig {
     pub(crate) narrow: usize,
     /// The file of the key that their tokens are signed with; guests if none.
     pub(crate) token_key: Option<Arc<[u8]>>,
+    /// Who may vouch for the server.
+    pub(crate) roots: Roots,
     /// How long a connection lasts on average; until the end if none.
     pub(crate) churn: Option<Duration>,
     /// Whether the bots talk to each other.
@@ -80,6 +83,7 @@ impl SwarmConfig {
             profile: None,
             narrow: 0,
             token_key: None,
+            roots: Roots::default(),
             churn: None,
             chatter: false,
         }

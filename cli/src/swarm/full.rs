@@ -110,7 +110,8 @@ impl Bot {
     /// Connects and plays, again and again, until the swarm is over.
     async fn play(&mut self, phase: &mut watch::Receiver<Phase>) {
         let mut known = Phase::Gathering;
-        while !self.live(phase, &mut known).await {
+        // In a box: between two connections a bot holds no room for one.
+        while !Box::pin(self.live(phase, &mut known)).await {
             self.outcome.reconnects += 1;
             tokio::select! {
                 () = tokio::time::sleep(RECONNECT_PAUSE) => {}

@@ -121,7 +121,8 @@ impl Hive {
             mint(key, &Grant::new(account, TOKEN_LASTS)).ok()
         };
         let key = self.config.token_key.clone();
-        Options { tokens: key.map(|key| TokenProvider::new(move || sign(&key))) }
+        let tokens = key.map(|key| TokenProvider::new(move || sign(&key)));
+        Options { tokens, roots: self.config.roots.clone() }
     }
 
     /// A bot's chance.

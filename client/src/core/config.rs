@@ -114,11 +114,11 @@ impl ClientConfig {
         self.priors.iter().chain([&default]).find(|prior| prior.hash() == hash).cloned()
     }
 
-    /// The hello of one who does not know the game: it watches for as long as the server takes to tell it the schema, in its welcome.
+    /// The hello of one who does not know the game: the server tells it the schema in a welcome to no room, and closes.
     #[must_use]
     pub fn schema_hello(&self) -> Hello {
         let no_schema = 0;
-        Hello { role: Role::Spectator, ..self.hello(no_schema, TableVersions::default()) }
+        self.hello(no_schema, TableVersions::default())
     }
 
     fn hello(&self, schema_hash: u64, told: TableVersions) -> Hello {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tickwire_protocol::handshake::{Extension, Resume, ResumeToken, SessionOutcome, SessionTerms, Welcome};
+use tickwire_protocol::handshake::{
+    AuthTerms, Extension, Resume, ResumeToken, SessionOutcome, SessionTerms, Welcome,
+};
 use tickwire_protocol::message::{Direction, Inbox, Lane, MessageLimits, Missed, Notice, Outbox, Requests};
 use tickwire_protocol::{DecodeError, Micros, Schema, SessionId};
 
@@ -46,9 +48,9 @@ impl Continuity {
     }
 
     /// The session for a client that comes after this one.
-    pub(crate) fn save(&self, schema: &Schema, now: Micros) -> Result<Vec<u8>, SavedSessionError> {
+    pub(crate) fn save(&mut self, schema: &Schema, now: Micros) -> Result<Vec<u8>, SavedSessionError> {
         let credentials = self.credentials.ok_or(SavedSessionError::NoSession)?;
-        Ok(SavedSession::encode(schema, credentials, &self.outbox, &self.inbox, now))
+        Ok(SavedSession::encode(schema, credentials, &mut self.outbox, &self.inbox, now))
     }
 
     /// Whether there is a session to come back to.
@@ -114,7 +116,13 @@ impl Continuity {
         }
         self.credentials = Some((welcome.session, terms.token));
         self.outbox.set_limits(MessageLimits::find(&welcome.extensions)?);
+        self.set_permissions(AuthTerms::find(&welcome.extensions)?.as_ref(), &welcome.room_name);
         Ok(Some(terms.outcome))
+    }
+
+    /// What the server lets this client do in its room.
+    pub(crate) fn set_permissions(&mut self, terms: Option<&AuthTerms>, room: &str) {
+        self.outbox.set_permissions(|action| AuthTerms::may(terms, action, room));
     }
 
     fn begin_anew(&mut self) {
@@ -128,11 +136,24 @@ impl Continuity {
     pub(crate) fn write_messages(&mut self, now: Micros, bytes_max: usize, out: &mut Vec<u8>) {
         let start = out.len();
         self.inbox.poll_ack(out);
+        self.requests.flush(now, &mut self.outbox);
         self.outbox.poll_transmit(now, bytes_max.saturating_sub(out.len() - start), out);
+    }
+
+    /// The connection was lost: keeps what it has to, and no memory beside.
+    pub(crate) fn rest(&mut self) {
+        self.outbox.shrink_to_fit();
+        self.inbox.shrink_to_fit();
+        self.requests.shrink_to_fit();
+    }
+
+    /// Whether all that was sent is delivered.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.outbox.messages() == 0 && !self.outbox.has_transmit() && !self.requests.holds_answers()
     }
 
     /// Whether there is something to be written.
     pub(crate) fn has_transmit(&self) -> bool {
-        self.inbox.has_ack() || self.outbox.has_transmit()
+        self.inbox.has_ack() || self.outbox.has_transmit() || self.requests.can_flush(&self.outbox)
     }
 }

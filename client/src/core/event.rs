@@ -149,6 +149,9 @@ pub enum DisconnectReason {
     Left,
 }
 
+/// Longer is believed of no server: a player who waits an hour has left.
+const RETRY_AFTER_MAX: Micros = Micros::from_secs(3600);
+
 impl DisconnectReason {
     /// Whether it may be another time: docs/WIRE.md has the table of close codes.
     pub fn may_pass(&self) -> bool {
@@ -158,6 +161,22 @@ impl DisconnectReason {
             Self::Lost | Self::Silent | Self::NoWelcome | Self::Unreachable(_) => true,
             Self::Refused { status, .. } => matches!(status, 429 | 500..),
             Self::Fault(_) | Self::SessionOver(_) | Self::Left => false,
+        }
+    }
+
+    /// Whether one of the two ends has left as it should: nothing went wrong.
+    pub(crate) fn is_goodbye(&self) -> bool {
+        matches!(self, Self::Left | Self::Closed { code: CloseCode::NORMAL, .. })
+    }
+
+    /// How long the server wants to be left alone: what a refusal said with `Retry-After`, an hour at most, or what is in the table of
+    /// close codes.
+    pub fn retry_after(&self) -> Option<Micros> {
+        match self {
+            Self::Refused { retry_after, .. } => retry_after.map(|after| after.min(RETRY_AFTER_MAX)),
+            Self::Closed { code, .. } => code.retry_after(),
+            Self::Rejected(reason) => reason.close_code().retry_after(),
+            _ => None,
         }
     }
 

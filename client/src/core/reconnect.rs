@@ -8,7 +8,8 @@ use std::sync::Arc;
 use tickwire_protocol::Micros;
 use tickwire_sim::Random;
 
-/// How a client comes back after its connection was lost.
+/// How a client comes back after its connection was lost. What the server [wants](crate::DisconnectReason::retry_after) is waited for
+/// first, then what is said here.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Reconnect {
     /// How long it waits before each attempt.

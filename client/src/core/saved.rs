@@ -91,7 +91,7 @@ impl SavedSession {
     pub(super) fn encode(
         schema: &Schema,
         (session, token): (SessionId, ResumeToken),
-        outbox: &Outbox,
+        outbox: &mut Outbox,
         inbox: &Inbox,
         now: Micros,
     ) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! What a client counts.
 
-use tickwire_protocol::{Micros, Tick};
+use tickwire_protocol::message::Carried;
+use tickwire_protocol::{Micros, PeerId, PlayerId, SessionId, Tick};
 
 /// The server's own rows were other than those predicted: what was predicted since was made anew.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,13 +16,59 @@ pub struct Correction {
     pub error: f32,
 }
 
-/// Counters since the client was made.
+/// What went one way, over all connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Traffic {
+    /// Messages of the transport.
+    pub messages: u64,
+    /// Their bytes, without what the transport adds.
+    pub bytes: u64,
+    /// Of these, bytes of play: snapshots the one way, inputs, acks and pings the other.
+    pub play_bytes: u64,
+    /// Of these, bytes of [transfers](crate::Client::offer_bulk).
+    pub bulk_bytes: u64,
+    /// What the games said to each other, by lane.
+    pub talk: Carried,
+}
+
+/// What a client has counted and measured: [`Client::stats`](crate::Client::stats).
+///
+/// Counters go on over all connections and sessions of the client, from when it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ClientStats {
-    /// Bytes of the messages that came in, without what the transport adds.
-    pub received_bytes: u64,
-    /// Bytes of the messages that went out, without what the transport adds.
-    pub sent_bytes: u64,
+    /// The session that it has, or had last.
+    pub session: Option<SessionId>,
+    /// The connection, as the server calls it; that of now, or the last one.
+    pub connection: Option<PeerId>,
+    /// The player, if it has one.
+    pub player: Option<PlayerId>,
+    /// How long the client has had this session, whatever connections it went over; 0 without one.
+    pub session_uptime: Micros,
+    /// How long the connection of now has been there; 0 without one.
+    pub connection_uptime: Micros,
+    /// How good the connection is: 0, there is none or it is of no use, to 100, nothing is to be felt of it. The formula is in
+    /// `docs/SESSIONS.md`.
+    pub health: u8,
+    /// The round trip, smoothed, of the connection of now or the last; until the first ping is answered that of the hello.
+    pub rtt: Option<Micros>,
+    /// By how much it varies: its mean deviation.
+    pub jitter: Option<Micros>,
+    /// The share of newest snapshot datagrams that did not come, 0 to 1: [`Client::loss`](crate::Client::loss).
+    pub loss: f32,
+    /// Welcomes behind a lost connection.
+    pub reconnects: u64,
+    /// Those of them by which the session went on.
+    pub resumes: u64,
+    /// Connections that were lost behind their welcome, or ended by a fault or by the server with another code than 1000.
+    pub connections_lost: u64,
+    /// Attempts to connect that came to no welcome.
+    pub attempts_failed: u64,
+    /// Messages, requests, answers and offers that were not taken.
+    pub sends_refused: u64,
+    /// What came in.
+    pub received: Traffic,
+    /// What went out.
+    pub sent: Traffic,
     /// Snapshot frames applied.
     pub snapshots: u64,
     /// Datagrams that came again, or too late to be told from those.
@@ -78,6 +125,11 @@ impl ClientStats {
         self.corrections_substituted += u64::from(correction.is_substituted);
         self.correction_error_max = self.correction_error_max.max(correction.error);
         self.last_correction = Some(correction);
+    }
+
+    /// All that went wrong: connections lost, attempts that failed, what was not taken, digests that differ.
+    pub fn errors(&self) -> u64 {
+        self.connections_lost + self.attempts_failed + self.sends_refused + self.digest_mismatches
     }
 
     /// Share of the time in which the view was later than the newest state, 0 to 1.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
+use tickwire_protocol::message::Outcome;
 use tickwire_protocol::{CloseCode, Micros, RowMut, Schema, Tick};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -18,6 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::error::{ConnectError, printable};
+use super::transport::Transport;
 use crate::core::{Client, ClientConfig, ClientFault, DisconnectReason, Event};
 
 /// Messages that one wake-up takes in before it lets others have their turn.
@@ -29,10 +31,10 @@ const RETRY: Micros = Micros(1_000);
 /// How long the goodbye may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A client and its socket: a WebSocket over TCP, or over another [stream of bytes](super::connect_over).
+/// A client and its socket: a WebSocket over TCP, or over another [stream of bytes](super::connect_over), with TLS or without.
 pub struct Connection<S = TcpStream> {
     client: Client,
-    socket: WebSocketStream<S>,
+    socket: WebSocketStream<Transport<S>>,
     /// The start of the client's clock.
     epoch: Instant,
     timer: Pin<Box<Sleep>>,
@@ -61,7 +63,7 @@ impl<S> fmt::Debug for Connection<S> {
 
 /// Opens another socket to the server.
 pub(super) type Redial<S> = Box<dyn FnMut() -> Dialing<S> + Send>;
-type Dialing<S> = Pin<Box<dyn Future<Output = Result<WebSocketStream<S>, ConnectError>> + Send>>;
+type Dialing<S> = Pin<Box<dyn Future<Output = Result<WebSocketStream<Transport<S>>, ConnectError>> + Send>>;
 
 /// What went over a socket: WebSocket messages with their headers, and masks where there are.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -88,7 +90,11 @@ pub enum Wake {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub(super) fn new(socket: WebSocketStream<S>, config: ClientConfig, schema: Arc<Schema>) -> Self {
+    pub(super) fn new(
+        socket: WebSocketStream<Transport<S>>,
+        config: ClientConfig,
+        schema: Arc<Schema>,
+    ) -> Self {
         let epoch = Instant::now();
         Self {
             client: Client::new(config, schema, Micros::ZERO),
@@ -168,23 +174,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         .await;
     }
 
-    /// Leaves, and tells the server so.
+    /// Leaves at once, and tells the server so. What was sent a moment ago may not arrive: [`Connection::close_flushed`] sees to it.
     pub async fn close(mut self) {
         self.client.close(self.now(), None);
-        let goodbye = async {
-            self.say_goodbye();
-            poll_fn(|cx| {
-                loop {
-                    match Pin::new(&mut self.socket).poll_next(cx) {
-                        Poll::Ready(Some(Ok(Message::Close(_)) | Err(_)) | None) => return Poll::Ready(()),
-                        Poll::Ready(Some(Ok(_))) => {}
-                        Poll::Pending => return Poll::Pending,
-                    }
+        self.end();
+        self.hear_goodbye().await;
+    }
+
+    /// Leaves once all that was sent is delivered, over another connection if need be, or when `bound` has passed; whether nothing was
+    /// [lost](Outcome::Lost). Other events are not told any more.
+    pub async fn close_flushed(mut self, bound: Micros) -> bool {
+        self.client.close(self.now(), Some(bound));
+        let mut is_whole = true;
+        while let Some(wake) = self.next().await {
+            is_whole &= !matches!(wake, Wake::Event(Event::Sent(_, Outcome::Lost)));
+        }
+        self.hear_goodbye().await;
+        is_whole
+    }
+
+    /// Goes on until the server has closed its end too. One that does not answer is left all the same.
+    async fn hear_goodbye(&mut self) {
+        let goodbye = poll_fn(|cx| {
+            loop {
+                match Pin::new(&mut self.socket).poll_next(cx) {
+                    Poll::Ready(Some(Ok(Message::Close(_)) | Err(_)) | None) => return Poll::Ready(()),
+                    Poll::Ready(Some(Ok(_))) => {}
+                    Poll::Pending => return Poll::Pending,
                 }
-            })
-            .await;
-        };
-        // A server that does not answer is left all the same.
+            }
+        });
         let _ = timeout(CLOSE_TIMEOUT, goodbye).await;
     }
 

@@ -7,6 +7,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::handshake::{RejectReason, Welcome};
 use tickwire_protocol::{DecodeError, Schema};
+use tokio::time::{Duration, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::error::ConnectError;
@@ -14,7 +15,10 @@ use super::open::{ask, dial, within};
 use super::options::Options;
 use crate::core::{ClientConfig, ClientFault, DisconnectReason};
 
-/// Asks a server for the schema of its game: for tools that work with any. It takes a connection of its own, of one who watches, that is
+/// How long the server may take to end a connection that has served its purpose.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Asks a server for the schema of its game: for tools that work with any. It takes a connection of its own, in no room, that is
 /// over when this returns; [`connect`](super::connect) with the schema is the next.
 pub async fn discover(
     url: &str,
@@ -30,8 +34,9 @@ pub async fn discover(
         while let Some(message) = socket.next().await {
             if let Message::Binary(answer) = message.map_err(lost)? {
                 let schema = read(answer);
-                // Whoever does not hear the goodbye finds out by itself.
-                let _ = socket.close(None).await;
+                // The server closes: an address that may have one connection has none when the next one comes.
+                let closed = async { while let Some(Ok(_)) = socket.next().await {} };
+                let _ = timeout(FAREWELL, closed).await;
                 return schema;
             }
         }

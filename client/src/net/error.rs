@@ -46,9 +46,27 @@ pub enum ConnectError {
     #[error("too many open files: raise the limit (`ulimit -n`) or open fewer connections")]
     TooManyOpenFiles,
     /// Something listens there, but speaks no WebSocket.
-    #[error("what listens at {address} does not speak WebSocket ({reason}): check the port")]
+    #[error(
+        "what listens at {address} does not speak WebSocket ({reason}): check the port, and whether it is ws:// or wss://"
+    )]
     NotWebSocket {
         /// Host and port.
+        address: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The server's certificate does not show that it is who it is to be: whatever is there, nothing was said to it.
+    #[error("{address} cannot be trusted: {problem}")]
+    Certificate {
+        /// The address.
+        address: String,
+        /// What is wrong with the certificate.
+        problem: CertificateProblem,
+    },
+    /// There was no TLS handshake.
+    #[error("no TLS with {address} ({reason}): check the port, and whether it is wss:// or ws://")]
+    Tls {
+        /// The address.
         address: String,
         /// What went wrong.
         reason: String,
@@ -81,12 +99,48 @@ pub enum ConnectError {
     Ended(DisconnectReason),
 }
 
+/// Why a certificate is not believed.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum CertificateProblem {
+    /// Nobody vouches for it whom this client believes.
+    #[error(
+        "its certificate comes from nobody who is known here: give the authority that issued it as an own root (`--ca`)"
+    )]
+    Unknown,
+    /// It is another server's.
+    #[error("its certificate is for another name: connect by a name that is in it")]
+    WrongName,
+    /// Its time is over.
+    #[error(
+        "its certificate has expired: it is the server that needs a new one, if the clock of this machine is right"
+    )]
+    Expired,
+    /// Its time has not come.
+    #[error("its certificate is not valid yet: is the clock of this machine right?")]
+    NotYet,
+    /// Something else, in words.
+    #[error("its certificate cannot be used ({0})")]
+    Unusable(String),
+}
+
 impl ConnectError {
+    /// How long the server wants to be left alone, if it said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            Self::Rejected(reason) => {
+                reason.close_code().retry_after().map(|after| Duration::from_micros(after.0))
+            }
+            _ => None,
+        }
+    }
+
     /// What it means to a client that wanted to come back.
     pub(super) fn into_reason(self) -> DisconnectReason {
         match self {
             Self::Refused { status, reason, retry_after, .. } => {
-                let retry_after = retry_after.map(|after| Micros(after.as_micros() as u64));
+                let micros = |after: Duration| Micros(u64::try_from(after.as_micros()).unwrap_or(u64::MAX));
+                let retry_after = retry_after.map(micros);
                 DisconnectReason::Refused { status, reason, retry_after }
             }
             error => DisconnectReason::Unreachable(error.to_string()),

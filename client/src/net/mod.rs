@@ -1,7 +1,7 @@
 //! The tokio shell: a socket and a clock around the pure [`Client`](crate::Client).
 //!
 //! ```text
-//!  game or bot <── events, due inputs ── Connection ── moves bytes, stamps time, waits ──> WebSocket over TCP
+//!  game or bot <── events, due inputs ── Connection ── moves bytes, stamps time, waits ──> WebSocket (over TLS) over TCP
 //!                                          └ owns the Client
 //! ```
 //!
@@ -64,9 +64,13 @@ mod discover;
 mod error;
 mod open;
 mod options;
+mod tls;
+mod transport;
 
 pub use connection::{Connection, SocketStats, Wake};
 pub use discover::discover;
-pub use error::ConnectError;
+pub use error::{CertificateProblem, ConnectError};
 pub use open::{connect, connect_by, connect_over, connect_with, dial, upgrade};
 pub use options::{Options, TokenProvider};
+pub use tls::Roots;
+pub use transport::Transport;

@@ -17,6 +17,8 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use super::connection::Connection;
 use super::error::{ConnectError, printable};
 use super::options::{Options, TokenProvider};
+use super::tls::secure;
+use super::transport::Transport;
 use crate::core::{ClientConfig, DisconnectReason};
 
 /// Bytes that are read at once. Snapshots are some hundred bytes; a larger one takes several reads.
@@ -25,12 +27,13 @@ const READ_BUFFER_BYTES: usize = 8 * 1024;
 /// What is kept of the text with which a server refuses a connection, bytes.
 const REFUSAL_BYTES_MAX: usize = 1024;
 
-/// The port of `ws://` where none is named.
+/// The ports of `ws://` and `wss://` where none is named.
 const DEFAULT_PORT: u16 = 80;
+const DEFAULT_TLS_PORT: u16 = 443;
 
 /// Connects to a server, says hello and waits for the welcome. `schema` must be the one that the server's game has.
 ///
-/// `url` is `ws://host:port`, with a path if the server wants one. If the connection is lost later, and the configuration wants the client
+/// `url` is `ws://host:port`, or `wss://host:port` with TLS, which takes a certificate of that host. If the connection is lost later, and the configuration wants the client
 /// to [come back](ClientConfig::reconnect), it is opened anew; [`Event::Reconnecting`](crate::Event::Reconnecting) tells.
 pub async fn connect(
     url: &str,
@@ -56,7 +59,7 @@ pub async fn connect_with(
 }
 
 /// As [`connect`], over the streams of bytes that `open` opens, one for each connection: the first at once, the others when the
-/// client comes back.
+/// client comes back. To TLS it is as with [`connect_over`].
 pub async fn connect_by<S, F>(
     mut open: impl FnMut() -> F + Send + 'static,
     url: &str,
@@ -82,11 +85,11 @@ where
     Ok(connection)
 }
 
-/// Opens the TCP stream that [`connect`] speaks over, to be wrapped and handed to [`connect_over`]. Of `config` it needs how
-/// long it may take.
+/// Opens the TCP stream that [`connect`] speaks over, below any TLS, to be wrapped and handed to [`connect_over`]. Of `config` it needs
+/// how long it may take.
 pub async fn dial(url: &str, config: &ClientConfig) -> Result<TcpStream, ConnectError> {
     config.check().map_err(ConnectError::Config)?;
-    let (host, port) = parse(url)?;
+    let Address { host, port, .. } = Address::parse(url)?;
     let bare_host = host.trim_start_matches('[').trim_end_matches(']');
     let address = format!("{host}:{port}");
     let opening = async {
@@ -101,9 +104,9 @@ pub async fn dial(url: &str, config: &ClientConfig) -> Result<TcpStream, Connect
     }
 }
 
-/// As [`connect`], over a stream of bytes that leads to the server already: one that was encrypted, that a proxy has
-/// let through, or that a test makes slow. `url` is what the HTTP request asks for, `ws://` or `wss://`; nothing is
-/// looked up or opened for it, so a connection that is lost stays lost.
+/// As [`connect`], over a stream of bytes that leads to the server already: one that a proxy has let through, or that a test makes
+/// slow. `url` is what the HTTP request asks for; with `wss://` TLS is spoken over the stream first, so one that is encrypted
+/// already takes `ws://`. Nothing is looked up or opened for it, so a connection that is lost stays lost.
 pub async fn connect_over<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     url: &str,
@@ -159,16 +162,22 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     url: &str,
     config: &ClientConfig,
     options: &Options,
-) -> Result<S, ConnectError> {
+) -> Result<Transport<S>, ConnectError> {
     within(url, config, ask(stream, url, options)).await.map(WebSocketStream::into_inner)
 }
 
-/// The HTTP request and its answer.
+/// The TLS handshake, if the address wants one, then the HTTP request and its answer.
 pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     url: &str,
     options: &Options,
-) -> Result<WebSocketStream<S>, ConnectError> {
+) -> Result<WebSocketStream<Transport<S>>, ConnectError> {
+    let address = Address::parse(url)?;
+    let stream = if address.is_tls {
+        Transport::tls(secure(stream, &address.host, url, &options.roots).await?)
+    } else {
+        Transport::plain(stream)
+    };
     let limits = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
@@ -205,17 +214,28 @@ fn refused(url: &str, answer: &Response<Option<Vec<u8>>>) -> ConnectError {
     }
 }
 
-/// Host and port of an address.
-fn parse(url: &str) -> Result<(String, u16), ConnectError> {
-    let wrong = |reason: &str| ConnectError::Address { url: url.to_owned(), reason: reason.to_owned() };
-    let request = url.into_client_request().map_err(|error| wrong(&error.to_string()))?;
-    match request.uri().scheme_str() {
-        Some("ws") => {}
-        Some("wss") => return Err(wrong("encrypted connections are not built in yet")),
-        _ => return Err(wrong("it must begin with ws://")),
+/// What an address says.
+#[derive(Debug, Eq, PartialEq)]
+struct Address {
+    is_tls: bool,
+    host: String,
+    port: u16,
+}
+
+impl Address {
+    fn parse(url: &str) -> Result<Self, ConnectError> {
+        let wrong = |reason: &str| ConnectError::Address { url: url.to_owned(), reason: reason.to_owned() };
+        let request = url.into_client_request().map_err(|error| wrong(&error.to_string()))?;
+        let is_tls = match request.uri().scheme_str() {
+            Some("ws") => false,
+            Some("wss") => true,
+            _ => return Err(wrong("it must begin with ws:// or wss://")),
+        };
+        let host = request.uri().host().filter(|host| !host.is_empty());
+        let host = host.ok_or_else(|| wrong("it has no host"))?.to_owned();
+        let default = if is_tls { DEFAULT_TLS_PORT } else { DEFAULT_PORT };
+        Ok(Self { is_tls, host, port: request.uri().port_u16().unwrap_or(default) })
     }
-    let host = request.uri().host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("it has no host"))?;
-    Ok((host.to_owned(), request.uri().port_u16().unwrap_or(DEFAULT_PORT)))
 }
 
 #[cfg(test)]
@@ -224,12 +244,14 @@ mod tests {
 
     #[test]
     fn addresses_are_taken_apart() {
-        for (url, host, port) in [
-            ("ws://127.0.0.1:7777", "127.0.0.1", 7777),
-            ("ws://example.org/play", "example.org", 80),
-            ("ws://[::1]:9/", "[::1]", 9),
+        for (url, is_tls, host, port) in [
+            ("ws://127.0.0.1:7777", false, "127.0.0.1", 7777),
+            ("ws://example.org/play", false, "example.org", 80),
+            ("ws://[::1]:9/", false, "[::1]", 9),
+            ("wss://example.org", true, "example.org", 443),
+            ("wss://[::1]:9/", true, "[::1]", 9),
         ] {
-            assert_eq!(parse(url).unwrap(), (host.to_owned(), port));
+            assert_eq!(Address::parse(url).unwrap(), Address { is_tls, host: host.to_owned(), port });
         }
     }
 
@@ -238,11 +260,10 @@ mod tests {
         for (url, word) in [
             ("127.0.0.1:7777", "ws://"),
             ("http://example.org", "ws://"),
-            ("wss://example.org", "encrypted"),
             ("ws://", "ws://127.0.0.1:7777"),
             ("", "ws://127.0.0.1:7777"),
         ] {
-            let words = parse(url).unwrap_err().to_string();
+            let words = Address::parse(url).unwrap_err().to_string();
             assert!(words.contains(word) && words.contains(&format!("`{url}`")), "{words}");
         }
     }

@@ -1,16 +1,20 @@
-//! How a connection is opened: with which token.
+//! How a connection is opened: with which token, and whom it believes.
 
 use std::fmt;
 use std::sync::Arc;
 
 use tickwire_protocol::handshake::Token;
 
-/// How connections are opened. The default has no token.
+use super::tls::Roots;
+
+/// How connections are opened. The default has no token, and believes the usual authorities.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Asked for a token at each connect, also when the client comes back: one that was good an hour ago may not be. Without, the client is a
     /// guest.
     pub tokens: Option<TokenProvider>,
+    /// Who may vouch for the server of a `wss://` address.
+    pub roots: Roots,
 }
 
 /// Gives the token for the next connection.

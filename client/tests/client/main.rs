@@ -8,6 +8,7 @@ mod polls;
 mod prediction;
 mod saved;
 mod states;
+mod stats;
 mod support;
 #[cfg(feature = "net")]
 mod websocket;

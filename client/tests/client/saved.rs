@@ -70,7 +70,7 @@ fn go_on(bytes: &[u8], received: u64) -> (Vec<Event>, Vec<u8>) {
 
 #[test]
 fn what_was_sent_and_polled_goes_on_in_another_program() {
-    let pair = talking();
+    let mut pair = talking();
     let bytes = pair.client.export_session(pair.now).unwrap();
     for (received, rest) in [(1, vec![1, 2]), (2, vec![2]), (3, vec![])] {
         let (events, written) = go_on(&bytes, received);
@@ -86,7 +86,7 @@ fn what_was_sent_and_polled_goes_on_in_another_program() {
 
 #[test]
 fn what_is_no_saved_session_is_refused_for_what_it_is() {
-    let pair = talking();
+    let mut pair = talking();
     let bytes = pair.client.export_session(pair.now).unwrap();
     let refused = |bytes: &[u8]| SavedSession::decode(bytes, schema()).unwrap_err();
     assert_eq!(refused(b"GIF89a"), SavedSessionError::Foreign);
@@ -116,7 +116,7 @@ fn what_is_no_saved_session_is_refused_for_what_it_is() {
 #[test]
 fn there_is_no_session_before_the_welcome_or_after_the_end() {
     let none = Err(SavedSessionError::NoSession);
-    let client = Client::new(ClientConfig::new("test 1"), schema().clone(), Micros(0));
+    let mut client = Client::new(ClientConfig::new("test 1"), schema().clone(), Micros(0));
     assert_eq!(client.export_session(Micros(0)), none);
     let mut pair = talking();
     pair.client.handle_disconnect(pair.now, DisconnectReason::Lost);

@@ -4,9 +4,12 @@ use bytes::Bytes;
 use tickwire_client::{
     Backoff, Client, ClientConfig, ConnectionState, DisconnectReason, Event, Network, Reconnect,
 };
-use tickwire_protocol::Micros;
-use tickwire_protocol::handshake::{FreshReason, Resume, SessionOutcome, StreamKind};
+use tickwire_protocol::bulk::{BulkEvent, BulkFailure};
+use tickwire_protocol::handshake::{
+    FreshReason, RejectReason, Resume, Role, SessionOutcome, StreamKind, Welcome,
+};
 use tickwire_protocol::message::{Lane, MessageAck, Outcome, SendError};
+use tickwire_protocol::{CloseCode, Micros};
 
 use super::support::*;
 
@@ -181,6 +184,46 @@ fn states_tell_the_attempt_and_why() {
 }
 
 #[test]
+fn a_server_that_wants_to_be_left_alone_is() {
+    const HOUR: Micros = Micros::from_secs(3_600);
+    let full = || DisconnectReason::Refused {
+        status: 429,
+        reason: "full".to_owned(),
+        retry_after: Some(Micros::from_secs(30)),
+    };
+    let never =
+        DisconnectReason::Refused { status: 503, reason: String::new(), retry_after: Some(Micros(u64::MAX)) };
+    let close = |code| DisconnectReason::Closed { code, reason: String::new() };
+    // One second is what this client waits by itself, and the attempts of many go on lying apart.
+    for (reason, wait) in [
+        (full(), Micros::from_secs(31)),
+        (never, HOUR + SECOND),
+        (close(CloseCode::TRY_AGAIN_LATER), Micros::from_secs(2)),
+        (close(CloseCode::GOING_AWAY), SECOND),
+        (DisconnectReason::Rejected(RejectReason::ShuttingDown), Micros::from_secs(2)),
+    ] {
+        let mut pair = connected();
+        pair.events();
+        pair.client.handle_disconnect(pair.now, reason.clone());
+        let told = Event::Reconnecting { attempt: 1, of: 2, next_in: Some(wait), last_error: reason };
+        assert_eq!(pair.events(), [told]);
+        assert!(!pair.client.poll_connect(pair.now + Micros(wait.0 - 1)));
+        assert!(pair.client.poll_connect(pair.now + wait));
+    }
+    let mut pair = connected();
+    pair.client.handle_disconnect(pair.now, full());
+    // Another network is no reason for the server, but none to wait for longer than it wants either.
+    pair.client.set_network(pair.now, Network::Down);
+    pair.client.set_network(pair.now, Network::Changed);
+    assert!(!pair.client.poll_connect(pair.now + Micros(30 * SECOND.0 - 1)));
+    let mut by_hand = connected();
+    by_hand.client.handle_disconnect(by_hand.now, full());
+    by_hand.client.reconnect(by_hand.now);
+    assert!(by_hand.client.poll_connect(by_hand.now), "the player asked for it");
+    assert!(pair.client.poll_connect(pair.now + Micros::from_secs(30)));
+}
+
+#[test]
 fn no_attempt_is_made_while_there_is_no_network_and_one_at_once_when_there_is() {
     let mut pair = connected();
     pair.client.set_network(pair.now, Network::Down);
@@ -305,4 +348,92 @@ fn who_is_not_to_rejoin_ends_with_its_session() {
     let over = DisconnectReason::SessionOver(FreshReason::Unknown);
     assert_eq!(pair.client.connection_state(pair.now), ConnectionState::Failed { last_error: over.clone() });
     assert_eq!(pair.events().last(), Some(&Event::Disconnected(over)));
+}
+
+#[test]
+fn after_each_close_code_the_client_does_what_its_row_says() {
+    let page = include_str!("../../../docs/WIRE.md");
+    let table = page.split_once("\n## Close codes\n").unwrap().1.split("\n## ").next().unwrap();
+    let rows = table.lines().filter_map(|line| {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        Some((cells.get(1)?.parse().ok().map(CloseCode)?, cells[3]))
+    });
+    let mut count = 0;
+    for (code, told) in rows {
+        let mut pair = connected();
+        let reason = DisconnectReason::Closed { code, reason: String::new() };
+        pair.client.handle_disconnect(pair.now, reason);
+        let expected = match told.split(' ').next() {
+            Some("reconnects") => "Reconnecting",
+            _ if code == CloseCode::NORMAL => "Disconnected",
+            _ => "Failed",
+        };
+        assert_eq!(state(&pair), expected, "{code:?}");
+        count += 1;
+    }
+    assert!(count >= 20, "{count} rows");
+}
+
+#[test]
+fn an_end_is_told_before_the_next_beginning_however_late_the_game_asks() {
+    let mut pair = connected();
+    pair.events();
+    lose(&mut pair);
+    fail(&mut pair);
+    fail(&mut pair);
+    pair.client.reconnect(pair.now);
+    assert!(pair.client.poll_connect(pair.now));
+    pair.hear();
+    pair.server.session_outcome = Some(SessionOutcome::Resumed);
+    let mut message = Vec::new();
+    pair.server.welcome_value().encode(&mut message);
+    pair.client.handle_message(pair.now, message.into()).unwrap();
+    let events = pair.events();
+    let place = |is_it: fn(&Event) -> bool| events.iter().position(is_it);
+    let end = place(|event| matches!(event, Event::Disconnected(DisconnectReason::Lost)));
+    let beginning = place(|event| matches!(event, Event::Connected { .. }));
+    assert!(end.is_some() && beginning > end, "{events:?}");
+}
+
+#[test]
+fn whoever_leaves_after_giving_up_is_told_the_end_of_transfers() {
+    let mut pair = connected();
+    lose(&mut pair);
+    let mine = pair.client.offer_bulk(pair.now, 1, Bytes::new(), vec![7; 100]).unwrap();
+    fail(&mut pair);
+    fail(&mut pair);
+    pair.client.close(pair.now, None);
+    let lost = BulkEvent::NotSent { id: mine, why: BulkFailure::Lost };
+    assert!(pair.events().contains(&Event::Bulk(lost)));
+}
+
+#[test]
+fn who_was_refused_while_it_was_leaving_stays_when_it_tries_again() {
+    let mut pair = connected();
+    send(&mut pair).unwrap();
+    pair.client.close(pair.now, Some(Micros::from_secs(9)));
+    lose(&mut pair);
+    pair.now = pair.now + SECOND;
+    assert!(pair.client.poll_connect(pair.now));
+    pair.hear();
+    let mut message = Vec::new();
+    RejectReason::Magic.encode(&mut message);
+    pair.client.handle_message(pair.now, message.into()).unwrap();
+    pair.events();
+    pair.client.reconnect(pair.now);
+    assert!(pair.client.poll_connect(pair.now));
+    pair.hear();
+    assert_eq!((pair.events(), state(&pair).as_str()), (vec![], "Reconnecting"));
+}
+
+#[test]
+fn a_spectator_is_told_that_it_says_nothing_instead_of_being_thrown_out() {
+    let server = FakeServer::new(StreamKind::Ordered, 1_000);
+    let welcome = Welcome { player: None, ..server.welcome_value() };
+    let mut pair = Pair::with(server, ClientConfig { role: Role::Spectator, ..config() }, &welcome);
+    assert_eq!(send(&mut pair), Err(SendError::OnlyWatches));
+    let asked = pair.client.request(pair.now, SAY, b"?", SECOND);
+    assert_eq!(asked, Err(SendError::OnlyWatches));
+    pair.hear();
+    assert_eq!(pair.heard.messages, 0);
 }

@@ -1,9 +1,11 @@
 //! Over real sockets, on a port of the system's choice.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tickwire_client::net::{self, ConnectError, Connection, Wake};
-use tickwire_client::{ClientConfig, ClientFault, DisconnectReason, Event};
+use tickwire_client::{Backoff, ClientConfig, ClientFault, DisconnectReason, Event, Reconnect};
 use tickwire_protocol::frame::{FrameType, write_frame};
 use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome, StreamKind};
 use tickwire_protocol::input::InputFrame;
@@ -230,6 +232,43 @@ async fn what_is_wrong_is_said_with_what_to_do() {
     let bad = ClientConfig { game_build: "x".repeat(65), ..ClientConfig::new("") };
     let refused = net::connect(&url, bad, schema().clone()).await;
     assert!(matches!(refused, Err(ConnectError::Config(_))), "{refused:?}");
+}
+
+/// Answers whoever comes next like a server that has too many.
+async fn turn_away(listener: &TcpListener) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let _ = stream.read(&mut [0; 4096]).await.unwrap();
+    let answer = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 4\r\nConnection: close\r\n\r\nfull";
+    stream.write_all(answer.as_bytes()).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_is_told_when_to_come_back_does_not_come_before() {
+    let (listener, url) = listen().await;
+    let (refused, ()) = tokio::join!(connect(&url), turn_away(&listener));
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.retry_after(), Some(Duration::from_secs(1)));
+    assert!(
+        matches!(&refused, ConnectError::Refused { status: 429, reason, .. } if reason == "full"),
+        "{refused:?}"
+    );
+
+    let server = FakeServer::new(StreamKind::Ordered, 1_000);
+    let reconnect = Reconnect { backoff: Backoff::Listed([Micros::ZERO].into()), attempts: 3 };
+    let config = ClientConfig { reconnect: Some(reconnect), ..ClientConfig::new("test 1") };
+    let (connection, socket) = tokio::join!(net::connect(&url, config, schema().clone()), async {
+        let mut socket = accept(&listener).await;
+        socket.send(welcome(&server)).await.unwrap();
+        socket
+    });
+    let mut connection = connection.unwrap();
+    let playing = tokio::spawn(async move { while connection.next().await.is_some() {} });
+    drop(socket);
+    turn_away(&listener).await;
+    let refused = Instant::now();
+    drop(accept(&listener).await);
+    assert!(refused.elapsed() >= Duration::from_millis(990), "{:?}", refused.elapsed());
+    playing.abort();
 }
 
 #[tokio::test]

@@ -18,15 +18,20 @@ use super::seat::{Said, Seat, Wire};
 /// Players, as many as the room takes; and one more who watches.
 const PLAYERS: u32 = 3;
 
-/// How long connections are cut, and how long all is then left in peace.
+/// How long connections are cut.
 const CHAOS: Micros = Micros::from_secs(12);
-const PEACE: Micros = Micros::from_secs(6);
+
+/// How long all is then left in peace: the server may find out late of the last cut, and a place is then kept for the window.
+const PEACE: Micros = Micros(LATE.0 + WINDOW.0 + OLD.0);
 
 /// State is old after this: links stall for longer than a second where nobody cuts them, too.
 const OLD: Micros = Micros::from_secs(3);
 
 /// How far apart two looks at everything are.
 const STEP: Micros = Micros::from_millis(4);
+
+/// How late an end finds out at most that its connection was cut.
+const LATE: Micros = Micros::from_secs(4);
 
 /// How long a session waits for its client: short, so that some stay away for longer.
 const WINDOW: Micros = Micros::from_secs(3);
@@ -335,7 +340,7 @@ impl Chaos {
         self.report.cuts += 1;
         let late = |random: &mut Random| match random.below(4) {
             0 => Micros::ZERO,
-            1 => Micros::from_millis(u64::from(random.below(4_000))),
+            1 => Micros(u64::from(random.below(LATE.0 as u32))),
             _ => Micros::from_millis(u64::from(random.below(100))),
         };
         let (client_late, server_late) = (late(&mut self.random), late(&mut self.random));
@@ -402,7 +407,8 @@ impl Chaos {
         let (seat, report) = (&self.seats[index], &mut self.report);
         let stats = seat.client.stats(self.now);
         let age = seat.client.snapshot_age(self.now).unwrap_or(Micros(u64::MAX));
-        let is_stale = !seat.client.is_playing() || age > OLD || stats.digest_mismatches > 0;
+        // A link that stalls may have ended a connection just now.
+        let is_stale = age > OLD || stats.digest_mismatches > 0;
         report.stale_state_after_heal += u64::from(is_stale);
         let truth = self.room.tables().rows(TALKER).map(|(head, row)| (head.id, Counts::read(row)));
         let truth: BTreeMap<_, _> = truth.collect();

@@ -328,4 +328,10 @@ impl Bulk {
         self.sender.handle_fresh(true);
         self.receiver.handle_fresh();
     }
+
+    /// Gives back the memory that was needed at some time and is not now.
+    pub fn shrink_to_fit(&mut self) {
+        self.sender.shrink_to_fit();
+        self.receiver.shrink_to_fit();
+    }
 }

@@ -97,6 +97,10 @@ impl Default for Pace {
 }
 
 impl Pace {
+    pub(super) fn shrink_to_fit(&mut self) {
+        self.pieces.shrink_to_fit();
+    }
+
     /// Bytes that may go now; nothing if fewer than `wanted` or what is worth a frame.
     pub(super) fn allowance(&self, now: Micros, wanted: u32) -> Option<u32> {
         let bytes = match self.rate() {

@@ -55,6 +55,11 @@ impl Receiver {
         Self { transfers: VecDeque::new(), next: side.first(), former: VecDeque::new() }
     }
 
+    pub(super) fn shrink_to_fit(&mut self) {
+        self.transfers.shrink_to_fit();
+        self.former.shrink_to_fit();
+    }
+
     /// Bytes of what was accepted and has not ended.
     fn accepted_bytes(&self) -> usize {
         let is_held = |transfer: &&Incoming| transfer.is_accepted && transfer.end.is_none();

@@ -91,6 +91,13 @@ impl Sender {
         }
     }
 
+    pub(super) fn shrink_to_fit(&mut self) {
+        self.transfers.shrink_to_fit();
+        self.releases.shrink_to_fit();
+        self.outcomes.shrink_to_fit();
+        self.pace.shrink_to_fit();
+    }
+
     pub(super) fn offer(
         &mut self,
         now: Micros,

@@ -90,7 +90,29 @@ pub struct AuthTerms {
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Permission(#[serde(deserialize_with = "cold::text")] pub String);
 
+/// What the engine itself asks permission for, and a guest may do.
+pub const ENGINE_ACTIONS: [&str; 2] = ["play", "watch"];
+
+impl Permission {
+    /// Whether it lets its account do this in the room of this name.
+    pub fn allows(&self, action: &str, room: &str) -> bool {
+        match self.0.split_once('@') {
+            Some((allowed, place)) => allowed == action && place == room,
+            None => self.0 == action,
+        }
+    }
+}
+
 impl AuthTerms {
+    /// Whether a client may do this in the room of this name. One without terms is a guest, who may [play and watch](ENGINE_ACTIONS), and
+    /// nothing else.
+    pub fn may(terms: Option<&Self>, action: &str, room: &str) -> bool {
+        match terms {
+            Some(terms) => terms.permissions.iter().any(|permission| permission.allows(action, room)),
+            None => ENGINE_ACTIONS.contains(&action),
+        }
+    }
+
     /// As an extension of a welcome.
     pub fn extension(&self) -> Extension {
         Extension { id: AUTH_EXTENSION, value: cold::write(self) }

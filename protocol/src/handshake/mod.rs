@@ -28,7 +28,7 @@ use crate::cold;
 use crate::fault::DecodeError;
 use crate::limits::{EXTENSION_BYTES_MAX, EXTENSIONS_MAX};
 
-pub use auth::{Auth, AuthRefusal, AuthTerms, Permission, Token};
+pub use auth::{Auth, AuthRefusal, AuthTerms, ENGINE_ACTIONS, Permission, Token};
 pub use hello::{Hello, HelloFault, Role, RoomWish};
 pub use reject::RejectReason;
 pub use resume::{FreshReason, Resume, ResumeToken, SessionOutcome, SessionTerms};

@@ -106,12 +106,12 @@ pub enum RejectReason {
         #[serde(deserialize_with = "cold::text")]
         action: String,
     },
-    /// The account is connected as often as it may be.
+    /// The account has as many sessions as it may have.
     #[error("the account is connected already ({sessions} of {max} times): leave there first")]
     AccountBusy {
-        /// Connections that it has.
+        /// Sessions that it has, connected or absent.
         sessions: u32,
-        /// Connections that it may have.
+        /// Sessions that it may have.
         max: u32,
     },
 }

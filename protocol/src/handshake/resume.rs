@@ -78,7 +78,7 @@ pub enum FreshReason {
     Unknown,
     /// The token is not that of the session, or is no longer.
     WrongToken,
-    /// The client says that it has received what was never sent.
+    /// The client says that it has received what was never sent, or comes in another role. The session of before is over.
     Inconsistent,
     /// The session is of another account than the client.
     OtherAccount,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::carried::Carried;
 use super::event::GameEvent;
 use super::frame::{MessageAck, MessageFrame, expand};
 use super::lane::{Lane, Missed, Received};
@@ -41,6 +42,7 @@ pub struct Inbox {
     unreliable: VecDeque<Message>,
     /// What the sender was told of last.
     acked: Received,
+    read: Carried,
     dropped: u64,
 }
 
@@ -52,6 +54,8 @@ struct ReceiveLane {
     bytes: usize,
     /// The number that comes next.
     next: u64,
+    /// Bit `n`: what comes `n` places from now was taken before this was saved.
+    taken: u128,
 }
 
 /// A message, or the gap that one left which was taken ahead of those before it. The first is no gap.
@@ -85,9 +89,15 @@ impl ReceiveLane {
     /// Takes it in; of one that was refused the number alone.
     fn push(&mut self, message: Option<Message>, own: usize) {
         self.bytes += own;
-        self.next += 1;
-        self.waiting.push_back(Slot { message, bytes: own });
+        let was_taken = self.taken & 1 == 1;
+        self.go_on(1);
+        self.waiting.push_back(Slot { message: message.filter(|_| !was_taken), bytes: own });
         self.drop_gaps();
+    }
+
+    fn go_on(&mut self, count: u64) {
+        self.next += count;
+        self.taken = u32::try_from(count).ok().and_then(|count| self.taken.checked_shr(count)).unwrap_or(0);
     }
 
     fn take(&mut self, place: usize) -> Option<Message> {
@@ -100,6 +110,14 @@ impl ReceiveLane {
         while self.waiting.front().is_some_and(|first| first.message.is_none()) {
             self.bytes -= self.waiting.pop_front().map_or(0, |first| first.bytes);
         }
+    }
+
+    /// Of what was not polled to its end, what was taken ahead of it: bit `n` of the `n`th. What waits beyond the 128th is in no lane in which
+    /// anything is taken ahead.
+    fn taken_ahead(&self) -> u128 {
+        let places = self.waiting.iter().take(128).enumerate();
+        let bits = places.filter(|(_, slot)| slot.message.is_none()).map(|(place, _)| 1 << place);
+        bits.fold(self.taken.checked_shl(self.waiting.len() as u32).unwrap_or(0), |all, bit: u128| all | bit)
     }
 
     /// One past the newest number that was polled.
@@ -121,13 +139,15 @@ impl Inbox {
             latest_polled: 0,
             unreliable: VecDeque::new(),
             acked: Received::default(),
+            read: Carried::default(),
             dropped: 0,
         }
     }
 
-    /// One of which so much was polled when it was saved.
-    pub(super) fn restored(schema: Arc<Schema>, way: Direction, polled: Received) -> Self {
+    /// One of which so much was polled when it was saved, and of the events behind it those of which there is a bit.
+    pub(super) fn restored(schema: Arc<Schema>, way: Direction, polled: Received, events: u128) -> Self {
         let mut inbox = Self::new(schema, way);
+        inbox.lanes[Lane::Events as usize].taken = events;
         for lane in Lane::ORDERED {
             inbox.lanes[lane as usize].next = polled.of(lane);
         }
@@ -170,6 +190,7 @@ impl Inbox {
             Some(Lane::Latest) => self.handle_latest(number, message, refuses)?,
             Some(lane) => {
                 if !self.lanes[lane as usize].check(lane, number, own)? {
+                    self.read.note(ty.lane, own);
                     return Ok(None);
                 }
                 let is_refused = lane == Lane::Messages && refuses(id, own);
@@ -177,6 +198,7 @@ impl Inbox {
                 is_refused
             }
         };
+        self.read.note(ty.lane, own);
         Ok(is_refused.then_some((id, number)))
     }
 
@@ -196,8 +218,10 @@ impl Inbox {
         let is_older = |(_, old): &(_, Message)| (old.ty, old.key) == (message.ty, message.key);
         match self.latest.iter().position(is_older) {
             Some(place) => drop(self.latest.remove(place)),
+            // Its sender has so many keys at most, but forgets those of which a newer one expired before it was written.
             None if self.latest.len() >= LATEST_KEYS_MAX => {
-                return Err(overrun(self.latest.len() + 1, LATEST_KEYS_MAX));
+                self.latest.pop_front();
+                self.dropped += 1;
             }
             None => {}
         }
@@ -249,7 +273,12 @@ impl Inbox {
         self.former.pop_front()
     }
 
-    /// Messages that waited too long to be polled: unreliable ones, and those of sessions before.
+    /// What has come.
+    pub fn read(&self) -> Carried {
+        self.read
+    }
+
+    /// Messages that waited too long to be polled: unreliable ones, those of sessions before, and the oldest of more keys than there may be.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -269,6 +298,11 @@ impl Inbox {
         let lanes = Lane::SENDING_ORDER.into_iter().filter(is_news);
         lanes.fold(MessageAck::default(), |ack, lane| ack.with(lane, polled.of(lane))).encode(out);
         self.acked = polled;
+    }
+
+    /// Events that were taken ahead of others that still wait: bit `n` of the one `n` behind the last before which all were.
+    pub(super) fn events_taken(&self) -> u128 {
+        self.lanes[Lane::Events as usize].taken_ahead()
     }
 
     pub(super) fn polled(&self) -> Received {
@@ -294,12 +328,20 @@ impl Inbox {
             return Err(DecodeError::Invalid { what: "messages missed", value: missed.of(lane) });
         }
         for lane in Lane::ORDERED {
-            self.lanes[lane as usize].next += missed.of(lane);
+            self.lanes[lane as usize].go_on(missed.of(lane));
         }
         // The sender may not have heard the last ack.
         let never = |acked: Received, lane| acked.with(lane, u64::MAX);
         self.acked = Lane::SENDING_ORDER.into_iter().fold(self.acked, never);
         Ok(())
+    }
+
+    /// Gives back the memory that was needed at some time and is not now.
+    pub fn shrink_to_fit(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.waiting.shrink_to_fit());
+        self.former.shrink_to_fit();
+        self.latest.shrink_to_fit();
+        self.unreliable.shrink_to_fit();
     }
 
     /// Another session begins, with numbers of its own. What the game was sent in the one before and has not polled is still there, up to

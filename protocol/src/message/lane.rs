@@ -152,6 +152,10 @@ impl SendLane {
         self.first += received.saturating_sub(self.numbered_end());
     }
 
+    pub(super) fn shrink_to_fit(&mut self) {
+        self.waiting.shrink_to_fit();
+    }
+
     pub(super) fn waiting(&self) -> impl Iterator<Item = &Waiting> {
         self.waiting.iter()
     }
@@ -166,6 +170,12 @@ impl SendLane {
 
     pub(super) fn holds(&self, id: MessageId) -> bool {
         self.waiting.iter().any(|waiting| waiting.id == id)
+    }
+
+    /// A message, and whether it was written. Ids ascend.
+    pub(super) fn find(&self, id: MessageId) -> Option<(bool, &Waiting)> {
+        let place = self.waiting.binary_search_by_key(&id, Waiting::id).ok()?;
+        Some((place < self.numbered, &self.waiting[place]))
     }
 
     /// The one in flight with this number.
@@ -224,6 +234,11 @@ impl SendLane {
             stays
         });
         earliest
+    }
+
+    /// What waits here is written in this order, however long it takes.
+    pub(super) fn keep(&mut self) {
+        self.waiting.iter_mut().for_each(Waiting::keep);
     }
 
     /// Those before this number were polled.

@@ -22,6 +22,7 @@
 //! The scheme is that of TCP's cumulative acks (RFC 9293, section 3.4) above connections instead of below them, as in SignalR's
 //! stateful reconnect.
 
+mod carried;
 pub mod engine;
 mod event;
 mod frame;
@@ -35,12 +36,13 @@ mod request;
 mod saved;
 mod types;
 
+pub use carried::{Carried, Volume};
 pub use event::{EVENT_HEADER_BYTES_MAX, GameEvent};
 pub use frame::{MessageAck, MessageFrame};
 pub use inbox::{Inbox, Message};
 pub use lane::{Lane, Missed, Received};
 pub use notice::Notice;
-pub use outbox::{MessageId, Outbox, Outcome, SendError};
+pub use outbox::{MessageId, Outbox, Outcome, SendError, Standing};
 pub use rate::{Denial, Governor, MessageLimits, REQUEST_RATE, Rate};
 pub use request::{Refusal, Request, RequestError, RequestId, Requests, Response};
 pub use types::{Direction, MessageClass, MessageTerms, MessageType, MessageTypeId};

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::outbox::{Fates, Outcome, Waiting};
+use super::outbox::{Fates, MessageId, Outcome, Waiting};
 use super::types::MessageTypeId;
 use crate::limits::LATEST_UNACKED_MAX;
 use crate::time::Micros;
@@ -19,17 +19,25 @@ pub(super) struct Newest {
 }
 
 impl Newest {
-    /// Takes the place of the one before of its key.
+    /// Takes the place of the one before of its key: in the queue as well, so that a key which changes all the time has its turn. Behind
+    /// the others if the one before was written.
     pub(super) fn replace(&mut self, waiting: Waiting, fates: &mut Fates) {
-        if let Some(place) = self.place_of(waiting.ty, waiting.key)
-            && let Some((_, old)) = self.waiting.remove(place)
-        {
+        self.bytes += waiting.body.len();
+        let Some(place) = self.place_of(waiting.ty, waiting.key) else {
+            return self.waiting.push_back((None, waiting));
+        };
+        let is_written = self.waiting[place].0.is_some();
+        let old = if is_written {
             self.written -= usize::from(place < self.written);
+            self.waiting.push_back((None, waiting));
+            self.waiting.remove(place).map(|(_, old)| old)
+        } else {
+            Some(core::mem::replace(&mut self.waiting[place].1, waiting))
+        };
+        if let Some(old) = old {
             self.bytes -= old.body.len();
             fates.tell(&old, Outcome::Replaced);
         }
-        self.bytes += waiting.body.len();
-        self.waiting.push_back((None, waiting));
     }
 
     fn place_of(&self, ty: MessageTypeId, key: u32) -> Option<usize> {
@@ -47,9 +55,15 @@ impl Newest {
         Self { waiting, written: 0, next, acked, bytes }
     }
 
-    /// Numbers below this were given after this was saved.
+    /// Numbers below this were given after this was saved. How many of them were polled will be told by the next ack; until then they
+    /// hold nothing up.
     pub(super) fn catch_up(&mut self, received: u64) {
         self.next = self.next.max(received);
+        self.acked = self.acked.max(received);
+    }
+
+    pub(super) fn shrink_to_fit(&mut self) {
+        self.waiting.shrink_to_fit();
     }
 
     pub(super) fn waiting(&self) -> impl Iterator<Item = &(Option<u64>, Waiting)> {
@@ -62,6 +76,12 @@ impl Newest {
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// A message, and whether it was written.
+    pub(super) fn find(&self, id: MessageId) -> Option<(bool, &Waiting)> {
+        let (number, waiting) = self.waiting.iter().find(|(_, waiting)| waiting.id == id)?;
+        Some((number.is_some(), waiting))
     }
 
     /// The one in flight with this number.

@@ -30,6 +30,7 @@ impl Notice {
             Denial::TooOften { .. } => 0,
             Denial::TooMany { .. } => 1,
             Denial::TooMuch { .. } => 2,
+            Denial::Forbidden => 3,
         };
         let mut out = vec![why];
         write_varint(&mut out, u32::from(self.ty.0));
@@ -52,6 +53,7 @@ impl Notice {
             0 => Denial::TooOften { retry_after },
             1 => Denial::TooMany { retry_after },
             2 => Denial::TooMuch { retry_after },
+            3 if retry_after == Micros::ZERO => Denial::Forbidden,
             _ => return Err(DecodeError::Invalid { what: "reason of a notice", value: u64::from(why) }),
         };
         if body.is_empty() { Ok(Self { ty, number, denial }) } else { Err(DecodeError::Trailing("notice")) }

@@ -9,15 +9,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::carried::Carried;
 use super::frame::{MessageAck, MessageFrame, OVERHEAD_BYTES_MAX, expand};
 use super::lane::{Lane, Missed, Received, SendLane};
 use super::newest::Newest;
 use super::notice::Notice;
 use super::rate::{Denial, Governor, MessageLimits};
+use super::saved::NUMBERS_MAX;
 use super::types::{Direction, MessageClass, MessageTerms, MessageTypeId};
 use crate::fault::DecodeError;
 use crate::limits::{
-    MESSAGE_BYTES_IN_FLIGHT_MAX, MESSAGES_PER_TRANSMIT_MAX, UNRELIABLE_MESSAGES_WAITING_MAX,
+    MESSAGE_BYTES_IN_FLIGHT_MAX, MESSAGES_PER_TRANSMIT_MAX, OUTCOMES_WAITING_MAX,
+    UNRELIABLE_MESSAGES_WAITING_MAX,
 };
 use crate::schema::Schema;
 use crate::time::Micros;
@@ -39,6 +42,15 @@ pub enum Outcome {
     Refused(Denial),
     /// The session that it was written in has ended. It may have arrived.
     Lost,
+}
+
+/// Where a message is whose [`Outcome`] is not known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// It was never written.
+    Queued,
+    /// It was written, and the other side's game has not polled it.
+    InFlight,
 }
 
 /// Why a message is not taken. Nothing of it will arrive.
@@ -74,6 +86,15 @@ pub enum SendError {
     /// The connection keeps no order, so nothing can be promised of what it carries.
     #[error("this connection carries datagrams: messages need a stream that keeps order")]
     NotOrdered,
+    /// Messages are said by players.
+    #[error("a spectator says nothing to the game")]
+    OnlyWatches,
+    /// The game does not ask what became of its messages.
+    #[error("{outcomes} outcomes of messages wait to be polled")]
+    NotPolled {
+        /// So many.
+        outcomes: usize,
+    },
     /// It would not be let through.
     #[error("message `{name}`: {denial}")]
     Denied {
@@ -91,7 +112,7 @@ pub enum SendError {
     /// Too much of its kind waits already: the other side does not take it, or is away.
     #[error("{messages} messages with {bytes} bytes wait to be taken: try again when some are delivered")]
     Full {
-        /// Messages of its lane that are queued or in flight.
+        /// Messages of its lane that are queued or in flight; and outcomes, if more than 4,096 were not asked for.
         messages: usize,
         /// Bytes of their bodies.
         bytes: usize,
@@ -139,6 +160,11 @@ impl Waiting {
         self.id
     }
 
+    /// It never expires.
+    pub(super) fn keep(&mut self) {
+        self.deadline = None;
+    }
+
     pub(super) fn deadline(&self) -> Option<Micros> {
         self.deadline
     }
@@ -157,6 +183,9 @@ impl Waiting {
         MessageFrame { ty, number: number as u16, key, body: body.clone() }.encode(class, out);
     }
 }
+
+/// Outcomes that wait to be asked for: with so many no message is taken, or they would pile up without bound.
+const OUTCOMES_MAX: usize = 4_096;
 
 /// What became of messages, until somebody asks.
 #[derive(Debug)]
@@ -189,7 +218,10 @@ pub struct Outbox {
     earliest_deadline: Option<Micros>,
     /// It was saved before: more may have been written since then than it knows.
     is_restored: bool,
+    /// Goes first in the next transmission: there was no room for any of it in the last.
+    turn: Option<Lane>,
     fates: Fates,
+    written: Carried,
     dropped: u64,
 }
 
@@ -206,7 +238,9 @@ impl Outbox {
             governor: None,
             earliest_deadline: None,
             is_restored: false,
+            turn: None,
             fates: Fates { known: VecDeque::new(), are_told: true },
+            written: Carried::default(),
             dropped: 0,
         }
     }
@@ -222,6 +256,8 @@ impl Outbox {
         let mut earliest_deadline = None;
         let waiting = lanes.iter().flat_map(SendLane::waiting).chain(newest.waiting().map(|(_, it)| it));
         waiting.for_each(|waiting| earliest_deadline = earlier(earliest_deadline, waiting.deadline));
+        // What was sent after it was saved had names as well, and requests among it are answered by them.
+        let next_id = next_id + IDS_SENT_SINCE_MAX;
         Self { next_id, lanes, newest, earliest_deadline, is_restored: true, ..Self::new(schema, way) }
     }
 
@@ -253,6 +289,13 @@ impl Outbox {
     /// What the other side allows in all, for who is [governed](Outbox::governed).
     pub fn set_limits(&mut self, limits: Option<MessageLimits>) {
         self.governor.iter_mut().for_each(|governor| governor.set_limits(limits));
+    }
+
+    /// What may be sent of what needs a permission, for who is [governed](Outbox::governed).
+    pub fn set_permissions(&mut self, may: impl Fn(&str) -> bool) {
+        if let Some(governor) = &mut self.governor {
+            governor.set_permissions(&self.schema, may);
+        }
     }
 
     /// The other side was heard: time has passed for who is [governed](Outbox::governed).
@@ -307,6 +350,10 @@ impl Outbox {
         }
         if bytes > terms.bytes_max as usize {
             return Err(SendError::TooLarge { name: name(), bytes, max: terms.bytes_max });
+        }
+        let outcomes = self.fates.known.len();
+        if outcomes >= OUTCOMES_WAITING_MAX {
+            return Err(SendError::NotPolled { outcomes });
         }
         Ok(terms)
     }
@@ -414,6 +461,9 @@ impl Outbox {
         let Some(lane) = terms.lane else { return Ok(()) };
         let limits = lane.limits();
         let (messages, waiting) = self.waiting(lane);
+        if self.fates.known.len() >= OUTCOMES_MAX && !terms.id.is_engine() {
+            return Err(SendError::Full { messages: messages + self.fates.known.len(), bytes: waiting });
+        }
         // What takes the place of another asks for no more than the difference.
         let replaced = if lane == Lane::Latest { self.newest.bytes_of(terms.id, key) } else { None };
         let is_full = replaced.is_none() && messages >= limits.queued;
@@ -421,6 +471,11 @@ impl Outbox {
             return Err(SendError::Full { messages, bytes: waiting });
         }
         Ok(())
+    }
+
+    /// Whether one of the engine's own messages would be taken.
+    pub(super) fn has_room(&self, ty: MessageTypeId, bytes: usize) -> bool {
+        super::engine::terms(ty).is_some_and(|terms| self.check_room(terms, 0, bytes).is_ok())
     }
 
     /// Messages of a lane whose fate is not known, and the bytes of their bodies.
@@ -456,6 +511,19 @@ impl Outbox {
         self.newest.bytes() + self.lanes.iter().map(SendLane::bytes).sum::<usize>()
     }
 
+    /// What was written.
+    pub fn written(&self) -> Carried {
+        self.written
+    }
+
+    /// Where a message is; nothing if its outcome is known, or will not be told.
+    pub fn standing(&self, id: MessageId) -> Option<Standing> {
+        let (is_written, waiting) =
+            self.lanes.iter().find_map(|lane| lane.find(id)).or_else(|| self.newest.find(id))?;
+        let standing = if is_written { Standing::InFlight } else { Standing::Queued };
+        (waiting.is_told && !waiting.is_refused).then_some(standing)
+    }
+
     /// Unreliable messages for which there was no room.
     pub fn dropped(&self) -> u64 {
         self.dropped
@@ -469,8 +537,7 @@ impl Outbox {
 
     /// Whether [`Outbox::poll_transmit`] has something to write.
     pub fn has_transmit(&self) -> bool {
-        let has = |lane: &Lane| self.lanes[*lane as usize].next(lane.limits()).is_some();
-        Lane::ORDERED.iter().any(has) || self.newest.next().is_some() || !self.unreliable.is_empty()
+        Lane::SENDING_ORDER.into_iter().any(|lane| self.has_next(lane)) || !self.unreliable.is_empty()
     }
 
     /// Whether all that was sent in this lane was written on the connection of now.
@@ -480,30 +547,61 @@ impl Outbox {
     }
 
     /// Appends at most [`MESSAGES_PER_TRANSMIT_MAX`] MESSAGE frames with at most `bytes_max` bytes in all, on a connection that
-    /// lasts: better lanes first, and nothing of a lane before what waits in a better one. Unreliable messages that find no room
-    /// are dropped.
+    /// lasts: better lanes first, and nothing of a lane before what waits in a better one. But a lane for which there was no room at all
+    /// goes before them the next time, with a few messages, each in its turn: who always says more than fits holds up nobody for
+    /// good. Unreliable messages that find no room are dropped.
     pub fn poll_transmit(&mut self, now: Micros, bytes_max: usize, out: &mut Vec<u8>) {
         self.expire(now);
         let mut space = Space { end: out.len() + bytes_max, frames: MESSAGES_PER_TRANSMIT_MAX };
+        let mut written = [false; Lane::COUNT];
+        if let Some(lane) = self.turn {
+            let mut share = Space { frames: MESSAGES_PER_TURN_MAX, ..space };
+            self.write_lane(lane, &mut share, out);
+            let count = MESSAGES_PER_TURN_MAX - share.frames;
+            space.frames -= count;
+            written[lane as usize] = count > 0;
+        }
         for lane in Lane::SENDING_ORDER {
             // What is said for the moment goes with messages: behind what is promised, before what is large.
             if lane == Lane::Bulk {
                 self.write_unreliable(&mut space, out);
             }
-            let is_through = match lane {
-                Lane::Latest => self.write_newest(&mut space, out),
-                lane => self.write_ordered(lane, &mut space, out),
-            };
+            let frames = space.frames;
+            let is_through = self.write_lane(lane, &mut space, out);
+            written[lane as usize] |= space.frames < frames;
             if !is_through {
                 break;
             }
         }
+        self.turn = self.next_turn(written);
         // What found no room is of no use later.
         self.dropped += self.unreliable.len() as u64;
         self.unreliable.clear();
     }
 
+    /// The next lane, behind the one that had its turn, that has something of which nothing was written.
+    fn next_turn(&self, written: [bool; Lane::COUNT]) -> Option<Lane> {
+        let place = |turn| Lane::SENDING_ORDER.iter().position(|lane| *lane == turn);
+        let first = self.turn.and_then(place).map_or(0, |place| place + 1);
+        let mut lanes = Lane::SENDING_ORDER.into_iter().cycle().skip(first).take(Lane::COUNT);
+        lanes.find(|&lane| !written[lane as usize] && self.has_next(lane))
+    }
+
+    fn has_next(&self, lane: Lane) -> bool {
+        match lane {
+            Lane::Latest => self.newest.next().is_some(),
+            lane => self.lanes[lane as usize].next(lane.limits()).is_some(),
+        }
+    }
+
     /// Whether all was written that its receiver has room for.
+    fn write_lane(&mut self, lane: Lane, space: &mut Space, out: &mut Vec<u8>) -> bool {
+        match lane {
+            Lane::Latest => self.write_newest(space, out),
+            lane => self.write_ordered(lane, space, out),
+        }
+    }
+
     fn write_ordered(&mut self, lane: Lane, space: &mut Space, out: &mut Vec<u8>) -> bool {
         let waiting = &mut self.lanes[lane as usize];
         while let Some((number, next)) = waiting.next(lane.limits()) {
@@ -511,6 +609,7 @@ impl Outbox {
                 return false;
             }
             next.encode(MessageClass::Reliable, number, out);
+            self.written.note(Some(lane), next.body.len());
             waiting.handle_written();
         }
         true
@@ -522,6 +621,7 @@ impl Outbox {
                 return false;
             }
             next.encode(MessageClass::Latest, number, out);
+            self.written.note(Some(Lane::Latest), next.body.len());
             self.newest.handle_written(number);
         }
         true
@@ -531,15 +631,22 @@ impl Outbox {
         for waiting in self.unreliable.drain(..) {
             if space.take(out, &waiting.body) {
                 waiting.encode(MessageClass::Unreliable, 0, out);
+                self.written.note(None, waiting.body.len());
             } else {
                 self.dropped += 1;
             }
         }
     }
 
+    /// Nothing that waits in the lanes expires any more.
+    pub(super) fn keep(&mut self) {
+        self.lanes.iter_mut().for_each(SendLane::keep);
+    }
+
     /// Gives up what has waited too long and was never written; [`Outbox::poll_transmit`] begins with it.
     pub fn expire(&mut self, now: Micros) {
-        if self.earliest_deadline.is_none_or(|deadline| now < deadline) {
+        // What another program had saved may have been written since: until the other side says, nothing is given up.
+        if self.is_restored || self.earliest_deadline.is_none_or(|deadline| now < deadline) {
             return;
         }
         let Self { lanes, newest, fates, .. } = self;
@@ -572,19 +679,18 @@ impl Outbox {
     /// Returns what the other side has forgotten that it had: it was delivered, and is not here any more. An error means that it
     /// claims to have what was never written; nothing has changed then.
     pub fn handle_resumed(&mut self, received: Received) -> Result<Missed, DecodeError> {
-        if core::mem::take(&mut self.is_restored) {
+        if self.is_restored {
+            if let Some(lane) = Lane::SENDING_ORDER.into_iter().find(|&lane| received.of(lane) >= NUMBERS_MAX)
+            {
+                return Err(never_sent(received.of(lane)));
+            }
+            self.is_restored = false;
             for lane in Lane::ORDERED {
                 self.lanes[lane as usize].catch_up(received.of(lane));
             }
             self.newest.catch_up(received.of(Lane::Latest));
         }
-        let ends = |lane: Lane| match lane {
-            Lane::Latest => self.newest.end(),
-            lane => self.lanes[lane as usize].numbered_end(),
-        };
-        if let Some(lane) = Lane::SENDING_ORDER.into_iter().find(|&lane| received.of(lane) > ends(lane)) {
-            return Err(never_sent(received.of(lane)));
-        }
+        self.check_resumed(received)?;
         // What was said for the moment is not worth to be heard now.
         self.unreliable.clear();
         self.newest.handle_resumed(received.of(Lane::Latest));
@@ -593,6 +699,18 @@ impl Outbox {
             missed = missed.with(lane, self.lanes[lane as usize].handle_resumed(received.of(lane)));
         }
         Ok(missed)
+    }
+
+    /// Whether the other side can have received so much: an error means that it claims to have what was never written.
+    pub fn check_resumed(&self, received: Received) -> Result<(), DecodeError> {
+        let ends = |lane: Lane| match lane {
+            Lane::Latest => self.newest.end(),
+            lane => self.lanes[lane as usize].numbered_end(),
+        };
+        if let Some(lane) = Lane::SENDING_ORDER.into_iter().find(|&lane| received.of(lane) > ends(lane)) {
+            return Err(never_sent(received.of(lane)));
+        }
+        Ok(())
     }
 
     /// Another session begins, of which the other side knows nothing: what was written before is lost, what was not is
@@ -604,6 +722,14 @@ impl Outbox {
         self.unreliable.clear();
     }
 
+    /// Gives back the memory that was needed at some time and is not now: for a session that waits, nobody knows for how long.
+    pub fn shrink_to_fit(&mut self) {
+        self.lanes.iter_mut().for_each(SendLane::shrink_to_fit);
+        self.newest.shrink_to_fit();
+        self.unreliable.shrink_to_fit();
+        self.fates.known.shrink_to_fit();
+    }
+
     /// There will be no other session: all that is not delivered is lost.
     pub fn handle_end(&mut self) {
         self.lanes.iter_mut().for_each(|lane| lane.handle_end(&mut self.fates));
@@ -612,7 +738,14 @@ impl Outbox {
     }
 }
 
+/// Messages of a lane whose turn it is, before those of better ones: a quarter.
+const MESSAGES_PER_TURN_MAX: usize = MESSAGES_PER_TRANSMIT_MAX / 4;
+
+/// More than a program sends between two exports of its session: who goes on with an older one gives none of those names again.
+const IDS_SENT_SINCE_MAX: u64 = 1 << 24;
+
 /// What there is left of a transport message.
+#[derive(Clone, Copy)]
 struct Space {
     /// Where it ends.
     end: usize,

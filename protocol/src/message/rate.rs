@@ -1,4 +1,4 @@
-//! How often messages may be sent: those of a type, all of a session, and how many bytes they have.
+//! Which messages a client may send, and how often: those of a type, all of a session, and how many bytes they have.
 //!
 //! The sender keeps to it, and its game is told when it may send again; the receiver holds it to that, and allows for what a link bunches
 //! together. For a sender time passes as it hears the other side, so that what it says into a link that stands still, or without a
@@ -11,7 +11,7 @@
 //!
 //! A bucket is that of ATM's generic cell rate algorithm (ITU-T I.371, annex A): one moment, at which it would be empty.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -22,6 +22,7 @@ use crate::cold;
 use crate::fault::DecodeError;
 use crate::handshake::Extension;
 use crate::limits::REQUESTS_OPEN_MAX;
+use crate::schema::Schema;
 use crate::time::Micros;
 
 /// The extension in a WELCOME.
@@ -101,6 +102,9 @@ impl MessageLimits {
 /// Why a message is not let through. Its game does not see it.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum Denial {
+    /// Its type asks for a permission that the client's account lacks.
+    #[error("not permitted")]
+    Forbidden,
     /// There were more of its type than the type's rate allows.
     #[error("more of its type than allowed: again in {} ms", retry_after.0.div_ceil(1_000))]
     TooOften {
@@ -122,9 +126,10 @@ pub enum Denial {
 }
 
 impl Denial {
-    /// In how much time it is worth to try again.
+    /// In how much time it is worth to try again; nothing if never with this account.
     pub fn retry_after(self) -> Option<Micros> {
         match self {
+            Self::Forbidden => None,
             Self::TooOften { retry_after }
             | Self::TooMany { retry_after }
             | Self::TooMuch { retry_after } => Some(retry_after),
@@ -135,6 +140,7 @@ impl Denial {
 impl From<Denial> for Refusal {
     fn from(denial: Denial) -> Self {
         match denial {
+            Denial::Forbidden => Self::Forbidden,
             Denial::TooOften { retry_after }
             | Denial::TooMany { retry_after }
             | Denial::TooMuch { retry_after } => Self::TooOften { retry_after },
@@ -167,11 +173,13 @@ impl Bucket {
     }
 }
 
-/// Holds one session to the rates: at the sender, or at the receiver.
+/// Holds one session to permissions and rates: at the sender, or at the receiver.
 #[derive(Debug)]
 pub struct Governor {
     /// None until a sender is told.
     limits: Option<MessageLimits>,
+    /// Types that may not be sent.
+    forbidden: BTreeSet<MessageTypeId>,
     /// Of types with a rate that were sent.
     types: BTreeMap<MessageTypeId, Bucket>,
     messages: Bucket,
@@ -189,12 +197,25 @@ impl Governor {
     /// That of a receiver.
     pub fn of_receiver(limits: MessageLimits) -> Self {
         let (messages, bytes) = Default::default();
-        Self { limits: Some(limits), types: BTreeMap::new(), messages, bytes, heard: None }
+        Self {
+            limits: Some(limits),
+            forbidden: BTreeSet::new(),
+            types: BTreeMap::new(),
+            messages,
+            bytes,
+            heard: None,
+        }
     }
 
     /// What the receiver allows in all; nothing is no bound.
     pub fn set_limits(&mut self, limits: Option<MessageLimits>) {
         self.limits = limits;
+    }
+
+    /// Whose permission is asked for types that need one; before this all is permitted.
+    pub fn set_permissions(&mut self, schema: &Schema, may: impl Fn(&str) -> bool) {
+        let lacks = |ty: &&MessageType| ty.permission().is_some_and(|action| !may(action));
+        self.forbidden = schema.messages().iter().filter(lacks).map(MessageType::id).collect();
     }
 
     /// The other side was heard: time has passed.
@@ -210,6 +231,9 @@ impl Governor {
 
     /// Whether a message of so many bytes may pass now.
     pub fn check(&self, now: Micros, ty: &MessageType, bytes: usize) -> Result<(), Denial> {
+        if self.forbidden.contains(&ty.id()) {
+            return Err(Denial::Forbidden);
+        }
         let now = self.heard.unwrap_or(now);
         let wait = |bucket: Bucket, rate: Rate, amount| bucket.wait(now, rate, amount, self.capacity(rate));
         let of_type = self.types.get(&ty.id()).copied().unwrap_or_default();
@@ -240,6 +264,9 @@ impl Governor {
 
     /// How many more messages of this type, without a byte, may pass now; nothing if there is no bound.
     pub fn remaining(&self, now: Micros, ty: &MessageType) -> Option<u32> {
+        if self.forbidden.contains(&ty.id()) {
+            return Some(0);
+        }
         let now = self.heard.unwrap_or(now);
         let left = |bucket: Bucket, rate: Rate| {
             let time = self.capacity(rate).saturating_sub(bucket.ahead(now));
@@ -367,6 +394,22 @@ mod tests {
         }
         assert_eq!(governor.remaining(Micros::ZERO, &free()), None);
         assert!(governor.types.is_empty());
+    }
+
+    #[test]
+    fn what_asks_for_a_permission_passes_with_it_alone() {
+        let mute = free().permitted_by("moderate");
+        let schema = Schema::builder("s").message(chat()).message(mute.clone()).build().unwrap();
+        let mut governor = Governor::of_receiver(MessageLimits::default());
+        governor.set_permissions(&schema, |action| action == "play");
+        assert_eq!(governor.check(Micros::ZERO, &mute, 1), Err(Denial::Forbidden));
+        assert_eq!(governor.check(Micros::ZERO, &chat(), 1), Ok(()));
+        governor.set_permissions(&schema, |action| action == "moderate");
+        assert_eq!(governor.check(Micros::ZERO, &mute, 1), Ok(()));
+        for impossible in ["", "a@b", &"x".repeat(65)] {
+            let ty = chat().permitted_by(impossible);
+            assert!(Schema::builder("s").message(ty).build().is_err(), "{impossible:?}");
+        }
     }
 
     #[test]

@@ -103,6 +103,8 @@ pub struct Requests {
     open: BTreeMap<RequestId, MessageTypeId>,
     /// Those of them that the game has not seen.
     unseen: VecDeque<Request>,
+    /// Those that it has answered, with what there was no room for yet, in this order.
+    held: VecDeque<(RequestId, Bytes)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -178,6 +180,7 @@ impl Requests {
             CANCEL => {
                 self.open.remove(&id);
                 self.unseen.retain(|request| request.id != id);
+                self.held.retain(|(held, _)| *held != id);
                 if message.body.is_empty() { Ok(()) } else { Err(DecodeError::Trailing("cancel")) }
             }
             ty => {
@@ -229,17 +232,13 @@ impl Requests {
         Ok(())
     }
 
-    /// Whether the game has not seen all requests of the other side.
-    pub fn has_unseen(&self) -> bool {
-        !self.unseen.is_empty()
-    }
-
     /// The next request of the other side's. Ask until there is none, and [respond](Requests::respond) to each.
     pub fn poll_request(&mut self) -> Option<Request> {
         self.unseen.pop_front()
     }
 
-    /// Answers a request.
+    /// Answers a request. Where there is no room for the answer it waits for [`Requests::flush`]; its request counts as open so long, which
+    /// bounds how much can wait.
     ///
     /// # Errors
     /// [`NotAsked`](SendError::NotAsked) if it was taken back, or answered before; or why the answer is not taken: then another may be
@@ -252,7 +251,9 @@ impl Requests {
         id: RequestId,
         response: Result<Bytes, Refusal>,
     ) -> Result<(), SendError> {
-        let ty = self.open.get(&id).and_then(|&ty| schema.message(ty)).ok_or(SendError::NotAsked)?;
+        let is_answered = self.held.iter().any(|(held, _)| *held == id);
+        let open = self.open.get(&id).filter(|_| !is_answered);
+        let ty = open.and_then(|&ty| schema.message(ty)).ok_or(SendError::NotAsked)?;
         let (status, body) = match response {
             Ok(body) => (0, body),
             Err(Refusal::Game(body)) => (1, body),
@@ -264,9 +265,36 @@ impl Requests {
             let (name, max) = (ty.name().to_owned(), ty.response_bytes_max());
             return Err(SendError::TooLarge { name, bytes: body.len(), max });
         }
-        outbox.send_engine(now, RESPONSE, 0, headed(id, &[status], &body))?;
-        self.open.remove(&id);
+        self.held.push_back((id, headed(id, &[status], &body)));
+        self.flush(now, outbox);
         Ok(())
+    }
+
+    /// Gives back the memory that was needed at some time and is not now.
+    pub fn shrink_to_fit(&mut self) {
+        self.answers.shrink_to_fit();
+        self.unseen.shrink_to_fit();
+    }
+
+    /// Hands over answers for which there was no room before.
+    pub fn flush(&mut self, now: Micros, outbox: &mut Outbox) {
+        while let Some((id, answer)) = self.held.front() {
+            if outbox.send_engine(now, RESPONSE, 0, answer.clone()).is_err() {
+                return;
+            }
+            self.open.remove(id);
+            self.held.pop_front();
+        }
+    }
+
+    /// Whether [`Requests::flush`] has something for which there is room now.
+    pub fn can_flush(&self, outbox: &Outbox) -> bool {
+        self.held.front().is_some_and(|(_, answer)| outbox.has_room(RESPONSE, answer.len()))
+    }
+
+    /// Whether answers wait for room.
+    pub fn holds_answers(&self) -> bool {
+        !self.held.is_empty()
     }
 
     /// Another session begins: what was asked for in the one before has no answer. What was never written is asked in the new one.
@@ -281,6 +309,7 @@ impl Requests {
         });
         self.open.clear();
         self.unseen.clear();
+        self.held.clear();
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!  outbox: next id: 64 | five lanes: first: 64, numbered: 16, count: 16, messages | next: 64, acked: 64, count: 16, (number: 64, message)
 //!  message: id: 64 | time left: 64 | type: 16 | key: 32 | refused: 8 | length: 16 | body
-//!  inbox: what was polled of each lane: 6 x 64
+//!  inbox: what was polled of each lane: 6 x 64 | events behind that which were taken all the same: a bit each, 128
 //! ```
 //!
 //! Little-endian; a number or time of all ones is none. What was said for the moment is not kept. Of the inbox only what was polled
@@ -28,6 +28,9 @@ const DAMAGED: DecodeError = DecodeError::Damaged("saved messages");
 /// No number, or no deadline.
 const NONE: u64 = u64::MAX;
 
+/// More messages than any session has.
+pub(super) const NUMBERS_MAX: u64 = 1 << 62;
+
 /// What is left to be read.
 struct Reader<'a> {
     bytes: &'a [u8],
@@ -46,6 +49,11 @@ impl Reader<'_> {
 
     fn word(&mut self) -> Result<u64, DecodeError> {
         self.take().map(u64::from_le_bytes)
+    }
+
+    /// A number of messages, with room for more.
+    fn number(&mut self) -> Result<u64, DecodeError> {
+        self.word().and_then(|word| if word < NUMBERS_MAX { Ok(word) } else { Err(DAMAGED) })
     }
 
     fn count(&mut self) -> Result<usize, DecodeError> {
@@ -73,9 +81,9 @@ impl Reader<'_> {
     }
 
     fn lane(&mut self, lane: Lane) -> Result<SendLane, DecodeError> {
-        let (first, numbered, count) = (self.word()?, self.count()?, self.count()?);
+        let (first, numbered, count) = (self.number()?, self.count()?, self.count()?);
         let limits = lane.limits();
-        if first == NONE || numbered > count || numbered > limits.in_flight || count > limits.queued {
+        if numbered > count || numbered > limits.in_flight || count > limits.queued {
             return Err(DAMAGED);
         }
         let waiting = (0..count).map(|_| self.message(lane)).collect::<Result<VecDeque<_>, _>>()?;
@@ -83,8 +91,8 @@ impl Reader<'_> {
     }
 
     fn newest(&mut self) -> Result<Newest, DecodeError> {
-        let (next, acked, count) = (self.word()?, self.word()?, self.count()?);
-        if next == NONE || acked > next || count > Lane::Latest.limits().queued {
+        let (next, acked, count) = (self.number()?, self.number()?, self.count()?);
+        if acked > next || count > Lane::Latest.limits().queued {
             return Err(DAMAGED);
         }
         let mut waiting = VecDeque::new();
@@ -120,7 +128,14 @@ fn write_count(count: usize, out: &mut Vec<u8>) {
 
 impl Outbox {
     /// Appends what [`Outbox::restore`] reads.
-    pub fn save(&self, now: Micros, out: &mut Vec<u8>) {
+    ///
+    /// What was not written yet expires no more here: whoever goes on has to know in which order it got its numbers.
+    pub fn save(&mut self, now: Micros, out: &mut Vec<u8>) {
+        self.save_unchanged(now, out);
+        self.keep();
+    }
+
+    fn save_unchanged(&self, now: Micros, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.next_id().to_le_bytes());
         for lane in Lane::ORDERED {
             let lane = self.lane(lane);
@@ -148,7 +163,7 @@ impl Outbox {
         bytes: &mut &'a [u8],
     ) -> Result<Self, DecodeError> {
         let mut reader = Reader { bytes, schema, way, now, next_id: 0 };
-        reader.next_id = reader.word()?;
+        reader.next_id = reader.number()?;
         let mut lanes: [SendLane; Lane::ORDERED.len()] = Default::default();
         for (lane, restored) in Lane::ORDERED.into_iter().zip(&mut lanes) {
             *restored = reader.lane(lane)?;
@@ -167,6 +182,7 @@ impl Inbox {
         for lane in Lane::SENDING_ORDER {
             out.extend_from_slice(&polled.of(lane).to_le_bytes());
         }
+        out.extend_from_slice(&self.events_taken().to_le_bytes());
     }
 
     /// Takes an inbox from the front of `bytes`: it has received what was polled of the one that was saved, and nothing more.
@@ -175,8 +191,11 @@ impl Inbox {
         for lane in Lane::SENDING_ORDER {
             let (word, rest) = bytes.split_first_chunk().ok_or(DAMAGED)?;
             *bytes = rest;
-            polled = polled.with(lane, u64::from_le_bytes(*word));
+            let number = Some(u64::from_le_bytes(*word)).filter(|number| *number < NUMBERS_MAX);
+            polled = polled.with(lane, number.ok_or(DAMAGED)?);
         }
-        Ok(Self::restored(schema.clone(), way, polled))
+        let (events, rest) = bytes.split_first_chunk().ok_or(DAMAGED)?;
+        *bytes = rest;
+        Ok(Self::restored(schema.clone(), way, polled, u128::from_le_bytes(*events)))
     }
 }

@@ -10,6 +10,7 @@ use super::lane::Lane;
 use super::rate::{REQUEST_RATE, Rate};
 use super::request::REQUEST_HEADER_BYTES_MAX;
 use crate::cold;
+use crate::handshake::Permission;
 use crate::schema::Schema;
 
 /// Which message type of a schema: its place in the declaration.
@@ -74,6 +75,7 @@ pub struct MessageType {
     is_in_view_time: bool,
     response_bytes_max: u32,
     rate: Option<Rate>,
+    pub(crate) permission: Option<Permission>,
 }
 
 impl MessageType {
@@ -95,6 +97,7 @@ impl MessageType {
             is_in_view_time: false,
             response_bytes_max: bytes_max,
             rate: None,
+            permission: None,
         }
     }
 
@@ -116,6 +119,13 @@ impl MessageType {
     #[must_use]
     pub fn rate_per_minute(self, per_minute: u32, burst: u32) -> Self {
         Self { rate: Some(Rate { per_minute, burst }), ..self }
+    }
+
+    /// Only clients whose account [may](crate::handshake::AuthTerms::may) do this in their room may send it: `action`, 1 to 64 bytes without
+    /// `@`. Without this everybody may who plays.
+    #[must_use]
+    pub fn permitted_by(self, action: &str) -> Self {
+        Self { permission: Some(Permission(action.to_owned())), ..self }
     }
 
     /// Of a request: the largest answer, bytes; without this, as large as the request.
@@ -153,6 +163,11 @@ impl MessageType {
     /// [`REQUEST_RATE`].
     pub fn rate(&self) -> Option<Rate> {
         self.rate.or((self.class == MessageClass::Request).then_some(REQUEST_RATE))
+    }
+
+    /// What a client must be allowed to do, to send it.
+    pub fn permission(&self) -> Option<&str> {
+        self.permission.as_ref().map(|Permission(action)| action.as_str())
     }
 
     /// Of a request: the largest answer, bytes.

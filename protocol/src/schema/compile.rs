@@ -47,6 +47,11 @@ fn check_messages(declaration: &Declaration) -> Result<(), SchemaError> {
         if !ty.rate().is_none_or(Rate::is_sound) {
             return Err(SchemaError::NoRate { name: ty.name.clone() });
         }
+        if let Some(action) = ty.permission()
+            && (action.is_empty() || action.len() > NAME_BYTES_MAX || action.contains('@'))
+        {
+            return Err(SchemaError::Permission { name: ty.name.clone(), action: action.to_owned() });
+        }
         if ty.class() == MessageClass::Event && goes_up {
             return Err(SchemaError::EventToServer { name: ty.name.clone() });
         }

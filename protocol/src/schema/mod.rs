@@ -413,6 +413,14 @@ pub enum SchemaError {
         /// What is wrong and what to do.
         reason: &'static str,
     },
+    /// A message type asks for a permission that nobody can have.
+    #[error("message `{name}` is permitted by `{action}`: it must have 1 to 64 bytes and no `@`")]
+    Permission {
+        /// The type's name.
+        name: String,
+        /// What it asks for.
+        action: String,
+    },
     /// A message type has a rate of nothing.
     #[error("message `{name}` has a rate that lets nothing through: at least 1 a minute, and 1 at once")]
     NoRate {

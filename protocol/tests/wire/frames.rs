@@ -415,7 +415,7 @@ pub(crate) fn example() -> Arc<Schema> {
                 .expires_after(10_000)
                 .rate_per_minute(300, 10),
         )
-        .message(message(1, "ready", Direction::ToServer, MessageClass::Latest, 1))
+        .message(message(1, "ready", Direction::ToServer, MessageClass::Latest, 1).permitted_by("play"))
         .message(message(2, "shake", Direction::ToClient, MessageClass::Unreliable, 4))
         .message(message(3, "goal", Direction::ToClient, MessageClass::Event, 16).in_view_time())
         .message(message(4, "buy", Direction::ToServer, MessageClass::Request, 4).answered_within(2))

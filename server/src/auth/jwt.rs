@@ -63,16 +63,17 @@ impl JwtAuthenticator {
         let mut refused = AuthRefusal::UnknownKey;
         for key in self.keys.candidates(header.kid.as_deref()) {
             if key.algorithm != header.alg {
-                refused = AuthRefusal::Algorithm;
+                // Of keys that are for other algorithms nothing is learned, if one was for this.
+                if refused == AuthRefusal::UnknownKey {
+                    refused = AuthRefusal::Algorithm;
+                }
                 continue;
             }
             match decode::<Map<String, Value>>(token, &key.key, &self.validation(key.algorithm)) {
                 Ok(token) => return self.read(&token.claims),
-                Err(error) => refused = refusal(error.kind()),
-            }
-            // The signature is right: no other key will like it better.
-            if refused != AuthRefusal::Signature {
-                return Err(refused);
+                Err(error) if is_of_key(error.kind()) => refused = AuthRefusal::Signature,
+                // The signature is right: no other key will like it better.
+                Err(error) => return Err(refusal(error.kind())),
             }
         }
         Err(refused)
@@ -101,12 +102,12 @@ impl JwtAuthenticator {
     fn read(&self, claims: &Map<String, Value>) -> Result<Verified, AuthRefusal> {
         let account = claims.get("sub").and_then(Value::as_str).filter(|account| !account.is_empty());
         let expires = claims.get("exp").and_then(Value::as_f64).ok_or(AuthRefusal::Claims)?;
-        let left = (expires - get_current_timestamp() as f64).max(0.0);
+        let left = (expires + self.policy.leeway.as_secs_f64() - get_current_timestamp() as f64).max(0.0);
         // As far away as it says, or as far as can be told.
         let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::from_secs(u32::MAX.into()));
         Ok(Verified {
             account: account.ok_or(AuthRefusal::Claims)?.to_owned(),
-            valid_for: Some(left.saturating_add(self.policy.leeway)),
+            valid_for: Some(left),
             permissions: permissions(claims)?,
             claims: serde_json::to_vec(claims).map_err(|_| AuthRefusal::Claims)?,
         })
@@ -122,9 +123,20 @@ fn permissions(claims: &Map<String, Value>) -> Result<Vec<Permission>, AuthRefus
     told.iter().map(|told| name(told).ok_or(AuthRefusal::Claims)).collect()
 }
 
+/// Whether another key may find otherwise.
+fn is_of_key(error: &ErrorKind) -> bool {
+    matches!(
+        error,
+        ErrorKind::InvalidSignature
+            | ErrorKind::InvalidEcdsaKey
+            | ErrorKind::InvalidEddsaKey
+            | ErrorKind::InvalidRsaKey(_)
+            | ErrorKind::InvalidKeyFormat
+    )
+}
+
 fn refusal(error: &ErrorKind) -> AuthRefusal {
     match error {
-        ErrorKind::InvalidSignature => AuthRefusal::Signature,
         ErrorKind::ExpiredSignature => AuthRefusal::Expired,
         ErrorKind::ImmatureSignature => AuthRefusal::NotYet,
         ErrorKind::InvalidIssuer => AuthRefusal::Issuer,
@@ -145,5 +157,49 @@ impl Authenticator for JwtAuthenticator {
     fn authenticate<'a>(&'a self, credentials: Credentials<'a>) -> Verdict<'a> {
         // A signature takes some hundred microseconds at most: less than a trip to another thread is worth.
         Box::pin(async move { self.verify(credentials.token.as_str()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{Grant, mint};
+
+    const LEEWAY: Duration = Duration::from_secs(30);
+
+    fn authenticator(files: &[&[u8]]) -> JwtAuthenticator {
+        let mut keys = JwtKeys::default();
+        for file in files {
+            keys.extend(JwtKeys::parse(file).unwrap()).unwrap();
+        }
+        JwtAuthenticator::new(keys, JwtPolicy { leeway: LEEWAY, ..JwtPolicy::default() })
+    }
+
+    fn grant(expires_in: Duration) -> Grant {
+        Grant::new("alice".to_owned(), expires_in)
+    }
+
+    #[test]
+    fn the_grace_behind_the_end_is_the_leeway_and_no_more() {
+        let secret = [b'x'; 40];
+        let ended = get_current_timestamp() - 10;
+        let mut claims = grant(Duration::ZERO).claims;
+        claims.extend([("sub".to_owned(), "alice".into()), ("exp".to_owned(), ended.into())]);
+        let key = jsonwebtoken::EncodingKey::from_secret(&secret);
+        let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
+        let left = authenticator(&[&secret]).verify(&token).unwrap().valid_for.unwrap();
+        assert!((15..=20).contains(&left.as_secs()), "{left:?} of a grace of 30 s, 10 s behind the end");
+    }
+
+    #[test]
+    fn the_key_that_comes_nearest_says_why_not() {
+        let (secret, other) = ([b'x'; 40], [b'y'; 40]);
+        let ed: &[u8] = include_bytes!("../../tests/keys/ed25519.pub.pem");
+        let token = mint(&other, &grant(LEEWAY)).unwrap();
+        let refused = |files: &[&[u8]]| authenticator(files).verify(token.as_str()).err();
+        assert_eq!(refused(&[&secret, ed]), Some(AuthRefusal::Signature));
+        assert_eq!(refused(&[ed, &secret]), Some(AuthRefusal::Signature));
+        assert_eq!(refused(&[ed]), Some(AuthRefusal::Algorithm));
+        assert_eq!(refused(&[ed, &secret, &other]), None);
     }
 }

@@ -2,14 +2,11 @@
 
 use std::fmt;
 
+use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER as CRYPTO;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm};
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 
-/// The least that a secret for HS256 has: as many bits as the hash (RFC 7518, section 3.2).
-pub(super) const SECRET_BYTES_MIN: usize = 32;
-
-/// Keys at once: a rotation has two or three; each that a token does not name is tried.
-const KEYS_MAX: usize = 32;
+use super::key_file::{KEYS_MAX, KeyError, KeyFile, SECRET_BYTES_MIN};
 
 /// The keys that a server trusts.
 #[derive(Clone, Default)]
@@ -22,51 +19,17 @@ pub(super) struct JwtKey {
     pub(super) key: DecodingKey,
 }
 
-/// Why a file has no keys. It repeats none of it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum KeyError {
-    /// It is a PEM file of something else.
-    Pem,
-    /// It begins like a set of keys, and is none.
-    Jwks(String),
-    /// A key is of an algorithm that is not taken.
-    Algorithm(String),
-    /// A secret is too short to be one.
-    ShortSecret(usize),
-    /// It has none, or too many.
-    Count(usize),
-}
-
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pem => {
-                f.write_str("not a PEM public key: give an Ed25519, P-256 or RSA one (`PUBLIC KEY`)")
-            }
-            Self::Jwks(reason) => write!(f, "not a set of keys (JWKS): {reason}"),
-            Self::Algorithm(key) => write!(f, "{key} is not for EdDSA, ES256, RS256 or HS256"),
-            Self::ShortSecret(bytes) => {
-                write!(f, "a secret of {bytes} bytes can be guessed: take at least {SECRET_BYTES_MIN}")
-            }
-            Self::Count(count) => write!(f, "{count} keys: there must be 1 to {KEYS_MAX}"),
-        }
-    }
-}
-
-impl std::error::Error for KeyError {}
-
 impl JwtKeys {
     /// The keys of a file, by what is in it: a PEM public key (Ed25519 for EdDSA, P-256 for ES256, RSA for RS256), a set of keys
-    /// (JWKS, in JSON), or otherwise a secret for HS256: the text without the line's end, at least 32 bytes.
+    /// (JWKS, in JSON), or a secret for HS256: a line of text without the line's end, at least 32 bytes.
     ///
     /// # Errors
-    /// Whatever of it would never verify a token.
+    /// Whatever of it would never verify a token, and whatever may be a public key in a form that is not understood.
     pub fn parse(file: &[u8]) -> Result<Self, KeyError> {
-        let text = file.trim_ascii();
-        let keys = match text.first() {
-            Some(b'{') => of_set(text)?,
-            _ if text.starts_with(b"-----BEGIN") => vec![of_pem(text)?],
-            _ => vec![of_secret(text, None)?],
+        let keys = match KeyFile::read(file)? {
+            KeyFile::Pem { label, block } => vec![of_pem(label, block)?],
+            KeyFile::Json(text) => of_set(text)?,
+            KeyFile::Secret(secret) => vec![of_secret(secret, None)?],
         };
         if (1..=KEYS_MAX).contains(&keys.len()) { Ok(Self(keys)) } else { Err(KeyError::Count(keys.len())) }
     }
@@ -107,18 +70,57 @@ fn of_secret(secret: &[u8], id: Option<String>) -> Result<JwtKey, KeyError> {
     Ok(JwtKey { id, algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret) })
 }
 
-/// An uncompressed point of P-256.
-const P256_POINT_BYTES: usize = 65;
-
-fn of_pem(pem: &[u8]) -> Result<JwtKey, KeyError> {
-    let is_p256 =
-        |key: &DecodingKey| key.try_get_as_bytes().is_ok_and(|point| point.len() == P256_POINT_BYTES);
-    let ed = DecodingKey::from_ed_pem(pem).map(|key| (Algorithm::EdDSA, key));
-    let ec = || DecodingKey::from_ec_pem(pem).ok().filter(is_p256).map(|key| (Algorithm::ES256, key));
-    let rsa = || DecodingKey::from_rsa_pem(pem).ok().map(|key| (Algorithm::RS256, key));
-    let (algorithm, key) = ed.ok().or_else(ec).or_else(rsa).ok_or(KeyError::Pem)?;
+fn of_pem(label: &str, block: &[u8]) -> Result<JwtKey, KeyError> {
+    match label {
+        "PUBLIC KEY" | "RSA PUBLIC KEY" => {}
+        _ if label.ends_with("PRIVATE KEY") => return Err(KeyError::Private),
+        _ => return Err(KeyError::Pem),
+    }
+    let ed = || DecodingKey::from_ed_pem(block).map(|key| (Algorithm::EdDSA, key));
+    let ec = || DecodingKey::from_ec_pem(block).map(|key| (Algorithm::ES256, key));
+    let rsa = || DecodingKey::from_rsa_pem(block).map(|key| (Algorithm::RS256, key));
+    let (algorithm, key) = ed().or_else(|_| ec()).or_else(|_| rsa()).map_err(|_| KeyError::Pem)?;
+    check(algorithm, &key, || KeyError::Pem)?;
     Ok(JwtKey { id: None, algorithm, key })
 }
+
+/// Whether a key is one of its algorithm: one that is not would refuse every token, or fail at each.
+fn check(algorithm: Algorithm, key: &DecodingKey, wrong: impl Fn() -> KeyError) -> Result<(), KeyError> {
+    match key.kind() {
+        DecodingKeyKind::RsaModulusExponent { n, e } => check_rsa(n, e, wrong),
+        DecodingKeyKind::SecretOrDer(der) if algorithm == Algorithm::RS256 => {
+            let components = (CRYPTO.key_utils.rsa_pub_components_from_public_key)(der);
+            let (n, e) = components.map_err(|_| wrong())?;
+            check_rsa(&n, &e, wrong)
+        }
+        // Whoever makes the verifier cuts them to size, or fails.
+        DecodingKeyKind::SecretOrDer(point) if algorithm == Algorithm::EdDSA && point.len() != 32 => {
+            Err(wrong())
+        }
+        // A point of another curve is not on this one.
+        DecodingKeyKind::SecretOrDer(_) => {
+            (CRYPTO.verifier_factory)(&algorithm, key).map(drop).map_err(|_| wrong())
+        }
+    }
+}
+
+/// Modulus and public exponent, most significant bytes first. Below 2048 bits they can be factored one day, and above 4096 nothing
+/// here verifies with them.
+fn check_rsa(n: &[u8], e: &[u8], wrong: impl Fn() -> KeyError) -> Result<(), KeyError> {
+    let bits = |number: &[u8]| {
+        let number = number.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<_>>();
+        number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
+    };
+    let is_odd = |number: &[u8]| number.last().is_some_and(|byte| byte & 1 == 1);
+    if !(RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits(n)) {
+        return Err(KeyError::RsaBits(bits(n)));
+    }
+    // RFC 8017, section 3.1: 3 at least; the upper bound is that of the library.
+    if is_odd(n) && is_odd(e) && (2..=33).contains(&bits(e)) { Ok(()) } else { Err(wrong()) }
+}
+
+const RSA_BITS_MIN: usize = 2048;
+const RSA_BITS_MAX: usize = 4096;
 
 fn of_set(text: &[u8]) -> Result<Vec<JwtKey>, KeyError> {
     let set: JwkSet = serde_json::from_slice(text).map_err(|error| KeyError::Jwks(place_of(&error)))?;
@@ -151,6 +153,7 @@ fn of_jwk(jwk: &Jwk) -> Result<JwtKey, KeyError> {
     if algorithm == Algorithm::HS256 {
         return of_secret(key.try_get_as_bytes().map_err(|_| named())?, id);
     }
+    check(algorithm, &key, named)?;
     Ok(JwtKey { id, algorithm, key })
 }
 
@@ -163,10 +166,22 @@ mod tests {
         let weak = r#"{"keys":[{"kty":"oct","k":"c2hvcnQ"}]}"#;
         let other = r#"{"keys":[{"kty":"EC","crv":"P-384","kid":"k","x":"AA","y":"AA"}]}"#;
         let two_minds = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"RS256","x":"AA"}]}"#;
+        let short_x = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","x":"AAAA"}]}"#;
+        let off_curve = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"k","x":"AAAA","y":"AAAA"}]}"#;
+        let small_rsa = r#"{"keys":[{"kty":"RSA","n":"w7-_","e":"AQAB"}]}"#;
         for (file, words) in [
             ("hunter2", "a secret of 7 bytes"),
             ("", "a secret of 0 bytes"),
-            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "not a PEM public key"),
+            (include_str!("../../tests/keys/certificate.pem"), "not a PEM public key"),
+            (include_str!("../../tests/keys/rsa.pem"), "a private key"),
+            (include_str!("../../tests/keys/ed25519.pem"), "a private key"),
+            (include_str!("../../tests/keys/secp256k1.pub.pem"), "not a PEM public key"),
+            (include_str!("../../tests/keys/p384.pub.pem"), "not a PEM public key"),
+            (include_str!("../../tests/keys/rsa1024.pub.pem"), "an RSA key of 1024 bits"),
+            (include_str!("../../tests/keys/rsa4224.pub.pem"), "of 2048 to 4096 bits"),
+            (short_x, "the key `k` is not for"),
+            (off_curve, "the key `k` is not for"),
+            (small_rsa, "an RSA key of 24 bits"),
             ("{\"keys\": 5}", "not a set of keys"),
             ("{\"keys\": []}", "0 keys"),
             (weak, "a secret of 5 bytes"),

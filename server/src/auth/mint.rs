@@ -7,10 +7,10 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp
 use serde_json::{Map, Value, json};
 use tickwire_protocol::handshake::Token;
 
-use super::keys::SECRET_BYTES_MIN;
+use super::key_file::{KeyFile, SECRET_BYTES_MIN};
 
 /// What a token is to say.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Grant {
     /// The account.
     pub account: String,
@@ -30,6 +30,17 @@ impl Grant {
     /// An account for so long, that may play and watch.
     pub fn new(account: String, expires_in: Duration) -> Self {
         Self { account, expires_in, permissions: None, issuer: None, audience: None, claims: Map::new() }
+    }
+}
+
+/// Without the claims.
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant")
+            .field("account", &self.account)
+            .field("expires_in", &self.expires_in)
+            .field("permissions", &self.permissions)
+            .finish_non_exhaustive()
     }
 }
 
@@ -76,7 +87,7 @@ pub fn generate_key() -> Result<String, MintError> {
 /// # Errors
 /// The key does not sign, or the claims are too large.
 pub fn mint(key_file: &[u8], grant: &Grant) -> Result<Token, MintError> {
-    let (algorithm, key) = signer(key_file.trim_ascii())?;
+    let (algorithm, key) = signer(key_file)?;
     let now = get_current_timestamp();
     let mut claims = grant.claims.clone();
     let mut claim =
@@ -92,16 +103,13 @@ pub fn mint(key_file: &[u8], grant: &Grant) -> Result<Token, MintError> {
 }
 
 fn signer(file: &[u8]) -> Result<(Algorithm, EncodingKey), MintError> {
-    if !file.starts_with(b"-----BEGIN") {
-        let is_secret = file.len() >= SECRET_BYTES_MIN && file.first() != Some(&b'{');
-        return if is_secret {
-            Ok((Algorithm::HS256, EncodingKey::from_secret(file)))
-        } else {
-            Err(MintError::Key)
-        };
-    }
-    let ed = EncodingKey::from_ed_pem(file).map(|key| (Algorithm::EdDSA, key));
-    let ec = || EncodingKey::from_ec_pem(file).ok().map(|key| (Algorithm::ES256, key));
-    let rsa = || EncodingKey::from_rsa_pem(file).ok().map(|key| (Algorithm::RS256, key));
+    let block = match KeyFile::read(file).map_err(|_| MintError::Key)? {
+        KeyFile::Secret(secret) => return Ok((Algorithm::HS256, EncodingKey::from_secret(secret))),
+        KeyFile::Pem { block, .. } => block,
+        KeyFile::Json(_) => return Err(MintError::Key),
+    };
+    let ed = EncodingKey::from_ed_pem(block).map(|key| (Algorithm::EdDSA, key));
+    let ec = || EncodingKey::from_ec_pem(block).ok().map(|key| (Algorithm::ES256, key));
+    let rsa = || EncodingKey::from_rsa_pem(block).ok().map(|key| (Algorithm::RS256, key));
     ed.ok().or_else(ec).or_else(rsa).ok_or(MintError::Key)
 }

@@ -9,6 +9,7 @@
 //! wall clock end here: the pure core is told an account and until when.
 
 mod jwt;
+mod key_file;
 mod keys;
 mod mint;
 
@@ -21,7 +22,8 @@ use std::time::Duration;
 use tickwire_protocol::handshake::{AuthRefusal, Permission, Token};
 
 pub use jwt::{JwtAuthenticator, JwtPolicy};
-pub use keys::{JwtKeys, KeyError};
+pub use key_file::KeyError;
+pub use keys::JwtKeys;
 pub use mint::{Grant, MintError, generate_key, mint};
 
 /// What somebody shows who wants in.
@@ -63,8 +65,9 @@ pub type Verdict<'a> = Pin<Box<dyn Future<Output = Result<Verified, AuthRefusal>
 
 /// Finds out whose a token is.
 ///
-/// Asked once for each connection, before it gets to any room, and again for each newer token on it. The answer counts towards the handshake
-/// timeout; on a live connection it is waited for as long. Whoever must ask a database or another service does so here.
+/// Asked once for each connection, before it gets to any room, and again for each newer token on it. It is waited for half as long as the
+/// handshake timeout, to which it counts; after that, and if it panics, the answer is [`AuthRefusal::Unavailable`]. Whoever must ask a
+/// database or another service does so here.
 pub trait Authenticator: Send + Sync {
     /// What a token is worth, or why nothing.
     fn authenticate<'a>(&'a self, credentials: Credentials<'a>) -> Verdict<'a>;

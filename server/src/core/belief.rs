@@ -102,6 +102,11 @@ impl ViewBelief {
         }
     }
 
+    /// Nobody tells anything for now.
+    pub(crate) fn rest(&mut self) {
+        self.claims.reset();
+    }
+
     /// Takes in what a frame tells, where `next` is the tick that will be stepped next and `held` what the client has acked. The
     /// view belongs to the newest input; those before it were given as much earlier as their ticks are.
     pub(crate) fn handle_frame(&mut self, frame: &InputFrame, next: Tick, held: &TickSet) {

@@ -1,6 +1,7 @@
 //! Transfers between a room's step and its players.
 
 use core::ops::Bound;
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use tickwire_protocol::PlayerId;
@@ -14,8 +15,8 @@ use super::session::Session;
 /// What a step is told of transfers.
 #[derive(Debug, Default)]
 pub(crate) struct BulkTurn {
-    /// Of players that have left since the last step.
-    pub(crate) lost: Vec<(PlayerId, BulkEvent)>,
+    /// Of players whose sessions ended since the last step.
+    pub(crate) lost: VecDeque<(PlayerId, BulkEvent)>,
     /// Who was asked last, if one was.
     last: Option<PlayerId>,
 }
@@ -30,7 +31,7 @@ impl BulkTurn {
 
 impl RoomMail<'_> {
     fn session(&mut self, player: PlayerId) -> Option<&mut Session> {
-        self.sessions.get_mut(self.players.get(&player)?)
+        self.sessions.get_mut(self.players.get(&player)?).map(Box::as_mut)
     }
 
     fn bulk_of(&mut self, player: PlayerId) -> Result<&mut Bulk, BulkError> {
@@ -41,15 +42,19 @@ impl RoomMail<'_> {
 
 impl BulkMail for RoomMail<'_> {
     fn poll_bulk(&mut self) -> Option<(PlayerId, BulkEvent)> {
-        if let Some(lost) = self.bulk.lost.pop() {
+        if let Some(lost) = self.bulk.lost.pop_front() {
             return Some(lost);
         }
         // One after another, each as long as there is something: nobody is asked twice for nothing.
         let from = self.bulk.last.map_or(Bound::Unbounded, Bound::Included);
         for (&player, session) in self.players.range((from, Bound::Unbounded)) {
             self.bulk.last = Some(player);
-            let event = self.sessions.get_mut(session).and_then(|session| session.bulk.poll_event(self.now));
-            if let Some(event) = event {
+            // Of whom the game does not know it is told nothing.
+            let session = self
+                .sessions
+                .get_mut(session)
+                .filter(|session| session.player.as_ref().is_some_and(|player| player.is_announced));
+            if let Some(event) = session.and_then(|session| session.bulk.poll_event(self.now)) {
                 return Some((player, event));
             }
         }

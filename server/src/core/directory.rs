@@ -93,6 +93,23 @@ impl Directory {
         Ok(Placement { room, open: Some(name) })
     }
 
+    /// [`Directory::place`] for somebody who leaves these places for it: they count as free, and are still taken.
+    pub fn place_instead(
+        &mut self,
+        leaving: &[(RoomId, Role)],
+        wish: &RoomWish,
+        role: Role,
+    ) -> Result<Placement, RejectReason> {
+        for &(room, role) in leaving {
+            self.leave(room, role);
+        }
+        let placed = self.place(wish, role);
+        for &(room, role) in leaving {
+            self.return_to(room, role);
+        }
+        placed
+    }
+
     /// Takes a place in a room for somebody who comes back to it, however full it is; whether there is such a room.
     pub fn return_to(&mut self, room: RoomId, role: Role) -> bool {
         let Some(entry) = self.rooms.get_mut(&room) else { return false };
@@ -238,5 +255,17 @@ mod tests {
         directory.remove(RoomId(1));
         assert_eq!(directory.players(), 2);
         assert_eq!(any(&mut directory), Ok(3));
+    }
+
+    #[test]
+    fn who_leaves_a_place_for_another_finds_it_free() {
+        let mut directory = directory();
+        (0..5).for_each(|_| drop(any(&mut directory)));
+        let (full, leaving) = (RejectReason::ServerFull { players: 5, max: 5 }, [(RoomId(1), Role::Player)]);
+        assert_eq!(any(&mut directory), Err(full));
+        let placed = directory.place_instead(&leaving, &RoomWish::Any, Role::Player).unwrap();
+        assert_eq!((placed.room, directory.players()), (RoomId(1), 6));
+        directory.leave(RoomId(1), Role::Player);
+        assert_eq!(directory.players(), 5);
     }
 }

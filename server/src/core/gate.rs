@@ -30,6 +30,11 @@ impl Gate {
         Self { governor: Governor::of_receiver(limits), forgiven_at: Micros::ZERO, denial: None }
     }
 
+    /// What its account may do, of what types ask permission for.
+    pub(crate) fn set_permissions(&mut self, schema: &Schema, may: impl Fn(&str) -> bool) {
+        self.governor.set_permissions(schema, may);
+    }
+
     /// Whether a message of so many bytes is let through; it counts then.
     pub(crate) fn admit(
         &mut self,

@@ -5,7 +5,8 @@
 use core::fmt;
 use std::collections::BTreeMap;
 
-use tickwire_protocol::handshake::{Auth, AuthRefusal, AuthTerms, Permission, Token};
+pub use tickwire_protocol::handshake::ENGINE_ACTIONS;
+use tickwire_protocol::handshake::{Auth, AuthRefusal, AuthTerms, Permission, RejectReason, Role, Token};
 use tickwire_protocol::limits::CLAIMS_BYTES_MAX;
 use tickwire_protocol::{DecodeError, Micros, Misbehavior, PlayerId, SessionId};
 use tickwire_sim::{Account, Accounts};
@@ -68,10 +69,21 @@ impl Identity {
     /// Whether it may do this in the room of this name. A guest may [play and watch](ENGINE_ACTIONS), and nothing else.
     pub fn may(&self, action: &str, room: &str) -> bool {
         let Some(account) = &self.account else { return ENGINE_ACTIONS.contains(&action) };
-        account.permissions.iter().any(|Permission(name)| match name.split_once('@') {
-            Some((allowed, place)) => allowed == action && place == room,
-            None => name == action,
-        })
+        account.permissions.iter().any(|permission| permission.allows(action, room))
+    }
+
+    /// Whether it may be in the room of this name, in this role.
+    ///
+    /// # Errors
+    /// [`RejectReason::Forbidden`], with what it lacks.
+    pub fn check_role(&self, role: Role, room: &str) -> Result<(), RejectReason> {
+        let [play, watch] = ENGINE_ACTIONS;
+        let action = if role == Role::Player { play } else { watch };
+        if self.may(action, room) {
+            Ok(())
+        } else {
+            Err(RejectReason::Forbidden { action: action.to_owned() })
+        }
     }
 
     /// What its client is told.
@@ -84,9 +96,6 @@ impl Identity {
         })
     }
 }
-
-/// What the engine itself asks permission for.
-pub const ENGINE_ACTIONS: [&str; 2] = ["play", "watch"];
 
 /// Without claims: they are nobody's business but the game's.
 impl fmt::Debug for Identity {

@@ -96,6 +96,11 @@ impl InputQueue {
         RowMut::new(kind, &mut self.last_used).reset();
     }
 
+    /// Nobody gives inputs for now.
+    pub(crate) fn rest(&mut self) {
+        self.waiting.reset();
+    }
+
     /// What the player is told with the tick that was stepped last, once an input has come.
     pub(crate) fn take_feedback(&mut self) -> Option<Feedback> {
         let newest_input = self.newest?;

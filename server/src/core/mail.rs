@@ -1,6 +1,5 @@
 //! Messages between a room's step and its sessions.
 
-use core::ops::Bound;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -9,7 +8,9 @@ use tickwire_protocol::{Micros, PlayerId, Schema, SessionId};
 use tickwire_sim::{Audience, BulkMail, Mail};
 
 use super::bulk::BulkTurn;
+use super::ears::Ears;
 use super::session::Session;
+use super::turn::{Turn, Turns};
 
 /// The sessions of a room while it steps.
 #[derive(Debug)]
@@ -17,29 +18,29 @@ pub(crate) struct RoomMail<'a> {
     pub(crate) now: Micros,
     pub(crate) schema: &'a Schema,
     pub(crate) players: &'a BTreeMap<PlayerId, SessionId>,
-    pub(crate) sessions: &'a mut BTreeMap<SessionId, Session>,
-    /// Whose messages were polled last: nobody is heard twice as often as another.
-    pub(crate) turn: &'a mut SessionId,
+    pub(crate) sessions: &'a mut BTreeMap<SessionId, Box<Session>>,
+    pub(crate) turns: &'a mut Turns,
     pub(crate) bulk: &'a mut BulkTurn,
+    pub(crate) ears: Ears<'a>,
 }
 
 impl Mail for RoomMail<'_> {
     fn poll(&mut self) -> Option<(PlayerId, Message)> {
-        self.first(|session| session.inbox.poll())
+        self.hear(|turns| &mut turns.messages, |session| session.inbox.poll())
     }
 
-    fn send(&mut self, to: Audience, ty: MessageTypeId, key: u32, body: Bytes) -> Result<(), SendError> {
+    fn send(&mut self, to: Audience<'_>, ty: MessageTypeId, key: u32, body: Bytes) -> Result<(), SendError> {
         let now = self.now;
         self.for_each(to, |session| session.send(now, ty, key, body.clone()))
     }
 
-    fn emit(&mut self, to: Audience, ty: MessageTypeId, event: Bytes) -> Result<(), SendError> {
+    fn emit(&mut self, to: Audience<'_>, ty: MessageTypeId, event: Bytes) -> Result<(), SendError> {
         let now = self.now;
         self.for_each(to, |session| session.emit(now, ty, event.clone()))
     }
 
     fn poll_request(&mut self) -> Option<(PlayerId, Request)> {
-        self.first(|session| session.requests.poll_request())
+        self.hear(|turns| &mut turns.requests, |session| session.requests.poll_request())
     }
 
     fn respond(
@@ -70,13 +71,17 @@ impl Mail for RoomMail<'_> {
         let now = self.now;
         if let Some(session) = self.session_of(of) {
             session.requests.cancel(now, &mut session.outbox, id);
+            let asked = session.id;
+            self.turns.responses.add(asked);
         }
     }
 
     fn poll_response(&mut self) -> Option<(PlayerId, RequestId, Response)> {
         let now = self.now;
-        let (player, (id, response)) =
-            self.first(|session| session.requests.poll_response(now, &mut session.outbox))?;
+        let (player, (id, response)) = self.hear(
+            |turns| &mut turns.responses,
+            |session| session.requests.poll_response(now, &mut session.outbox),
+        )?;
         Some((player, id, response))
     }
 
@@ -87,39 +92,37 @@ impl Mail for RoomMail<'_> {
 
 impl RoomMail<'_> {
     fn session_of(&mut self, player: PlayerId) -> Option<&mut Session> {
-        self.sessions.get_mut(self.players.get(&player)?)
+        self.sessions.get_mut(self.players.get(&player)?).map(Box::as_mut)
     }
 
-    /// What the next player has, beginning behind the one that was heard last.
-    fn first<T>(&mut self, mut poll: impl FnMut(&mut Session) -> Option<T>) -> Option<(PlayerId, T)> {
-        let Self { sessions, turn, .. } = self;
-        let last = **turn;
-        let mut ask = |(_, session): (&SessionId, &mut Session)| {
+    /// What the next player has whose turn it is.
+    fn hear<T>(
+        &mut self,
+        turn: impl FnOnce(&mut Turns) -> &mut Turn,
+        mut poll: impl FnMut(&mut Session) -> Option<T>,
+    ) -> Option<(PlayerId, T)> {
+        turn(self.turns).hear(self.sessions, |session| {
             // What a player says of whom the game does not know waits until it does.
             let player = session.player.as_ref().filter(|player| player.is_announced)?.id;
-            let polled = poll(session)?;
-            Some((session.id, player, polled))
-        };
-        let behind = sessions.range_mut((Bound::Excluded(last), Bound::Unbounded)).find_map(&mut ask);
-        let found = behind.or_else(|| sessions.range_mut(..=last).find_map(&mut ask));
-        let (session, player, polled) = found?;
-        **turn = session;
-        Some((player, polled))
+            Some((player, poll(session)?))
+        })
     }
 
     /// Gives each session of an audience what there is for it; bodies are shared. Of several errors the last is told.
     fn for_each(
         &mut self,
-        to: Audience,
+        to: Audience<'_>,
         mut give: impl FnMut(&mut Session) -> Result<(), SendError>,
     ) -> Result<(), SendError> {
         if let Audience::Player(player) = to {
             return self.session_of(player).map_or(Ok(()), give);
         }
+        self.ears.listen(to);
         let mut result = Ok(());
         for session in self.sessions.values_mut() {
-            let is_left_out = matches!(to, Audience::Except(player) if session.player_id() == Some(player));
-            if !is_left_out && let Err(error) = give(session) {
+            if self.ears.hears(to, session)
+                && let Err(error) = give(session)
+            {
                 result = Err(error);
             }
         }

@@ -8,6 +8,7 @@ mod bulk;
 mod cohort;
 mod cue_log;
 mod directory;
+mod ears;
 mod flight;
 mod gate;
 mod grid;
@@ -35,6 +36,7 @@ mod shared;
 mod sightings;
 mod tick_ring;
 mod tick_set;
+mod turn;
 mod view;
 mod viewer;
 
@@ -49,6 +51,6 @@ pub use peer_stats::{PeerStats, Skipped};
 pub use priority::{Priority, PriorityRule};
 pub use room::{
     BUDGET_BYTES_PER_SECOND, JOIN_BYTES_PER_SECOND, Join, Room, RoomConfig, RoomEvent, RoomIdentity,
-    StepReport,
+    StepReport, schema_welcome,
 };
 pub use schedule::{CATCH_UP_STEPS_MAX, Due, Schedule};

@@ -26,6 +26,8 @@ pub(crate) struct Bulletin<'a> {
 pub(crate) struct News {
     members: Reader,
     match_state: Reader,
+    /// The next writing begins with the members: what changes all the time would leave nothing for them.
+    members_first: bool,
     /// Bytes that may be told as of `since`; below 0 after a large row.
     balance: i64,
     since: Micros,
@@ -38,6 +40,7 @@ impl News {
         Self {
             members: Reader::new(tables.members.log(), members),
             match_state: Reader::new(tables.match_state.log(), match_state),
+            members_first: false,
             balance: BURST_BYTES,
             since: now,
         }
@@ -51,19 +54,26 @@ impl News {
         self.members.has_news(members.log()) || self.match_state.has_news(match_state.log())
     }
 
-    /// Appends what is due: the match first, which is small.
+    /// Appends what is due: the match first, and the other time the members.
     pub(crate) fn write(&mut self, now: Micros, tables: Bulletin<'_>, out: &mut Vec<u8>) {
         if !self.is_due(now, tables) {
             return;
         }
         let (start, available) = (out.len(), self.available(now));
         let left = |out: &Vec<u8>| available - (out.len() - start) as i64;
-        if self.match_state.has_news(tables.match_state.log()) {
-            write_match(tables.match_state, &mut self.match_state, left(out).max(0) as usize, out);
+        for is_members in [self.members_first, !self.members_first] {
+            let bytes_max = left(out).max(0) as usize;
+            if bytes_max == 0 {
+                break;
+            }
+            if is_members && self.members.has_news(tables.members.log()) {
+                tables.members.write(&mut self.members, bytes_max, out);
+            }
+            if !is_members && self.match_state.has_news(tables.match_state.log()) {
+                write_match(tables.match_state, &mut self.match_state, bytes_max, out);
+            }
         }
-        if self.members.has_news(tables.members.log()) && left(out) > 0 {
-            tables.members.write(&mut self.members, left(out).max(0) as usize, out);
-        }
+        self.members_first = !self.members_first;
         (self.balance, self.since) = (left(out), now);
     }
 
@@ -152,6 +162,10 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
+    use tickwire_protocol::PlayerId;
+    use tickwire_protocol::frame::{FrameType, frames};
+    use tickwire_protocol::room::{MatchInfo, Profile};
+
     use super::*;
 
     /// A table of letters, each of which is a byte; upper case once it has gone.
@@ -184,6 +198,26 @@ mod tests {
             let mark = |is_so, mark| if is_so { mark } else { "" };
             format!("{}{rows}{}", mark(chunk.is_anew, "!"), mark(chunk.is_whole, "."))
         }
+    }
+
+    #[test]
+    fn a_match_that_changes_all_the_time_leaves_room_for_the_members() {
+        let (mut members, mut board) = (Members::new(), MatchBoard::default());
+        let mut news = News::new(Micros::ZERO, Bulletin { members: &members, match_state: &board }, None);
+        members.insert(Micros::ZERO, PlayerId(1), Profile::default());
+        let mut told = Vec::new();
+        for tick in 0..600_u32 {
+            // Far more than the pace: four kilobytes a second.
+            board.set_info(MatchInfo { settings: vec![tick as u8; 900], ..MatchInfo::default() }).unwrap();
+            let tables = Bulletin { members: &members, match_state: &board };
+            news.write(Micros(u64::from(tick) * 20_000), tables, &mut told);
+            if tick == 300 {
+                members.insert(Micros::ZERO, PlayerId(2), Profile::default());
+            }
+        }
+        let count = |ty| frames(told.clone().into()).filter(|frame| frame.as_ref().unwrap().ty == ty).count();
+        assert_eq!(count(FrameType::Members), 2, "each once");
+        assert!(count(FrameType::Match) > 40);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tickwire_protocol::bulk::{Bulk, Side};
 use tickwire_protocol::handshake::{
-    FreshReason, Resume, ResumeToken, SessionOutcome, SessionTerms, StreamKind,
+    FreshReason, Resume, ResumeToken, Role, SessionOutcome, SessionTerms, StreamKind,
 };
 use tickwire_protocol::limits::MESSAGE_BYTES_PER_TRANSMIT_MAX;
 use tickwire_protocol::message::{
@@ -71,7 +71,7 @@ pub(crate) struct Session {
     /// What is too large for a message, both ways.
     pub(crate) bulk: Bulk,
     /// What is let through of what it says.
-    gate: Box<Gate>,
+    pub(crate) gate: Box<Gate>,
     /// What carries its frames now.
     pub(crate) stream: StreamKind,
     /// Its client has spoken behind a welcome: it knows its token, and can come back.
@@ -128,12 +128,30 @@ impl Session {
         }
     }
 
+    /// Its connection was lost, and nobody knows for how long: it keeps what it has to, and no memory beside.
+    pub(crate) fn rest(&mut self, now: Micros) {
+        self.whereabouts = Whereabouts::AbsentSince(now);
+        self.outbox.shrink_to_fit();
+        self.inbox.shrink_to_fit();
+        self.requests.shrink_to_fit();
+        self.bulk.shrink_to_fit();
+        if let Some(player) = &mut self.player {
+            player.inputs.rest();
+            player.view.rest();
+        }
+    }
+
     /// The connection that it has, if it has one.
     pub(crate) fn peer(&self) -> Option<PeerId> {
         match self.whereabouts {
             Whereabouts::Connected(peer) => Some(peer),
             Whereabouts::AbsentSince(_) => None,
         }
+    }
+
+    /// What it was begun as.
+    pub(crate) fn role(&self) -> Role {
+        if self.player.is_some() { Role::Player } else { Role::Spectator }
     }
 
     pub(crate) fn player_id(&self) -> Option<PlayerId> {
@@ -174,6 +192,11 @@ impl Session {
         Ok(())
     }
 
+    /// Whether its client can have received what it says it has.
+    pub(crate) fn is_consistent(&self, resume: &Resume) -> bool {
+        self.outbox.check_resumed(resume.received).is_ok()
+    }
+
     /// Goes on over another connection, if the token is right. An error leaves it as it was.
     pub(crate) fn resume(
         &mut self,
@@ -199,7 +222,10 @@ impl Session {
     }
 
     fn has_messages(&self) -> bool {
-        self.has_ack() || self.outbox.has_transmit() || self.bulk.has_control()
+        self.has_ack()
+            || self.outbox.has_transmit()
+            || self.requests.can_flush(&self.outbox)
+            || self.bulk.has_control()
     }
 
     /// That a message was refused is told before that it was taken, or its sender would take it for delivered.
@@ -256,6 +282,7 @@ impl Session {
             return;
         }
         self.bulk.poll_control(BULK_CONTROL_BYTES_MAX, out);
+        self.requests.flush(now, &mut self.outbox);
         self.outbox.poll_transmit(now, MESSAGE_BYTES_PER_TRANSMIT_MAX, out);
         if self.has_ack() {
             self.inbox.poll_ack(out);

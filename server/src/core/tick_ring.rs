@@ -52,6 +52,15 @@ impl<T: Copy> TickRing<T> {
         self.ticks.fill(None);
     }
 
+    /// Takes everything out, and the room with it that was not needed at first.
+    pub(crate) fn reset(&mut self) {
+        self.ticks.truncate(TICKS_AT_FIRST);
+        self.values.truncate(TICKS_AT_FIRST * self.width);
+        self.ticks.shrink_to_fit();
+        self.values.shrink_to_fit();
+        self.clear();
+    }
+
     fn place_of(&self, tick: Tick) -> usize {
         tick.0 as usize & (self.ticks.len() - 1)
     }
@@ -100,6 +109,18 @@ mod tests {
         ring.insert(first, first, &[1, 1]);
         ring.clear();
         assert_eq!(ring.take(first), None);
+    }
+
+    #[test]
+    fn reset_it_is_as_at_first() {
+        let mut ring = TickRing::new(1, 0);
+        ring.insert(Tick(0), Tick(0) + INPUT_AHEAD_TICKS_MAX, &[1]);
+        ring.insert(Tick(0), Tick(3), &[2]);
+        assert!(ring.ticks.len() > TICKS_AT_FIRST);
+        ring.reset();
+        assert_eq!((ring.ticks.capacity(), ring.values.capacity()), (TICKS_AT_FIRST, TICKS_AT_FIRST));
+        assert_eq!(ring.take(Tick(3)), None);
+        assert!(ring.insert(Tick(0), Tick(0) + INPUT_AHEAD_TICKS_MAX, &[1]), "and grows again");
     }
 
     #[test]

@@ -1,16 +1,20 @@
 //! Whom a server lets in, and how many.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 
 use tickwire_protocol::handshake::{AuthRefusal, Token};
 use tickwire_protocol::{Micros, PeerId};
 use tokio::time::{Duration, timeout};
 
+use super::proxy::TrustedProxies;
 use super::room_task::Clock;
-use crate::auth::{Authenticator, Credentials};
+use crate::auth::{Authenticator, Credentials, Verified};
 use crate::core::Identity;
 
 /// Whom a server lets in.
@@ -19,19 +23,22 @@ pub struct AccessConfig {
     /// Finds out whose tokens are. Without, nobody has an account.
     pub authenticator: Option<Arc<dyn Authenticator>>,
     /// Whether clients without a token are let in where there is an authenticator, or where others than this machine can connect. On
-    /// a loopback address without an authenticator they always are.
+    /// a loopback address without an authenticator, and without trusted proxies, they always are.
     pub guests: bool,
-    /// What happens when an account connects that is connected.
+    /// What happens when an account connects that has a session.
     pub accounts: AccountPolicy,
     /// The pages that may connect, as browsers name them in `Origin`, such as `https://play.example.org`; none in the list: all.
     /// A client that is no browser says none, and is let in.
     pub origins: Vec<String>,
     /// What one address may do.
     pub addresses: AddressLimits,
+    /// Who is believed when it says that a connection is for another address: that one is then counted, and told to the authenticator.
+    pub proxies: TrustedProxies,
 }
 
 impl Default for AccessConfig {
-    /// Guests on loopback, one connection an account, every page, 64 connections and 10 handshakes a second an address.
+    /// Guests on loopback, one connection an account, every page, 64 connections and 10 handshakes a second an address, no
+    /// proxies.
     fn default() -> Self {
         Self {
             authenticator: None,
@@ -39,6 +46,7 @@ impl Default for AccessConfig {
             accounts: AccountPolicy::Replace,
             origins: Vec::new(),
             addresses: AddressLimits::default(),
+            proxies: TrustedProxies::default(),
         }
     }
 }
@@ -51,18 +59,19 @@ impl fmt::Debug for AccessConfig {
             .field("accounts", &self.accounts)
             .field("origins", &self.origins)
             .field("addresses", &self.addresses)
+            .field("proxies", &self.proxies)
             .finish()
     }
 }
 
-/// What happens when an account connects that is connected. A session that goes on over another connection is none of it.
+/// What happens when an account connects that has a session, connected or absent. A session that goes on over another connection is none of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AccountPolicy {
-    /// The newer connection is refused.
+    /// The newer one is refused, until the session of the older is over: a client that has lost its connection may come back to it.
     Refuse,
-    /// The older one is closed, with 4014, and its session ends.
+    /// The older session is over once the newer is let in; its connection is closed, with 4014.
     Replace,
-    /// It may be connected so many times; the next is refused.
+    /// It may have so many sessions; the next is refused.
     Allow(u32),
 }
 
@@ -73,7 +82,7 @@ pub struct AddressLimits {
     pub connections_max: u32,
     /// Handshakes a second, and as many at once; 0: any number.
     pub handshakes_per_second: u32,
-    /// Whether this machine's own addresses are bound by it as well. A swarm, or a proxy that does not tell whom it is for, would run into it.
+    /// Whether this machine's own addresses are bound by it as well. A swarm, or a proxy that is not a trusted one, would run into it.
     pub counts_loopback: bool,
 }
 
@@ -87,7 +96,8 @@ impl Default for AddressLimits {
 impl AccessConfig {
     /// Whether clients without a token are let in on this address.
     fn takes_guests(&self, listen: IpAddr) -> bool {
-        self.guests || self.authenticator.is_none() && listen.is_loopback()
+        let is_private = listen.is_loopback() && self.proxies.networks.is_empty();
+        self.guests || self.authenticator.is_none() && is_private
     }
 
     /// Says now what nobody means: a server for everybody that knows nobody.
@@ -99,7 +109,7 @@ impl AccessConfig {
             io::ErrorKind::InvalidInput,
             format!(
                 "{listen} can be reached by others, and there is no key to know them by: give one with --auth-key, let anybody in \
-                 with --guests, or listen on 127.0.0.1"
+                 with --guests, or listen on 127.0.0.1 and trust no proxy"
             ),
         ))
     }
@@ -135,7 +145,7 @@ impl Gate {
     pub(super) async fn identify(&self, token: &Token, address: IpAddr) -> Result<Identity, AuthRefusal> {
         // Whoever shows a token wants to be known: it is not passed over.
         let authenticator = self.authenticator.as_ref().ok_or(AuthRefusal::UnknownKey)?;
-        let asking = authenticator.authenticate(Credentials { token, address });
+        let asking = ask(authenticator.as_ref(), Credentials { token, address });
         let verified = timeout(self.patience, asking).await.map_err(|_| AuthRefusal::Unavailable)??;
         let from_now = |left: Duration| Micros(u64::try_from(left.as_micros()).unwrap_or(u64::MAX));
         let now = self.clock.now();
@@ -145,6 +155,21 @@ impl Gate {
             .filter(|identity| identity.name().is_some_and(|name| !name.is_empty()))
             .ok_or(AuthRefusal::Claims)
     }
+}
+
+/// Asks an authenticator. One that panics could not be asked: nobody else is the worse for it.
+async fn ask(
+    authenticator: &dyn Authenticator,
+    credentials: Credentials<'_>,
+) -> Result<Verified, AuthRefusal> {
+    let mut asked = None;
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            asked.get_or_insert_with(|| authenticator.authenticate(credentials)).as_mut().poll(cx)
+        }));
+        polled.unwrap_or(Poll::Ready(Err(AuthRefusal::Unavailable)))
+    })
+    .await
 }
 
 /// A newer token of a peer, checked.
@@ -161,6 +186,14 @@ mod tests {
         };
         assert!(check("127.0.0.1:1", false).is_ok() && check("[::1]:1", false).is_ok());
         assert!(check("0.0.0.0:1", true).is_ok());
+        // Whoever has a proxy means others.
+        let networks = vec!["127.0.0.1".parse().unwrap()];
+        let proxies = TrustedProxies { networks, ..TrustedProxies::default() };
+        let behind = |guests| {
+            let config = AccessConfig { proxies: proxies.clone(), guests, ..AccessConfig::default() };
+            config.check("127.0.0.1:1".parse().unwrap())
+        };
+        assert!(behind(true).is_ok() && behind(false).is_err());
         for listen in ["0.0.0.0:1", "[::]:1", "192.0.2.7:1"] {
             let words = check(listen, false).unwrap_err().to_string();
             assert!(

@@ -1,17 +1,19 @@
-//! Which accounts are connected, in all rooms together.
+//! Which accounts have sessions, in all rooms together.
+//!
+//! A session counts from its first connection on its way to a room until it is over, connected or absent: its claim ends with its
+//! [`Place`](super::place::Place). Nobody has to go before somebody newer is in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use tickwire_protocol::handshake::RejectReason;
-use tickwire_protocol::{PeerFault, SessionId};
-use tokio::sync::oneshot;
+use tickwire_protocol::SessionId;
+use tickwire_protocol::handshake::{RejectReason, Role};
 
 use super::access::AccountPolicy;
 use super::room_task::lock;
 
-/// The connections of all accounts.
+/// The sessions of all accounts.
 #[derive(Debug)]
 pub(super) struct Accounts {
     policy: AccountPolicy,
@@ -21,23 +23,23 @@ pub(super) struct Accounts {
 #[derive(Debug, Default)]
 struct Table {
     next: u64,
-    connections: BTreeMap<String, Vec<Connected>>,
+    entries: BTreeMap<String, Vec<Entry>>,
 }
 
 #[derive(Debug)]
-struct Connected {
+struct Entry {
     number: u64,
-    /// What it is in a room, once it is.
+    /// What it is, or what it wants to go on.
     session: Option<SessionId>,
-    /// Falls when it has to go.
-    _stay: oneshot::Sender<()>,
+    /// What it is in its room, once it is.
+    role: Option<Role>,
 }
 
-/// A connection of an account, counted until this is dropped.
+/// A session of an account, or a connection on its way to one, counted until this is dropped.
 pub(super) struct Claim {
     accounts: Arc<Accounts>,
-    /// None for a guest.
-    account: Option<(String, u64, oneshot::Receiver<()>)>,
+    /// Nothing of a guest.
+    account: Option<(String, u64)>,
 }
 
 impl fmt::Debug for Claim {
@@ -51,8 +53,8 @@ impl Accounts {
         Arc::new(Self { policy, table: Mutex::default() })
     }
 
-    /// Counts another connection of an account. That of the session that is to go on is not counted against it: if the room agrees,
-    /// it is dropped.
+    /// Counts another connection of an account. What has to do with the session that it wants to go on is not counted against it: there
+    /// is one of them in the end.
     pub(super) fn claim(
         self: &Arc<Self>,
         account: Option<&str>,
@@ -60,60 +62,81 @@ impl Accounts {
     ) -> Result<Claim, RejectReason> {
         let Some(account) = account else { return Ok(Claim { accounts: self.clone(), account: None }) };
         let mut table = lock(&self.table);
-        let others = table.connections.entry(account.to_owned()).or_default();
-        let counted = |other: &Connected| resumed.is_none() || other.session != resumed;
-        let sessions = others.iter().filter(|other| counted(other)).count() as u32;
         let max = match self.policy {
-            AccountPolicy::Replace => {
-                others.retain(|other| !counted(other));
-                u32::MAX
-            }
+            AccountPolicy::Replace => u32::MAX,
             AccountPolicy::Refuse => 1,
             AccountPolicy::Allow(max) => max,
         };
+        let sessions = table.sessions(account, resumed);
         if sessions >= max {
-            // Without the entry that the look at it may have made.
-            table.connections.retain(|_, others| !others.is_empty());
             return Err(RejectReason::AccountBusy { sessions, max });
         }
         let number = table.next;
         table.next += 1;
-        let (stay, gone) = oneshot::channel();
-        let connected = Connected { number, session: None, _stay: stay };
-        table.connections.entry(account.to_owned()).or_default().push(connected);
-        Ok(Claim { accounts: self.clone(), account: Some((account.to_owned(), number, gone)) })
+        let entry = Entry { number, session: resumed, role: None };
+        table.entries.entry(account.to_owned()).or_default().push(entry);
+        Ok(Claim { accounts: self.clone(), account: Some((account.to_owned(), number)) })
+    }
+}
+
+impl Table {
+    /// Sessions of an account, and connections that may become some, without one.
+    fn sessions(&self, account: &str, without: Option<SessionId>) -> u32 {
+        let entries = self.entries.get(account).into_iter().flatten();
+        let counted = entries.filter(|entry| without.is_none() || entry.session != without);
+        let distinct: BTreeSet<_> = counted
+            .map(|entry| entry.session.map_or((None, entry.number), |session| (Some(session), 0)))
+            .collect();
+        distinct.len() as u32
+    }
+
+    /// Sessions of an account that are in a room, but for one.
+    fn others(&self, account: &str, number: u64) -> impl Iterator<Item = (SessionId, Role)> {
+        let entries = self.entries.get(account).map(Vec::as_slice).unwrap_or_default();
+        let own = entries.iter().find(|entry| entry.number == number).and_then(|entry| entry.session);
+        entries
+            .iter()
+            .filter_map(|entry| Some((entry.session?, entry.role?)))
+            .filter(move |other| Some(other.0) != own)
     }
 }
 
 impl Claim {
-    /// It has become this session.
-    pub(super) fn set_session(&self, session: SessionId) {
-        let Some((account, number, _)) = &self.account else { return };
-        let mut table = lock(&self.accounts.table);
-        let others = table.connections.get_mut(account).into_iter().flatten();
-        others.filter(|other| other.number == *number).for_each(|other| other.session = Some(session));
+    /// Sessions that are over once this one is let in, and what they are.
+    pub(super) fn replaces(&self) -> Vec<(SessionId, Role)> {
+        match &self.account {
+            Some((account, number)) if self.accounts.policy == AccountPolicy::Replace => {
+                lock(&self.accounts.table).others(account, *number).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
-    /// Ends when a newer connection of the account has taken its place.
-    pub(super) async fn replaced(&mut self) -> PeerFault {
-        match &mut self.account {
-            Some((_, _, gone)) => {
-                let _ = gone.await;
-                PeerFault::Replaced
-            }
-            None => std::future::pending().await,
+    /// It has become this session. Those of other rooms that are over because of it; the room has ended its own.
+    pub(super) fn settle(&self, session: SessionId, role: Role) -> Vec<SessionId> {
+        let Some((account, number)) = &self.account else { return Vec::new() };
+        // Locked until the others are known: of two that settle at once, one finds the other and is not found by it.
+        let mut table = lock(&self.accounts.table);
+        let entries = table.entries.get_mut(account).into_iter().flatten();
+        for entry in entries.filter(|entry| entry.number == *number) {
+            (entry.session, entry.role) = (Some(session), Some(role));
         }
+        if self.accounts.policy != AccountPolicy::Replace {
+            return Vec::new();
+        }
+        let others = table.others(account, *number).map(|(other, _)| other);
+        others.filter(|other| other.room() != session.room()).collect()
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let Some((account, number, _)) = self.account.take() else { return };
+        let Some((account, number)) = self.account.take() else { return };
         let mut table = lock(&self.accounts.table);
-        if let Some(others) = table.connections.get_mut(&account) {
-            others.retain(|other| other.number != number);
-            if others.is_empty() {
-                table.connections.remove(&account);
+        if let Some(entries) = table.entries.get_mut(&account) {
+            entries.retain(|entry| entry.number != number);
+            if entries.is_empty() {
+                table.entries.remove(&account);
             }
         }
     }
@@ -121,46 +144,62 @@ impl Drop for Claim {
 
 #[cfg(test)]
 mod tests {
+    use tickwire_protocol::RoomId;
+
     use super::*;
+
+    fn session(room: u32, number: u32) -> SessionId {
+        SessionId::new(RoomId(room), number)
+    }
 
     #[test]
     fn an_account_is_here_as_often_as_it_may_be() {
         let accounts = Accounts::new(AccountPolicy::Allow(2));
         let first = accounts.claim(Some("a"), None).unwrap();
-        first.set_session(SessionId(7));
+        first.settle(session(1, 7), Role::Player);
         let _second = accounts.claim(Some("a"), None).unwrap();
         let busy = RejectReason::AccountBusy { sessions: 2, max: 2 };
         assert_eq!(accounts.claim(Some("a"), None).unwrap_err(), busy);
-        assert_eq!(accounts.claim(Some("a"), Some(SessionId(8))).unwrap_err(), busy);
-        let _again = accounts.claim(Some("a"), Some(SessionId(7))).expect("the session goes on elsewhere");
+        assert_eq!(accounts.claim(Some("a"), Some(session(1, 8))).unwrap_err(), busy);
+        // As often as it likes: a room lets one of them go on with it.
+        let again =
+            [(); 3].map(|()| accounts.claim(Some("a"), Some(session(1, 7))).expect("the same session"));
+        assert_eq!(accounts.claim(Some("a"), None).unwrap_err(), busy);
         let _other = accounts.claim(Some("b"), None).unwrap();
         let _guests = [accounts.claim(None, None).unwrap(), accounts.claim(None, None).unwrap()];
         drop(first);
-        assert_eq!(accounts.claim(Some("a"), None).unwrap_err(), busy);
+        assert_eq!(accounts.claim(Some("a"), None).unwrap_err(), busy, "they may become one yet");
+        drop(again);
+        assert!(accounts.claim(Some("a"), None).is_ok());
     }
 
     #[test]
     fn nothing_is_kept_of_who_has_left_or_was_refused() {
         let accounts = Accounts::new(AccountPolicy::Allow(0));
         assert!(accounts.claim(Some("a"), None).is_err());
-        assert!(lock(&accounts.table).connections.is_empty());
+        assert!(lock(&accounts.table).entries.is_empty());
         let accounts = Accounts::new(AccountPolicy::Refuse);
         drop(accounts.claim(Some("a"), None).unwrap());
-        assert!(lock(&accounts.table).connections.is_empty());
+        assert!(lock(&accounts.table).entries.is_empty());
     }
 
-    #[tokio::test]
-    async fn the_newer_takes_the_place_of_the_older() {
+    #[test]
+    fn the_newer_takes_the_place_of_the_older_once_it_is_in() {
         let accounts = Accounts::new(AccountPolicy::Replace);
-        let mut first = accounts.claim(Some("a"), None).unwrap();
-        let second = accounts.claim(Some("a"), None).unwrap();
-        assert_eq!(first.replaced().await, PeerFault::Replaced);
+        let claim = || accounts.claim(Some("a"), None).unwrap();
+        let (first, second, third) = (claim(), claim(), claim());
+        assert_eq!(first.settle(session(1, 1), Role::Player), [], "nobody of before is in");
+        assert_eq!(second.replaces(), [(session(1, 1), Role::Player)]);
+        assert_eq!(second.settle(session(1, 2), Role::Spectator), [], "the room has seen to it");
         drop(first);
-        second.set_session(SessionId(1));
-        assert_eq!(lock(&accounts.table).connections["a"].len(), 1, "the older leaves nothing behind");
-        let mut third = accounts.claim(Some("a"), Some(SessionId(1))).unwrap();
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        assert!(std::pin::pin!(third.replaced()).poll(&mut context).is_pending());
-        assert_eq!(lock(&accounts.table).connections["a"].len(), 2, "the room decides which of them stays");
+        assert_eq!(third.settle(session(2, 1), Role::Player), [session(1, 2)]);
+        let back = accounts.claim(Some("a"), Some(session(2, 1))).unwrap();
+        drop(second);
+        assert_eq!(back.replaces(), [], "it goes on itself");
+        let counted = Accounts::new(AccountPolicy::Refuse);
+        let here = counted.claim(Some("a"), None).unwrap();
+        here.settle(session(1, 1), Role::Player);
+        let again = counted.claim(Some("a"), Some(session(1, 1))).unwrap();
+        assert_eq!((again.replaces(), again.settle(session(2, 2), Role::Player)), (Vec::new(), Vec::new()));
     }
 }

@@ -62,9 +62,6 @@ impl Addresses {
         let mut table = lock(&self.table);
         table.make_room(now, key)?;
         let entry = table.entries.entry(key).or_insert(Entry { connections: 0, full_at: now });
-        if connections_max > 0 && entry.connections >= connections_max {
-            return Err(HttpRefusal::TooManyOfAddress { max: connections_max });
-        }
         if let Some(share) = SECOND.checked_div(u64::from(rate)) {
             // A second's worth of tokens: the bucket is empty when it takes a second to be full.
             let full_at = Micros(entry.full_at.max(now).0 + share);
@@ -72,6 +69,10 @@ impl Addresses {
                 return Err(HttpRefusal::TooFast);
             }
             entry.full_at = full_at;
+        }
+        // After the rate, which so bounds also how often this is told.
+        if connections_max > 0 && entry.connections >= connections_max {
+            return Err(HttpRefusal::TooManyOfAddress { max: connections_max });
         }
         entry.connections += 1;
         Ok(Counted { addresses: self.clone(), key: Some(key) })
@@ -146,6 +147,15 @@ mod tests {
         let count = |millis| (0..30).filter(|_| enter(&addresses, millis, HERE).is_ok()).count();
         assert_eq!([count(0), count(99), count(100), count(150), count(10_000)], [10, 0, 1, 0, 10]);
         assert_eq!(enter(&addresses, 10_000, HERE).unwrap_err(), HttpRefusal::TooFast);
+    }
+
+    #[test]
+    fn who_has_too_many_is_told_so_at_the_rate_of_handshakes_too() {
+        let addresses = addresses(1, 2);
+        let _first = enter(&addresses, 0, HERE).unwrap();
+        let refusals = [(); 3].map(|()| enter(&addresses, 0, HERE).unwrap_err());
+        let too_many = HttpRefusal::TooManyOfAddress { max: 1 };
+        assert_eq!(refusals, [too_many, HttpRefusal::TooFast, HttpRefusal::TooFast]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tickwire_protocol::{RoomId, Schema};
 use tickwire_sim::Simulation;
 
 use super::access::AccessConfig;
+use super::tls::TlsFiles;
 use crate::core::{DirectoryConfig, RoomConfig, RoomIdentity};
 
 /// Everything that can be set about a server.
@@ -16,6 +17,9 @@ use crate::core::{DirectoryConfig, RoomConfig, RoomIdentity};
 pub struct ServerConfig {
     /// Where it listens; port 0 lets the system choose.
     pub listen: SocketAddr,
+    /// Its certificate and key; without, connections are not encrypted. Files that change are read again, and count for the connections
+    /// that come after.
+    pub tls: Option<TlsFiles>,
     /// Whom it lets in.
     pub access: AccessConfig,
     /// How its rooms run.
@@ -74,11 +78,12 @@ pub struct DirectoryLimits {
 }
 
 impl ServerConfig {
-    /// A server on this address with these rooms; 10,000 players, 1,000 rooms, 10,000 connections, 5 s for a
+    /// A server on this address with these rooms, without TLS; 10,000 players, 1,000 rooms, 10,000 connections, 5 s for a
     /// handshake, 10 s for a stalled write, 30 s for an empty room.
     pub fn new(listen: SocketAddr, room: RoomConfig) -> Self {
         Self {
             listen,
+            tls: None,
             access: AccessConfig::default(),
             room,
             directory: DirectoryLimits { players_max: 10_000, room_spectators_max: 64, rooms_max: 1_000 },

@@ -11,17 +11,16 @@ use tickwire_protocol::handshake::{
     FreshReason, Hello, RejectReason, Resume, ResumeToken, StreamKind, Token,
 };
 use tickwire_protocol::room::Introduction;
-use tickwire_protocol::{DecodeError, Misbehavior, PeerFault, PeerId};
+use tickwire_protocol::{CloseCode, DecodeError, Misbehavior, PeerFault, PeerId};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
-use super::accounts::Claim;
 use super::listener::{Found, Shared};
 use super::room_task::{Answer, Doors, Joining, ToRoom};
 use super::seat::{Closing, Ending, Returned, Seat};
-use super::upgrade::{Visitor, upgrade};
+use super::upgrade::{Visitor, arrive};
 use super::websocket::{Received, WebSocketReader, WebSocketWriter, framed_bytes};
 use crate::core::{Identity, Join, admit};
 
@@ -33,34 +32,58 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves one accepted socket to its end.
-pub(super) async fn serve(mut stream: TcpStream, address: IpAddr, shared: Arc<Shared>) {
+pub(super) async fn serve(socket: TcpStream, address: IpAddr, shared: Arc<Shared>) {
     // Without it, Nagle's algorithm would hold a snapshot back for the ack of the one before.
-    let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES);
+    let _ = socket.set_nodelay(true);
+    let _ = SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER_BYTES);
     let deadline = Instant::now() + shared.config.handshake_timeout;
     // Boxed, so that what the upgrade needs does not stay for as long as the connection does.
-    let visitor = tokio::select! {
-        upgraded = timeout_at(deadline, Box::pin(upgrade(&mut stream, address, &shared))) => match upgraded {
-            Ok(Some(visitor)) => visitor,
+    let (stream, mut visitor) = tokio::select! {
+        arrived = timeout_at(deadline, Box::pin(arrive(socket, address, &shared))) => match arrived {
+            Ok(Some(arrived)) => arrived,
             _ => return,
         },
         () = shared.is_over() => return,
     };
-    let (read, write) = stream.into_split();
-    let (mut reader, writer) = (WebSocketReader::new(read), WebSocketWriter::new(write));
-    let hello = tokio::select! {
-        hello = timeout_at(deadline, receive_hello(&mut reader, &shared)) => {
-            hello.unwrap_or_else(|_| Err(PeerFault::HandshakeTimeout.into()))
+    let (mut reader, writer) = stream.into_websocket();
+    let greeting = tokio::select! {
+        greeting = timeout_at(deadline, greet(&mut reader, &mut visitor, &shared)) => {
+            greeting.unwrap_or_else(|_| Err(PeerFault::HandshakeTimeout.into()))
         }
         () = shared.is_over() => Err(Ending::Closed(Closing::shutdown())),
     };
-    let returned = match hello {
-        Ok(hello) => Box::pin(play(&mut reader, writer, hello, visitor, &shared)).await,
+    let returned = match greeting {
+        Ok(greeting) if greeting.hello.schema_hash == 0 => Some(tell_schema(writer, &shared)),
+        Ok(greeting) => Box::pin(play(&mut reader, writer, greeting, visitor.address, &shared)).await,
         Err(ending) => Some(Returned { writer, ending }),
     };
     if let Some(returned) = returned {
         say_goodbye(reader, returned).await;
     }
+}
+
+/// What somebody wants, and who it is.
+struct Greeting {
+    hello: Hello,
+    identity: Identity,
+    resume: Option<Resume>,
+    bulk: Option<BulkReceived>,
+    introduction: Option<Introduction>,
+}
+
+/// Hears a hello, and finds out whose it is.
+async fn greet(
+    reader: &mut WebSocketReader,
+    visitor: &mut Visitor,
+    shared: &Shared,
+) -> Result<Greeting, Ending> {
+    let hello = receive_hello(reader, shared).await?;
+    let resume = Resume::find(&hello.extensions).map_err(PeerFault::from)?;
+    let bulk = BulkReceived::find(&hello.extensions).map_err(PeerFault::from)?;
+    let introduction = Introduction::find(&hello.extensions)
+        .map_err(|_| PeerFault::from(DecodeError::Damaged("introduction")))?;
+    let identity = identify(&hello, visitor, shared).await?;
+    Ok(Greeting { hello, identity, resume, bulk, introduction })
 }
 
 /// The first message must be a hello and nothing else.
@@ -85,42 +108,37 @@ async fn receive_hello(reader: &mut WebSocketReader, shared: &Shared) -> Result<
     admit(&first.payload, shared.game.schema(), StreamKind::Ordered)?.map_err(Ending::Rejected)
 }
 
+/// Tells the schema to one who asks for it: a tool that comes again when it knows the game. It takes no place anywhere.
+fn tell_schema(mut writer: WebSocketWriter, shared: &Shared) -> Returned {
+    let ending = match writer.send(&mut Vec::new(), &shared.schema_welcome) {
+        Ok(()) => {
+            Ending::Closed(Closing { code: CloseCode::NORMAL, reason: "that is the schema".to_owned() })
+        }
+        Err(_) => Ending::Gone,
+    };
+    Returned { writer, ending }
+}
+
 /// A stay in a room, until something ends it. Nothing comes back from a room that is gone without a trace.
 async fn play(
     reader: &mut WebSocketReader,
     writer: WebSocketWriter,
-    hello: Hello,
-    mut visitor: Visitor,
+    greeting: Greeting,
+    address: IpAddr,
     shared: &Arc<Shared>,
 ) -> Option<Returned> {
-    let (resume, bulk) = match (Resume::find(&hello.extensions), BulkReceived::find(&hello.extensions)) {
-        (Ok(resume), Ok(bulk)) => (resume, bulk),
-        (Err(error), _) | (_, Err(error)) => {
-            return Some(Returned { writer, ending: PeerFault::from(error).into() });
-        }
+    let (seat, mut returned) = Seat::new(writer, address);
+    let Joined { peer, inbox } = match join(seat, &mut returned, &greeting, shared).await {
+        Ok(joined) => joined,
+        Err(refused) => return refused,
     };
-    let Ok(introduction) = Introduction::find(&hello.extensions) else {
-        let ending = PeerFault::from(DecodeError::Damaged("introduction")).into();
-        return Some(Returned { writer, ending });
-    };
-    let identity = match identify(&hello, &mut visitor, shared).await {
-        Ok(identity) => identity,
-        Err(ending) => return Some(Returned { writer, ending }),
-    };
-    let (seat, mut returned) = Seat::new(writer, visitor.address);
-    let Joined { peer, inbox, mut claim } =
-        match join(seat, &mut returned, &hello, identity, (resume, bulk), introduction, shared).await {
-            Ok(joined) => joined,
-            Err(refused) => return refused,
-        };
-    tracing::debug!(%peer, build = %hello.game_build, platform = %hello.platform, "joined");
-    drop(hello);
+    tracing::debug!(%peer, build = %greeting.hello.game_build, platform = %greeting.hello.platform, "joined");
+    drop(greeting);
     let ending = tokio::select! {
         // What the room has to say goes before what is said to it, or a client that never pauses would not hear it.
         biased;
         returned = &mut returned => return returned.ok(),
         ending = listen(reader, &inbox, peer, shared) => ending,
-        fault = claim.replaced() => fault.into(),
     };
     // A room that has ended has given back everything by itself.
     let is_goodbye = is_goodbye(&ending);
@@ -147,8 +165,6 @@ async fn identify(hello: &Hello, visitor: &mut Visitor, shared: &Shared) -> Resu
 struct Joined {
     peer: PeerId,
     inbox: mpsc::Sender<ToRoom>,
-    /// Its account is counted.
-    claim: Claim,
 }
 
 /// Finds a room and joins it: that of the session that is to go on, or if that is no more, one like everybody's. The error is what comes
@@ -156,39 +172,32 @@ struct Joined {
 async fn join(
     mut seat: Seat,
     returned: &mut oneshot::Receiver<Returned>,
-    hello: &Hello,
-    identity: Identity,
-    (mut resume, bulk): (Option<Resume>, Option<BulkReceived>),
-    introduction: Option<Introduction>,
+    greeting: &Greeting,
     shared: &Arc<Shared>,
 ) -> Result<Joined, Option<Returned>> {
-    let mut fresh = FreshReason::First;
+    let Greeting { hello, identity, bulk, introduction, .. } = greeting;
+    let (mut resume, mut fresh) = (greeting.resume, FreshReason::First);
     loop {
         let refuse = |seat: Seat, ending| Err(Some(Returned { writer: seat.into_writer(), ending }));
-        let Found { place, doors: Doors { inbox, joins }, is_return } =
-            match shared.find_room(hello, resume.as_ref()) {
-                Ok(found) => found,
-                Err(reason) => return refuse(seat, Ending::Rejected(reason)),
-            };
-        if resume.is_some() && !is_return {
-            (resume, fresh) = (None, FreshReason::Unknown);
-        }
-        let claim = match shared.accounts.claim(identity.name(), resume.map(|resume| resume.session)) {
-            Ok(claim) => claim,
+        let found = match find(hello, identity, resume, shared) {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                (resume, fresh) = (None, FreshReason::Unknown);
+                continue;
+            }
             Err(reason) => return refuse(seat, Ending::Rejected(reason)),
         };
+        let Found { place, doors: Doors { inbox, joins } } = found;
         let Ok(token) = new_token() else { return refuse(seat, Ending::Closed(Closing::failed())) };
         let join = Join {
             token,
             resume,
-            bulk,
+            bulk: *bulk,
             fresh,
             identity: identity.clone(),
-            role: hello.role,
-            stream: StreamKind::Ordered,
-            wants_schema: hello.schema_hash == 0,
-            wants_prior: !hello.priors.contains(&shared.config.room.prior.hash()),
             introduction: introduction.clone(),
+            wants_prior: !hello.priors.contains(&shared.config.room.prior.hash()),
+            ..Join::new(hello.role, StreamKind::Ordered)
         };
         let (answer, answered) = oneshot::channel();
         if let Err(SendError(Joining { seat, .. })) = joins.send(Joining { join, seat, place, answer }).await
@@ -202,14 +211,32 @@ async fn join(
             returned = &mut *returned => return Err(returned.ok()),
         };
         match answer {
-            Answer::Joined { peer, session } => {
-                claim.set_session(session);
-                return Ok(Joined { peer, inbox, claim });
+            Answer::Joined { peer, replaced } => {
+                for session in replaced {
+                    shared.replace(session).await;
+                }
+                return Ok(Joined { peer, inbox });
             }
             Answer::NotResumed { reason, seat: given_back } => {
                 (seat, resume, fresh) = (given_back, None, reason);
             }
         }
+    }
+}
+
+/// A place for somebody whose account may have one. Nothing if the session that is to go on is no more.
+fn find(
+    hello: &Hello,
+    identity: &Identity,
+    resume: Option<Resume>,
+    shared: &Arc<Shared>,
+) -> Result<Option<Found>, RejectReason> {
+    let session = resume.map(|resume| resume.session);
+    // Before a room is opened for it.
+    let claim = shared.accounts.claim(identity.name(), session)?;
+    match session {
+        Some(session) => Ok(shared.find_session(session, hello.role, claim)),
+        None => shared.find_room(hello, identity, claim).map(Some),
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Request {
     names_subprotocol: bool,
     pub(super) origin: Option<String>,
     pub(super) token: Option<Shown>,
+    /// For whom it is, as whoever sent it says: `X-Forwarded-For`, in one list.
+    pub(super) forwarded: String,
 }
 
 /// A token, and how it came: who cannot read an HTTP answer is answered in a REJECT.
@@ -85,7 +87,7 @@ impl HttpRefusal {
             Self::HeadTooLarge => (
                 "431 Request Header Fields Too Large",
                 "",
-                format!("the head of a request has at most {HEAD_BYTES_MAX} bytes"),
+                format!("the head of a request has at most {HEAD_BYTES_MAX} bytes and {HEADERS_MAX} headers"),
             ),
             Self::Unauthorized(refusal) => (
                 "401 Unauthorized",
@@ -137,8 +139,10 @@ impl HttpRefusal {
     pub(super) fn answer(&self) -> Vec<u8> {
         let (status, headers, mut text) = self.parts();
         text.push('\n');
+        // Whoever sends Upgrade names it there (RFC 9110, section 7.8).
+        let connection = if *self == Self::UpgradeRequired { "close, Upgrade" } else { "close" };
         format!(
-            "HTTP/1.1 {status}\r\n{headers}Content-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
+            "HTTP/1.1 {status}\r\n{headers}Content-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: {connection}\r\n\r\n{text}",
             text.len()
         )
         .into_bytes()
@@ -189,6 +193,7 @@ impl Request {
             names_subprotocol,
             origin: fields.one("origin")?.map(str::to_owned),
             token: from_header.map(Shown::Header).or(from_subprotocol.map(Shown::Subprotocol)),
+            forwarded: fields.items("x-forwarded-for").collect::<Vec<_>>().join(","),
         })
     }
 
@@ -316,6 +321,7 @@ mod tests {
             (request("/play?x=1&ACCESS_TOKEN=a", ""), "400", "logs"),
             (request("/play", ""), "404", "`/`"),
             (lines("GET / HTTP/1.1\r\nHost: x"), "426", "ws://"),
+            (lines("GET / HTTP/1.1\r\nHost: x"), "426", "\r\nConnection: close, Upgrade\r\n"),
             (lines("GET / HTTP/1.0\r\nHost: x"), "400", "HTTP/1.1"),
             (lines("POST / HTTP/1.1\r\nHost: x"), "400", "GET"),
             (lines("hello"), "400", "no HTTP"),
@@ -331,7 +337,7 @@ mod tests {
             (request("/", "Sec-WebSocket-Protocol: bearer.a\r\n"), "400", "`tickwire`"),
             (request("/", "Sec-WebSocket-Protocol: tickwire, bearer.a, bearer.b\r\n"), "400", "two tokens"),
             (request("/", "Sec-WebSocket-Protocol: chat\r\n"), "400", "`tickwire`"),
-            (request("/", &"a: b\r\n".repeat(HEADERS_MAX)), "431", "8192"),
+            (request("/", &"a: b\r\n".repeat(HEADERS_MAX)), "431", "8192 bytes and 64 headers"),
         ] {
             let answer = String::from_utf8(result.expect_err(words).answer()).unwrap();
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(words), "{answer}");

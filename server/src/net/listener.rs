@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tickwire_protocol::RoomId;
-use tickwire_protocol::handshake::{Hello, RejectReason, Resume};
+use tickwire_protocol::handshake::{Hello, RejectReason, Role};
 use tickwire_protocol::snapshot::Codec;
+use tickwire_protocol::{RoomId, SessionId};
 use tickwire_sim::Random;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::access::Gate;
-use super::accounts::Accounts;
+use super::accounts::{Accounts, Claim};
 use super::addresses::Addresses;
 use super::config::{Game, ServerConfig};
 use super::connection;
@@ -27,8 +27,9 @@ use super::place::Place;
 use super::room_task::{Clock, Doors, RoomTask, ToRoom, doors, lock};
 use super::stagger;
 use super::stats::ServerStats;
+use super::tls::Tls;
 use super::upgrade::turn_away;
-use crate::core::{Directory, Placement, Room, RoomIdentity};
+use crate::core::{Directory, Identity, Placement, Room, RoomConfig, RoomIdentity, schema_welcome};
 
 /// How long after a failed accept the next one is tried. Out of file descriptors it would fail at once again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -48,10 +49,14 @@ pub(super) struct Shared {
     pub(super) game: Game,
     /// Of all rooms.
     codec: Codec,
+    /// The frame that answers who asks for the schema.
+    pub(super) schema_welcome: Vec<u8>,
     pub(super) clock: Clock,
     pub(super) directory: Arc<Mutex<Directory>>,
     /// Bytes of hellos: what comes later is counted by the rooms.
     pub(super) hello_bytes: AtomicU64,
+    /// Whose certificate is shown, if any.
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) gate: Gate,
     pub(super) accounts: Arc<Accounts>,
     pub(super) addresses: Arc<Addresses>,
@@ -82,21 +87,28 @@ impl Server {
     /// Binds the address. An address that is taken is an [`io::ErrorKind::AddrInUse`].
     ///
     /// One that others can reach, and that neither has an [authenticator](super::AccessConfig::authenticator) nor takes
-    /// [guests](super::AccessConfig::guests), is an [`io::ErrorKind::InvalidInput`] that says what to do.
+    /// [guests](super::AccessConfig::guests), is an [`io::ErrorKind::InvalidInput`] that says what to do; so is a certificate or a key
+    /// that cannot be used.
     pub async fn bind(config: ServerConfig, game: Game) -> io::Result<Self> {
         config.access.check(config.listen)?;
+        let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
         let listener = TcpListener::bind(config.listen).await?;
         let clock = Clock::start();
         let gate = Gate::new(&config.access, config.listen.ip(), clock, config.handshake_timeout / 2);
         if gate.knows_nobody() {
             tracing::info!("no keys: clients are guests, without accounts");
         }
-        if !config.listen.ip().is_loopback() {
+        if tls.is_none() && !config.listen.ip().is_loopback() && config.access.proxies.networks.is_empty() {
             tracing::warn!(
-                "no TLS here: what is said can be read on its way, tokens too; put a proxy in front that encrypts"
+                "no TLS: what is said can be read and changed on its way, tokens too; give a certificate (--tls-cert, --tls-key), or \
+                 put a proxy in front that has one (--trusted-proxy)"
             );
         }
+        let codec = config.room.codec(game.schema().clone());
+        let mut welcome = Vec::new();
+        schema_welcome(&config.room, &codec, game.schema()).encode(&mut welcome);
         let shared = Shared {
+            tls,
             gate,
             accounts: Accounts::new(config.access.accounts),
             addresses: Addresses::new(config.access.addresses),
@@ -106,10 +118,11 @@ impl Server {
             rooms: Mutex::new(BTreeMap::new()),
             closed: Mutex::new(Meters::default()),
             recordings: watch::channel(0).0,
-            connections: Arc::new(Semaphore::new(config.connections_max)),
+            connections: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
             turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
             shutdown: watch::channel(false).0,
-            codec: config.room.codec(game.schema().clone()),
+            codec,
+            schema_welcome: welcome,
             config,
             game,
         };
@@ -130,6 +143,9 @@ impl Server {
     pub async fn run(self) {
         let mut shutdown = self.shared.shutdown.subscribe();
         let mut connections = JoinSet::new();
+        // Ends with the server.
+        let mut renewals = JoinSet::new();
+        self.shared.tls.iter().for_each(|tls| drop(renewals.spawn(tls.clone().watch())));
         loop {
             tokio::select! {
                 _ = shutdown.wait_for(|is_over| *is_over) => break,
@@ -171,7 +187,7 @@ async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)> {
 
 impl Server {
     /// Serves a connection in a task of its own, if there is a place for it.
-    fn take(&self, mut stream: TcpStream, address: IpAddr, connections: &mut JoinSet<()>) {
+    fn take(&self, stream: TcpStream, address: IpAddr, connections: &mut JoinSet<()>) {
         let shared = self.shared.clone();
         if let Ok(permit) = shared.connections.clone().try_acquire_owned() {
             connections.spawn(async move {
@@ -186,7 +202,7 @@ impl Server {
         if let Ok(permit) = shared.turned_away.clone().try_acquire_owned() {
             connections.spawn(async move {
                 let refusal = HttpRefusal::ServerFull { max };
-                let told = turn_away(&mut stream, &refusal);
+                let told = turn_away(stream, address, &shared, &refusal);
                 let _ = tokio::time::timeout(shared.config.handshake_timeout, told).await;
                 drop(permit);
             });
@@ -249,39 +265,62 @@ impl Drop for OpenRecording {
 pub(super) struct Found {
     pub(super) place: Place,
     pub(super) doors: Doors,
-    /// It is that of a session that is to go on, which nobody has looked at yet.
-    pub(super) is_return: bool,
 }
 
 impl Shared {
-    /// Finds a place in a room for a hello, and opens the room if need be. Who says it has a session there takes a
-    /// place beyond any limit, until the room has looked at its token.
+    /// Finds a place in a room for a hello, and opens the room if need be and its client may be there. The places that are free once it
+    /// is let in are free for it now.
     pub(super) fn find_room(
         self: &Arc<Self>,
         hello: &Hello,
-        resume: Option<&Resume>,
+        identity: &Identity,
+        claim: Claim,
     ) -> Result<Found, RejectReason> {
         // Both locks are held together, so that nobody finds a room in the directory that has no task yet.
         let mut directory = lock(&self.directory);
         if *self.shutdown.borrow() {
             return Err(RejectReason::ShuttingDown);
         }
-        let before = resume.map(|resume| resume.session.room());
-        let returned = before.filter(|room| directory.return_to(*room, hello.role));
-        let Placement { room, open } = match returned {
-            Some(room) => Placement { room, open: None },
-            None => directory.place(&hello.room, hello.role)?,
-        };
+        let leaving: Vec<_> =
+            claim.replaces().iter().map(|(session, role)| (session.room(), *role)).collect();
+        let Placement { room, open } = directory.place_instead(&leaving, &hello.room, hello.role)?;
         let mut rooms = lock(&self.rooms);
         if let Some(name) = open {
+            if let Err(forbidden) = identity.check_role(hello.role, &name) {
+                directory.remove(room);
+                return Err(forbidden);
+            }
             rooms.insert(room, self.open_room(room, name));
         }
         let Some(doors) = rooms.get(&room).cloned() else {
             directory.leave(room, hello.role);
             return Err(RejectReason::NoSuchRoom);
         };
-        let place = Place::taken(self.directory.clone(), room, hello.role);
-        Ok(Found { place, doors, is_return: returned.is_some() })
+        Ok(Found { place: Place::taken(self.directory.clone(), room, hello.role, claim), doors })
+    }
+
+    /// Finds a place for a session that is to go on, beyond any limit: nobody stays in it before the room has looked at its token.
+    /// Nothing if the room is no more.
+    pub(super) fn find_session(&self, session: SessionId, role: Role, claim: Claim) -> Option<Found> {
+        let room = session.room();
+        let mut directory = lock(&self.directory);
+        if *self.shutdown.borrow() || !directory.return_to(room, role) {
+            return None;
+        }
+        let Some(doors) = lock(&self.rooms).get(&room).cloned() else {
+            directory.leave(room, role);
+            return None;
+        };
+        Some(Found { place: Place::taken(self.directory.clone(), room, role, claim), doors })
+    }
+
+    /// Ends a session, in whichever room it is, because its account has begun another.
+    pub(super) async fn replace(&self, session: SessionId) {
+        let doors = lock(&self.rooms).get(&session.room()).cloned();
+        if let Some(Doors { inbox, .. }) = doors {
+            // A room that has ended has no sessions.
+            let _ = inbox.send(ToRoom::Replace { session }).await;
+        }
     }
 
     /// Ends when the server does.
@@ -296,12 +335,15 @@ impl Shared {
         let (doors, inlets) = doors();
         let shared = self.clone();
         let record = self.config.record.clone().map(|record| (record, OpenRecording::new(self)));
+        // Without randomness nobody can join anyway.
+        let first_session = getrandom::u32().unwrap_or_default();
         tokio::spawn(async move {
             let config = &shared.config;
             let make = || {
                 let simulation = shared.game.simulation(&identity);
                 let started = stagger::start(id, config.room.tick_rate, shared.clock.now());
-                Room::with_codec(identity, config.room.clone(), shared.codec.clone(), simulation, started)
+                let config = RoomConfig { first_session, ..config.room.clone() };
+                Room::with_codec(identity, config, shared.codec.clone(), simulation, started)
             };
             if let Ok(room) = catch_unwind(AssertUnwindSafe(make)) {
                 let (directory, mut shutdown) = (shared.directory.clone(), shared.shutdown.subscribe());

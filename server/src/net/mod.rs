@@ -18,6 +18,7 @@
 //! | reading half | connection's task | connection's task | connection's task |
 //! | writing half, with what the kernel has not taken of it | connection's task | the room, in the peer's `Seat` | connection's task |
 //! | upgrade, reject, closing handshake | connection's task | nobody | connection's task |
+//! | the keys of TLS | connection's task | both, by a lock (`tls/session.rs`) | both |
 //!
 //! Whoever owns the writing half is the only one who writes, so frames never mix and there is nothing to lock. A room never
 //! closes a connection: it gives the writing half back with an `Ending`, and the connection's task, which
@@ -52,11 +53,14 @@ mod http;
 mod listener;
 mod meters;
 mod place;
+mod proxy;
 mod recording;
 mod room_task;
 mod seat;
 mod stagger;
 mod stats;
+mod stream;
+mod tls;
 mod upgrade;
 mod websocket;
 
@@ -64,5 +68,7 @@ pub use access::{AccessConfig, AccountPolicy, AddressLimits};
 pub use config::{DirectoryLimits, Game, RecordConfig, ServerConfig};
 pub use listener::{Server, ServerHandle};
 pub use meters::Meters;
+pub use proxy::{Network, NetworkError, ProxySpeech, TrustedProxies};
 pub use stats::{RoomStats, ServerStats};
+pub use tls::TlsFiles;
 pub use websocket::WebSocketWriter;

@@ -46,6 +46,8 @@ pub(super) enum ToRoom {
     Ping { peer: PeerId, payload: Bytes },
     /// A connection wants out; it gets its writer back. With a goodbye its session is over.
     Leave { peer: PeerId, is_goodbye: bool },
+    /// An account has begun another session elsewhere: this one is over.
+    Replace { session: SessionId },
     /// Someone wants to know.
     Stats(oneshot::Sender<RoomStats>),
 }
@@ -64,8 +66,8 @@ pub(super) struct Joining {
 /// What a room says to a connection that wants in.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// Who it has become.
-    Joined { peer: PeerId, session: SessionId },
+    /// Who it has become, and the sessions in other rooms that are over because of it.
+    Joined { peer: PeerId, replaced: Vec<SessionId> },
     /// The session that it wants to go on does not: it has no place here by that, and looks for one as everybody does.
     NotResumed { reason: FreshReason, seat: Seat },
 }
@@ -328,22 +330,24 @@ impl RoomTask {
     /// Lets in who waits, as many as fit into a tick.
     fn admit(&mut self, now: Micros) {
         while self.joined < JOINS_PER_TICK_MAX
-            && let Some(Joining { join, seat, place, answer }) =
+            && let Some(Joining { mut join, seat, place, answer }) =
                 self.first.take().or_else(|| self.inlets.joins.try_recv().ok())
         {
             self.joined += 1;
-            if let Some(Err(reason)) =
-                join.resume.map(|resume| self.room.check_resume(&resume, &join.identity))
-            {
+            if let Err(reason) = self.room.check_resume(&join) {
+                // The place of a session that is over because of this is free before its client looks for one.
+                self.handle_events();
                 let _ = answer.send(Answer::NotResumed { reason, seat });
                 continue;
             }
+            join.replaces = place.replaces();
             match self.room.join(now, join) {
                 Ok(peer) => {
                     // A session that goes on keeps the place that it has.
                     let Some(session) = self.room.session(peer) else { continue };
+                    let replaced = place.settle(session);
                     self.places.entry(session).or_insert(place);
-                    if answer.send(Answer::Joined { peer, session }).is_ok() {
+                    if answer.send(Answer::Joined { peer, replaced }).is_ok() {
                         self.seats.insert(peer, seat);
                     } else {
                         self.room.disconnect(now, peer);
@@ -374,7 +378,7 @@ impl RoomTask {
     /// Tells the room what was found of tokens.
     fn take_checked(&mut self) {
         while let Some(checked) = self.checks.try_join_next() {
-            // An authenticator that panics has not said yes: the token before counts on, until it expires.
+            // It does not panic: an authenticator that does is caught where it is asked.
             let Ok((peer, found)) = checked else { continue };
             self.room.handle_checked(self.clock.now(), peer, found);
         }
@@ -412,6 +416,7 @@ impl RoomTask {
                 }
                 self.end(peer, Ending::Gone);
             }
+            ToRoom::Replace { session } => self.room.replace(session),
             ToRoom::Stats(answer) => self.asked.push(answer),
         }
     }

@@ -3,12 +3,15 @@
 use std::net::IpAddr;
 
 use tickwire_protocol::handshake::AuthRefusal;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::time::{Duration, timeout};
 
 use super::addresses::Counted;
 use super::http::{HEAD_BYTES_MAX, HttpRefusal, Request, Shown};
 use super::listener::Shared;
+use super::proxy::{ProxySpeech, read_header};
+use super::stream::Stream;
 use crate::core::Identity;
 
 /// How long somebody who was refused may take to hear why.
@@ -23,16 +26,73 @@ pub(super) struct Visitor {
     _counted: Counted,
 }
 
-/// Answers the request that comes on a stream. Nothing if there is no WebSocket: then all was said.
-pub(super) async fn upgrade<S>(stream: &mut S, address: IpAddr, shared: &Shared) -> Option<Visitor>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+/// Where somebody at the door is.
+enum Whereabouts {
+    /// There, and counted, if there is a place for him.
+    Known { address: IpAddr, counted: Result<Counted, HttpRefusal> },
+    /// A trusted proxy will say it in the request.
+    InRequest,
+}
+
+/// Goes on until there is a WebSocket. Nothing if there is none: then all was said.
+pub(super) async fn arrive(
+    mut socket: TcpStream,
+    peer: IpAddr,
+    shared: &Shared,
+) -> Option<(Stream, Visitor)> {
+    let whereabouts = meet(&mut socket, peer, shared).await?;
+    let mut stream = Stream::open(socket, shared.tls.as_deref()).await?;
+    let visitor = upgrade(&mut stream, peer, whereabouts, shared).await?;
+    Some((stream, visitor))
+}
+
+/// Tells somebody for whom there is no place.
+pub(super) async fn turn_away(mut socket: TcpStream, peer: IpAddr, shared: &Shared, refusal: &HttpRefusal) {
+    let Some(_counted) = meet(&mut socket, peer, shared).await else { return };
+    let Some(mut stream) = Stream::open(socket, shared.tls.as_deref()).await else { return };
+    if read_head(&mut stream).await.is_some() {
+        refuse(&mut stream, refusal).await;
+    }
+}
+
+/// Finds out where somebody is, and counts him there. Nothing if the connection is over.
+async fn meet(socket: &mut TcpStream, peer: IpAddr, shared: &Shared) -> Option<Whereabouts> {
+    let proxies = &shared.config.access.proxies;
+    let address = match proxies.speech {
+        _ if !proxies.trust(peer) => peer,
+        ProxySpeech::ForwardedFor => return Some(Whereabouts::InRequest),
+        ProxySpeech::ProxyProtocol => match read_header(socket).await {
+            Ok(source) => source.unwrap_or(peer),
+            Err(error) => {
+                tracing::warn!(proxy = %peer, %error, "a trusted proxy does not say for whom it is: does it send the PROXY protocol, version 2?");
+                return None;
+            }
+        },
+    };
     let counted = shared.addresses.enter(shared.clock.now(), address);
+    // Who is too much for his address is not even told so where that takes a TLS handshake: it costs what the limits are there to save.
+    let is_too_much = matches!(counted, Err(HttpRefusal::TooFast | HttpRefusal::ServerBusy));
+    (!is_too_much || shared.tls.is_none()).then_some(Whereabouts::Known { address, counted })
+}
+
+/// Answers the request that comes on a stream.
+async fn upgrade(
+    stream: &mut Stream,
+    peer: IpAddr,
+    whereabouts: Whereabouts,
+    shared: &Shared,
+) -> Option<Visitor> {
     let head = read_head(stream).await?;
     let admitted = async {
-        let counted = counted?;
-        let request = Request::parse(&head?)?;
+        let (address, counted, request) = match whereabouts {
+            // Who is too much hears that first, whatever he asks for.
+            Whereabouts::Known { address, counted } => (address, counted?, Request::parse(&head?)?),
+            Whereabouts::InRequest => {
+                let request = Request::parse(&head?)?;
+                let address = shared.config.access.proxies.client_of(peer, &request.forwarded)?;
+                (address, shared.addresses.enter(shared.clock.now(), address)?, request)
+            }
+        };
         admit(request, address, counted, shared).await
     };
     match admitted.await {
@@ -42,17 +102,10 @@ where
             Some(visitor)
         }
         Err(refusal) => {
-            tracing::debug!(%address, ?refusal, "refused before the upgrade");
+            tracing::debug!(%peer, ?refusal, "refused before the upgrade");
             refuse(stream, &refusal).await;
             None
         }
-    }
-}
-
-/// Tells somebody for whom there is no place.
-pub(super) async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, refusal: &HttpRefusal) {
-    if read_head(stream).await.is_some() {
-        refuse(stream, refusal).await;
     }
 }
 
@@ -79,7 +132,7 @@ async fn admit(
 }
 
 /// Reads until the empty line. Nothing if the stream ends before it.
-async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> Option<Result<Vec<u8>, HttpRefusal>> {
+async fn read_head(stream: &mut Stream) -> Option<Result<Vec<u8>, HttpRefusal>> {
     let mut head = Vec::with_capacity(1024);
     loop {
         let seen = head.len();
@@ -98,7 +151,7 @@ async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> Option<Result<Vec<u8
 }
 
 /// Says why, and waits a moment for it to be heard: a socket that is closed with unread bytes in it loses what was written last.
-async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, refusal: &HttpRefusal) {
+async fn refuse(stream: &mut Stream, refusal: &HttpRefusal) {
     let farewell = async {
         stream.write_all(&refusal.answer()).await.ok()?;
         stream.shutdown().await.ok()?;

@@ -227,3 +227,35 @@ fn who_has_no_player_or_no_order_transfers_nothing() {
     let results: Vec<_> = offered.iter().map(|(_, result)| *result).collect();
     assert_eq!(results, [Ok(BulkId(1)), Err(BulkError::NotOrdered)]);
 }
+
+#[test]
+fn what_was_begun_with_a_player_that_was_removed_ends_with_its_session() {
+    let mut ends = Ends::removing(&Profile::WIFI, 10);
+    ends.run(Micros::from_secs(1));
+    ends.desk.lock().unwrap().to_offer = Some(content(4_000_000));
+    ends.run(Micros::from_millis(300));
+    accept(&mut ends);
+    ends.run(Micros::from_millis(300));
+    ends.is_down = true;
+    ends.cut();
+    ends.run(Micros::from_secs(1));
+    assert_eq!(ends.take_game_told(), [], "it may come back");
+    ends.run(Micros::from_secs(6));
+    let told = ends.take_game_told();
+    assert!(matches!(told[..], [BulkEvent::NotSent { why: BulkFailure::Lost, .. }]), "{told:?}");
+}
+
+#[test]
+fn of_a_player_that_was_removed_the_game_is_told_when_it_is_back() {
+    let mut ends = Ends::removing(&Profile::WIFI, 10);
+    ends.run(Micros::from_secs(1));
+    ends.client.pause(ends.now);
+    ends.run(Micros::from_secs(1));
+    let mine = ends.client.offer_bulk(ends.now, 9, Bytes::new(), content(1_000)).unwrap();
+    ends.run(Micros::from_secs(2));
+    assert_eq!((ends.take_told(), ends.take_game_told()), (vec![], vec![]));
+    ends.client.resume(ends.now);
+    ends.run(Micros::from_secs(2));
+    assert_eq!(ends.take_told(), [BulkEvent::Sent { id: mine }]);
+    assert_eq!(ends.take_game_told(), [BulkEvent::Received { id: mine, content: content(1_000) }]);
+}

@@ -9,7 +9,7 @@ use tickwire_protocol::bulk::{BulkEvent, BulkReceived};
 use tickwire_protocol::frame::frames;
 use tickwire_protocol::handshake::{Resume, ResumeToken, StreamKind};
 use tickwire_protocol::{Micros, PeerId, RoomId, TickRate};
-use tickwire_server::core::{Join, Room, RoomConfig, RoomEvent, RoomIdentity, admit};
+use tickwire_server::core::{Absence, Join, Room, RoomConfig, RoomEvent, RoomIdentity, admit};
 
 use crate::depot::{Depot, Desk, schema};
 
@@ -46,9 +46,18 @@ impl Ends {
 
     /// With so many bytes of state a second.
     pub(crate) fn with(profile: &Profile, movers: usize, budget: Option<u32>) -> Self {
+        Self::configured(profile, movers, |config| config.budget = budget)
+    }
+
+    /// Where a player whose client is away has left.
+    pub(crate) fn removing(profile: &Profile, movers: usize) -> Self {
+        Self::configured(profile, movers, |config| config.absence = Absence::Remove)
+    }
+
+    fn configured(profile: &Profile, movers: usize, configure: impl FnOnce(&mut RoomConfig)) -> Self {
         let desk = Arc::new(Mutex::new(Desk { accepts: true, ..Desk::default() }));
         let mut config = RoomConfig::new(TickRate::new(60).unwrap(), 20);
-        config.budget = budget;
+        configure(&mut config);
         config.session_window = Micros::from_secs(5);
         let identity = RoomIdentity { id: RoomId(1), name: "depot".to_owned(), seed: 1 };
         let game = Depot::new(movers, desk.clone());

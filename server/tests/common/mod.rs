@@ -22,6 +22,7 @@ use tickwire_protocol::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica}
 use tickwire_protocol::{Micros, Schema, Tick, TickTime};
 use tickwire_server::net::{Game, Server, ServerConfig, ServerHandle};
 use tickwire_sim::arena::{Arena, Level};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
@@ -73,8 +74,13 @@ pub const PATIENCE: Duration = Duration::from_mins(2);
 /// How a connection ended: its close code and reason, or nothing if it just broke.
 pub type Ending = Option<(u16, String)>;
 
+/// What a WebSocket goes over.
+pub trait Pipe: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Pipe for S {}
+
 pub struct Raw {
-    pub socket: WebSocketStream<TcpStream>,
+    pub socket: WebSocketStream<Box<dyn Pipe>>,
 }
 
 impl Raw {
@@ -95,15 +101,19 @@ impl Raw {
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
-        Self::asking(TcpStream::connect(addr).await.unwrap(), request).await
+        let stream = TcpStream::connect(addr).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self::asking(stream, request).await
     }
 
     async fn over(stream: TcpStream, addr: SocketAddr) -> Self {
+        stream.set_nodelay(true).unwrap();
         Self::asking(stream, format!("ws://{addr}/").into_client_request().unwrap()).await
     }
 
-    async fn asking(stream: TcpStream, request: Request<()>) -> Self {
-        stream.set_nodelay(true).unwrap();
+    /// One over a stream of the test's own.
+    pub async fn asking(stream: impl Pipe + 'static, request: Request<()>) -> Self {
+        let stream: Box<dyn Pipe> = Box::new(stream);
         let (socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
         Self { socket }
     }

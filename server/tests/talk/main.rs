@@ -1,6 +1,9 @@
 //! What a game and its clients say to each other beside state: rooms and clients in virtual time, over connections that a test cuts.
 
+mod audience;
 mod events;
+mod permissions;
+mod pressure;
 mod rates;
 mod requests;
 
@@ -14,7 +17,7 @@ use tickwire_protocol::handshake::{FreshReason, Hello, Resume, ResumeToken, Role
 use tickwire_protocol::message::{MessageFrame, MessageLimits, MessageType};
 use tickwire_protocol::schema::SchemaBuilder;
 use tickwire_protocol::{Micros, PeerFault, PeerId, RoomId};
-use tickwire_server::core::{Join, Room, RoomConfig, RoomIdentity};
+use tickwire_server::core::{Identity, Join, Room, RoomConfig, RoomIdentity};
 use tickwire_sim::prelude::*;
 
 pub(crate) const ACTOR: KindId = KindId(0);
@@ -31,6 +34,10 @@ pub(crate) struct Play {
     schema: Arc<Schema>,
     script: Script,
     pub(crate) actors: Vec<EntityId>,
+    /// Those that are players' own: each stands one metre to the right of the one before.
+    pub(crate) owned: Vec<(EntityId, PlayerId)>,
+    /// What it keeps of each player.
+    pub(crate) told: [u32; 2],
     notes: mpsc::Sender<String>,
 }
 
@@ -51,18 +58,25 @@ impl Simulation for Play {
 
     fn save(&self, out: &mut Tables) {
         for &id in &self.actors {
-            out.insert(ACTOR, RowHead::new(id)).set_scalar(PLACE, 1.0);
+            out.insert(ACTOR, RowHead::new(id)).set_vec3(PLACE, Vec3::X);
+        }
+        for (at, &(id, player)) in self.owned.iter().enumerate() {
+            let head = RowHead { owner: Some(player), ..RowHead::new(id) };
+            out.insert(ACTOR, head).set_vec3(PLACE, Vec3::X * at as f32);
         }
     }
 
     fn load(&mut self, tables: &Tables) {
-        self.actors = tables.rows(ACTOR).map(|(head, _)| head.id).collect();
+        let rows = || tables.rows(ACTOR).map(|(head, _)| (head.id, head.owner));
+        self.actors = rows().filter(|(_, owner)| owner.is_none()).map(|(id, _)| id).collect();
+        self.owned = rows().filter_map(|(id, owner)| Some((id, owner?))).collect();
     }
 }
 
 /// A schema with one kind, and these messages.
 pub(crate) fn schema(messages: impl IntoIterator<Item = MessageType>) -> Arc<Schema> {
-    let kind = Kind::new(ACTOR, "actor", [Field::new(PLACE, "place", FieldType::scalar(0.0..=9.0, 0.1))]);
+    let place = FieldType::position([0.0..=63.0, 0.0..=0.0, 0.0..=0.0], 1.0);
+    let kind = Kind::new(ACTOR, "actor", [Field::new(PLACE, "place", place)]);
     messages.into_iter().fold(Schema::builder("play").kind(kind), SchemaBuilder::message).build().unwrap()
 }
 
@@ -74,6 +88,8 @@ pub(crate) struct Seat {
     down: VecDeque<(u64, Bytes)>,
     pub(crate) events: Vec<Event>,
     pub(crate) fault: Option<PeerFault>,
+    /// It asks for no events.
+    pub(crate) is_asleep: bool,
     /// What comes for it is left on its way: others speak in its name.
     pub(crate) is_modified: bool,
 }
@@ -82,6 +98,8 @@ pub(crate) struct Seat {
 pub(crate) struct House {
     pub(crate) room: Room,
     pub(crate) seats: Vec<Seat>,
+    /// Who connects.
+    pub(crate) identity: Identity,
     notes: mpsc::Receiver<String>,
     schema: Arc<Schema>,
     now: u64,
@@ -100,12 +118,20 @@ impl House {
         message_limits: MessageLimits,
     ) -> Self {
         let (noted, notes) = mpsc::channel();
-        let play = Play { schema: schema.clone(), script, actors: Vec::new(), notes: noted };
+        let play = Play {
+            schema: schema.clone(),
+            script,
+            actors: Vec::new(),
+            owned: Vec::new(),
+            told: [0; 2],
+            notes: noted,
+        };
         let identity = RoomIdentity { id: RoomId(1), name: "house".into(), seed: 1 };
         let config = RoomConfig { message_limits, ..RoomConfig::new(TickRate::new(HZ).unwrap(), 20) };
         let now = 1_000_000;
         let room = Room::new(identity, config, Box::new(play), Micros(now));
-        let mut house = Self { room, seats: Vec::new(), notes, schema, now, tokens: 0 };
+        let mut house =
+            Self { room, seats: Vec::new(), identity: Identity::default(), notes, schema, now, tokens: 0 };
         for _ in 0..seats {
             house.enter();
         }
@@ -122,6 +148,7 @@ impl House {
             down: VecDeque::new(),
             events: Vec::new(),
             fault: None,
+            is_asleep: false,
             is_modified: false,
         });
     }
@@ -216,6 +243,7 @@ impl House {
             token: ResumeToken([self.tokens; 16]),
             resume,
             fresh: FreshReason::First,
+            identity: self.identity.clone(),
             ..Join::new(Role::Player, StreamKind::Ordered)
         };
         seat.peer = Some(self.room.join(now, join).unwrap());
@@ -243,6 +271,8 @@ impl Seat {
         while self.client.poll_transmit(local, &mut message) {
             self.up.push_back((now + WAY, Bytes::from(core::mem::take(&mut message))));
         }
-        self.events.extend(std::iter::from_fn(|| self.client.poll_event(local)));
+        if !self.is_asleep {
+            self.events.extend(std::iter::from_fn(|| self.client.poll_event(local)));
+        }
     }
 }

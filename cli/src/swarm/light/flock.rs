@@ -14,13 +14,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use tickwire_client::{ClientFault, DisconnectReason};
 use tickwire_protocol::{DecodeError, Micros};
 use tokio::sync::oneshot;
 
 use super::bot::{Closed, LightBot, Scratch};
+use super::stream::Stream;
 use super::wire::{self, Inlet, Message};
 use crate::swarm::cpu;
 use crate::swarm::hive::Hive;
@@ -36,7 +36,7 @@ const EVENTS: usize = 1024;
 
 /// A connection whose upgrade is done, for a flock to take over.
 pub(super) struct Recruit {
-    pub(super) stream: std::net::TcpStream,
+    pub(super) stream: Stream,
     pub(super) bot: LightBot,
     pub(super) outcome: BotOutcome,
     pub(super) arrivals: Arrivals,
@@ -57,7 +57,7 @@ pub(in crate::swarm) struct FlockReport {
 
 /// A bot at its place in the table.
 struct Seat {
-    stream: TcpStream,
+    stream: Stream,
     inlet: Inlet,
     bot: LightBot,
     outcome: BotOutcome,
@@ -190,9 +190,8 @@ impl Flock {
     fn seat_recruits(&mut self) {
         while let Ok(recruit) = self.recruits.try_recv() {
             let index = self.seats.iter().position(Option::is_none).unwrap_or(self.seats.len());
-            let Recruit { stream, bot, outcome, arrivals, asked, joined, ended } = recruit;
-            let mut stream = TcpStream::from_std(stream);
-            let registered = self.poll.registry().register(&mut stream, Token(index), Interest::READABLE);
+            let Recruit { mut stream, bot, outcome, arrivals, asked, joined, ended } = recruit;
+            let registered = self.poll.registry().register(stream.socket(), Token(index), Interest::READABLE);
             let seat = Seat {
                 stream,
                 inlet: Inlet::default(),
@@ -248,7 +247,7 @@ impl Flock {
             }
             if seat.outcome.plan.part == Part::Deaf {
                 seat.is_deaf = true;
-                let _ = self.poll.registry().deregister(&mut seat.stream);
+                let _ = self.poll.registry().deregister(seat.stream.socket());
             }
         }
     }
@@ -342,8 +341,7 @@ impl Seat {
             if !self.bot.is_playing() {
                 self.send(shared, now)?;
             }
-            // With edge-triggered epoll a read that did not fill its buffer has emptied the socket: epoll(7).
-            if count < buffer.len() {
+            if self.stream.is_drained(count, buffer.len()) {
                 return Ok(());
             }
         }

@@ -5,6 +5,7 @@
 
 mod bot;
 mod flock;
+mod stream;
 mod wire;
 
 use std::io;
@@ -14,11 +15,11 @@ use std::thread::JoinHandle;
 use tickwire_client::{Client, net};
 use tickwire_protocol::Micros;
 use tickwire_sim::arena;
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use self::bot::LightBot;
 use self::flock::{Flock, Recruit};
+use self::stream::Stream;
 use super::hive::{Hive, RECONNECT_PAUSE};
 use super::load::{Part, Plan};
 use super::outcome::{Arrivals, BotOutcome, Phase};
@@ -119,7 +120,7 @@ async fn over(phase: &mut watch::Receiver<Phase>) {
 const BOTS_PER_THREAD: usize = 2_048;
 
 /// A bot about to say hello, its stream, when connecting began, and the gate that it came through.
-type Connected = (LightBot, std::net::TcpStream, Micros, Option<OwnedSemaphorePermit>);
+type Connected = (LightBot, Stream, Micros, Option<OwnedSemaphorePermit>);
 
 /// Opens the connection up to the upgrade.
 async fn connect(plan: Plan, hive: &Hive, outcome: &mut BotOutcome) -> Option<Connected> {
@@ -130,7 +131,10 @@ async fn connect(plan: Plan, hive: &Hive, outcome: &mut BotOutcome) -> Option<Co
         let stream = net::dial(&hive.config.url, &config).await?;
         net::upgrade(stream, &hive.config.url, &config, &hive.options(plan)).await
     };
-    let opened = opening.await.map(TcpStream::into_std);
+    let opened = opening.await.map(|transport| {
+        let (socket, tls) = transport.into_parts();
+        Ok::<_, io::Error>(Stream::new(socket.into_std()?, tls))
+    });
     match opened {
         Ok(Ok(stream)) => {
             let client = Client::new(config, arena::schema().clone(), hive.now());

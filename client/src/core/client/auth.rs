@@ -36,6 +36,9 @@ impl Client {
         if !core::mem::take(&mut self.renewal.is_asked) {
             return Err(ClientFault::Unexpected(FrameType::Auth));
         }
+        if let (Ok(terms), State::Playing(session)) = (&answer, &self.state) {
+            self.continuity.set_permissions(Some(terms), &session.welcome().room_name);
+        }
         self.events.push_back(Event::TokenChecked(answer));
         Ok(())
     }

@@ -41,6 +41,11 @@ impl Transfers {
         self.bulk.handle_frame(now, frame)
     }
 
+    /// The connection was lost: keeps what it has to, and no memory beside.
+    pub(super) fn rest(&mut self) {
+        self.bulk.shrink_to_fit();
+    }
+
     /// There will be no other session.
     pub(super) fn handle_end(&mut self) {
         self.bulk.handle_end();
@@ -104,13 +109,21 @@ impl Client {
         metadata: impl Into<Bytes>,
         content: impl Into<Bytes>,
     ) -> Result<BulkId, BulkError> {
+        let result = self.check_offering();
+        let bulk = &mut self.transfers.bulk;
+        let result = result.and_then(|()| bulk.offer(now, kind, metadata.into(), content.into()));
+        self.note_refusal(result)
+    }
+
+    /// Whether anything can be offered.
+    fn check_offering(&self) -> Result<(), BulkError> {
         if self.config.stream == StreamKind::Datagram {
             return Err(BulkError::NotOrdered);
         }
         if self.is_closed() || self.closing.is_some() || self.config.role == Role::Spectator {
             return Err(BulkError::Closed);
         }
-        self.transfers.bulk.offer(now, kind, metadata.into(), content.into())
+        Ok(())
     }
 
     /// Accepts what the server's game [offers](BulkEvent::Offered): it comes, and is told whole.

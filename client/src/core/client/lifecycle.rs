@@ -24,9 +24,11 @@ impl Client {
             State::Hello { before, .. } => before.take(),
             _ => None,
         };
+        self.stats.attempts_failed += 1;
         self.state = State::Closed { session, reason: DisconnectReason::Rejected(reason.clone()) };
         self.continuity.end();
         self.transfers.handle_end();
+        self.closing = None;
         self.events.push_back(Event::Rejected(reason));
     }
 
@@ -50,7 +52,9 @@ impl Client {
         }
         let mut begun = Session::new(&self.config, &self.schema, welcome, asked, now)?;
         let State::Hello { before, .. } = &mut self.state else { return Ok(()) };
-        let before = before.take().and_then(|before| before.into_simulation());
+        let before = before.take();
+        let is_back = before.is_some();
+        let before = before.and_then(|before| before.into_simulation());
         if let Some(simulation) = self.simulation.take().or(before) {
             begun.predict(simulation);
         }
@@ -64,6 +68,7 @@ impl Client {
             begun.set_paused(now, true, &mut self.stats);
         }
         self.state = State::Playing(Box::new(begun));
+        self.note_welcome(now, is_back, outcome);
         self.welcomed = now;
         self.renewal = Renewal::default();
         if matches!(outcome, SessionOutcome::Fresh(_)) {
@@ -77,14 +82,18 @@ impl Client {
     /// The connection is over. Of several reasons the first is told. If the game leaves, that is [`Client::close`].
     ///
     /// If the client is to [come back](crate::ClientConfig::reconnect) and the reason [may pass](DisconnectReason::may_pass), it waits
-    /// for [`Client::poll_connect`].
+    /// for [`Client::poll_connect`], not less than the server [wants](DisconnectReason::retry_after).
     pub fn handle_disconnect(&mut self, now: Micros, reason: DisconnectReason) {
         let (session, was_welcomed) = match &mut self.state {
             State::Hello { before, .. } => {
                 let was_welcomed = before.is_some();
+                let is_welcome_missing =
+                    !matches!(reason, DisconnectReason::Left | DisconnectReason::SessionOver(_));
+                self.stats.attempts_failed += u64::from(is_welcome_missing);
                 (before.take(), was_welcomed)
             }
             State::Playing(_) => {
+                self.stats.connections_lost += u64::from(!reason.is_goodbye());
                 if now.saturating_since(self.welcomed) >= LASTING {
                     self.attempts.reset();
                 }
@@ -106,7 +115,12 @@ impl Client {
             self.events.push_back(Event::Disconnected(reason));
             return;
         };
-        let wait = (!self.is_network_down).then_some(attempt.wait);
+        self.continuity.rest();
+        self.transfers.rest();
+        // All whom the server sent away come back at their own moments, and none before it wants them.
+        let least = reason.retry_after().unwrap_or(Micros::ZERO);
+        self.not_before = now + least;
+        let wait = (!self.is_network_down).then_some(least + attempt.wait);
         let until = wait.map(|wait| now + wait);
         self.state = State::Waiting { until, before: session, reason: reason.clone() };
         self.events.push_back(Event::Reconnecting {
@@ -156,14 +170,15 @@ impl Client {
     }
 
     /// What the system says of the network. While it is down no attempt is made to come back; once it is up, or another, one is made at
-    /// once. A connection that lasts is not given up for it: if the network is another, the server is asked whether it still hears us,
+    /// once, or as soon as [the server](DisconnectReason::retry_after) wants it. A connection that lasts is not given up for it: if the network is another, the server is asked whether it still hears us,
     /// and has two seconds to answer. A system that says nothing loses nothing but time.
     pub fn set_network(&mut self, now: Micros, network: Network) {
         self.is_network_down = network == Network::Down;
         match &mut self.state {
             State::Waiting { until, .. } if self.is_network_down => *until = None,
             State::Waiting { until, .. } => {
-                *until = Some(until.map_or(now, |until| until.min(now)));
+                let soonest = now.max(self.not_before);
+                *until = Some(until.map_or(soonest, |until| until.min(soonest)));
             }
             State::Playing(session) if network == Network::Changed => session.doubt(now),
             State::Hello { .. } | State::Playing(_) | State::Closed { .. } => {}
@@ -182,6 +197,7 @@ impl Client {
             if reason.may_pass() {
                 *reason = DisconnectReason::Left;
                 self.continuity.end();
+                self.transfers.handle_end();
             }
             return;
         }
@@ -192,21 +208,24 @@ impl Client {
 
     /// The session as bytes, for a client in a program that is started anew, or a page that is loaded anew:
     /// [`SavedSession::decode`](crate::SavedSession::decode). What was polled is not told again, what was sent and is not known to be
-    /// delivered is sent again, under the same [names](tickwire_protocol::message::MessageId); what has come and was not polled comes
-    /// again. Take it as the last thing, and [lose](Client::handle_disconnect) the connection instead of closing it: each connection
-    /// has another token, and what is said or polled afterwards is not in it.
+    /// delivered is sent again, under the same [names](tickwire_protocol::message::MessageId); messages and events that have come and were
+    /// not polled come again. Not so what is lost with this program: [requests](crate::Event::Request) that it has not seen or not
+    /// answered, answers to its own, and what it has not polled of sessions before this one. Their askers hear by their own deadlines.
+    ///
+    /// Take it as the last thing, with all events polled, and [lose](Client::handle_disconnect) the connection instead of closing it: each
+    /// connection has another token, and what is said or polled afterwards is not in it. What waits to be written does not expire any
+    /// more once it was exported.
     ///
     /// # Errors
     /// If there is no session to go on with.
-    pub fn export_session(&self, now: Micros) -> Result<Vec<u8>, SavedSessionError> {
+    pub fn export_session(&mut self, now: Micros) -> Result<Vec<u8>, SavedSessionError> {
         self.continuity.save(&self.schema, now)
     }
 
     /// When the client leaves at the latest, if the game wants that; at once if all is delivered.
     pub(super) fn closes_at(&self) -> Option<Micros> {
-        let outbox = &self.continuity.outbox;
-        let is_flushed = outbox.messages() == 0 && !outbox.has_transmit();
-        self.closing.map(|until| if is_flushed { Micros::ZERO } else { until })
+        let is_flushed = || self.continuity.is_flushed();
+        self.closing.map(|until| if is_flushed() { Micros::ZERO } else { until })
     }
 
     /// When the server counts as gone.

@@ -11,7 +11,6 @@ use crate::core::clock::Clock;
 use crate::core::match_state::MatchState;
 use crate::core::members::Members;
 use crate::core::session::{OwnEntity, Session};
-use crate::core::stats::ClientStats;
 use crate::core::view::{Moment, View, Whose};
 
 impl Client {
@@ -106,21 +105,6 @@ impl Client {
     /// What the rows are made of.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
-    }
-
-    /// What has been counted up to `now`.
-    pub fn stats(&self, now: Micros) -> ClientStats {
-        let mut stats = self.stats;
-        if let State::Playing(session) = &self.state {
-            session.add_watched(now, &mut stats);
-        }
-        stats
-    }
-
-    /// Snapshots applied.
-    #[cfg(feature = "net")]
-    pub(crate) fn snapshots(&self) -> u64 {
-        self.stats.snapshots
     }
 
     pub(super) fn session(&self) -> Option<&Session> {

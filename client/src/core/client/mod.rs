@@ -9,6 +9,7 @@
 
 mod auth;
 mod bulk;
+mod figures;
 mod lifecycle;
 mod look;
 mod pause;
@@ -70,6 +71,10 @@ pub struct Client {
     /// The server knows what this member calls itself.
     is_profile_told: bool,
     attempts: Attempts,
+    /// When the session of now was first welcomed here.
+    session_began: Micros,
+    /// The server wants to be left alone for so long.
+    not_before: Micros,
     /// When the connection of now was welcomed.
     welcomed: Micros,
     /// What it wants to be sent of snapshots, bytes a second.
@@ -127,6 +132,8 @@ impl Client {
             match_state: MatchState::default(),
             is_profile_told: true,
             attempts: Attempts::new(config.reconnect.clone(), config.seed),
+            session_began: now,
+            not_before: now,
             welcomed: now,
             budget: None,
             renewal: Renewal::default(),
@@ -144,7 +151,8 @@ impl Client {
     /// A fault ends the connection, and [`Event::Disconnected`] will tell. The faulty frame and all behind it change
     /// nothing else.
     pub fn handle_message(&mut self, now: Micros, message: Bytes) -> Result<(), ClientFault> {
-        self.stats.received_bytes += message.len() as u64;
+        self.stats.received.messages += 1;
+        self.stats.received.bytes += message.len() as u64;
         self.note_awake(now);
         self.continuity.outbox.handle_heard(now);
         if let State::Playing(session) = &mut self.state {
@@ -180,7 +188,10 @@ impl Client {
                         self.continuity.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?;
                     }
                     FrameType::Auth => self.handle_auth(&frame.payload)?,
-                    ty if ty.is_bulk() => self.transfers.handle_frame(now, frame)?,
+                    ty if ty.is_bulk() => {
+                        self.stats.received.bulk_bytes += frame.payload.len() as u64;
+                        self.transfers.handle_frame(now, frame)?;
+                    }
                     _ => session.handle_frame(now, &frame, &mut self.stats)?,
                 },
                 // What was still on its way when the connection was given up.
@@ -220,22 +231,27 @@ impl Client {
             }
             State::Playing(_) if self.renewal.poll_transmit(out) => {}
             State::Playing(session) => {
+                // Before inputs: those that the server has when it hears of the end of a pause count as given before it.
+                Self::write_pause(&mut self.pausing, false, out);
                 let is_asked = session.poll_transmit(now, out, &mut self.stats);
-                let is_repeated = is_asked && self.config.stream == StreamKind::Datagram;
-                Self::write_pause(&mut self.pausing, is_repeated, out);
+                self.stats.sent.play_bytes += (out.len() - start) as u64;
+                if is_asked && self.config.stream == StreamKind::Datagram {
+                    Self::write_pause(&mut self.pausing, true, out);
+                }
                 if !core::mem::replace(&mut self.is_profile_told, true) {
                     self.config.profile.encode(out);
                 }
                 if self.config.stream == StreamKind::Ordered {
                     let bytes_max = session.welcome().limits.message_bytes_max as usize;
                     self.continuity.write_messages(now, bytes_max.saturating_sub(out.len() - start), out);
+                    let before = out.len();
                     self.transfers.poll_transmit(now, start, bytes_max, out);
+                    self.stats.sent.bulk_bytes += (out.len() - before) as u64;
                 }
             }
             State::Hello { .. } | State::Waiting { .. } | State::Closed { .. } => {}
         }
-        self.stats.sent_bytes += (out.len() - start) as u64;
-        out.len() > start
+        self.note_sent(out.len() - start)
     }
 
     /// The next thing to tell the game. Ask until there is none, for every picture that is drawn.
@@ -273,7 +289,9 @@ impl Client {
             return Some(Event::Bulk(event));
         }
         match &mut self.state {
-            State::Playing(session) => session.poll_event(now, &mut self.continuity.inbox),
+            State::Playing(session) if !is_end => session.poll_event(now, &mut self.continuity.inbox),
+            // Welcomed anew before that was asked for: what is to be told in its time belongs behind the beginning.
+            State::Playing(_) => self.events.pop_front(),
             _ if is_end => match self.continuity.inbox.poll_lane(Lane::Events) {
                 Some(event) => Some(self.said(event)),
                 None => self.events.pop_front(),

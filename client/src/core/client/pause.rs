@@ -59,7 +59,8 @@ impl Client {
         }
     }
 
-    /// Appends what the server has not been told of a pause. On datagrams it may be lost, and is told with each ping.
+    /// Appends what the server has not been told of a pause; what it was told as well if that `is_repeated`, as with each ping on
+    /// datagrams, which may be lost.
     pub(super) fn write_pause(pausing: &mut Pausing, is_repeated: bool, out: &mut Vec<u8>) {
         let Pausing { is_paused, told, was_told } = *pausing;
         if told != is_paused || (is_repeated && was_told) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use tickwire_protocol::handshake::{Role, StreamKind};
-use tickwire_protocol::message::{MessageId, MessageTypeId, SendError};
+use tickwire_protocol::message::{MessageId, MessageTypeId, SendError, Standing};
 use tickwire_protocol::room::Profile;
 use tickwire_protocol::{EntityId, Micros, RowMut, Tick};
 use tickwire_sim::Simulation;
@@ -84,8 +84,15 @@ impl Client {
         key: u32,
         body: impl Into<Bytes>,
     ) -> Result<MessageId, SendError> {
-        self.check_sending()?;
-        self.continuity.outbox.send(now, ty, key, body.into())
+        let result = self.check_sending();
+        let result = result.and_then(|()| self.continuity.outbox.send(now, ty, key, body.into()));
+        self.note_refusal(result)
+    }
+
+    /// Where a message is that was [sent](Client::send): it waits to be written, or to be polled by the server's game. Nothing once its
+    /// outcome is known; of unreliable ones none is told.
+    pub fn standing(&self, id: MessageId) -> Option<Standing> {
+        self.continuity.outbox.standing(id)
     }
 
     /// How many more messages of this type [`Client::send`] lets through now, as far as rates go; nothing if there is no bound. Time

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use tickwire_protocol::Micros;
-use tickwire_protocol::handshake::StreamKind;
+use tickwire_protocol::handshake::{Role, StreamKind};
 use tickwire_protocol::message::{MessageTypeId, Refusal, RequestId, SendError};
 
 use super::Client;
@@ -25,9 +25,11 @@ impl Client {
         body: &[u8],
         timeout: Micros,
     ) -> Result<RequestId, SendError> {
-        self.check_sending()?;
+        let result = self.check_sending();
         let continuity = &mut self.continuity;
-        continuity.requests.ask(now, &mut continuity.outbox, ty, body, timeout)
+        let result =
+            result.and_then(|()| continuity.requests.ask(now, &mut continuity.outbox, ty, body, timeout));
+        self.note_refusal(result)
     }
 
     /// Takes a request back: it ends as [cancelled](tickwire_protocol::message::RequestError::Cancelled), unless its answer is here
@@ -48,15 +50,20 @@ impl Client {
         id: RequestId,
         response: Result<Bytes, Refusal>,
     ) -> Result<(), SendError> {
-        self.check_sending()?;
-        let continuity = &mut self.continuity;
-        continuity.requests.respond(now, &self.schema, &mut continuity.outbox, id, response)
+        let result = self.check_sending();
+        let (continuity, schema) = (&mut self.continuity, &self.schema);
+        let result = result
+            .and_then(|()| continuity.requests.respond(now, schema, &mut continuity.outbox, id, response));
+        self.note_refusal(result)
     }
 
     /// Whether anything can be sent.
     pub(super) fn check_sending(&self) -> Result<(), SendError> {
         if self.config.stream == StreamKind::Datagram {
             return Err(SendError::NotOrdered);
+        }
+        if self.config.role == Role::Spectator {
+            return Err(SendError::OnlyWatches);
         }
         if self.is_closed() || self.closing.is_some() {
             return Err(SendError::Closed);

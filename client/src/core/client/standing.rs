@@ -1,6 +1,6 @@
 //! How the connection stands.
 
-use tickwire_protocol::{CloseCode, Micros};
+use tickwire_protocol::Micros;
 
 use super::{Client, State};
 use crate::core::event::DisconnectReason;
@@ -23,10 +23,7 @@ impl Client {
             }
             State::Hello { .. } | State::Waiting { .. } => ConnectionState::Connecting,
             State::Playing(_) => ConnectionState::Connected,
-            State::Closed { reason: DisconnectReason::Left, .. } => ConnectionState::Disconnected,
-            State::Closed { reason: DisconnectReason::Closed { code: CloseCode::NORMAL, .. }, .. } => {
-                ConnectionState::Disconnected
-            }
+            State::Closed { reason, .. } if reason.is_goodbye() => ConnectionState::Disconnected,
             State::Closed { reason, .. } => ConnectionState::Failed { last_error: reason.clone() },
         }
     }

@@ -22,6 +22,7 @@ use crate::core::agenda::Agenda;
 use crate::core::clock::Clock;
 use crate::core::config::ClientConfig;
 use crate::core::event::ClientFault;
+use crate::core::health::Condition;
 use crate::core::inputs::Inputs;
 use crate::core::lead::Lead;
 use crate::core::playout::Playout;
@@ -169,6 +170,18 @@ impl Session {
 
     pub(crate) fn clock(&self) -> &Clock {
         self.time.clock()
+    }
+
+    /// How good the connection is at `now`.
+    pub(crate) fn condition(&self, now: Micros) -> Condition {
+        let clock = self.clock();
+        Condition {
+            rtt: clock.rtt(),
+            jitter: clock.jitter(),
+            loss: self.loss(),
+            silent_for: now.saturating_since(self.last_heard),
+            silence_timeout: self.silence_timeout,
+        }
     }
 
     pub(crate) fn loss(&self) -> f32 {

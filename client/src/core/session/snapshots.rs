@@ -49,6 +49,7 @@ impl Session {
         payload: &Bytes,
         stats: &mut ClientStats,
     ) -> Result<(), ClientFault> {
+        stats.received.play_bytes += payload.len() as u64;
         let near = self.newest_tick();
         let header = match self.codec.read_snapshot(payload, near, &self.replica, &mut self.decoded) {
             Ok(header) => header,

@@ -117,6 +117,16 @@ impl Replicator {
         self.focus_set = focus;
     }
 
+    /// From where its owner says that it looks.
+    pub(crate) fn focus_set(&self) -> Option<Vec3> {
+        self.focus_set
+    }
+
+    /// Where its entity was last, when its view was told.
+    pub(crate) fn focus(&self) -> Option<Vec3> {
+        self.focus
+    }
+
     /// Where to the peer looks; nothing if nobody knows.
     pub(crate) fn set_facing(&mut self, facing: Option<Vec3>) {
         self.facing = facing;

@@ -76,6 +76,9 @@ pub struct RoomConfig {
     pub first_tick: Tick,
     /// What the game tells every client in its welcome, as the level that it plays on; ids from 32,768 on, ascending.
     pub extensions: Vec<Extension>,
+    /// The numbers of sessions begin behind this. A server draws it anew when it starts: then whoever comes back to a room of the same
+    /// number is not taken for somebody of now, and is told that its session is not known.
+    pub first_session: u32,
 }
 
 impl RoomConfig {
@@ -107,6 +110,7 @@ impl RoomConfig {
             digest_interval: Micros::from_secs(1),
             first_tick: Tick(1),
             extensions: Vec::new(),
+            first_session: 0,
         }
         .within_limits()
     }

@@ -7,16 +7,17 @@ use tickwire_protocol::handshake::{
 };
 use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX};
 use tickwire_protocol::room::{Introduction, LeaveReason};
-use tickwire_protocol::{Micros, PeerFault, PeerId, PlayerId, SessionId};
+use tickwire_protocol::snapshot::Codec;
+use tickwire_protocol::{Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tick};
 
-use super::{Room, RoomEvent};
+use super::{Room, RoomConfig, RoomEvent};
 use crate::core::belief::ViewBelief;
 use crate::core::identity::{Identity, Renewal};
 use crate::core::input_queue::InputQueue;
 use crate::core::news::News;
 use crate::core::peer::Peer;
 use crate::core::replicator::Replicator;
-use crate::core::session::{Player, Session, Whereabouts};
+use crate::core::session::{Player, Session};
 use crate::core::viewer::Viewer;
 
 /// A connection that wants in.
@@ -32,12 +33,12 @@ pub struct Join {
     pub fresh: FreshReason,
     /// Who it is. A session goes on for the account alone that it was begun by.
     pub identity: Identity,
+    /// Sessions of the same account that are [over](Room::replace) once it is let in. Their places count as free.
+    pub replaces: Vec<SessionId>,
     /// As what.
     pub role: Role,
     /// What carries its frames.
     pub stream: StreamKind,
-    /// Whether it wants to be sent the schema.
-    pub wants_schema: bool,
     /// Whether it is to be sent the room's prior, because it lacks it.
     pub wants_prior: bool,
     /// What it says of itself, if it wants to be told of the others.
@@ -55,9 +56,9 @@ impl Join {
             bulk: None,
             fresh: FreshReason::First,
             identity: Identity::default(),
+            replaces: Vec::new(),
             role,
             stream,
-            wants_schema: false,
             wants_prior: false,
             introduction: None,
         }
@@ -76,12 +77,13 @@ impl Room {
     }
 
     pub(super) fn session_of(&self, peer: PeerId) -> Option<&Session> {
-        self.sessions.get(&self.peers.get(&peer)?.session)
+        self.sessions.get(&self.peers.get(&peer)?.session).map(Box::as_ref)
     }
 
     /// Lets a connection in; its welcome comes with its first transmission. A session that goes on keeps its player; a
-    /// connection that it still had is [dropped](RoomEvent::PeerDropped).
+    /// connection that it still had is [dropped](RoomEvent::PeerDropped). Nobody's session ends for one that is refused.
     pub fn join(&mut self, now: Micros, join: Join) -> Result<PeerId, RejectReason> {
+        join.identity.check_role(join.role, &self.identity.name)?;
         let peer = PeerId(self.next_id);
         let resumed = join.resume.map(|resume| (resume.session, self.resume_session(peer, &join, &resume)));
         let (session, outcome) = match resumed {
@@ -90,6 +92,7 @@ impl Room {
             None => (self.begin(now, peer, &join)?, SessionOutcome::Fresh(join.fresh)),
         };
         self.next_id = self.next_id.wrapping_add(1);
+        join.replaces.iter().filter(|&&other| other != session).for_each(|&other| self.replace(other));
         let told = join.bulk.filter(|_| !matches!(outcome, SessionOutcome::Fresh(_)));
         let bulk = self.resume_bulk(session, told);
         let Some(begun) = self.sessions.get(&session) else { return Err(RejectReason::NoSuchRoom) };
@@ -99,12 +102,12 @@ impl Room {
         let mut connection = Peer::new(join.stream, begun, replicator, &self.config, now);
         connection.renewal = Renewal::new(&join.identity);
         let auth = join.identity.terms(now).map(|terms| terms.extension());
-        let mut welcome = self.welcome(&join, session, peer, viewer.player);
+        let mut welcome = self.welcome(join.wants_prior, session, peer, viewer.player);
         let limits = self.config.message_limits.extension();
         welcome
             .extensions
             .splice(..0, [terms.extension()].into_iter().chain(auth).chain([limits]).chain(bulk));
-        self.identities.insert(session, join.identity);
+        self.identify(session, join.identity);
         connection.welcome = Some(Box::new(welcome));
         connection.news = self.introduce(now, viewer.player, outcome, join.introduction);
         connection.news.take_if(|_| join.stream == StreamKind::Datagram);
@@ -142,11 +145,8 @@ impl Room {
 
     /// A new session.
     fn begin(&mut self, now: Micros, peer: PeerId, join: &Join) -> Result<SessionId, RejectReason> {
-        let action = if join.role == Role::Player { "play" } else { "watch" };
-        if !join.identity.may(action, &self.identity.name) {
-            return Err(RejectReason::Forbidden { action: action.to_owned() });
-        }
-        let players = self.players.len() as u32;
+        let stays = |session: &&SessionId| !join.replaces.contains(session);
+        let players = self.players.values().filter(stays).count() as u32;
         if join.role == Role::Player && players >= self.config.players_max {
             return Err(RejectReason::RoomFull { players, max: self.config.players_max });
         }
@@ -156,10 +156,10 @@ impl Room {
             view: ViewBelief::new(self.config.tick_rate, self.config.rewind_max),
             is_announced: false,
         });
-        let id = SessionId::new(self.identity.id, peer.0);
+        let id = SessionId::new(self.identity.id, self.config.first_session.wrapping_add(peer.0));
         self.players.extend(player.as_ref().map(|player| (player.id, id)));
         let session = Session::new(id, join.token, peer, join.stream, player, &self.schema, now);
-        self.sessions.insert(id, session.allowing(self.config.message_limits));
+        self.sessions.insert(id, Box::new(session.allowing(self.config.message_limits)));
         Ok(id)
     }
 
@@ -170,33 +170,55 @@ impl Room {
         join: &Join,
         resume: &Resume,
     ) -> Result<SessionOutcome, FreshReason> {
-        self.check_resume(resume, &join.identity)?;
+        self.check_resume(join)?;
         let session = self.sessions.get_mut(&resume.session).ok_or(FreshReason::Unknown)?;
         let before = session.peer();
-        let outcome = session.resume(peer, join.stream, resume, join.token);
-        if outcome.is_ok()
-            && let Some(player) = &mut session.player
-        {
+        let outcome = session.resume(peer, join.stream, resume, join.token)?;
+        if let Some(player) = &mut session.player {
             player.inputs.restart(self.schema.input());
         }
-        match outcome {
-            // Whoever has the token and claims what cannot be has lost its way: a new session takes the place of this one.
-            Err(FreshReason::Inconsistent) => self.end(resume.session, LeaveReason::Removed),
-            Err(reason) => return Err(reason),
-            Ok(_) => {}
-        }
         if let Some(before) = before {
-            self.peers.remove(&before);
-            self.events.push(RoomEvent::PeerDropped { peer: before, fault: PeerFault::TakenOver });
+            self.drop_peer(before, PeerFault::TakenOver);
         }
-        outcome
+        Ok(outcome)
     }
 
-    /// Whether a session would go on for this client: [`Room::join`] begins another one here if not.
-    pub fn check_resume(&self, resume: &Resume, identity: &Identity) -> Result<(), FreshReason> {
-        self.sessions.get(&resume.session).ok_or(FreshReason::Unknown)?.check(resume)?;
-        let owner = self.identities.get(&resume.session).and_then(Identity::name);
-        if owner == identity.name() { Ok(()) } else { Err(FreshReason::OtherAccount) }
+    /// Whether the session that a connection wants to go on does so for it: [`Room::join`] begins another one here if not.
+    ///
+    /// Whoever has its token and claims what cannot be has lost its way: that session is over then.
+    pub fn check_resume(&mut self, join: &Join) -> Result<(), FreshReason> {
+        let Some(resume) = &join.resume else { return Ok(()) };
+        let session = self.sessions.get(&resume.session).ok_or(FreshReason::Unknown)?;
+        session.check(resume)?;
+        if self.identities.get(&resume.session).and_then(Identity::name) != join.identity.name() {
+            return Err(FreshReason::OtherAccount);
+        }
+        if session.role() == join.role && session.is_consistent(resume) {
+            return Ok(());
+        }
+        if let Some(peer) = session.peer() {
+            self.drop_peer(peer, PeerFault::TakenOver);
+        }
+        self.end(resume.session, LeaveReason::Removed);
+        Err(FreshReason::Inconsistent)
+    }
+
+    /// Ends a session because its account has begun another. A connection that it still has is
+    /// [dropped](RoomEvent::PeerDropped). One that is not here any more is passed over.
+    pub fn replace(&mut self, session: SessionId) {
+        if let Some(peer) = self.sessions.get(&session).and_then(|session| session.peer()) {
+            self.drop_peer(peer, PeerFault::Replaced);
+        }
+        if self.sessions.contains_key(&session) {
+            self.end(session, LeaveReason::Left);
+        }
+    }
+
+    /// Takes a connection from its session.
+    fn drop_peer(&mut self, peer: PeerId, fault: PeerFault) {
+        self.peers.remove(&peer);
+        self.note_peers();
+        self.events.push(RoomEvent::PeerDropped { peer, fault });
     }
 
     /// The token that a peer has brought, to be checked: once.
@@ -204,18 +226,31 @@ impl Room {
         self.peers.get_mut(&peer)?.renewal.take()
     }
 
-    /// What was found of the token that a peer has brought. One that is refused changes nothing: the one before counts on. A peer
-    /// that is not here any more is passed over.
+    /// What was found of the token that a peer has brought. One that is refused changes nothing: the one before counts on. One
+    /// that is good, but takes away what the peer does here, ends its session. A peer that is not here any more is passed over.
     pub fn handle_checked(&mut self, now: Micros, id: PeerId, found: Result<Identity, AuthRefusal>) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        let Some(identity) = self.identities.get_mut(&peer.session) else { return };
+        let Some(identity) = self.identities.get(&peer.session) else { return };
         let found = found.and_then(|found| {
             if found.name() == identity.name() { Ok(found) } else { Err(AuthRefusal::OtherAccount) }
         });
         peer.renewal.handle_checked(now, found.as_ref().map_err(|refusal| *refusal));
-        if let Ok(found) = found {
-            *identity = found;
+        let Ok(found) = found else { return };
+        let session = peer.session;
+        let role = self.sessions.get(&session).map(|session| session.role());
+        if role.is_some_and(|role| found.check_role(role, &self.identity.name).is_err()) {
+            self.drop_peer(id, PeerFault::Forbidden);
+            return self.end(session, LeaveReason::Removed);
         }
+        self.identify(session, found);
+    }
+
+    /// Whose a session is, and what it may say therefore.
+    fn identify(&mut self, id: SessionId, identity: Identity) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.gate.set_permissions(&self.schema, |action| identity.may(action, &self.identity.name));
+        }
+        self.identities.insert(id, identity);
     }
 
     /// A client has said goodbye: its session is over. Its player's entity is the simulation's to take away.
@@ -244,7 +279,7 @@ impl Room {
         self.note_peers();
         match self.sessions.get_mut(&peer.session) {
             Some(session) if session.is_known() => {
-                session.whereabouts = Whereabouts::AbsentSince(now);
+                session.rest(now);
                 if let Some(player) = session.player_id() {
                     self.members.set_connected(player, false);
                 }
@@ -257,15 +292,15 @@ impl Room {
     fn end(&mut self, session: SessionId, reason: LeaveReason) {
         self.events.push(RoomEvent::SessionEnded { session });
         self.identities.remove(&session);
-        let Some(Session { player: Some(player), mut bulk, .. }) = self.sessions.remove(&session) else {
-            return;
-        };
+        let Some(session) = self.sessions.remove(&session) else { return };
+        let Session { player: Some(player), mut bulk, .. } = *session else { return };
         self.players.remove(&player.id);
         self.members.remove(player.id, reason);
+        // Also of one that was told to have left when its client went away: there is an end to everything that the game has begun.
+        bulk.handle_end();
+        let lost = core::iter::from_fn(|| bulk.poll_event(self.now));
+        self.bulk_turn.lost.extend(lost.map(|event| (player.id, event)));
         if player.is_announced {
-            bulk.handle_end();
-            let lost = core::iter::from_fn(|| bulk.poll_event(self.now));
-            self.bulk_turn.lost.extend(lost.map(|event| (player.id, event)));
             self.left.push(player.id);
         }
     }
@@ -273,10 +308,9 @@ impl Room {
     /// Ends the sessions whose clients have not come back in time.
     pub(super) fn give_up_absent(&mut self, now: Micros) {
         let window = self.config.session_window;
-        let is_over = |session: &&Session| session.is_given_up(now, window);
-        while let Some(session) = self.sessions.values().find(is_over).map(|session| session.id) {
-            self.end(session, LeaveReason::Lost);
-        }
+        let is_over = |session: &&Box<Session>| session.is_given_up(now, window);
+        let over: Vec<_> = self.sessions.values().filter(is_over).map(|session| session.id).collect();
+        over.into_iter().for_each(|session| self.end(session, LeaveReason::Lost));
     }
 
     /// Lets those go who say nothing, take nothing, or whose token has expired.
@@ -294,16 +328,12 @@ impl Room {
     }
 
     fn welcome(
-        &mut self,
-        join: &Join,
+        &self,
+        with_prior: bool,
         session: SessionId,
         peer: PeerId,
         player: Option<PlayerId>,
     ) -> Welcome {
-        let config = &self.config;
-        let schema = join
-            .wants_schema
-            .then(|| self.packed_schema.get_or_insert_with(|| PackedSchema::new(&self.schema)).clone());
         Welcome {
             session,
             peer,
@@ -313,27 +343,149 @@ impl Room {
             room_seed: self.identity.seed,
             tick: self.world.tick(),
             tick_time: self.schedule.last_due(),
-            timing: Timing {
-                tick_rate: config.tick_rate,
-                snapshot_hz: config.snapshot_hz,
-                interpolation_delay: config.interpolation_delay,
-                ping_interval: config.ping_interval,
-                silence_timeout: config.silence_timeout,
-                digest_interval: config.digest_interval,
-            },
-            limits: ClientLimits {
-                message_bytes_max: CLIENT_MESSAGE_BYTES_MAX as u32,
-                inputs_per_frame_max: INPUTS_PER_FRAME_MAX as u32,
-                input_ahead_ticks_max: INPUT_AHEAD_TICKS_MAX,
-            },
-            missing_input: config.missing_input,
-            coder: self.codec.coder().wire(),
-            prior_hash: self.codec.prior().hash(),
-            prior: join.wants_prior.then(|| self.codec.prior().encoded().to_vec()),
-            features: Features::NONE,
-            server_build: env!("CARGO_PKG_VERSION").to_owned(),
-            schema,
-            extensions: config.extensions.clone(),
+            prior: with_prior.then(|| self.codec.prior().encoded().to_vec()),
+            extensions: self.config.extensions.clone(),
+            ..blank_welcome(&self.config, &self.codec)
         }
+    }
+}
+
+/// The answer to one who asks for the schema: a welcome to no room.
+pub fn schema_welcome(config: &RoomConfig, codec: &Codec, schema: &Schema) -> Welcome {
+    Welcome { schema: Some(PackedSchema::new(schema)), ..blank_welcome(config, codec) }
+}
+
+/// What is the same in all rooms.
+fn blank_welcome(config: &RoomConfig, codec: &Codec) -> Welcome {
+    Welcome {
+        session: SessionId(0),
+        peer: PeerId(0),
+        player: None,
+        room: RoomId(0),
+        room_name: String::new(),
+        room_seed: 0,
+        tick: Tick(0),
+        tick_time: Micros::ZERO,
+        timing: Timing {
+            tick_rate: config.tick_rate,
+            snapshot_hz: config.snapshot_hz,
+            interpolation_delay: config.interpolation_delay,
+            ping_interval: config.ping_interval,
+            silence_timeout: config.silence_timeout,
+            digest_interval: config.digest_interval,
+        },
+        limits: ClientLimits {
+            message_bytes_max: CLIENT_MESSAGE_BYTES_MAX as u32,
+            inputs_per_frame_max: INPUTS_PER_FRAME_MAX as u32,
+            input_ahead_ticks_max: INPUT_AHEAD_TICKS_MAX,
+        },
+        missing_input: config.missing_input,
+        coder: codec.coder().wire(),
+        prior_hash: codec.prior().hash(),
+        prior: None,
+        features: Features::NONE,
+        server_build: env!("CARGO_PKG_VERSION").to_owned(),
+        schema: None,
+        extensions: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tickwire_protocol::TickRate;
+    use tickwire_protocol::handshake::Permission;
+    use tickwire_protocol::message::{Lane, Received};
+    use tickwire_sim::arena::{Arena, Level};
+
+    use super::*;
+    use crate::core::RoomIdentity;
+
+    const NOW: Micros = Micros::from_secs(1);
+
+    fn room(players_max: u32) -> Room {
+        let identity = RoomIdentity { id: RoomId(1), name: "lobby".to_owned(), seed: 1 };
+        let mut config = RoomConfig::new(TickRate::new(60).unwrap(), 20);
+        config.players_max = players_max;
+        Room::new(identity, config, Box::new(Arena::new(Level::for_players(8))), Micros::ZERO)
+    }
+
+    fn who(name: &str, permissions: &[&str]) -> Identity {
+        let permissions = permissions.iter().map(|name| Permission((*name).to_owned())).collect();
+        Identity::account(name.to_owned(), None, permissions, Vec::new()).unwrap()
+    }
+
+    fn join_as(identity: Identity, role: Role) -> Join {
+        Join { identity, ..Join::new(role, StreamKind::Ordered) }
+    }
+
+    /// Alice plays; her session and how it goes on.
+    fn alice_plays(room: &mut Room) -> (PeerId, Resume) {
+        let peer = room.join(NOW, join_as(who("alice", &["play", "watch"]), Role::Player)).unwrap();
+        let session = room.session(peer).unwrap();
+        (peer, Resume { session, token: ResumeToken([0; 16]), received: Received::default() })
+    }
+
+    fn faults(room: &mut Room) -> Vec<(PeerId, PeerFault)> {
+        let events = core::iter::from_fn(|| room.poll_event());
+        let fault = |event| match event {
+            RoomEvent::PeerDropped { peer, fault } => Some((peer, fault)),
+            _ => None,
+        };
+        events.filter_map(fault).collect()
+    }
+
+    #[test]
+    fn who_may_play_no_longer_does_not_go_on_playing() {
+        let mut room = room(8);
+        let (peer, resume) = alice_plays(&mut room);
+        let back = Join { resume: Some(resume), ..join_as(who("alice", &["watch"]), Role::Player) };
+        assert_eq!(room.check_resume(&back), Ok(()));
+        let forbidden = RejectReason::Forbidden { action: "play".to_owned() };
+        assert_eq!(room.join(NOW, back), Err(forbidden));
+        assert_eq!(room.session(peer), Some(resume.session), "the connection of before stays");
+        room.handle_checked(NOW, peer, Ok(who("alice", &["play@lobby"])));
+        assert_eq!((faults(&mut room), room.player_count()), (Vec::new(), 1));
+        room.handle_checked(NOW, peer, Ok(who("alice", &["watch", "play@elsewhere"])));
+        assert_eq!(faults(&mut room), [(peer, PeerFault::Forbidden)]);
+        assert_eq!((room.player_count(), room.session_count()), (0, 0));
+    }
+
+    #[test]
+    fn a_resume_in_another_role_or_of_what_was_never_sent_ends_its_session_and_takes_no_place() {
+        let never = Received::default().with(Lane::Messages, 7);
+        for (role, received) in [(Role::Spectator, Received::default()), (Role::Player, never)] {
+            let mut room = room(8);
+            let (peer, resume) = alice_plays(&mut room);
+            let resume = Resume { received, ..resume };
+            let thief = Join { resume: Some(resume), ..join_as(who("mallory", &["play", "watch"]), role) };
+            assert_eq!(room.check_resume(&thief), Err(FreshReason::OtherAccount));
+            let back = Join { resume: Some(resume), ..join_as(who("alice", &["play", "watch"]), role) };
+            assert_eq!(room.check_resume(&back), Err(FreshReason::Inconsistent));
+            assert_eq!(faults(&mut room), [(peer, PeerFault::TakenOver)]);
+            assert_eq!((room.session_count(), room.peer_count()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_newer_session_takes_the_place_of_the_older_but_only_if_it_is_let_in() {
+        let mut room = room(1);
+        let (peer, resume) = alice_plays(&mut room);
+        let newer = |permissions| Join {
+            replaces: vec![resume.session],
+            ..join_as(who("alice", permissions), Role::Player)
+        };
+        assert!(room.join(NOW, newer(&["watch"])).is_err());
+        assert_eq!((faults(&mut room), room.session(peer)), (Vec::new(), Some(resume.session)));
+        let full = RejectReason::RoomFull { players: 1, max: 1 };
+        let other = join_as(who("bob", &["play"]), Role::Player);
+        assert_eq!(room.join(NOW, other.clone()), Err(full));
+        let second = room.join(NOW, newer(&["play"])).expect("the older one's place");
+        assert_eq!(faults(&mut room), [(peer, PeerFault::Replaced)]);
+        assert_eq!((room.player_count(), room.session(peer)), (1, None));
+        let session = room.session(second).unwrap();
+        room.replace(session);
+        assert_eq!((room.session_count(), faults(&mut room)), (0, vec![(second, PeerFault::Replaced)]));
+        room.replace(session);
+        assert!(room.join(NOW, other).is_ok());
     }
 }

@@ -21,7 +21,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use glam::Vec3;
-use tickwire_protocol::handshake::PackedSchema;
 use tickwire_protocol::history::History;
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::recording::RecordingHeader;
@@ -32,11 +31,12 @@ use tickwire_protocol::{
 use tickwire_sim::{MatchBoard, Outside, PlayerInputs, Simulation, World, WorldConfig};
 
 pub use config::{BUDGET_BYTES_PER_SECOND, JOIN_BYTES_PER_SECOND, RoomConfig};
-pub use join::Join;
+pub use join::{Join, schema_welcome};
 
 use super::belief::ViewCounters;
 use super::bulk::BulkTurn;
 use super::cue_log::CueLog;
+use super::ears::Ears;
 use super::identity::{Identity, RoomAccounts};
 use super::input_queue::InputCounters;
 use super::mail::RoomMail;
@@ -49,6 +49,7 @@ use super::scene::Scene;
 use super::schedule::{Due, Schedule};
 use super::session::Session;
 use super::shared::Shared;
+use super::turn::Turns;
 
 /// From so many peers on, their snapshots fall due at different steps: what is lost of shared bytes is less than what a tick that serves all
 /// of them at once is late.
@@ -104,7 +105,6 @@ pub struct Room {
     identity: RoomIdentity,
     config: RoomConfig,
     schema: Arc<Schema>,
-    packed_schema: Option<PackedSchema>,
     world: World,
     history: History,
     scene: Scene,
@@ -115,8 +115,8 @@ pub struct Room {
     /// The latest time that it was told.
     now: Micros,
     peers: BTreeMap<PeerId, Peer>,
-    /// Connected or absent.
-    sessions: BTreeMap<SessionId, Session>,
+    /// Connected or absent; in boxes, for half of a tree's places are empty.
+    sessions: BTreeMap<SessionId, Box<Session>>,
     players: BTreeMap<PlayerId, SessionId>,
     /// Who they are, session by session.
     identities: BTreeMap<SessionId, Identity>,
@@ -129,8 +129,7 @@ pub struct Room {
     rewind: Rewind,
     /// Players whose sessions ended since the last step.
     left: Vec<PlayerId>,
-    /// Whose message was polled last.
-    mail_turn: SessionId,
+    mail_turns: Turns,
     bulk_turn: BulkTurn,
     events: Vec<RoomEvent>,
     shared: Shared,
@@ -181,7 +180,6 @@ impl Room {
             rewind: Rewind::new(schema.clone()),
             schema,
             config,
-            packed_schema: None,
             steps: 0,
             now,
             peers: BTreeMap::new(),
@@ -193,7 +191,7 @@ impl Room {
             is_spread: false,
             next_id: 1,
             left: Vec::new(),
-            mail_turn: SessionId(0),
+            mail_turns: Turns::default(),
             bulk_turn: BulkTurn::default(),
             events: Vec::new(),
             shared: Shared::default(),
@@ -431,8 +429,15 @@ impl Room {
         let mut eyes =
             RewoundEyes { rewind: &mut self.rewind, history: &self.history, was_shown: &was_shown };
         let (players, sessions) = (&self.players, &mut self.sessions);
-        let (turn, bulk) = (&mut self.mail_turn, &mut self.bulk_turn);
-        let mut mail = RoomMail { now, schema: &self.schema, players, sessions, turn, bulk };
+        let (turns, bulk) = (&mut self.mail_turns, &mut self.bulk_turn);
+        let ears = Ears {
+            identities: &self.identities,
+            peers,
+            history: &self.history,
+            interest: &self.config.interest,
+            scene: &mut self.scene,
+        };
+        let mut mail = RoomMail { now, schema: &self.schema, players, sessions, turns, bulk, ears };
         let accounts = RoomAccounts { room: &self.identity.name, players, identities: &self.identities };
         let outside = Outside {
             eyes: Some(&mut eyes),
@@ -443,6 +448,7 @@ impl Room {
         };
         self.world.step_with(&self.inputs, outside);
         self.bulk_turn.handle_step();
+        self.mail_turns.handle_step();
     }
 
     /// Whose snapshots fall due with the step that was made: everybody's at once, so that bodies are shared, or in a large room those

@@ -40,7 +40,7 @@ impl Room {
     /// Whether a peer has something to be sent, as of the last call that was told the time: then [`Room::poll_transmit`] would send it.
     pub fn has_transmit(&self, peer: PeerId) -> bool {
         self.peers.get(&peer).is_some_and(|peer| {
-            let session = self.sessions.get(&peer.session);
+            let session = self.sessions.get(&peer.session).map(Box::as_ref);
             Waiting::of(self.now, peer, session, self.bulletin()).is_any()
         })
     }
@@ -51,7 +51,7 @@ impl Room {
         self.now = self.now.max(now);
         let Self { peers, sessions, members, match_state, world, message, .. } = self;
         let Some(peer) = peers.get_mut(&id) else { return };
-        let mut session = sessions.get_mut(&peer.session);
+        let mut session = sessions.get_mut(&peer.session).map(Box::as_mut);
         let bulletin = Bulletin { members, match_state };
         let waiting = Waiting::of(self.now, peer, session.as_deref(), bulletin);
         if !waiting.is_any() {

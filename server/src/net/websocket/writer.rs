@@ -1,6 +1,7 @@
 //! The writing half of a connection: frames go to the kernel at once, and what it refuses waits here.
 
 use std::io;
+use std::sync::Arc;
 
 use tickwire_protocol::CloseCode;
 use tickwire_protocol::limits::REASON_BYTES_MAX;
@@ -9,17 +10,19 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
+use crate::net::tls::Session;
+
 /// Writes WebSocket messages to a socket without ever waiting for it.
 ///
 /// [`WebSocketWriter::send`] hands the message to the kernel before it returns: no task is woken, nothing is queued. What
 /// does not fit into the socket's send buffer is kept, and goes out with [`WebSocketWriter::flush`]. Whoever looks at
 /// [`WebSocketWriter::is_ready`] before it encodes keeps no more than the rest of one message.
 ///
-/// This is also the seam for transports that cannot be written to like that, as TLS: they need a task of their own behind
-/// the same methods, and are ready when that task has taken all it was given.
+/// With TLS a message is sealed between the two, in the same buffer: what the kernel has not taken is then records.
 #[derive(Debug)]
 pub struct WebSocketWriter {
     socket: OwnedWriteHalf,
+    tls: Option<Arc<Session>>,
     /// What the kernel has not taken; begins and ends anywhere in a frame, and holds the ends of all frames in it.
     pending: Vec<u8>,
 }
@@ -27,7 +30,12 @@ pub struct WebSocketWriter {
 impl WebSocketWriter {
     /// Of a socket whose upgrade is done.
     pub fn new(socket: OwnedWriteHalf) -> Self {
-        Self { socket, pending: Vec::new() }
+        Self::of(socket, None)
+    }
+
+    /// Of one with TLS, or without.
+    pub(in crate::net) fn of(socket: OwnedWriteHalf, tls: Option<Arc<Session>>) -> Self {
+        Self { socket, tls, pending: Vec::new() }
     }
 
     /// Whether the kernel has taken everything: only then is it worth encoding anew.
@@ -78,20 +86,28 @@ impl WebSocketWriter {
     /// As [`WebSocketWriter::send`].
     pub async fn close(mut self, code: CloseCode, reason: &str) -> io::Result<()> {
         let payload = [&code.0.to_be_bytes()[..], truncated(reason, REASON_BYTES_MAX).as_bytes()].concat();
-        write_frame(&mut self.pending, OpCode::Control(Control::Close), &payload)?;
+        let mut last = Vec::new();
+        self.write_frame(&mut last, OpCode::Control(Control::Close), &payload)?;
+        if let Some(tls) = &self.tls {
+            tls.close(&mut last)?;
+        }
+        self.pending.extend_from_slice(&last);
         self.socket.write_all(&self.pending).await?;
         self.socket.shutdown().await
     }
 
     fn send_frame(&mut self, scratch: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) -> io::Result<()> {
-        if !self.is_ready() {
-            return write_frame(&mut self.pending, opcode, payload);
-        }
         scratch.clear();
-        write_frame(scratch, opcode, payload)?;
-        let taken = self.try_write(scratch)?;
+        self.write_frame(scratch, opcode, payload)?;
+        let taken = if self.is_ready() { self.try_write(scratch)? } else { 0 };
         self.pending.extend_from_slice(&scratch[taken..]);
         Ok(())
+    }
+
+    /// Writes a frame into an empty buffer, as it travels.
+    fn write_frame(&self, out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) -> io::Result<()> {
+        write_frame(out, opcode, payload)?;
+        self.tls.as_ref().map_or(Ok(()), |tls| tls.seal(out))
     }
 
     /// As many bytes as the kernel takes now, which may be none. Not subject to tokio's cooperative budget, after 128 uses of
