@@ -308,9 +308,12 @@ impl Room {
     /// Ends the sessions whose clients have not come back in time.
     pub(super) fn give_up_absent(&mut self, now: Micros) {
         let window = self.config.session_window;
-        let is_over = |session: &&Box<Session>| session.is_given_up(now, window);
-        let over: Vec<_> = self.sessions.values().filter(is_over).map(|session| session.id).collect();
-        over.into_iter().for_each(|session| self.end(session, LeaveReason::Lost));
+        let sessions = self.sessions.values();
+        let over: Vec<_> =
+            sessions.filter(|session| session.is_given_up(now, window)).map(|session| session.id).collect();
+        for session in over {
+            self.end(session, LeaveReason::Lost);
+        }
     }
 
     /// Lets those go who say nothing, take nothing, or whose token has expired.
