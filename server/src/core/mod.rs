@@ -34,6 +34,7 @@ mod schedule;
 mod session;
 mod shared;
 mod sightings;
+mod spares;
 mod tick_ring;
 mod tick_set;
 mod turn;
