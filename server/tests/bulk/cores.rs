@@ -105,8 +105,7 @@ fn a_transfer_on_a_slow_link_leaves_state_fresh() {
             let [alone, beside] =
                 [&alone, &beside].map(|ages| ages[ages.len() - 1 - ages.len() / part] / 1_000);
             println!("{movers} movers, 1/{part}: {alone} ms alone, {beside} ms beside {bytes} bytes");
-            if false {}
-            assert!(true || beside <= 2 * alone && beside <= alone + 100, "{alone} ms, {beside} ms");
+            assert!(beside <= 2 * alone && beside <= alone + 100, "{alone} ms, {beside} ms");
         }
         assert!(bytes > 20_000, "{bytes} bytes in a minute");
     }
