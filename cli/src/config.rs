@@ -15,6 +15,7 @@ use tickwire_server::net::{RecordConfig, ServerConfig, TlsFiles};
 use tickwire_sim::arena;
 
 use crate::access::AccessArgs;
+use crate::directory::DirectoryArgs;
 
 /// The address that server and swarm agree on if told nothing.
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:7777";
@@ -62,6 +63,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) rooms: RoomArgs,
+
+    #[command(flatten)]
+    pub(crate) directory: DirectoryArgs,
 
     /// Players in all rooms together [default: 10000]
     #[arg(long, env = "TICKWIRE_MAX_PLAYERS", value_name = "N")]
@@ -140,6 +144,8 @@ struct FileConfig {
     tls_key: Option<PathBuf>,
     #[serde(default)]
     access: AccessArgs,
+    #[serde(default)]
+    directory: DirectoryArgs,
     max_players: Option<u32>,
     record: Option<PathBuf>,
     record_hz: Option<u32>,
@@ -190,6 +196,7 @@ impl ServeArgs {
             seed: self.rooms.seed.or(file.seed),
         };
         let mut config = rooms.server_config(listen)?;
+        self.directory.or(file.directory).apply(&mut config);
         config.tls = tls_files(self.tls_cert.or(file.tls_cert), self.tls_key.or(file.tls_key))?;
         let access = self.access.or(file.access);
         let players_max = self.max_players.or(file.max_players);

@@ -178,6 +178,16 @@ pub const SCORE_BYTES_MAX: usize = 64;
 /// Scores that were taken away, and that readers hear of; as [`MEMBERS_GONE_MAX`].
 pub const MATCH_SCORES_GONE_MAX: usize = 1024;
 
+/// What lets a client into a private room, bytes.
+pub const ROOM_SECRET_BYTES_MAX: usize = 64;
+
+/// Rooms in one answer: a page of a list, some kilobytes.
+pub const ROOMS_PER_PAGE_MAX: usize = 50;
+
+/// Questions for rooms that one connection may ask before its hello: a few pages, or a list that is looked at anew. Each costs a look at
+/// every room.
+pub const LISTS_PER_CONNECTION_MAX: u32 = 16;
+
 /// Message types of a schema: a game has dozens.
 pub const MESSAGE_TYPES_MAX: usize = 1024;
 

@@ -467,7 +467,7 @@ async fn the_older_goes_when_the_newer_is_in_and_leaves_it_its_place() {
 async fn nobody_opens_a_room_that_he_may_not_be_in() {
     let schema = arena().schema().clone();
     let server = start(signed_in(), arena()).await;
-    let alice = with_token(&schema, &permitted("alice", &["play@lobby"]));
+    let alice = with_token(&schema, &permitted("alice", &["open", "play@lobby"]));
     let forbidden = RejectReason::Forbidden { action: "play".to_owned() };
     for room in [RoomWish::Named("vault".to_owned()), RoomWish::Any] {
         let hello = Hello { room, ..alice.clone() };

@@ -181,6 +181,8 @@ impl Peer {
                 }
                 FrameType::Message
                 | FrameType::Profile
+                | FrameType::List
+                | FrameType::Rooms
                 | FrameType::Members
                 | FrameType::Match
                 | FrameType::BulkOffer

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use socket2::SockRef;
 use tickwire_protocol::bulk::BulkReceived;
-use tickwire_protocol::frame::{FrameType, frames};
+use tickwire_protocol::frame::{Frame, FrameType, frames};
 use tickwire_protocol::handshake::{
     FreshReason, Hello, RejectReason, Resume, ResumeToken, StreamKind, Token,
 };
@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use super::listener::{Found, Shared};
+use super::questions::Questions;
 use super::room_task::{Answer, Doors, Joining, ToRoom};
 use super::seat::{Closing, Ending, Returned, Seat};
 use super::upgrade::{Visitor, arrive};
@@ -45,9 +46,9 @@ pub(super) async fn serve(socket: TcpStream, address: IpAddr, shared: Arc<Shared
         },
         () = shared.is_over() => return,
     };
-    let (mut reader, writer) = stream.into_websocket();
+    let (mut reader, mut writer) = stream.into_websocket();
     let greeting = tokio::select! {
-        greeting = timeout_at(deadline, greet(&mut reader, &mut visitor, &shared)) => {
+        greeting = timeout_at(deadline, greet(&mut reader, &mut writer, &mut visitor, &shared)) => {
             greeting.unwrap_or_else(|_| Err(PeerFault::HandshakeTimeout.into()))
         }
         () = shared.is_over() => Err(Ending::Closed(Closing::shutdown())),
@@ -74,10 +75,11 @@ struct Greeting {
 /// Hears a hello, and finds out whose it is.
 async fn greet(
     reader: &mut WebSocketReader,
+    writer: &mut WebSocketWriter,
     visitor: &mut Visitor,
     shared: &Shared,
 ) -> Result<Greeting, Ending> {
-    let hello = receive_hello(reader, shared).await?;
+    let hello = receive_hello(reader, writer, visitor, shared).await?;
     let resume = Resume::find(&hello.extensions).map_err(PeerFault::from)?;
     let bulk = BulkReceived::find(&hello.extensions).map_err(PeerFault::from)?;
     let introduction = Introduction::find(&hello.extensions)
@@ -86,8 +88,28 @@ async fn greet(
     Ok(Greeting { hello, identity, resume, bulk, introduction })
 }
 
-/// The first message must be a hello and nothing else.
-async fn receive_hello(reader: &mut WebSocketReader, shared: &Shared) -> Result<Hello, Ending> {
+/// The first message must be a hello and nothing else, but for questions which rooms there are.
+async fn receive_hello(
+    reader: &mut WebSocketReader,
+    writer: &mut WebSocketWriter,
+    visitor: &Visitor,
+    shared: &Shared,
+) -> Result<Hello, Ending> {
+    let mut questions = Questions::default();
+    loop {
+        let Frame { ty, payload } = receive_alone(reader, shared).await?;
+        match ty {
+            FrameType::Hello => {
+                return admit(&payload, shared.game.schema(), StreamKind::Ordered)?.map_err(Ending::Rejected);
+            }
+            FrameType::List => questions.answer(&payload, visitor, writer, shared).await?,
+            ty => return Err(PeerFault::from(Misbehavior::UnexpectedFrame(ty as u8)).into()),
+        }
+    }
+}
+
+/// The next frame, alone in its message.
+async fn receive_alone(reader: &mut WebSocketReader, shared: &Shared) -> Result<Frame, Ending> {
     let message = loop {
         match reader.receive().await.map_err(ending_of)? {
             Received::Message(message) => break message,
@@ -99,13 +121,10 @@ async fn receive_hello(reader: &mut WebSocketReader, shared: &Shared) -> Result<
     shared.hello_bytes.fetch_add(framed_bytes(message.len(), true), Ordering::Relaxed);
     let mut frames = frames(message);
     let first = frames.next().unwrap_or(Err(DecodeError::Truncated("hello"))).map_err(PeerFault::from)?;
-    if first.ty != FrameType::Hello {
-        return Err(PeerFault::from(Misbehavior::UnexpectedFrame(first.ty as u8)).into());
+    match frames.next() {
+        Some(_) => Err(PeerFault::from(DecodeError::Trailing("hello")).into()),
+        None => Ok(first),
     }
-    if frames.next().is_some() {
-        return Err(PeerFault::from(DecodeError::Trailing("hello")).into());
-    }
-    admit(&first.payload, shared.game.schema(), StreamKind::Ordered)?.map_err(Ending::Rejected)
 }
 
 /// Tells the schema to one who asks for it: a tool that comes again when it knows the game. It takes no place anywhere.

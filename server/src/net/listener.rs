@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tickwire_protocol::handshake::{Hello, RejectReason, Role};
+use tickwire_protocol::handshake::{Hello, NewRoom, RejectReason, Role};
+use tickwire_protocol::room::{ListRooms, RoomList};
 use tickwire_protocol::snapshot::Codec;
 use tickwire_protocol::{RoomId, SessionId};
 use tickwire_sim::Random;
@@ -75,6 +76,8 @@ pub(super) struct Shared {
 pub struct Server {
     listener: TcpListener,
     shared: Arc<Shared>,
+    /// Rooms that are there from the start.
+    rooms: Vec<Placement>,
 }
 
 /// A way to look at a running server and to end it.
@@ -88,11 +91,13 @@ impl Server {
     ///
     /// One that others can reach, and that neither has an [authenticator](super::AccessConfig::authenticator) nor takes
     /// [guests](super::AccessConfig::guests), is an [`io::ErrorKind::InvalidInput`] that says what to do; so is a certificate or a key
-    /// that cannot be used.
+    /// that cannot be used, and a [room](ServerConfig::rooms) that cannot be opened.
     pub async fn bind(config: ServerConfig, game: Game) -> io::Result<Self> {
         config.access.check(config.listen)?;
         let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
         let listener = TcpListener::bind(config.listen).await?;
+        let mut directory = Directory::new(config.directory_config());
+        let rooms = config.rooms.iter().map(|room| open(&mut directory, room)).collect::<io::Result<_>>()?;
         let clock = Clock::start();
         let gate = Gate::new(&config.access, config.listen.ip(), clock, config.handshake_timeout / 2);
         if gate.knows_nobody() {
@@ -113,7 +118,7 @@ impl Server {
             accounts: Accounts::new(config.access.accounts),
             addresses: Addresses::new(config.access.addresses),
             clock,
-            directory: Arc::new(Mutex::new(Directory::new(config.directory_config()))),
+            directory: Arc::new(Mutex::new(directory)),
             hello_bytes: AtomicU64::new(0),
             rooms: Mutex::new(BTreeMap::new()),
             closed: Mutex::new(Meters::default()),
@@ -126,7 +131,7 @@ impl Server {
             config,
             game,
         };
-        Ok(Self { listener, shared: Arc::new(shared) })
+        Ok(Self { listener, shared: Arc::new(shared), rooms })
     }
 
     /// Where it listens: tells the port that the system chose for port 0.
@@ -142,6 +147,9 @@ impl Server {
     /// Serves until [`ServerHandle::shutdown`], then closes every connection with 1001.
     pub async fn run(self) {
         let mut shutdown = self.shared.shutdown.subscribe();
+        for placement in self.rooms.clone() {
+            self.shared.open_room(&mut lock(&self.shared.rooms), placement);
+        }
         let mut connections = JoinSet::new();
         // Ends with the server.
         let mut renewals = JoinSet::new();
@@ -166,6 +174,13 @@ impl Server {
             tracing::error!("the disk is too slow: recordings end before their index");
         }
     }
+}
+
+/// Opens a room of the configuration.
+fn open(directory: &mut Directory, room: &NewRoom) -> io::Result<Placement> {
+    let words =
+        |reason| io::Error::new(io::ErrorKind::InvalidInput, format!("room `{}`: {reason}", room.name));
+    directory.open(room, true).map_err(words)
 }
 
 /// The next connection; nothing if it failed before it was ours.
@@ -214,6 +229,27 @@ impl ServerHandle {
     /// Ends the server: no new connections, every open one is closed with 1001.
     pub fn shutdown(&self) {
         self.shared.shutdown.send_replace(true);
+    }
+
+    /// Opens a room, also where clients may not; a public one is for anybody. One that is `for_good` stays when nobody is in it. To be called in
+    /// the runtime of a server that [runs](Server::run).
+    ///
+    /// # Errors
+    /// What a client would be told: a bad name, one that a room has, too many rooms, a server that ends.
+    pub fn open_room(&self, room: &NewRoom, for_good: bool) -> Result<RoomId, RejectReason> {
+        let mut directory = lock(&self.shared.directory);
+        if *self.shared.shutdown.borrow() {
+            return Err(RejectReason::ShuttingDown);
+        }
+        let placement = directory.open(room, for_good)?;
+        let id = placement.room;
+        self.shared.open_room(&mut lock(&self.shared.rooms), placement);
+        Ok(id)
+    }
+
+    /// A page of the public rooms, as clients are told.
+    pub fn rooms(&self, question: &ListRooms) -> RoomList {
+        lock(&self.shared.directory).list(question)
     }
 
     /// What it counts, with every room asked.
@@ -283,15 +319,17 @@ impl Shared {
         }
         let leaving: Vec<_> =
             claim.replaces().iter().map(|(session, role)| (session.room(), *role)).collect();
-        let Placement { room, open } = directory.place_instead(&leaving, &hello.room, hello.role)?;
-        let mut rooms = lock(&self.rooms);
-        if let Some(name) = open {
-            if let Err(forbidden) = identity.check_role(hello.role, &name) {
-                directory.remove(room);
-                return Err(forbidden);
-            }
-            rooms.insert(room, self.open_room(room, name));
+        let may_open = |name: &str| identity.may("open", name);
+        let placement = directory.place_instead(&leaving, &hello.room, hello.role, may_open)?;
+        let room = placement.room;
+        if let Some(new) = &placement.open
+            && let Err(forbidden) = identity.check_role(hello.role, &new.name)
+        {
+            directory.remove(room);
+            return Err(forbidden);
         }
+        let mut rooms = lock(&self.rooms);
+        self.open_room(&mut rooms, placement);
         let Some(doors) = rooms.get(&room).cloned() else {
             directory.leave(room, hello.role);
             return Err(RejectReason::NoSuchRoom);
@@ -328,21 +366,21 @@ impl Shared {
         let _ = self.shutdown.subscribe().wait_for(|is_over| *is_over).await;
     }
 
-    fn open_room(self: &Arc<Self>, id: RoomId, name: String) -> Doors {
-        tracing::info!(room = %name, "room opened");
+    /// Opens the room of a placement, if it is to be opened.
+    fn open_room(self: &Arc<Self>, rooms: &mut BTreeMap<RoomId, Doors>, placement: Placement) {
+        let Placement { room: id, open: Some(room) } = placement else { return };
+        tracing::info!(room = %room.name, is_private = room.secret.is_some(), "room opened");
+        let config = self.room_config(&room);
+        let name = room.name;
         let seed = Random::from_seed(self.config.seed ^ u64::from(id.0)).next_u64();
         let identity = RoomIdentity { id, name, seed };
         let (doors, inlets) = doors();
         let shared = self.clone();
         let record = self.config.record.clone().map(|record| (record, OpenRecording::new(self)));
-        // Without randomness nobody can join anyway.
-        let first_session = getrandom::u32().unwrap_or_default();
         tokio::spawn(async move {
-            let config = &shared.config;
             let make = || {
                 let simulation = shared.game.simulation(&identity);
-                let started = stagger::start(id, config.room.tick_rate, shared.clock.now());
-                let config = RoomConfig { first_session, ..config.room.clone() };
+                let started = stagger::start(id, config.tick_rate, shared.clock.now());
                 Room::with_codec(identity, config, shared.codec.clone(), simulation, started)
             };
             if let Ok(room) = catch_unwind(AssertUnwindSafe(make)) {
@@ -351,7 +389,7 @@ impl Shared {
                 shutdown.mark_changed();
                 let mut task = RoomTask::new(
                     room,
-                    config,
+                    &shared.config,
                     shared.gate.clone(),
                     shared.clock,
                     directory,
@@ -369,6 +407,23 @@ impl Shared {
             }
             lock(&shared.rooms).remove(&id);
         });
-        doors
+        rooms.insert(id, doors);
+    }
+
+    /// How a room runs that was opened like this.
+    fn room_config(&self, room: &NewRoom) -> RoomConfig {
+        let mut config = RoomConfig {
+            players_max: room.players_max,
+            // Without randomness nobody can join anyway.
+            first_session: getrandom::u32().unwrap_or_default(),
+            ..self.config.room.clone()
+        };
+        if !room.mode.is_empty() {
+            config.match_info.mode.clone_from(&room.mode);
+        }
+        if !room.settings.is_empty() {
+            config.match_info.settings.clone_from(&room.settings);
+        }
+        config
     }
 }

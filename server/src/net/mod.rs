@@ -54,6 +54,7 @@ mod listener;
 mod meters;
 mod place;
 mod proxy;
+mod questions;
 mod recording;
 mod room_task;
 mod seat;

@@ -9,6 +9,7 @@ use tickwire_protocol::limits::{
     REWIND_MICROS_MAX, SILENCE_TIMEOUT_MICROS_MAX,
 };
 use tickwire_protocol::message::MessageLimits;
+use tickwire_protocol::room::MatchInfo;
 use tickwire_protocol::snapshot::{Codec, Coder, Prior};
 use tickwire_protocol::{Micros, Schema, Tick, TickRate};
 
@@ -74,6 +75,8 @@ pub struct RoomConfig {
     pub digest_interval: Micros,
     /// The number of the first step.
     pub first_tick: Tick,
+    /// How its [match](crate::core::Room::match_state) stands before the first step: what the room was opened for. What breaks a bound is left out whole.
+    pub match_info: MatchInfo,
     /// What the game tells every client in its welcome, as the level that it plays on; ids from 32,768 on, ascending.
     pub extensions: Vec<Extension>,
     /// The numbers of sessions begin behind this. A server draws it anew when it starts: then whoever comes back to a room of the same
@@ -109,6 +112,7 @@ impl RoomConfig {
             stall_timeout: Micros::from_secs(10),
             digest_interval: Micros::from_secs(1),
             first_tick: Tick(1),
+            match_info: MatchInfo::default(),
             extensions: Vec::new(),
             first_session: 0,
         }
