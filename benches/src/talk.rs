@@ -50,7 +50,7 @@ impl Talk {
     pub fn turn(&mut self, times: usize) -> usize {
         let now = Micros::ZERO;
         for _ in 0..MESSAGES {
-            let sent = self.outbox.send(now, CHAT, 0, self.body.clone());
+            let sent = self.outbox.send(now, CHAT, 0, self.body.clone().into());
             assert!(sent.is_ok(), "{sent:?}");
         }
         self.up.clear();

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use tickwire_protocol::frame::frames;
 use tickwire_protocol::limits::{LATEST_KEYS_MAX, MESSAGE_BYTES_PER_TRANSMIT_MAX, OUTCOMES_WAITING_MAX};
 use tickwire_protocol::message::{
-    Direction, GameEvent, Inbox, Lane, Message, MessageAck, MessageClass, MessageFrame, MessageType,
-    MessageTypeId, Outbox, Received, Requests, SendError,
+    Direction, GameEvent, Inbox, Lane, Message, MessageAck, MessageBody, MessageClass, MessageFrame,
+    MessageType, MessageTypeId, Outbox, Received, Requests, SendError,
 };
 use tickwire_protocol::{Micros, Schema, Tick};
 
@@ -35,6 +35,16 @@ fn schema() -> Arc<Schema> {
         .message(MessageType::new(SOON, "soon", BothWays, MessageClass::Reliable, 64).expires_after(100))
         .build()
         .unwrap()
+}
+
+/// Bytes in which nothing repeats.
+fn noise(count: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    core::iter::repeat_with(next).take(count).collect()
 }
 
 /// A sender, and a receiver whose game polls all that comes at once.
@@ -71,12 +81,12 @@ impl Way {
     }
 
     fn send(&mut self, ty: MessageTypeId, key: u32, bytes: usize) {
-        self.outbox.send(NOW, ty, key, vec![7; bytes].into()).unwrap();
+        self.outbox.send(NOW, ty, key, noise(bytes).into()).unwrap();
     }
 
     fn tell_of_hits(&mut self, count: usize) {
         for _ in 0..count {
-            self.outbox.send_event(NOW, HIT, GameEvent::new("").encode(Tick(1))).unwrap();
+            self.outbox.send_event(NOW, HIT, GameEvent::new("").encode(Tick(1)).into()).unwrap();
         }
     }
 }
@@ -162,7 +172,7 @@ fn no_more_is_on_its_way_than_the_window_and_what_begins_in_it_goes_whole() {
     for _ in 0..10 {
         outbox.send(NOW, CHAT, 0, vec![0; 30].into()).unwrap();
     }
-    outbox.send(NOW, MAP, 0, vec![0; 40_000].into()).unwrap();
+    outbox.send(NOW, MAP, 0, noise(40_000).into()).unwrap();
     let mut flights = Vec::new();
     let mut acked = 0;
     while outbox.messages() > 0 {
@@ -185,7 +195,7 @@ fn newest_messages_after_an_old_export_hold_nothing_up() {
     outbox.save(NOW, &mut saved);
     for sent in [20_000_u64, 40_000, 1 << 40] {
         let mut outbox = restored(&saved, Received::default().with(Lane::Latest, sent));
-        outbox.send(NOW, PLACE, 0, Bytes::new()).unwrap();
+        outbox.send(NOW, PLACE, 0, MessageBody::default()).unwrap();
         outbox.poll_transmit(NOW, 1_000, &mut Vec::new());
         assert!(!outbox.has_transmit(), "it was written");
         outbox.handle_ack(MessageAck::default().with(Lane::Latest, sent)).unwrap();
@@ -206,8 +216,8 @@ fn what_waited_when_it_was_saved_keeps_its_order_and_so_its_numbers() {
     let later = NOW + Micros::from_secs(1);
     let mut outbox = Outbox::new(schema(), Direction::ToServer);
     let mut saved = Vec::new();
-    outbox.send(NOW, SOON, 0, Bytes::from_static(b"a")).unwrap();
-    outbox.send(NOW, CHAT, 0, Bytes::from_static(b"b")).unwrap();
+    outbox.send(NOW, SOON, 0, Bytes::from_static(b"a").into()).unwrap();
+    outbox.send(NOW, CHAT, 0, Bytes::from_static(b"b").into()).unwrap();
     outbox.save(NOW, &mut saved);
     // The program that has saved goes on for a while, and the other side gets the first of what it writes.
     let mut written = Vec::new();
@@ -255,7 +265,7 @@ fn events_that_were_taken_ahead_of_others_are_not_told_again_after_an_export() {
     let mut way = Way::new();
     let mut written = Vec::new();
     for body in ["a", "b", "c", "d"] {
-        way.outbox.send_event(NOW, HIT, GameEvent::new(body).encode(Tick(1))).unwrap();
+        way.outbox.send_event(NOW, HIT, GameEvent::new(body).encode(Tick(1)).into()).unwrap();
     }
     way.outbox.poll_transmit(NOW, 1_000, &mut written);
     let payloads = frames(written.into()).map(|frame| frame.unwrap().payload).collect::<Vec<_>>();
@@ -287,7 +297,7 @@ fn of_more_keys_than_there_may_be_the_oldest_goes() {
     let mut way = Way::new();
     for number in 0..=LATEST_KEYS_MAX as u16 {
         let (key, mut written) = (u32::from(number), Vec::new());
-        MessageFrame { ty: PLACE, number, key, body: Bytes::new() }
+        MessageFrame { ty: PLACE, number, key, body: MessageBody::default() }
             .encode(MessageClass::Latest, &mut written);
         let frame = frames(written.into()).next().unwrap().unwrap();
         way.inbox.handle_message(frame.payload).unwrap();
@@ -299,10 +309,11 @@ fn of_more_keys_than_there_may_be_the_oldest_goes() {
 #[test]
 fn who_never_asks_what_became_of_its_messages_is_told_so() {
     let mut outbox = Outbox::new(schema(), Direction::ToServer);
-    let sent = (0..100_000).take_while(|_| outbox.send(NOW, PLACE, 0, Bytes::new()).is_ok()).count();
+    let sent =
+        (0..100_000).take_while(|_| outbox.send(NOW, PLACE, 0, MessageBody::default()).is_ok()).count();
     assert_eq!(sent, OUTCOMES_WAITING_MAX + 1);
-    let refused = outbox.send(NOW, CHAT, 0, Bytes::new());
+    let refused = outbox.send(NOW, CHAT, 0, MessageBody::default());
     assert_eq!(refused, Err(SendError::NotPolled { outcomes: OUTCOMES_WAITING_MAX }));
     assert_eq!(core::iter::from_fn(|| outbox.poll_outcome(NOW)).count(), OUTCOMES_WAITING_MAX);
-    assert!(outbox.send(NOW, CHAT, 0, Bytes::new()).is_ok());
+    assert!(outbox.send(NOW, CHAT, 0, MessageBody::default()).is_ok());
 }

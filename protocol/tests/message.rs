@@ -12,8 +12,8 @@ use tickwire_protocol::limits::{
 };
 use tickwire_protocol::message::engine::NOTICE;
 use tickwire_protocol::message::{
-    Denial, Direction, Inbox, Lane, Message, MessageAck, MessageClass, MessageId, MessageType, MessageTypeId,
-    Missed, Notice, Outbox, Outcome, Received, SendError, Standing,
+    Denial, Direction, Inbox, Lane, Message, MessageAck, MessageBody, MessageClass, MessageId, MessageType,
+    MessageTypeId, Missed, Notice, Outbox, Outcome, Received, SendError, Standing,
 };
 use tickwire_protocol::{Micros, Schema};
 
@@ -57,7 +57,7 @@ impl Way {
     }
 
     fn send(&mut self, ty: MessageTypeId, key: u32, body: &[u8]) -> Result<MessageId, SendError> {
-        self.outbox.send(self.now, ty, key, Bytes::copy_from_slice(body))
+        self.outbox.send(self.now, ty, key, Bytes::copy_from_slice(body).into())
     }
 
     fn transmit(&mut self, bytes_max: usize) {
@@ -227,13 +227,59 @@ proptest! {
 }
 
 #[test]
+fn large_bodies_travel_as_blocks_and_count_as_they_are() {
+    let mut way = Way::new();
+    let (words, noise) = (b"the same again, ".repeat(180), noise(2_900));
+    for body in [&words, &noise] {
+        way.send(RELIABLE, 0, body).unwrap();
+    }
+    assert_eq!(way.outbox.bytes(), words.len() + noise.len());
+    let mut out = Vec::new();
+    way.outbox.poll_transmit(way.now, 4_000, &mut out);
+    let payloads = frames(out.into()).map(|frame| frame.unwrap().payload).collect::<Vec<_>>();
+    assert!(payloads[0].len() < 60, "{} bytes of {}", payloads[0].len(), words.len());
+    assert_eq!(payloads[1].len(), 1 + 2 + noise.len(), "what does not get smaller goes as it is");
+    for payload in payloads {
+        way.inbox.handle_message(payload).unwrap();
+    }
+    let polled = core::iter::from_fn(|| way.inbox.poll()).map(|message| message.body).collect::<Vec<_>>();
+    assert!(polled == [words.clone(), noise], "as they were given");
+    // And so after a program has gone on.
+    let mut saved = Vec::new();
+    way.send(RELIABLE, 0, &words).unwrap();
+    way.outbox.save(way.now, &mut saved);
+    let mut outbox = Outbox::restore(&schema(), Direction::ToClient, way.now, &mut &saved[..]).unwrap();
+    outbox.handle_resumed(way.inbox.received()).unwrap();
+    let mut out = Vec::new();
+    outbox.poll_transmit(way.now, 4_000, &mut out);
+    assert!(out.len() < 60, "{}", out.len());
+    for frame in frames(out.into()) {
+        way.inbox.handle_message(frame.unwrap().payload).unwrap();
+    }
+    assert_eq!(way.inbox.poll().map(|message| message.body), Some(words.into()));
+}
+
+/// Bytes in which nothing repeats.
+fn noise(count: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    core::iter::repeat_with(next).take(count).collect()
+}
+
+#[test]
 fn what_does_not_fit_is_refused_and_says_why() {
     let mut way = Way::new();
     assert_eq!(way.send(MessageTypeId(9), 0, &[]), Err(SendError::UnknownType(MessageTypeId(9))));
     let too_large = way.send(LATEST, 0, &[0; 65]).unwrap_err();
     assert_eq!(too_large.to_string(), "message `latest` has 65 bytes, its type allows 64");
     let mut client = Outbox::new(schema(), Direction::ToServer);
-    assert!(matches!(client.send(Micros(0), FROM_SERVER, 0, Bytes::new()), Err(SendError::WrongWay { .. })));
+    assert!(matches!(
+        client.send(Micros(0), FROM_SERVER, 0, MessageBody::default()),
+        Err(SendError::WrongWay { .. })
+    ));
     for key in 0..LATEST_KEYS_MAX as u32 {
         way.send(LATEST, key, &[]).unwrap();
     }
@@ -285,7 +331,7 @@ fn a_lane_that_is_full_holds_up_no_other() {
     }
     assert!(!way.outbox.has_transmit(), "the window is full");
     way.send(LATEST, 9, &[9]).unwrap();
-    way.outbox.send_engine(way.now, NOTICE, 0, Bytes::from_static(b"no")).unwrap();
+    way.outbox.send_engine(way.now, NOTICE, 0, Bytes::from_static(b"no").into()).unwrap();
     assert!(!way.outbox.is_written(Lane::Control));
     way.transmit(1 << 20);
     assert!(way.outbox.is_written(Lane::Control));
@@ -305,7 +351,7 @@ fn where_not_all_fits_better_lanes_go_first() {
         way.send(RELIABLE, 0, &[7; 30]).unwrap();
     }
     way.send(LATEST, 0, &[8; 30]).unwrap();
-    way.outbox.send_engine(way.now, NOTICE, 0, Bytes::from_static(&[9; 30])).unwrap();
+    way.outbox.send_engine(way.now, NOTICE, 0, Bytes::from_static(&[9; 30]).into()).unwrap();
     way.transmit(150);
     let first_bytes = way.there.iter().map(|(_, payload)| payload[payload.len() - 1]).collect::<Vec<_>>();
     assert_eq!(first_bytes, [9, 8, 7]);
@@ -342,9 +388,9 @@ fn the_engines_own_types_are_no_games() {
     assert_eq!(way.send(NOTICE, 0, &[]), Err(SendError::UnknownType(NOTICE)));
     // Nor do they go any way.
     let mut client = Outbox::new(schema(), Direction::ToServer);
-    assert!(client.send_engine(Micros(0), NOTICE, 0, Bytes::new()).is_err());
+    assert!(client.send_engine(Micros(0), NOTICE, 0, MessageBody::default()).is_err());
     let mut server = Inbox::new(schema(), Direction::ToServer);
-    let payload = Bytes::from_static(&[0x80, 8, 0, 0]);
+    let payload = Bytes::from_static(&[0x80, 16, 0, 0]);
     assert_eq!(
         server.handle_message(payload).unwrap_err().to_string(),
         "message type, this way: 1024 has no meaning"
@@ -363,7 +409,7 @@ fn a_sender_that_passes_over_the_window_is_found_out() {
     let gap = inbox.handle_message(Bytes::from_static(&[0, 1, 1])).unwrap_err();
     assert_eq!(gap.to_string(), "message number, after a gap: 257 has no meaning");
     let mut server = Inbox::new(schema(), Direction::ToServer);
-    let wrong_way = server.handle_message(Bytes::from_static(&[4, 0, 0])).unwrap_err();
+    let wrong_way = server.handle_message(Bytes::from_static(&[8, 0, 0])).unwrap_err();
     assert_eq!(wrong_way.to_string(), "message type, this way: 4 has no meaning");
 }
 
@@ -465,7 +511,7 @@ fn who_asks_for_no_outcomes_keeps_none() {
     let mut outbox = Outbox::new(schema(), Direction::ToClient).without_outcomes();
     let (now, mut out) = (Micros(1), Vec::new());
     for key in [1, 1, 2] {
-        outbox.send(now, LATEST, key, Bytes::new()).unwrap();
+        outbox.send(now, LATEST, key, MessageBody::default()).unwrap();
     }
     outbox.poll_transmit(now, 1_000, &mut out);
     outbox.handle_ack(MessageAck::default().with(Lane::Latest, 2)).unwrap();

@@ -109,7 +109,7 @@ async fn insist(server: &Running, schema: &Arc<Schema>, ty: MessageTypeId) -> (V
         for frame in frames.into_iter().filter(|frame| frame.ty == FrameType::Message) {
             let (_, message) = MessageFrame::decode(frame.payload, schema).unwrap();
             assert_eq!(message.ty, NOTICE);
-            heard.push(Notice::decode(message.body).unwrap());
+            heard.push(Notice::decode(message.body.into_bytes()).unwrap());
         }
     }
     for number in FEW..MANY {

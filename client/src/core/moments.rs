@@ -108,7 +108,7 @@ mod tests {
     fn inbox(events: &[(MessageTypeId, u32, GameEvent)]) -> Inbox {
         let mut outbox = Outbox::new(schema(), Direction::ToClient);
         for (ty, tick, event) in events {
-            outbox.send_event(Micros(1), *ty, event.encode(Tick(*tick))).unwrap();
+            outbox.send_event(Micros(1), *ty, event.encode(Tick(*tick)).into()).unwrap();
         }
         let mut out = Vec::new();
         outbox.poll_transmit(Micros(1), 10_000, &mut out);

@@ -1,7 +1,7 @@
 //! The frames that carry messages and tell what has come.
 //!
 //! ```text
-//!  MESSAGE       type: varint | number: 16 (reliable, latest) | key: varint (latest) | body, to the end of the frame
+//!  MESSAGE       2 x type + is block: varint | number: 16 (reliable, latest) | key: varint (latest) | decoded bytes: varint (a block) | body or block
 //!  MESSAGE_ACK   lanes: 8 | a number of 16 for each     one past the newest number that was polled
 //! ```
 //!
@@ -10,6 +10,7 @@
 
 use bytes::{Buf, Bytes};
 
+use super::body::MessageBody;
 use super::lane::Lane;
 use super::types::{MessageClass, MessageTerms, MessageTypeId};
 use crate::fault::DecodeError;
@@ -66,30 +67,31 @@ pub struct MessageFrame {
     /// Which of its type, if only the newest of each counts; otherwise 0.
     pub key: u32,
     /// What the game says.
-    pub body: Bytes,
+    pub body: MessageBody,
 }
 
 impl MessageFrame {
     /// Appends a MESSAGE frame.
     pub fn encode(&self, class: MessageClass, out: &mut Vec<u8>) {
         write_frame_with(out, FrameType::Message, |out| {
-            write_varint(out, u32::from(self.ty.0));
+            write_varint(out, u32::from(self.ty.0) << 1 | u32::from(self.body.is_block()));
             if class != MessageClass::Unreliable {
                 out.extend_from_slice(&self.number.to_le_bytes());
             }
             if class == MessageClass::Latest {
                 write_varint(out, self.key);
             }
-            out.extend_from_slice(&self.body);
+            self.body.write(out);
         });
     }
 
     /// Reads the payload of a MESSAGE frame, and finds its type.
     pub fn decode(mut payload: Bytes, schema: &Schema) -> Result<(MessageTerms, Self), DecodeError> {
-        let value = read_varint(&mut payload)?;
+        let head = read_varint(&mut payload)?;
+        let (value, is_block) = (head >> 1, head & 1 == 1);
         let ty = u16::try_from(value).ok().and_then(|id| MessageTerms::find(schema, MessageTypeId(id)));
         let ty = ty.ok_or(DecodeError::Invalid { what: "message type", value: u64::from(value) })?;
-        let mut frame = Self { ty: ty.id, number: 0, key: 0, body: Bytes::new() };
+        let mut frame = Self { ty: ty.id, number: 0, key: 0, body: MessageBody::default() };
         if ty.class != MessageClass::Unreliable {
             if payload.len() < 2 {
                 return Err(DecodeError::Truncated("message number"));
@@ -99,11 +101,7 @@ impl MessageFrame {
         if ty.class == MessageClass::Latest {
             frame.key = read_varint(&mut payload)?;
         }
-        let (value, limit) = (payload.len() as u64, u64::from(ty.bytes_max));
-        if value > limit {
-            return Err(DecodeError::TooLarge { what: "message body", value, limit });
-        }
-        frame.body = payload;
+        frame.body = MessageBody::read(payload, is_block, ty.bytes_max)?;
         Ok((ty, frame))
     }
 }

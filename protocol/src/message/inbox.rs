@@ -174,6 +174,7 @@ impl Inbox {
             return Err(DecodeError::Invalid { what: "message type, this way", value });
         }
         let MessageFrame { ty: id, number, key, body } = frame;
+        let body = body.into_bytes();
         if ty.class == MessageClass::Event {
             GameEvent::decode(body.clone())?;
         }

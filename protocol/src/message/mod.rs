@@ -22,6 +22,7 @@
 //! The scheme is that of TCP's cumulative acks (RFC 9293, section 3.4) above connections instead of below them, as in SignalR's
 //! stateful reconnect.
 
+mod body;
 mod carried;
 pub mod engine;
 mod event;
@@ -36,6 +37,7 @@ mod request;
 mod saved;
 mod types;
 
+pub use body::MessageBody;
 pub use carried::{Carried, Volume};
 pub use event::{EVENT_HEADER_BYTES_MAX, GameEvent};
 pub use frame::{MessageAck, MessageFrame};

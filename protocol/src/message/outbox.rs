@@ -7,9 +7,9 @@ use core::num::NonZeroUsize;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use thiserror::Error;
 
+use super::body::MessageBody;
 use super::carried::Carried;
 use super::frame::{MessageAck, MessageFrame, OVERHEAD_BYTES_MAX, expand};
 use super::lane::{Lane, Missed, Received, SendLane};
@@ -127,7 +127,7 @@ pub(super) struct Waiting {
     pub(super) ty: MessageTypeId,
     /// Of a latest message: which of its type.
     pub(super) key: u32,
-    pub(super) body: Bytes,
+    pub(super) body: MessageBody,
     /// When it is given up if it was not written yet.
     deadline: Option<Micros>,
     /// Whether its sender hears what became of it; who asks for something hears otherwise.
@@ -141,7 +141,7 @@ impl Waiting {
         id: MessageId,
         ty: MessageTypeId,
         key: u32,
-        body: Bytes,
+        body: MessageBody,
         deadline: Option<Micros>,
     ) -> Self {
         // Of a request nobody waits for the answer any more, but what became of it is told.
@@ -321,7 +321,7 @@ impl Outbox {
         now: Micros,
         ty: MessageTypeId,
         key: u32,
-        body: Bytes,
+        body: MessageBody,
     ) -> Result<MessageId, SendError> {
         let terms = self.check(ty, "send", body.len())?;
         let bytes = body.len();
@@ -332,7 +332,12 @@ impl Outbox {
     }
 
     /// Takes a game event, as [encoded](super::GameEvent::encode). Its receiver tells it as the type says: at once or in view time.
-    pub fn send_event(&mut self, now: Micros, ty: MessageTypeId, event: Bytes) -> Result<(), SendError> {
+    pub fn send_event(
+        &mut self,
+        now: Micros,
+        ty: MessageTypeId,
+        event: MessageBody,
+    ) -> Result<(), SendError> {
         let terms = self.check(ty, "emit_event", event.len())?;
         self.push(now, terms, 0, event).map(drop)
     }
@@ -367,7 +372,7 @@ impl Outbox {
         &mut self,
         now: Micros,
         ty: MessageTypeId,
-        request: Bytes,
+        request: MessageBody,
         deadline: Micros,
     ) -> Result<MessageId, SendError> {
         let terms = self.check(ty, "request", request.len())?;
@@ -418,7 +423,7 @@ impl Outbox {
         now: Micros,
         ty: MessageTypeId,
         key: u32,
-        body: Bytes,
+        body: MessageBody,
     ) -> Result<(), SendError> {
         let terms = super::engine::terms(ty).filter(|terms| terms.goes(self.way));
         let terms = terms.ok_or(SendError::UnknownType(ty))?;
@@ -431,7 +436,7 @@ impl Outbox {
         now: Micros,
         terms: MessageTerms,
         key: u32,
-        body: Bytes,
+        body: MessageBody,
     ) -> Result<MessageId, SendError> {
         let lifetime = u64::from(terms.expires_after_millis);
         let deadline = (lifetime > 0).then(|| now + Micros::from_millis(lifetime));
@@ -443,7 +448,7 @@ impl Outbox {
         now: Micros,
         terms: MessageTerms,
         key: u32,
-        body: Bytes,
+        body: MessageBody,
         deadline: Option<Micros>,
     ) -> Result<MessageId, SendError> {
         self.expire(now);
@@ -568,7 +573,7 @@ impl Outbox {
     /// Bytes of the messages that were written on the connection of now and are not acked.
     pub fn bytes_in_flight(&self) -> usize {
         let lanes = self.lanes.iter().flat_map(SendLane::in_flight).chain(self.newest.in_flight());
-        lanes.map(|waiting| OVERHEAD_BYTES_MAX + waiting.body.len()).sum()
+        lanes.map(|waiting| OVERHEAD_BYTES_MAX + waiting.body.wire_bytes()).sum()
     }
 
     /// Whether all that was sent in this lane was written on the connection of now.
@@ -787,10 +792,10 @@ struct Space {
 
 impl Space {
     /// Whether a message with this body fits behind what is there; then a frame is taken.
-    fn take(&mut self, out: &[u8], body: &Bytes) -> bool {
+    fn take(&mut self, out: &[u8], body: &MessageBody) -> bool {
         let fits = self.frames > 0
             && out.len() < self.window_end
-            && out.len() + OVERHEAD_BYTES_MAX + body.len() <= self.end;
+            && out.len() + OVERHEAD_BYTES_MAX + body.wire_bytes() <= self.end;
         self.frames -= usize::from(fits);
         fits
     }

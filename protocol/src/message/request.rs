@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::{Buf, Bytes};
 use thiserror::Error;
 
+use super::body::MessageBody;
 use super::engine::{CANCEL, RESPONSE};
 use super::frame::{VARINT_BYTES_MAX, read_varint, write_varint};
 use super::inbox::Message;
@@ -104,7 +105,7 @@ pub struct Requests {
     /// Those of them that the game has not seen.
     unseen: VecDeque<Request>,
     /// Those that it has answered, with what there was no room for yet, in this order.
-    held: VecDeque<(RequestId, Bytes)>,
+    held: VecDeque<(RequestId, MessageBody)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -318,7 +319,7 @@ fn take_back(now: Micros, outbox: &mut Outbox, id: RequestId) {
     let _ = outbox.send_engine(now, CANCEL, 0, headed(id, &[], &[]));
 }
 
-fn headed(id: RequestId, more: &[u8], body: &[u8]) -> Bytes {
+fn headed(id: RequestId, more: &[u8], body: &[u8]) -> MessageBody {
     let mut out = Vec::with_capacity(RESPONSE_HEADER_BYTES_MAX + body.len());
     write_varint(&mut out, id.0);
     out.extend_from_slice(more);

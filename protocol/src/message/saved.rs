@@ -76,7 +76,7 @@ impl Reader<'_> {
             return Err(DAMAGED);
         }
         let deadline = (left != NONE).then(|| Micros(self.now.0.saturating_add(left)));
-        let waiting = Waiting::new(MessageId(id), ty, key, Bytes::copy_from_slice(body), deadline);
+        let waiting = Waiting::new(MessageId(id), ty, key, Bytes::copy_from_slice(body).into(), deadline);
         Ok(if refused == 1 { waiting.refused() } else { waiting })
     }
 

@@ -272,7 +272,10 @@ fn message(fields: &mut Fields) -> Vector {
         ty: ty.id,
         number: number as u16,
         key: if is_latest { fields.number("key") } else { 0 },
-        body: bytes(&fields.take("body")).into(),
+        body: {
+            let times = fields.take_if_there("times").map_or(1, |times| parse(&times));
+            bytes(&fields.take("body")).repeat(times).into()
+        },
     };
     let decode = |payload: &[u8]| {
         let schema = example();

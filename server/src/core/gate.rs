@@ -72,7 +72,7 @@ impl Gate {
         let Some(denial) = self.denial.take().filter(|_| is_numbered) else { return Ok(()) };
         let notice = Notice { ty, number, denial }.encode();
         // Who takes no notices and goes on is no honest client.
-        outbox.send_engine(now, NOTICE, 0, notice).map_err(|_| PeerFault::TooOften)
+        outbox.send_engine(now, NOTICE, 0, notice.into()).map_err(|_| PeerFault::TooOften)
     }
 
     /// Whether too much was refused.

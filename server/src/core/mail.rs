@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use tickwire_protocol::message::{Message, MessageTypeId, Refusal, Request, RequestId, Response, SendError};
+use tickwire_protocol::message::{
+    Message, MessageBody, MessageTypeId, Refusal, Request, RequestId, Response, SendError,
+};
 use tickwire_protocol::{Micros, PlayerId, Schema, SessionId};
 use tickwire_sim::{Audience, BulkMail, Mail};
 
@@ -31,11 +33,13 @@ impl Mail for RoomMail<'_> {
 
     fn send(&mut self, to: Audience<'_>, ty: MessageTypeId, key: u32, body: Bytes) -> Result<(), SendError> {
         let now = self.now;
+        let body = MessageBody::from(body);
         self.for_each(to, |session| session.send(now, ty, key, body.clone()))
     }
 
     fn emit(&mut self, to: Audience<'_>, ty: MessageTypeId, event: Bytes) -> Result<(), SendError> {
         let now = self.now;
+        let event = MessageBody::from(event);
         self.for_each(to, |session| session.emit(now, ty, event.clone()))
     }
 

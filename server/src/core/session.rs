@@ -18,8 +18,8 @@ use tickwire_protocol::handshake::{
 };
 use tickwire_protocol::limits::MESSAGE_BYTES_PER_TRANSMIT_MAX;
 use tickwire_protocol::message::{
-    Direction, Inbox, Lane, MessageLimits, MessageTypeId, Missed, Outbox, Received, Refusal, Requests,
-    SendError,
+    Direction, Inbox, Lane, MessageBody, MessageLimits, MessageTypeId, Missed, Outbox, Received, Refusal,
+    Requests, SendError,
 };
 use tickwire_protocol::schema::Kind;
 use tickwire_protocol::snapshot::Feedback;
@@ -264,14 +264,19 @@ impl Session {
         now: Micros,
         ty: MessageTypeId,
         key: u32,
-        body: Bytes,
+        body: MessageBody,
     ) -> Result<(), SendError> {
         self.check_stream()?;
         self.outbox.send(now, ty, key, body).map(drop)
     }
 
     /// Tells the client a game event, as encoded.
-    pub(crate) fn emit(&mut self, now: Micros, ty: MessageTypeId, event: Bytes) -> Result<(), SendError> {
+    pub(crate) fn emit(
+        &mut self,
+        now: Micros,
+        ty: MessageTypeId,
+        event: MessageBody,
+    ) -> Result<(), SendError> {
         self.check_stream()?;
         self.outbox.send_event(now, ty, event)
     }

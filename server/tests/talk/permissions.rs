@@ -100,7 +100,7 @@ fn a_modified_client_is_told_and_its_game_hears_nothing() {
     let told = house.said_to(0);
     let notice = told.iter().find(|message| message.ty == NOTICE).unwrap();
     let expected = Notice { ty: MUTE, number: 0, denial: Denial::Forbidden };
-    assert_eq!(Notice::decode(notice.body.clone()), Ok(expected));
+    assert_eq!(Notice::decode(notice.body.clone().into_bytes()), Ok(expected));
     let answer = told.iter().find(|message| message.ty == RESPONSE).unwrap();
     assert_eq!(answer.body[..], [5, 4], "not permitted");
     assert_eq!(house.seats[0].fault, None);

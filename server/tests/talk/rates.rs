@@ -6,8 +6,8 @@ use tickwire_client::{Event, REQUEST_TIMEOUT};
 use tickwire_protocol::PeerFault;
 use tickwire_protocol::message::engine::{NOTICE, RESPONSE};
 use tickwire_protocol::message::{
-    Denial, Direction, MessageClass, MessageFrame, MessageLimits, MessageType, MessageTypeId, Notice,
-    Outcome, Rate, SendError,
+    Denial, Direction, MessageBody, MessageClass, MessageFrame, MessageLimits, MessageType, MessageTypeId,
+    Notice, Outcome, Rate, SendError,
 };
 use tickwire_sim::prelude::*;
 
@@ -79,7 +79,7 @@ fn who_keeps_to_it_is_never_refused_over_lost_connections() {
 /// A reliable message that a modified client sends, whatever its rate.
 fn said(ty: MessageTypeId, number: u16, out: &mut Vec<u8>) {
     let body = Bytes::from(vec![number as u8]);
-    MessageFrame { ty, number, key: 0, body }.encode(MessageClass::Reliable, out);
+    MessageFrame { ty, number, key: 0, body: body.into() }.encode(MessageClass::Reliable, out);
 }
 
 fn chat(number: u16) -> Bytes {
@@ -90,7 +90,7 @@ fn chat(number: u16) -> Bytes {
 
 fn denials(told: Vec<MessageFrame>) -> Vec<Notice> {
     let notices = told.into_iter().filter(|message| message.ty == NOTICE);
-    notices.map(|message| Notice::decode(message.body).unwrap()).collect()
+    notices.map(|message| Notice::decode(message.body.into_bytes()).unwrap()).collect()
 }
 
 #[test]
@@ -129,7 +129,8 @@ fn requests_that_are_asked_too_often_are_answered_so() {
     for id in (0..20_u8).rev() {
         let mut out = Vec::new();
         let body = Bytes::from(vec![id]);
-        MessageFrame { ty: ASK, number: u16::from(id), key: 0, body }.encode(MessageClass::Request, &mut out);
+        MessageFrame { ty: ASK, number: u16::from(id), key: 0, body: body.into() }
+            .encode(MessageClass::Request, &mut out);
         house.smuggle(0, out.into());
     }
     house.run(10);
@@ -166,7 +167,7 @@ fn all_types_together_have_limits_which_the_welcome_tells() {
     house.seats[0].is_modified = true;
     for number in (20..180_u16).rev() {
         let mut out = Vec::new();
-        MessageFrame { ty: FREE, number, key: 0, body: Bytes::new() }
+        MessageFrame { ty: FREE, number, key: 0, body: MessageBody::default() }
             .encode(MessageClass::Reliable, &mut out);
         house.smuggle(0, out.into());
     }

@@ -85,7 +85,7 @@ impl Client {
         body: impl Into<Bytes>,
     ) -> Result<MessageId, SendError> {
         let result = self.check_sending();
-        let result = result.and_then(|()| self.continuity.outbox.send(now, ty, key, body.into()));
+        let result = result.and_then(|()| self.continuity.outbox.send(now, ty, key, body.into().into()));
         self.note_refusal(result)
     }
 
