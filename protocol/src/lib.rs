@@ -42,6 +42,7 @@ pub mod schema;
 pub mod snapshot;
 pub mod table;
 pub mod time;
+pub mod typed;
 
 pub use ack::{Ack, AckWindow, Sequence};
 pub use cue::Cue;

@@ -113,7 +113,7 @@ pub enum SendError {
     /// Too much of its kind waits already: the other side does not take it, or is away.
     #[error("{messages} messages with {bytes} bytes wait to be taken: try again when some are delivered")]
     Full {
-        /// Messages of its lane that are queued or in flight; and outcomes, if more than 4,096 were not asked for.
+        /// Messages of its lane that are queued or in flight.
         messages: usize,
         /// Bytes of their bodies.
         bytes: usize,
@@ -184,9 +184,6 @@ impl Waiting {
         MessageFrame { ty, number: number as u16, key, body: body.clone() }.encode(class, out);
     }
 }
-
-/// Outcomes that wait to be asked for: with so many no message is taken, or they would pile up without bound.
-const OUTCOMES_MAX: usize = 4_096;
 
 /// What became of messages, until somebody asks.
 #[derive(Debug)]
@@ -470,9 +467,6 @@ impl Outbox {
         let Some(lane) = terms.lane else { return Ok(()) };
         let limits = lane.limits();
         let (messages, waiting) = self.waiting(lane);
-        if self.fates.known.len() >= OUTCOMES_MAX && !terms.id.is_engine() {
-            return Err(SendError::Full { messages: messages + self.fates.known.len(), bytes: waiting });
-        }
         // What takes the place of another asks for no more than the difference.
         let replaced = if lane == Lane::Latest { self.newest.bytes_of(terms.id, key) } else { None };
         let is_full = replaced.is_none() && messages >= limits.queued;

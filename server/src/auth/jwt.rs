@@ -36,7 +36,7 @@ impl Default for JwtPolicy {
 /// | `exp` | when it ends: must be there |
 /// | `nbf` | when it begins |
 /// | `iss`, `aud` | as the [policy](JwtPolicy) wants |
-/// | `permissions` | what the account may do, a list of texts; without it `play` and `watch` |
+/// | `permissions` | what the account may do, a list of texts; without it `play`, `watch` and `open` |
 ///
 /// All claims go to the game, as JSON.
 ///

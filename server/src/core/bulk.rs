@@ -10,7 +10,6 @@ use tickwire_protocol::handshake::StreamKind;
 use tickwire_sim::BulkMail;
 
 use super::mail::RoomMail;
-use super::session::Session;
 
 /// What a step is told of transfers.
 #[derive(Debug, Default)]
@@ -30,12 +29,8 @@ impl BulkTurn {
 }
 
 impl RoomMail<'_> {
-    fn session(&mut self, player: PlayerId) -> Option<&mut Session> {
-        self.sessions.get_mut(self.players.get(&player)?).map(Box::as_mut)
-    }
-
     fn bulk_of(&mut self, player: PlayerId) -> Result<&mut Bulk, BulkError> {
-        let session = self.session(player).ok_or(BulkError::Closed)?;
+        let session = self.session_of(player).ok_or(BulkError::Closed)?;
         Ok(&mut session.bulk)
     }
 }
@@ -69,7 +64,7 @@ impl BulkMail for RoomMail<'_> {
         content: Bytes,
     ) -> Result<BulkId, BulkError> {
         let now = self.now;
-        let session = self.session(to).ok_or(BulkError::Closed)?;
+        let session = self.session_of(to).ok_or(BulkError::Closed)?;
         if session.stream == StreamKind::Datagram {
             return Err(BulkError::NotOrdered);
         }

@@ -95,7 +95,7 @@ impl Mail for RoomMail<'_> {
 }
 
 impl RoomMail<'_> {
-    fn session_of(&mut self, player: PlayerId) -> Option<&mut Session> {
+    pub(super) fn session_of(&mut self, player: PlayerId) -> Option<&mut Session> {
         self.sessions.get_mut(self.players.get(&player)?).map(Box::as_mut)
     }
 
