@@ -1,13 +1,14 @@
 //! What lasts from one connection of a session to the next: who the client is, and the messages whose fate is not known.
 
-use core::num::NonZeroUsize;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tickwire_protocol::handshake::{
     AuthTerms, Extension, Resume, ResumeToken, SessionOutcome, SessionTerms, Welcome,
 };
-use tickwire_protocol::message::{Direction, Inbox, Lane, MessageLimits, Missed, Notice, Outbox, Requests};
+use tickwire_protocol::message::{
+    Direction, Inbox, Lane, MessageAck, MessageLimits, Missed, Notice, Outbox, Requests,
+};
 use tickwire_protocol::{DecodeError, Micros, Schema, SessionId};
 
 use super::saved::{SavedSession, SavedSessionError};
@@ -25,19 +26,13 @@ pub(crate) struct Continuity {
 
 /// Bytes of messages that may be on their way up: inputs do not wait long behind them. Over a link of 256 kbit/s that is 64 ms; with a round
 /// trip of 100 ms some 14 KB go in a second. What begins within it goes whole.
-const WINDOW: NonZeroUsize = NonZeroUsize::new(2 * 1024).unwrap();
-
-fn windowed(outbox: Outbox) -> Outbox {
-    let mut outbox = outbox.governed();
-    outbox.set_window(WINDOW);
-    outbox
-}
+const WINDOW: usize = 2 * 1024;
 
 impl Continuity {
     pub(crate) fn new(schema: &Arc<Schema>) -> Self {
         Self {
             credentials: None,
-            outbox: windowed(Outbox::new(schema.clone(), Direction::ToServer)),
+            outbox: Outbox::new(schema.clone(), Direction::ToServer).governed(),
             inbox: Inbox::new(schema.clone(), Direction::ToClient),
             requests: Requests::default(),
         }
@@ -52,7 +47,7 @@ impl Continuity {
         let (outbox, inbox) = saved.restore(schema, now)?;
         Ok(Self {
             credentials: Some((saved.session, saved.token)),
-            outbox: windowed(outbox),
+            outbox: outbox.governed(),
             inbox,
             requests: Requests::default(),
         })
@@ -143,11 +138,24 @@ impl Continuity {
         self.requests.handle_fresh(&self.outbox);
     }
 
+    /// Takes in a MESSAGE_ACK frame of the server's.
+    pub(crate) fn handle_ack(&mut self, ack: MessageAck) -> Result<(), DecodeError> {
+        self.outbox.handle_ack(ack)?;
+        self.steer();
+        Ok(())
+    }
+
+    /// Lets messages put as much on the way as the window has room for.
+    fn steer(&mut self) {
+        self.outbox.set_room(WINDOW.saturating_sub(self.outbox.bytes_in_flight()));
+    }
+
     /// Appends messages, and what was polled of the server's, to a transport message that may have so many bytes.
     pub(crate) fn write_messages(&mut self, now: Micros, bytes_max: usize, out: &mut Vec<u8>) {
         let start = out.len();
         self.inbox.poll_ack(out);
         self.requests.flush(now, &mut self.outbox);
+        self.steer();
         self.outbox.poll_transmit(now, bytes_max.saturating_sub(out.len() - start), out);
     }
 

@@ -3,7 +3,6 @@
 //! A message waits in the **queue** until it is written; it then has a number and is **in flight** until it is acked.
 //! Numbers are given when a message is written first, so what expires before leaves no gap.
 
-use core::num::NonZeroUsize;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -221,8 +220,8 @@ pub struct Outbox {
     fates: Fates,
     written: Carried,
     dropped: u64,
-    /// How many bytes may be on their way.
-    window: NonZeroUsize,
+    /// How many bytes may go next.
+    room: usize,
 }
 
 impl Outbox {
@@ -242,7 +241,7 @@ impl Outbox {
             fates: Fates { known: VecDeque::new(), are_told: true },
             written: Carried::default(),
             dropped: 0,
-            window: NonZeroUsize::MAX,
+            room: usize::MAX,
         }
     }
 
@@ -540,28 +539,22 @@ impl Outbox {
 
     /// Whether [`Outbox::poll_transmit`] has something to write.
     pub fn has_transmit(&self) -> bool {
-        (self.has_next_of_any() && self.window_left() > 0) || !self.unreliable.is_empty()
+        (self.room > 0 && self.has_next_of_any()) || !self.unreliable.is_empty()
     }
 
-    /// Whether something waits until there is less on the way than the window.
+    /// Whether something waits for [room](Outbox::set_room) on the link.
     pub fn is_held(&self) -> bool {
-        self.has_next_of_any() && self.window_left() == 0
+        self.room == 0 && self.has_next_of_any()
     }
 
     fn has_next_of_any(&self) -> bool {
         Lane::SENDING_ORDER.into_iter().any(|lane| self.has_next(lane))
     }
 
-    /// How many bytes of messages may be on their way, as far as the link was measured: without, as many as the receiver keeps. What
-    /// begins within it goes whole.
-    pub fn set_window(&mut self, bytes: NonZeroUsize) {
-        self.window = bytes;
-    }
-
-    fn window_left(&self) -> usize {
-        // Without a bound nothing has to be added up.
-        let in_flight = if self.window == NonZeroUsize::MAX { 0 } else { self.bytes_in_flight() };
-        self.window.get().saturating_sub(in_flight)
+    /// How many bytes of messages may go next, as far as is known of the link; what begins within it goes whole. Without, as many as the
+    /// receiver keeps.
+    pub fn set_room(&mut self, bytes: usize) {
+        self.room = bytes;
     }
 
     /// Bytes of the messages that were written on the connection of now and are not acked.
@@ -576,15 +569,14 @@ impl Outbox {
         lane.end() == lane.first() + lane.len() as u64
     }
 
-    /// Appends at most [`MESSAGES_PER_TRANSMIT_MAX`] MESSAGE frames with at most `bytes_max` bytes in all, and what the window
-    /// allows, on a connection that lasts: better lanes first, and nothing of a lane before what waits in a better one. But a lane for which there was no room at all
+    /// Appends at most [`MESSAGES_PER_TRANSMIT_MAX`] MESSAGE frames with at most `bytes_max` bytes in all, and what there is [room](Outbox::set_room) for, on a connection that lasts: better lanes first, and nothing of a lane before what waits in a better one. But a lane for which there was no room at all
     /// goes before them the next time, with a few messages, each in its turn: who always says more than fits holds up nobody for
     /// good. Unreliable messages that find no room are dropped.
     pub fn poll_transmit(&mut self, now: Micros, bytes_max: usize, out: &mut Vec<u8>) {
         self.expire(now);
         let start = out.len();
-        let window_end = start.saturating_add(self.window_left());
-        let mut space = Space { end: start + bytes_max, window_end, frames: MESSAGES_PER_TRANSMIT_MAX };
+        let room_end = start.saturating_add(self.room);
+        let mut space = Space { end: start + bytes_max, room_end, frames: MESSAGES_PER_TRANSMIT_MAX };
         let mut written = [false; Lane::COUNT];
         if let Some(lane) = self.turn {
             let mut share = Space { frames: MESSAGES_PER_TURN_MAX, ..space };
@@ -603,7 +595,12 @@ impl Outbox {
         if is_through {
             self.write_unreliable(&mut space, out);
         }
-        self.turn = self.next_turn(written);
+        if self.room > 0 {
+            self.turn = self.next_turn(written);
+        }
+        if self.room < usize::MAX {
+            self.room = self.room.saturating_sub(out.len() - start);
+        }
         // What found no room is of no use later.
         self.dropped += self.unreliable.len() as u64;
         self.unreliable.clear();
@@ -780,7 +777,7 @@ struct Space {
     /// Where it ends.
     end: usize,
     /// No message begins here or behind.
-    window_end: usize,
+    room_end: usize,
     frames: usize,
 }
 
@@ -788,7 +785,7 @@ impl Space {
     /// Whether a message with this body fits behind what is there; then a frame is taken.
     fn take(&mut self, out: &[u8], body: &MessageBody) -> bool {
         let fits = self.frames > 0
-            && out.len() < self.window_end
+            && out.len() < self.room_end
             && out.len() + OVERHEAD_BYTES_MAX + body.wire_bytes() <= self.end;
         self.frames -= usize::from(fits);
         fits

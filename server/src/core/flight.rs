@@ -27,7 +27,6 @@
 //! Lost datagrams that are older than the newest ack are not in flight. If acks stop, one snapshot is let through every [`PROBE_AFTER`]:
 //! nothing waits for ever for an ack that was lost.
 
-use core::num::NonZeroUsize;
 use std::collections::VecDeque;
 
 use tickwire_protocol::limits::FRAME_BYTES_MAX;
@@ -63,6 +62,9 @@ pub(crate) struct Flight {
     /// Frames newer than the newest that was acked, oldest first.
     frames: VecDeque<Frame>,
     bytes: u64,
+    /// Bytes of messages that were sent before one of them, and behind the newest.
+    riders: u64,
+    behind: u32,
     window: u64,
     delays: [u32; SAMPLES],
     base: Base,
@@ -76,6 +78,7 @@ pub(crate) struct Flight {
     /// When something was last let through without an ack.
     probed: Micros,
     messages: MessageWindow,
+    messages_sent: Micros,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +86,8 @@ struct Frame {
     tick: Tick,
     at: Micros,
     bytes: u32,
+    /// Of messages between the frame before and this one: they have arrived when it has.
+    riders: u32,
 }
 
 /// The least delay of this period, and of the one before, microseconds.
@@ -98,6 +103,8 @@ impl Default for Flight {
         Self {
             frames: VecDeque::new(),
             bytes: 0,
+            riders: 0,
+            behind: 0,
             window: WINDOW_AT_FIRST,
             delays: [u32::MAX; SAMPLES],
             base: Base { least: u32::MAX, before: u32::MAX, began: Micros::ZERO },
@@ -107,6 +114,7 @@ impl Default for Flight {
             progress: Micros::ZERO,
             probed: Micros::ZERO,
             messages: MessageWindow::default(),
+            messages_sent: Micros::ZERO,
         }
     }
 }
@@ -133,18 +141,37 @@ impl Flight {
         (base != u32::MAX).then(|| Micros(u64::from(delay.saturating_sub(base))))
     }
 
-    /// What messages may have on the way at `now`, bytes. A queue is seen early: as soon as the oldest frame that is not acked is late.
-    pub(crate) fn message_window(&self, now: Micros) -> NonZeroUsize {
+    /// What messages may put on the way at `now`, bytes; the one that begins within it goes whole. A queue is seen early: as soon as the oldest
+    /// frame that is not acked is late.
+    pub(crate) fn message_room(&self, now: Micros) -> usize {
         let waits = self.frames.front().map_or(0, |oldest| now.saturating_since(oldest.at).0);
         let late = self
             .queueing()
             .map(|known| known.max(Micros(waits.saturating_sub(u64::from(self.base.least())))));
-        self.messages.bytes(late.unwrap_or_default())
+        // Without state nothing tells what has arrived: then so much goes in a while.
+        let is_alone = self.frames.is_empty() && now.saturating_since(self.messages_sent) >= PROBE_AFTER;
+        let in_flight = if is_alone { 0 } else { self.riders + u64::from(self.behind) };
+        self.messages.bytes(late.unwrap_or_default()).saturating_sub(in_flight as usize)
+    }
+
+    /// Messages are handed to the transport.
+    pub(crate) fn handle_messages(&mut self, now: Micros, bytes: usize) {
+        if self.frames.is_empty() && now.saturating_since(self.messages_sent) >= PROBE_AFTER {
+            self.behind = 0;
+        }
+        self.behind = self.behind.saturating_add(bytes as u32);
+        self.messages_sent = now;
     }
 
     /// Messages wait until there are fewer on the way.
     pub(crate) fn handle_messages_held(&mut self) {
         self.messages.handle_held();
+    }
+
+    /// No state is sent for a while, and nobody acks what is on its way: it is not waited for.
+    pub(crate) fn handle_paused(&mut self) {
+        self.frames.clear();
+        (self.bytes, self.riders, self.behind) = (0, 0, 0);
     }
 
     /// Bytes that may follow at `now`; fewer than [`SNAPSHOT_BYTES_MIN`] are none.
@@ -179,10 +206,17 @@ impl Flight {
         if self.frames.len() >= FRAMES_MAX
             && let Some(lost) = self.frames.pop_front()
         {
-            self.bytes -= u64::from(lost.bytes);
+            self.take_out(lost);
         }
-        self.frames.push_back(Frame { tick, at: now, bytes: bytes as u32 });
+        let riders = core::mem::take(&mut self.behind);
+        self.frames.push_back(Frame { tick, at: now, bytes: bytes as u32, riders });
         self.bytes += bytes as u64;
+        self.riders += u64::from(riders);
+    }
+
+    fn take_out(&mut self, frame: Frame) {
+        self.bytes -= u64::from(frame.bytes);
+        self.riders -= u64::from(frame.riders);
     }
 
     /// An ack leaves `left` frames in flight; `applied` is told the ticks of those that it takes out.
@@ -192,8 +226,9 @@ impl Flight {
             return;
         };
         let before = self.bytes;
-        for frame in self.frames.drain(..gone) {
-            self.bytes -= u64::from(frame.bytes);
+        for _ in 0..gone {
+            let Some(frame) = self.frames.pop_front() else { break };
+            self.take_out(frame);
             applied(frame.tick);
         }
         self.progress = now;
@@ -338,6 +373,38 @@ mod tests {
         }
         assert!(sent == 1_200 && flight.window >= WINDOW_AT_FIRST, "{sent}, {}", flight.window);
         assert_eq!(sent - acked, flight.frames());
+    }
+
+    #[test]
+    fn what_is_on_its_way_when_a_pause_begins_is_not_waited_for() {
+        let mut flight = Flight::default();
+        flight.handle_sent(Micros(1_000), Tick(1), 300);
+        flight.handle_messages(Micros(1_000), 2_000);
+        assert_eq!(flight.message_room(Micros(2_000)), 48);
+        flight.handle_paused();
+        let later = Micros::from_secs(60);
+        assert_eq!(
+            (flight.stalled_for(later), flight.bytes(), flight.message_room(later)),
+            (Micros::ZERO, 0, 2_048)
+        );
+        // Its ack comes all the same, when state is sent again.
+        flight.handle_sent(later, Tick(3_600), 400);
+        flight.handle_ack(later, 1, |tick| panic!("{tick:?}"));
+        assert_eq!(flight.stalled_for(later + Micros(1)), Micros(1));
+    }
+
+    #[test]
+    fn while_no_state_is_sent_a_window_of_messages_goes_now_and_then() {
+        let mut flight = Flight::default();
+        let mut went = 0;
+        for now in (1_000_000..11_000_000_u64).step_by(50_000).map(Micros) {
+            let room = flight.message_room(now);
+            if room > 0 {
+                flight.handle_messages(now, room);
+                went += room;
+            }
+        }
+        assert_eq!(went, 20 * 2_048);
     }
 
     #[test]

@@ -249,6 +249,9 @@ impl Peer {
         }
         // Nor is one due when the pause ends: of the tick that there is it may have been told.
         self.due_since = None;
+        if pause.is_paused {
+            self.replicator.flight_mut().handle_paused();
+        }
         let since = core::mem::replace(&mut self.paused_since, pause.is_paused.then_some(inbox.now));
         // Whoever is paused over and over is sent no more than others are.
         if since.is_some_and(|since| inbox.now.saturating_since(since) >= WORTH_JOINING) {
@@ -364,13 +367,23 @@ impl Peer {
         self.joining.is_none() && !self.is_squeezed && !is_queueing && flight.room(now) >= SNAPSHOT_BYTES_MIN
     }
 
-    /// Tells messages how much they may have on the way, so that state does not wait behind them.
+    /// Tells messages how much they may put on the way, so that state does not wait behind them.
     pub(crate) fn steer_messages(&mut self, now: Micros, outbox: &mut Outbox) {
         let flight = self.replicator.flight_mut();
-        outbox.set_window(flight.message_window(now));
+        outbox.set_room(flight.message_room(now));
         if outbox.is_held() {
             flight.handle_messages_held();
         }
+    }
+
+    /// Whether messages of this outbox wait for room that there is now.
+    pub(crate) fn has_message_room(&self, now: Micros, outbox: &Outbox) -> bool {
+        outbox.is_held() && self.replicator.flight().message_room(now) > 0
+    }
+
+    /// Messages were handed to the transport.
+    pub(crate) fn handle_messages(&mut self, now: Micros, bytes: usize) {
+        self.replicator.flight_mut().handle_messages(now, bytes);
     }
 
     /// If a snapshot is to be written now, what it may take; then it is not due any more.

@@ -91,7 +91,7 @@ impl Simulation for Depot {
         }
         if let Some((bytes, _)) = desk.to_say.filter(|(_, every)| self.tick.is_multiple_of(*every)) {
             // Who is full is told so: what the link does not take is not said.
-            let _ = ctx.send(Audience::Room, SAY, 0, vec![7; bytes].into());
+            let _ = ctx.send(Audience::Room, SAY, 0, super::cores::content(bytes));
         }
         let players: Vec<_> = ctx.players().map(|(player, _)| player).collect();
         if !players.is_empty()

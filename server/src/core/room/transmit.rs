@@ -27,7 +27,7 @@ impl Waiting {
         Self {
             peer: peer.has_transmit(now),
             news: peer.news.as_ref().is_some_and(|news| news.is_due(now, bulletin)),
-            messages: session.is_some_and(Session::has_transmit),
+            messages: session.is_some_and(|it| it.has_transmit() || peer.has_message_room(now, &it.outbox)),
         }
     }
 
@@ -87,7 +87,11 @@ impl Room {
                 news.write(now, bulletin, message);
             }
             match session {
-                Some(session) if waiting.messages => session.write_messages(now, message),
+                Some(session) if waiting.messages => {
+                    let before = message.len();
+                    session.write_messages(now, message);
+                    peer.handle_messages(now, message.len() - before);
+                }
                 Some(session) => session.outbox.expire(now),
                 None => {}
             }
