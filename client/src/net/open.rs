@@ -72,9 +72,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Future<Output = Result<S, ConnectError>> + Send + 'static,
 {
-    let stream = open().await?;
     let (url_again, config_again) = (url.to_owned(), config.clone());
-    let mut connection = welcome(stream, url, config, schema, &options).await?;
+    let connecting = async { welcome(open().await?, url, config.clone(), schema, &options).await };
+    let mut connection = within(url, &config, connecting).await?;
     connection.redial_by(Box::new(move || {
         let (url, config, opening) = (url_again.clone(), config_again.clone(), open());
         let options = options.clone();
