@@ -19,6 +19,7 @@ mod knowledge;
 mod mail;
 mod match_state;
 mod members;
+mod message_window;
 mod news;
 mod packer;
 mod peer;
