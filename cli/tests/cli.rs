@@ -382,6 +382,20 @@ fn what_is_wrong_is_said_with_what_to_do() {
 }
 
 #[test]
+fn a_server_for_others_wants_keys_and_warns_without_tls() {
+    let (refused, error) = output(&["serve", "--listen", "0.0.0.0:0"]);
+    assert!(refused.status.code() == Some(1) && error.contains("--auth-key"), "{error}");
+    for (listen, is_warned) in [("0.0.0.0:0", true), ("127.0.0.1:0", false)] {
+        let mut server = Server::start_as(&["serve", "--listen", listen, "--guests"]);
+        let mut stderr = server.child.stderr.take().unwrap();
+        assert_eq!(server.stop(Signal::TERM), Some(0));
+        let mut warnings = String::new();
+        stderr.read_to_string(&mut warnings).unwrap();
+        assert_eq!(warnings.contains("no TLS") && warnings.contains("--tls-cert"), is_warned, "{warnings}");
+    }
+}
+
+#[test]
 fn a_server_tells_its_figures() {
     let folder = Folder::new("json-stats");
     let path = folder.path("stats.json");

@@ -274,6 +274,7 @@ fn codes_are_those_of_the_code() {
         CloseCode::SILENT,
         CloseCode::STALLED,
         CloseCode::TAKEN_OVER,
+        CloseCode::IDLE,
         CloseCode::UNAUTHORIZED,
         CloseCode::FORBIDDEN,
         CloseCode::ACCOUNT_BUSY,

@@ -37,6 +37,8 @@ pub(crate) struct Peer {
     has_player: bool,
     pub(crate) replicator: Replicator,
     pub(crate) last_heard: Micros,
+    /// When it last said what no machine says by itself.
+    last_active: Micros,
     /// Told with the first transmission.
     pub(crate) welcome: Option<Box<Welcome>>,
     /// What it was told of its room's tables, if it wants to be told.
@@ -119,6 +121,7 @@ impl Peer {
             has_player: session.player.is_some(),
             replicator,
             last_heard: now,
+            last_active: now,
             welcome: None,
             news: None,
             profile: None,
@@ -157,6 +160,9 @@ impl Peer {
             match frame.ty {
                 FrameType::Message | FrameType::MessageAck => self.count_message()?,
                 _ => self.count_frame()?,
+            }
+            if is_activity(frame.ty) {
+                self.last_active = inbox.now;
             }
             match frame.ty {
                 FrameType::Ping => self.handle_ping(Ping::decode(&frame.payload)?, inbox.now),
@@ -252,7 +258,7 @@ impl Peer {
         }
     }
 
-    /// Whether the peer is to be let go: it says nothing, or takes nothing. Who is paused may sleep.
+    /// Whether the peer is to be let go: it says nothing, or takes nothing, or holds a player that nobody plays. Who is paused may sleep.
     pub(crate) fn find_dead(&self, now: Micros, config: &RoomConfig) -> Option<PeerFault> {
         let silent_for = now.saturating_since(self.last_heard);
         let patience =
@@ -263,9 +269,17 @@ impl Peer {
             Some(PeerFault::Stalled)
         } else if self.renewal.is_expired(now) {
             Some(PeerFault::TokenExpired)
+        } else if self.is_idle(now, config.idle_timeout) {
+            Some(PeerFault::Idle)
         } else {
             None
         }
+    }
+
+    /// Who only watches has nothing to say, and who is paused has said so.
+    fn is_idle(&self, now: Micros, timeout: Option<Micros>) -> bool {
+        let is_to_play = self.has_player && self.paused_since.is_none();
+        is_to_play && timeout.is_some_and(|timeout| now.saturating_since(self.last_active) > timeout)
     }
 
     fn handle_ping(&mut self, ping: Ping, now: Micros) {
@@ -442,4 +456,10 @@ impl Peer {
             pong.encode(out);
         }
     }
+}
+
+/// Whether a frame comes of a game that goes on: acks and pings come of a machine that was left alone as well.
+fn is_activity(ty: FrameType) -> bool {
+    matches!(ty, FrameType::Input | FrameType::Message | FrameType::Profile | FrameType::Pause)
+        || ty.is_bulk()
 }

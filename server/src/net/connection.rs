@@ -21,6 +21,7 @@ use super::listener::{Found, Shared};
 use super::questions::Questions;
 use super::room_task::{Answer, Doors, Joining, ToRoom};
 use super::seat::{Closing, Ending, Returned, Seat};
+use super::slots::Standing;
 use super::upgrade::{Visitor, arrive};
 use super::websocket::{Received, WebSocketReader, WebSocketWriter, framed_bytes};
 use crate::core::{Identity, Join, admit};
@@ -33,14 +34,14 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves one accepted socket to its end.
-pub(super) async fn serve(socket: TcpStream, address: IpAddr, shared: Arc<Shared>) {
+pub(super) async fn serve(socket: TcpStream, peer: IpAddr, standing: Standing, shared: Arc<Shared>) {
     // Without it, Nagle's algorithm would hold a snapshot back for the ack of the one before.
     let _ = socket.set_nodelay(true);
     let _ = SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER_BYTES);
     let deadline = Instant::now() + shared.config.handshake_timeout;
     // Boxed, so that what the upgrade needs does not stay for as long as the connection does.
     let (stream, mut visitor) = tokio::select! {
-        arrived = timeout_at(deadline, Box::pin(arrive(socket, address, &shared))) => match arrived {
+        arrived = timeout_at(deadline, Box::pin(arrive(socket, peer, standing, &shared))) => match arrived {
             Ok(Some(arrived)) => arrived,
             _ => return,
         },
@@ -55,7 +56,7 @@ pub(super) async fn serve(socket: TcpStream, address: IpAddr, shared: Arc<Shared
     };
     let returned = match greeting {
         Ok(greeting) if greeting.hello.schema_hash == 0 => Some(tell_schema(writer, &shared)),
-        Ok(greeting) => Box::pin(play(&mut reader, writer, greeting, visitor.address, &shared)).await,
+        Ok(greeting) => Box::pin(play(&mut reader, writer, greeting, visitor.slot.address, &shared)).await,
         Err(ending) => Some(Returned { writer, ending }),
     };
     if let Some(returned) = returned {
@@ -174,7 +175,7 @@ async fn identify(hello: &Hello, visitor: &mut Visitor, shared: &Shared) -> Resu
             return Err(PeerFault::from(DecodeError::Trailing("token of the request")).into());
         }
         (Some(known), None) => known,
-        (None, Some(token)) => shared.gate.identify(&token, visitor.address).await,
+        (None, Some(token)) => shared.gate.identify(&token, visitor.slot.address).await,
         (None, None) => shared.gate.guest(),
     };
     found.map_err(|refusal| Ending::Rejected(RejectReason::Unauthorized(refusal)))

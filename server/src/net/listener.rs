@@ -14,29 +14,24 @@ use tickwire_protocol::snapshot::Codec;
 use tickwire_protocol::{RoomId, SessionId};
 use tickwire_sim::Random;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::access::Gate;
 use super::accounts::{Accounts, Claim};
-use super::addresses::Addresses;
 use super::config::{Game, ServerConfig};
 use super::connection;
-use super::http::HttpRefusal;
 use super::meters::Meters;
 use super::place::Place;
 use super::room_task::{Clock, Doors, RoomTask, ToRoom, doors, lock};
+use super::slots::{Slots, Standing};
 use super::stagger;
 use super::stats::ServerStats;
 use super::tls::Tls;
-use super::upgrade::turn_away;
 use crate::core::{Directory, Identity, Placement, Room, RoomConfig, RoomIdentity, schema_welcome};
 
 /// How long after a failed accept the next one is tried. Out of file descriptors it would fail at once again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Connections beyond the limit that are told so at once; any more are dropped without a word.
-const TURNED_AWAY_MAX: usize = 64;
 
 /// How long connections may take to hear that the server ends.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
@@ -60,15 +55,12 @@ pub(super) struct Shared {
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) gate: Gate,
     pub(super) accounts: Arc<Accounts>,
-    pub(super) addresses: Arc<Addresses>,
+    pub(super) slots: Slots,
     rooms: Mutex<BTreeMap<RoomId, Doors>>,
     /// What rooms that have closed had measured.
     closed: Mutex<Meters>,
     /// Room tasks that have a recording to end.
     recordings: watch::Sender<usize>,
-    connections: Arc<Semaphore>,
-    /// Places for those who are told that there is no place.
-    turned_away: Arc<Semaphore>,
     shutdown: watch::Sender<bool>,
 }
 
@@ -101,7 +93,8 @@ impl Server {
         let clock = Clock::start();
         let gate = Gate::new(&config.access, config.listen.ip(), clock, config.handshake_timeout / 2);
         if gate.knows_nobody() {
-            tracing::info!("no keys: clients are guests, without accounts");
+            let whose = if config.access.guests { "all" } else { "only those of this machine" };
+            tracing::info!("no keys: clients are guests without accounts, and {whose} are let in");
         }
         if tls.is_none() && !config.listen.ip().is_loopback() && config.access.proxies.networks.is_empty() {
             tracing::warn!(
@@ -116,15 +109,13 @@ impl Server {
             tls,
             gate,
             accounts: Accounts::new(config.access.accounts),
-            addresses: Addresses::new(config.access.addresses),
+            slots: Slots::new(config.connections_max, config.access.addresses),
             clock,
             directory: Arc::new(Mutex::new(directory)),
             hello_bytes: AtomicU64::new(0),
             rooms: Mutex::new(BTreeMap::new()),
             closed: Mutex::new(Meters::default()),
             recordings: watch::channel(0).0,
-            connections: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
-            turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
             shutdown: watch::channel(false).0,
             codec,
             schema_welcome: welcome,
@@ -201,26 +192,16 @@ async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)> {
 }
 
 impl Server {
-    /// Serves a connection in a task of its own, if there is a place for it.
-    fn take(&self, stream: TcpStream, address: IpAddr, connections: &mut JoinSet<()>) {
+    /// Serves a connection in a task of its own, if there is a slot for it, or one to say that there is none.
+    fn take(&self, socket: TcpStream, peer: IpAddr, connections: &mut JoinSet<()>) {
         let shared = self.shared.clone();
-        if let Ok(permit) = shared.connections.clone().try_acquire_owned() {
-            connections.spawn(async move {
-                connection::serve(stream, address, shared).await;
-                drop(permit);
-            });
-            return;
-        }
-        // Beyond the limit one is told so, if there are not too many of those as well: waiting, it would look like a server that hangs.
-        let max = shared.config.connections_max;
-        tracing::warn!(max, "too many connections: one was refused");
-        if let Ok(permit) = shared.turned_away.clone().try_acquire_owned() {
-            connections.spawn(async move {
-                let refusal = HttpRefusal::ServerFull { max };
-                let told = turn_away(stream, address, &shared, &refusal);
-                let _ = tokio::time::timeout(shared.config.handshake_timeout, told).await;
-                drop(permit);
-            });
+        let standing = if shared.config.access.proxies.trust(peer) {
+            shared.slots.introduce().map(Standing::Unknown)
+        } else {
+            shared.slots.enter(shared.clock.now(), peer).map(Standing::Known)
+        };
+        if let Some(standing) = standing {
+            connections.spawn(connection::serve(socket, peer, standing, shared));
         }
     }
 }
@@ -271,7 +252,7 @@ impl ServerHandle {
         }
         total += &lock(&self.shared.closed);
         ServerStats {
-            connections: self.shared.config.connections_max - self.shared.connections.available_permits(),
+            connections: self.shared.slots.taken(),
             players: lock(&self.shared.directory).players(),
             bytes_in: self.shared.hello_bytes.load(Ordering::Relaxed) + total.bytes_in,
             bytes_out: total.bytes_out,

@@ -58,6 +58,7 @@ mod questions;
 mod recording;
 mod room_task;
 mod seat;
+mod slots;
 mod stagger;
 mod stats;
 mod stream;

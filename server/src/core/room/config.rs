@@ -65,6 +65,9 @@ pub struct RoomConfig {
     pub ping_interval: Micros,
     /// How long nothing may be heard of a peer.
     pub silence_timeout: Micros,
+    /// How long a player's client may give no input and send no message, though it answers: nobody is there. Who only watches, and who is
+    /// [paused](tickwire_protocol::pause), may be silent. None: as long as it likes.
+    pub idle_timeout: Option<Micros>,
     /// How long a session waits for its client after a connection was lost; 0 to give it up at once. Who was there for a short time only is waited for twice as long as that, and 5 seconds, at most.
     pub session_window: Micros,
     /// What a player does in the world while its session waits, or is paused.
@@ -86,7 +89,7 @@ pub struct RoomConfig {
 
 impl RoomConfig {
     /// The defaults at these rates: two snapshots and a half of interpolation delay, a ping and a digest a second,
-    /// a peer gone after five seconds of silence or ten without an ack.
+    /// a peer gone after five seconds of silence or ten without an ack, a player's after five minutes without input.
     pub fn new(tick_rate: TickRate, snapshot_hz: u32) -> Self {
         let snapshot_hz = snapshot_hz.clamp(1, tick_rate.hz());
         Self {
@@ -107,6 +110,7 @@ impl RoomConfig {
             interpolation_delay: Micros(2_500_000 / u64::from(snapshot_hz)),
             ping_interval: Micros::from_secs(1),
             silence_timeout: Micros::from_secs(5),
+            idle_timeout: Some(Micros::from_secs(300)),
             session_window: Micros::from_secs(120),
             absence: Absence::Stand,
             stall_timeout: Micros::from_secs(10),

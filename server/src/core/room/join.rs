@@ -8,7 +8,7 @@ use tickwire_protocol::handshake::{
 use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX};
 use tickwire_protocol::room::{Introduction, LeaveReason};
 use tickwire_protocol::snapshot::Codec;
-use tickwire_protocol::{Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tick};
+use tickwire_protocol::{CloseCode, Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tick};
 
 use super::{Room, RoomConfig, RoomEvent};
 use crate::core::belief::ViewBelief;
@@ -318,7 +318,7 @@ impl Room {
         }
     }
 
-    /// Lets those go who say nothing, take nothing, or whose token has expired.
+    /// Lets those go who say nothing, take nothing, play nothing, or whose token has expired.
     pub(super) fn drop_dead_peers(&mut self, now: Micros) {
         let first = self.events.len();
         for (&peer, state) in &self.peers {
@@ -326,8 +326,13 @@ impl Room {
             self.events.extend(fault.map(|fault| RoomEvent::PeerDropped { peer, fault }));
         }
         for index in first..self.events.len() {
-            if let RoomEvent::PeerDropped { peer, .. } = self.events[index] {
-                self.disconnect(now, peer);
+            match self.events[index] {
+                RoomEvent::PeerDropped { peer, fault } if CloseCode::from(fault).may_pass() => {
+                    self.disconnect(now, peer);
+                }
+                // Its client does not come back to it.
+                RoomEvent::PeerDropped { peer, .. } => self.remove(peer),
+                RoomEvent::TokenCame { .. } | RoomEvent::SessionEnded { .. } => {}
             }
         }
     }
