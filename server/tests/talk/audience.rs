@@ -53,7 +53,9 @@ fn speak(play: &mut Play, ctx: &mut StepContext<'_>) {
     say(ctx, Audience::Account("alice"), "account");
     let others: Vec<_> = ctx.players().map(|(player, _)| player).skip(1).collect();
     let groups = ctx.groups().unwrap();
-    others.iter().for_each(|player| groups.join(GroupId(5), *player).unwrap());
+    for player in others {
+        groups.join(GroupId(5), player).unwrap();
+    }
     say(ctx, Audience::Group(GroupId(5)), "group");
     say(ctx, Audience::Group(GroupId(6)), "nobody");
     say(ctx, at(1.0, 1.0), "near");

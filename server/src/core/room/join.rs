@@ -126,7 +126,7 @@ impl Room {
         introduction: Option<Introduction>,
     ) -> Option<News> {
         let is_fresh = matches!(outcome, SessionOutcome::Fresh(_));
-        let told = introduction.clone().filter(|_| !is_fresh);
+        let told = introduction.as_ref().filter(|_| !is_fresh).cloned();
         let wants_news = introduction.is_some();
         match (player, introduction) {
             (Some(player), said) if is_fresh => {
