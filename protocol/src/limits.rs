@@ -224,12 +224,6 @@ pub const SHORT_LANE_IN_FLIGHT_MAX: usize = 128;
 /// Requests of one direction of a session that have no answer: with their answers and what is taken back they fit their lane twice.
 pub const REQUESTS_OPEN_MAX: usize = 64;
 
-/// Pieces of bulk of one direction of a session that wait at its sender: twice what may be on the way.
-pub const BULK_QUEUED_MAX: usize = 128;
-
-/// Those of them that were written and not taken on the other side.
-pub const BULK_IN_FLIGHT_MAX: usize = 64;
-
 /// Reliable messages of one direction that were written and not polled on the other side: what a receiver keeps for a game
 /// that does not poll.
 pub const MESSAGES_IN_FLIGHT_MAX: usize = 256;
@@ -340,7 +334,7 @@ const _: () = assert!(MESSAGES_IN_FLIGHT_MAX < 1 << 15 && LATEST_UNACKED_MAX < 1
 const _: () =
     assert!(ACCOUNT_BYTES_MAX + 16 + PERMISSIONS_MAX * (HELLO_TEXT_BYTES_MAX + 1) <= EXTENSION_BYTES_MAX);
 const _: () = assert!(
-    2 * (3 * SHORT_LANE_IN_FLIGHT_MAX + MESSAGES_IN_FLIGHT_MAX + BULK_IN_FLIGHT_MAX + LATEST_KEYS_MAX)
+    2 * (3 * SHORT_LANE_IN_FLIGHT_MAX + MESSAGES_IN_FLIGHT_MAX + LATEST_KEYS_MAX)
         <= MESSAGES_PER_TICK_MAX as usize
 );
 const _: () = assert!(INPUTS_PER_FRAME_MAX as u32 <= INPUT_AHEAD_TICKS_MAX);

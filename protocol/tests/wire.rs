@@ -236,7 +236,6 @@ fn limits_are_those_of_the_code() {
         ("MESSAGES_IN_FLIGHT_MAX", limits::MESSAGES_IN_FLIGHT_MAX as u64),
         ("SHORT_LANE_IN_FLIGHT_MAX", limits::SHORT_LANE_IN_FLIGHT_MAX as u64),
         ("REQUESTS_OPEN_MAX", limits::REQUESTS_OPEN_MAX as u64),
-        ("BULK_IN_FLIGHT_MAX", limits::BULK_IN_FLIGHT_MAX as u64),
         ("MESSAGE_BYTES_IN_FLIGHT_MAX", limits::MESSAGE_BYTES_IN_FLIGHT_MAX as u64),
         ("BULK_BYTES_MAX", limits::BULK_BYTES_MAX as u64),
         ("BULK_TRANSFERS_MAX", limits::BULK_TRANSFERS_MAX as u64),

@@ -10,7 +10,7 @@ use tickwire_protocol::limits::{
     ACKS_PER_TICK_MAX, FRAMES_PER_TICK_MAX, INPUTS_PER_TICK_MAX, MESSAGES_PER_TICK_MAX,
     PAUSED_SILENCE_TIMEOUT_MICROS,
 };
-use tickwire_protocol::message::MessageAck;
+use tickwire_protocol::message::{MessageAck, Outbox};
 use tickwire_protocol::pause::Pause;
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::room::Profile;
@@ -363,6 +363,15 @@ impl Peer {
         let flight = self.replicator.flight();
         let is_queueing = flight.queueing().is_some_and(|queueing| queueing > FILLER_QUEUEING_MAX);
         self.joining.is_none() && !self.is_squeezed && !is_queueing && flight.room(now) >= SNAPSHOT_BYTES_MIN
+    }
+
+    /// Tells messages how much they may have on the way, so that state does not wait behind them.
+    pub(crate) fn steer_messages(&mut self, now: Micros, outbox: &mut Outbox) {
+        let flight = self.replicator.flight_mut();
+        outbox.set_window(flight.message_window(now));
+        if outbox.is_held() {
+            flight.handle_messages_held();
+        }
     }
 
     /// If a snapshot is to be written now, what it may take; then it is not due any more.

@@ -482,5 +482,9 @@ impl Room {
             SPREAD_PEERS.. => true,
             _ => self.is_spread,
         };
+        if self.peers.is_empty() {
+            // An empty room may sleep for long: it keeps no memory for what nobody is shown.
+            (self.shared, self.scene) = Default::default();
+        }
     }
 }
