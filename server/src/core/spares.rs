@@ -140,7 +140,9 @@ mod tests {
         let mut turn = |tick, copies: usize| {
             spares.handle_tick(Tick(tick));
             let copies: Vec<_> = (0..copies).map(|_| spares.copy(&view)).collect();
-            copies.into_iter().for_each(|copy| spares.give_back(copy));
+            for copy in copies {
+                spares.give_back(copy);
+            }
             spares.views.len()
         };
         assert_eq!(turn(0, 40), 40);
