@@ -165,13 +165,13 @@ fn budget() -> BTreeMap<String, u64> {
 /// Prints a table, and fails if a count is not within its budget.
 fn compare(workloads: &[Counted], counts: &BTreeMap<&'static str, u64>) -> ExitCode {
     let budget = budget();
-    println!("{:<14} {:>12} {:>12} {:>8}  a unit is a", "instructions", "counted", "budget", "%");
+    println!("{:<18} {:>12} {:>12} {:>8}  a unit is a", "instructions", "counted", "budget", "%");
     let (mut over, mut under) = (0, 0);
     for Counted { name, unit, .. } in workloads {
         let count = counts[name];
         let allowed = budget.get(*name).copied().unwrap_or(0);
         let percent = (count as f64 / allowed as f64 - 1.0) * 100.0;
-        println!("{name:<14} {count:>12} {allowed:>12} {percent:>+8.2}  {unit}");
+        println!("{name:<18} {count:>12} {allowed:>12} {percent:>+8.2}  {unit}");
         // A budget that is missing is 0: the count is infinitely far over it.
         over += usize::from(percent > TOLERANCE);
         under += usize::from(percent < -TOLERANCE);

@@ -18,7 +18,7 @@ use tickwire_protocol::handshake::{Role, StreamKind};
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::snapshot::Coder;
 use tickwire_protocol::{Micros, PeerId, PlayerId, RoomId, RowMut, TickTime};
-use tickwire_server::core::{Interest, Join, Room, RoomConfig, RoomIdentity};
+use tickwire_server::core::{BUDGET_BYTES_PER_SECOND, Interest, Join, Room, RoomConfig, RoomIdentity};
 use tickwire_sim::arena::{Arena, Level, PLAYER, schema};
 use tickwire_sim::bots::{BotBody, BotView, Brain};
 
@@ -28,6 +28,9 @@ use crate::{SEED, SNAPSHOT_HZ, SNAPSHOT_TICKS, TICK_RATE};
 /// Intervals that are played, with every value checked, before a match is handed out: the ring of published ticks is
 /// then full, and every buffer has its size.
 const WARM_INTERVALS: usize = 60;
+
+/// The same for a large crowd: until everybody has moved from where it came in, and was told of its neighbours.
+const CROWD_WARM_INTERVALS: usize = 24;
 
 /// Bytes of a snapshot that may be for its peer alone: header, own row, digest.
 const PEER_PART_BYTES_MAX: usize = 64;
@@ -93,13 +96,19 @@ fn clock(spent: &mut Interval) -> impl FnMut(Part, &mut dyn FnMut()) {
     }
 }
 
+/// The nearest so many, however far they are.
+fn nearest(count: usize) -> Interest {
+    Interest::within(1_000.0).nearest(count)
+}
+
 impl Match {
     /// A match of this many bots that has been going on for a few seconds.
     ///
     /// # Panics
     /// If a bot was not told what was published, or not in the bytes that the others were sent as well.
     pub fn new(bots: u32, coder: Coder) -> Self {
-        let mut game = Self::open(bots, coder, Interest::everything());
+        // Bots that all spawn at one tick fire their first shots at one: not all of that would fit at once.
+        let mut game = Self::open(bots, coder, Interest::everything(), None);
         for _ in 0..WARM_INTERVALS {
             game.play_interval();
             game.assert_arrived();
@@ -114,7 +123,7 @@ impl Match {
     /// # Panics
     /// If a bot was told of fewer than half as many.
     pub fn crowd(bots: u32, coder: Coder, count: usize) -> Self {
-        let mut game = Self::open(bots, coder, Interest::within(1_000.0).nearest(count));
+        let mut game = Self::open(bots, coder, nearest(count), Some(BUDGET_BYTES_PER_SECOND));
         for _ in 0..WARM_INTERVALS {
             game.play_interval();
         }
@@ -126,14 +135,37 @@ impl Match {
         game
     }
 
-    fn open(bots: u32, coder: Coder, interest: Interest) -> Self {
+    /// The same, where nobody decodes what it is sent: in a crowd of a thousand that takes longest of all.
+    pub fn crowd_unheard(bots: u32, coder: Coder, count: usize) -> Self {
+        let mut game = Self::open(bots, coder, nearest(count), Some(BUDGET_BYTES_PER_SECOND));
+        game.bots.iter_mut().for_each(|bot| bot.receiver = None);
+        for _ in 0..CROWD_WARM_INTERVALS {
+            game.play_interval();
+        }
+        game
+    }
+
+    /// The same where everybody is shown, and is news, but each bot may be sent only so many bytes a second: what comes first is chosen,
+    /// and packed, for each.
+    ///
+    /// # Panics
+    /// If that was enough for all.
+    pub fn tight(bots: u32, coder: Coder, budget: u32) -> Self {
+        let mut game = Self::open(bots, coder, Interest::everything(), Some(budget));
+        game.bots.iter_mut().for_each(|bot| bot.receiver = None);
+        for _ in 0..WARM_INTERVALS {
+            game.play_interval();
+        }
+        let Interval { bytes, snapshots, .. } = game.play_interval();
+        let (sent, most) = (bytes as u32 * SNAPSHOT_HZ, budget * snapshots as u32);
+        assert!(sent > most / 10 * 7, "{sent} of {most} bytes a second were used");
+        game
+    }
+
+    fn open(bots: u32, coder: Coder, interest: Interest, budget: Option<u32>) -> Self {
         let mut config = RoomConfig::new(TICK_RATE, SNAPSHOT_HZ);
         (config.players_max, config.coder) = (bots, coder);
-        if interest.is_everything() {
-            // Bots that all spawn at one tick fire their first shots at one: not all of that would fit at once.
-            config.budget = None;
-        }
-        config.interest = interest;
+        (config.interest, config.budget) = (interest, budget);
         let identity = RoomIdentity { id: RoomId(1), name: "bench".to_owned(), seed: SEED };
         let arena = Box::new(Arena::new(Level::for_players(bots as usize)));
         let mut room = Room::new(identity, config, arena, Micros::ZERO);

@@ -54,6 +54,11 @@ pub(crate) struct AccessArgs {
     #[arg(long, env = "TICKWIRE_MAX_CONNECTIONS", value_name = "N")]
     pub(crate) max_connections: Option<usize>,
 
+    /// Ends connections whose player has given no input and sent no message for so long, seconds; 0: never. Who only watches, or has
+    /// paused, may stay [default: 300]
+    #[arg(long, env = "TICKWIRE_IDLE_TIMEOUT", value_name = "SECONDS")]
+    pub(crate) idle_timeout: Option<u32>,
+
     /// Connections of one address; 0: any number. Those of this machine are not counted [default: 64]
     #[arg(long, env = "TICKWIRE_MAX_PER_ADDRESS", value_name = "N")]
     max_per_address: Option<u32>,
@@ -113,6 +118,7 @@ impl AccessArgs {
             same_account: self.same_account.or(file.same_account),
             origin: if self.origin.is_empty() { file.origin } else { self.origin },
             max_connections: self.max_connections.or(file.max_connections),
+            idle_timeout: self.idle_timeout.or(file.idle_timeout),
             max_per_address: self.max_per_address.or(file.max_per_address),
             max_handshakes: self.max_handshakes.or(file.max_handshakes),
             trusted_proxy: if self.trusted_proxy.is_empty() {

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
-use tickwire_protocol::TickRate;
 use tickwire_protocol::limits::BUDGET_BYTES_PER_SECOND_MIN;
 use tickwire_protocol::snapshot::{Coder, Prior};
+use tickwire_protocol::{Micros, TickRate};
 use tickwire_server::core::{Interest, RoomConfig};
 use tickwire_server::net::{RecordConfig, ServerConfig, TlsFiles};
 use tickwire_sim::arena;
 
 use crate::access::AccessArgs;
+use crate::directory::DirectoryArgs;
 
 /// The address that server and swarm agree on if told nothing.
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:7777";
@@ -62,6 +63,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) rooms: RoomArgs,
+
+    #[command(flatten)]
+    pub(crate) directory: DirectoryArgs,
 
     /// Players in all rooms together [default: 10000]
     #[arg(long, env = "TICKWIRE_MAX_PLAYERS", value_name = "N")]
@@ -140,6 +144,8 @@ struct FileConfig {
     tls_key: Option<PathBuf>,
     #[serde(default)]
     access: AccessArgs,
+    #[serde(default)]
+    directory: DirectoryArgs,
     max_players: Option<u32>,
     record: Option<PathBuf>,
     record_hz: Option<u32>,
@@ -190,12 +196,16 @@ impl ServeArgs {
             seed: self.rooms.seed.or(file.seed),
         };
         let mut config = rooms.server_config(listen)?;
+        self.directory.or(file.directory).apply(&mut config);
         config.tls = tls_files(self.tls_cert.or(file.tls_cert), self.tls_key.or(file.tls_key))?;
         let access = self.access.or(file.access);
         let players_max = self.max_players.or(file.max_players);
         // Beside the players there are those who watch, and those who are still saying hello.
         let needed = players_max.map_or(0, |players| players as usize + players as usize / 5);
         config.connections_max = access.max_connections.unwrap_or(config.connections_max.max(needed));
+        if let Some(seconds) = access.idle_timeout {
+            config.room.idle_timeout = (seconds > 0).then(|| Micros::from_secs(seconds.into()));
+        }
         config.directory.players_max = players_max.unwrap_or(DEFAULT_PLAYERS_MAX);
         config.access = access.resolve()?;
         let hz = self.record_hz.or(file.record_hz);
@@ -390,6 +400,17 @@ mod tests {
     fn there_is_a_connection_for_every_player() {
         let args = ServeArgs { max_players: Some(50_000), ..ServeArgs::default() };
         assert!(args.resolve().unwrap().connections_max > 50_000);
+    }
+
+    #[test]
+    fn players_that_nobody_plays_are_let_go_if_nothing_else_is_said() {
+        let timeout = |said| {
+            let mut args = ServeArgs::default();
+            args.access.idle_timeout = said;
+            args.resolve().unwrap().room.idle_timeout
+        };
+        let seconds = |seconds| Some(Micros::from_secs(seconds));
+        assert_eq!([None, Some(60), Some(0)].map(timeout), [seconds(300), seconds(60), None]);
     }
 
     #[test]

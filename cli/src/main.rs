@@ -8,11 +8,14 @@ mod access;
 mod config;
 mod connect;
 mod demo;
+mod directory;
 mod fields;
 mod files;
+mod hidden;
 mod inspect;
 mod lab;
 mod replay;
+mod rooms;
 mod roots;
 mod serve;
 mod signals;
@@ -61,6 +64,8 @@ enum Command {
     Swarm(swarm::SwarmArgs),
     /// Join a server by hand: see what it tells, send messages, ping
     Connect(connect::ConnectArgs),
+    /// List the rooms of a server
+    Rooms(rooms::RoomsArgs),
     /// Sign a token for trying out, and make a key for it
     Token(token::TokenArgs),
     /// A server and bots in one process over real WebSockets, with a live status
@@ -103,6 +108,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Serve(args) => serve::run(*args).await,
             Command::Swarm(args) => swarm::run(args).await,
             Command::Connect(args) => connect::run(args).await,
+            Command::Rooms(args) => rooms::run(args).await,
             Command::Token(args) => token::run(args),
             Command::Demo(args) => demo::run(args).await,
             Command::Replay(args) => replay::run(args).await,

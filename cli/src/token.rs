@@ -31,7 +31,7 @@ pub(crate) struct TokenArgs {
     #[arg(long, default_value = "1h", value_name = "TIME", value_parser = duration)]
     expires: Duration,
 
-    /// What it may do: `action`, or `action@room`; several may be given [default: play and watch]
+    /// What it may do: `action`, or `action@room`; several may be given [default: play, watch and open]
     #[arg(long, value_name = "ACTION")]
     permission: Vec<String>,
 

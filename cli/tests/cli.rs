@@ -115,6 +115,39 @@ fn a_client_by_hand_plays_by_a_token_that_allows_no_more() {
 }
 
 #[test]
+fn rooms_are_listed_and_a_private_one_is_opened_and_joined_by_its_secret() {
+    let server = Server::start(&["--room", "lobby,annex"]);
+    let rooms = |args: &[&str]| {
+        let (output, error) = output(&[&["rooms", &server.url, "--json"], args].concat());
+        assert!(output.status.success(), "{error}");
+        let page: Value = serde_json::from_slice(&output.stdout).unwrap();
+        page["rooms"].as_array().unwrap().iter().map(|room| room["name"].clone()).collect::<Value>()
+    };
+    assert_eq!(rooms(&[]), json!(["lobby", "annex"]));
+    assert_eq!(rooms(&["--prefix", "l", "--free", "1"]), json!(["lobby"]));
+    assert_eq!((rooms(&["--after", "1"]), rooms(&["--mode", "chess"])), (json!(["annex"]), json!([])));
+    let (table, _) = output(&["rooms", &server.url]);
+    assert!(String::from_utf8(table.stdout).unwrap().lines().any(|line| line.ends_with("  annex")));
+
+    let den = ["--room", "den", "--secret", "sesame"];
+    let refused = |args: &[&str]| {
+        let (output, _) = connect(&server.url, args, "");
+        assert!(!output.status.success(), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(refused(&den).contains("no such room"), "{}", refused(&den));
+    let (opened, said) = connect(&server.url, &[&den[..], &["--open"]].concat(), "wait 1\n");
+    assert!(opened.status.success(), "{said}");
+    let (joined, said) = connect(&server.url, &den, "wait 1\n");
+    assert!(joined.status.success(), "{said}");
+    assert_eq!(rooms(&[]), json!(["lobby", "annex"]), "it is in no list");
+    let wrong = refused(&["--room", "den", "--secret", "open"]);
+    assert!(wrong.contains("secret") && !wrong.contains("sesame"), "{wrong}");
+    assert!(refused(&["--secret", "sesame"]).contains("--room"));
+    assert_eq!(server.stop(Signal::TERM), Some(0));
+}
+
+#[test]
 fn a_server_and_a_swarm_agree() {
     let server = Server::start(&["--room-size", "8"]);
     let (output, error) =
@@ -346,6 +379,20 @@ fn what_is_wrong_is_said_with_what_to_do() {
         assert!(error.contains(words), "{args:?}: {error:?} should say {words:?}");
     }
     assert_eq!(server.stop(Signal::TERM), Some(0));
+}
+
+#[test]
+fn a_server_for_others_wants_keys_and_warns_without_tls() {
+    let (refused, error) = output(&["serve", "--listen", "0.0.0.0:0"]);
+    assert!(refused.status.code() == Some(1) && error.contains("--auth-key"), "{error}");
+    for (listen, is_warned) in [("0.0.0.0:0", true), ("127.0.0.1:0", false)] {
+        let mut server = Server::start_as(&["serve", "--listen", listen, "--guests"]);
+        let mut stderr = server.child.stderr.take().unwrap();
+        assert_eq!(server.stop(Signal::TERM), Some(0));
+        let mut warnings = String::new();
+        stderr.read_to_string(&mut warnings).unwrap();
+        assert_eq!(warnings.contains("no TLS") && warnings.contains("--tls-cert"), is_warned, "{warnings}");
+    }
 }
 
 #[test]

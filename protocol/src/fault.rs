@@ -102,6 +102,9 @@ pub enum PeerFault {
     /// The peer does not take what is written to it.
     #[error("writes stalled for too long")]
     Stalled,
+    /// Its player has given no input and sent no message for too long: nobody is at the other end.
+    #[error("no input and no message for too long: come back when somebody plays")]
+    Idle,
     /// It goes on sending what it may not send, or not so often.
     #[error("messages that may not be sent, or not so often, were sent for too long")]
     TooOften,
@@ -150,6 +153,8 @@ impl CloseCode {
     pub const STALLED: Self = Self(4003);
     /// The session goes on over another connection.
     pub const TAKEN_OVER: Self = Self(4004);
+    /// No input and no message for too long.
+    pub const IDLE: Self = Self(4005);
     /// No token, or one that is not taken; a reject frame told why.
     pub const UNAUTHORIZED: Self = Self(4010);
     /// The account may not do what it wants; a reject frame told what, unless a newer token took it away.
@@ -203,6 +208,7 @@ impl From<PeerFault> for CloseCode {
             PeerFault::Silent => Self::SILENT,
             PeerFault::Stalled => Self::STALLED,
             PeerFault::TakenOver => Self::TAKEN_OVER,
+            PeerFault::Idle => Self::IDLE,
             PeerFault::TokenExpired => Self::TOKEN_EXPIRED,
             PeerFault::Forbidden => Self::FORBIDDEN,
             PeerFault::Replaced => Self::REPLACED,

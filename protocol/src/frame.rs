@@ -57,6 +57,10 @@ pub enum FrameType {
     Match = 19,
     /// Client: what it says of itself from now on; see [`Profile`](crate::room::Profile).
     Profile = 20,
+    /// Client: which rooms are there? Before its hello; see [`ListRooms`](crate::room::ListRooms).
+    List = 21,
+    /// Server: these are; see [`RoomList`](crate::room::RoomList).
+    Rooms = 22,
     /// Client: it is paused, or no longer; see [`Pause`](crate::pause::Pause).
     Pause = 23,
     /// Either: something large that the other side may have; see [`BulkFrame`](crate::bulk::BulkFrame) for this and the next four.
@@ -73,7 +77,7 @@ pub enum FrameType {
 
 impl FrameType {
     /// Every type that this version knows.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
@@ -89,6 +93,8 @@ impl FrameType {
         Self::Members,
         Self::Match,
         Self::Profile,
+        Self::List,
+        Self::Rooms,
         Self::Pause,
         Self::BulkOffer,
         Self::BulkChunk,
@@ -120,6 +126,8 @@ impl FrameType {
             Self::Members => "MEMBERS",
             Self::Match => "MATCH",
             Self::Profile => "PROFILE",
+            Self::List => "LIST",
+            Self::Rooms => "ROOMS",
             Self::Pause => "PAUSE",
             Self::BulkOffer => "BULK_OFFER",
             Self::BulkChunk => "BULK_CHUNK",

@@ -21,7 +21,7 @@ use crate::input::InputFrame;
 use crate::message::{Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId};
 use crate::pause::Pause;
 use crate::ping::{Ping, Pong};
-use crate::room::{MatchFrame, MembersFrame, Profile};
+use crate::room::{ListRooms, MatchFrame, MembersFrame, Profile, RoomList};
 use crate::schema::{CueId, Field, FieldId, FieldType, Kind, KindId, Schema};
 use crate::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica};
 use crate::time::{Tick, TickRate};
@@ -134,6 +134,7 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
         }
         FrameType::Members | FrameType::Match => check_table(ty, payload),
         FrameType::Profile | FrameType::Pause | FrameType::Budget => check_wish(ty, payload),
+        FrameType::List | FrameType::Rooms => check_listing(ty, payload),
     }
 }
 
@@ -161,6 +162,16 @@ fn check_wish(ty: FrameType, payload: &[u8]) {
         }
     } else if let Ok(budget) = Budget::decode(payload) {
         check(&|out| budget.encode(out));
+    }
+}
+
+fn check_listing(ty: FrameType, payload: &[u8]) {
+    if ty == FrameType::List {
+        if let Ok(question) = ListRooms::decode(payload) {
+            check_encoding(ty, payload, |out: &mut Vec<u8>| question.encode(out));
+        }
+    } else if let Ok(rooms) = RoomList::decode(payload) {
+        check_encoding(ty, payload, |out: &mut Vec<u8>| rooms.encode(out));
     }
 }
 

@@ -178,6 +178,16 @@ pub const SCORE_BYTES_MAX: usize = 64;
 /// Scores that were taken away, and that readers hear of; as [`MEMBERS_GONE_MAX`].
 pub const MATCH_SCORES_GONE_MAX: usize = 1024;
 
+/// What lets a client into a private room, bytes.
+pub const ROOM_SECRET_BYTES_MAX: usize = 64;
+
+/// Rooms in one answer: a page of a list, some kilobytes.
+pub const ROOMS_PER_PAGE_MAX: usize = 50;
+
+/// Questions for rooms that one connection may ask before its hello: a few pages, or a list that is looked at anew. Each costs a look at
+/// every room.
+pub const LISTS_PER_CONNECTION_MAX: u32 = 16;
+
 /// Message types of a schema: a game has dozens.
 pub const MESSAGE_TYPES_MAX: usize = 1024;
 
@@ -204,12 +214,6 @@ pub const SHORT_LANE_IN_FLIGHT_MAX: usize = 128;
 
 /// Requests of one direction of a session that have no answer: with their answers and what is taken back they fit their lane twice.
 pub const REQUESTS_OPEN_MAX: usize = 64;
-
-/// Pieces of bulk of one direction of a session that wait at its sender: twice what may be on the way.
-pub const BULK_QUEUED_MAX: usize = 128;
-
-/// Those of them that were written and not taken on the other side.
-pub const BULK_IN_FLIGHT_MAX: usize = 64;
 
 /// Reliable messages of one direction that were written and not polled on the other side: what a receiver keeps for a game
 /// that does not poll.
@@ -321,7 +325,7 @@ const _: () = assert!(MESSAGES_IN_FLIGHT_MAX < 1 << 15 && LATEST_UNACKED_MAX < 1
 const _: () =
     assert!(ACCOUNT_BYTES_MAX + 16 + PERMISSIONS_MAX * (HELLO_TEXT_BYTES_MAX + 1) <= EXTENSION_BYTES_MAX);
 const _: () = assert!(
-    2 * (3 * SHORT_LANE_IN_FLIGHT_MAX + MESSAGES_IN_FLIGHT_MAX + BULK_IN_FLIGHT_MAX + LATEST_KEYS_MAX)
+    2 * (3 * SHORT_LANE_IN_FLIGHT_MAX + MESSAGES_IN_FLIGHT_MAX + LATEST_KEYS_MAX)
         <= MESSAGES_PER_TICK_MAX as usize
 );
 const _: () = assert!(INPUTS_PER_FRAME_MAX as u32 <= INPUT_AHEAD_TICKS_MAX);

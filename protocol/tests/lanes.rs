@@ -1,5 +1,6 @@
 //! Who always has more to say than fits holds up nobody else for good; and what goes on with an old export.
 
+use core::num::NonZeroUsize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -151,6 +152,30 @@ fn who_goes_on_with_an_old_export_gives_no_request_a_name_that_was_given() {
     assert_ne!(before, now);
     answer(&mut outbox, &mut asked).unwrap();
     assert_eq!(asked.poll_response(NOW, &mut outbox), None, "it is nobody's answer any more");
+}
+
+#[test]
+fn no_more_is_on_its_way_than_the_window_and_what_begins_in_it_goes_whole() {
+    let mut outbox = Outbox::new(schema(), Direction::ToClient);
+    let window = NonZeroUsize::new(100).unwrap();
+    outbox.set_window(window);
+    for _ in 0..10 {
+        outbox.send(NOW, CHAT, 0, vec![0; 30].into()).unwrap();
+    }
+    outbox.send(NOW, MAP, 0, vec![0; 40_000].into()).unwrap();
+    let mut flights = Vec::new();
+    let mut acked = 0;
+    while outbox.messages() > 0 {
+        let mut out = Vec::new();
+        assert!(outbox.has_transmit() && !outbox.is_held());
+        outbox.poll_transmit(NOW, MESSAGE_BYTES_PER_TRANSMIT_MAX, &mut out);
+        flights.push(frames(out.into()).count());
+        assert_eq!(outbox.is_held(), acked + flights.last().unwrap() < 11);
+        assert!(!outbox.has_transmit(), "{} bytes are on their way", outbox.bytes_in_flight());
+        acked += flights.last().unwrap();
+        outbox.handle_ack(MessageAck::default().with(Lane::Messages, acked as u64)).unwrap();
+    }
+    assert_eq!(flights, [3, 3, 3, 2]);
 }
 
 #[test]

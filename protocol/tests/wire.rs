@@ -225,13 +225,15 @@ fn limits_are_those_of_the_code() {
         ("MATCH_MODE_BYTES_MAX", limits::MATCH_MODE_BYTES_MAX as u64),
         ("MATCH_SETTINGS_BYTES_MAX", limits::MATCH_SETTINGS_BYTES_MAX as u64),
         ("SCORE_BYTES_MAX", limits::SCORE_BYTES_MAX as u64),
+        ("ROOM_SECRET_BYTES_MAX", limits::ROOM_SECRET_BYTES_MAX as u64),
+        ("ROOMS_PER_PAGE_MAX", limits::ROOMS_PER_PAGE_MAX as u64),
+        ("LISTS_PER_CONNECTION_MAX", limits::LISTS_PER_CONNECTION_MAX.into()),
         ("MESSAGE_TYPES_MAX", limits::MESSAGE_TYPES_MAX as u64),
         ("MESSAGE_BODY_BYTES_MAX", limits::MESSAGE_BODY_BYTES_MAX as u64),
         ("CLIENT_MESSAGE_BODY_BYTES_MAX", limits::CLIENT_MESSAGE_BODY_BYTES_MAX as u64),
         ("MESSAGES_IN_FLIGHT_MAX", limits::MESSAGES_IN_FLIGHT_MAX as u64),
         ("SHORT_LANE_IN_FLIGHT_MAX", limits::SHORT_LANE_IN_FLIGHT_MAX as u64),
         ("REQUESTS_OPEN_MAX", limits::REQUESTS_OPEN_MAX as u64),
-        ("BULK_IN_FLIGHT_MAX", limits::BULK_IN_FLIGHT_MAX as u64),
         ("MESSAGE_BYTES_IN_FLIGHT_MAX", limits::MESSAGE_BYTES_IN_FLIGHT_MAX as u64),
         ("BULK_BYTES_MAX", limits::BULK_BYTES_MAX as u64),
         ("BULK_TRANSFERS_MAX", limits::BULK_TRANSFERS_MAX as u64),
@@ -269,6 +271,7 @@ fn codes_are_those_of_the_code() {
         CloseCode::SILENT,
         CloseCode::STALLED,
         CloseCode::TAKEN_OVER,
+        CloseCode::IDLE,
         CloseCode::UNAUTHORIZED,
         CloseCode::FORBIDDEN,
         CloseCode::ACCOUNT_BUSY,
@@ -297,7 +300,7 @@ fn codes_are_those_of_the_code() {
     }
 
     let rejects: Vec<_> = numbered().filter(|(_, row)| row.len() == 4 && !row[1].starts_with('[')).collect();
-    assert_eq!(rejects.len(), 17);
+    assert_eq!(rejects.len(), 19);
     for (number, row) in rejects {
         let reject = reject(&format!("{} {}", row[1], example_details(row[1])));
         let mut out = Vec::new();

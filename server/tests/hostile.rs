@@ -98,6 +98,7 @@ async fn whoever_does_not_fit_is_told_both_values() {
 #[tokio::test]
 async fn a_player_that_breaks_the_protocol_is_closed_with_the_fault() {
     let (server, schema) = arena_server().await;
+    let mut witness = Honest::join(server.addr, &schema, &hello(&schema)).await;
     let input = |ahead: u32, tick: tickwire_protocol::Tick| {
         let mut frame = InputFrame::new();
         frame.push(schema.input(), tick + ahead, &vec![0; schema.input().column_count()]);
@@ -118,6 +119,7 @@ async fn a_player_that_breaks_the_protocol_is_closed_with_the_fault() {
         ("garbage", 1002, "malformed"),
         ("spectator", 1008, "without a player"),
         ("text", 1003, "binary"),
+        ("large", 1009, "size limit"),
     ] {
         let mut wish = hello(&schema);
         if case == "spectator" {
@@ -137,11 +139,14 @@ async fn a_player_that_breaks_the_protocol_is_closed_with_the_fault() {
             }
             "garbage" => peer.raw.send(vec![2, 6, 0xff, 0xff]).await,
             "spectator" => peer.raw.send(input(1, newest)).await,
+            "large" => peer.raw.send(vec![0; CLIENT_MESSAGE_BYTES_MAX + 1]).await,
             _ => peer.raw.socket.send(Message::text("hi")).await.unwrap(),
         }
         let (told, reason) = peer.raw.ending().await.1.unwrap_or_else(|| panic!("{case}: no close"));
         assert_eq!(told, code, "{case}: {reason}");
         assert!(reason.contains(words), "{case}: {reason:?} should say {words:?}");
+        let snapshots = witness.snapshots;
+        witness.play_until(|witness| witness.snapshots >= snapshots + 3).await;
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
-use common::{Honest, PATIENCE, Raw, arena, hello, start};
+use common::{Honest, PATIENCE, Raw, arena, hello, request, start};
 use tickwire_protocol::handshake::{AuthRefusal, Token};
 use tickwire_protocol::{Micros, TickRate};
 use tickwire_server::auth::{Authenticator, Credentials, Verdict};
@@ -38,12 +38,8 @@ fn header(source: [u8; 4]) -> Vec<u8> {
 /// What is answered to these bytes and a request for a WebSocket; an open connection stays with it.
 async fn ask(addr: SocketAddr, before: &[u8], lines: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(addr).await.unwrap();
-    let head = format!(
-        "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n"
-    );
     // One that is not believed may be closed while it still speaks.
-    let _ = stream.write_all(&[before, head.as_bytes()].concat()).await;
+    let _ = stream.write_all(&[before, request("/", lines).as_bytes()].concat()).await;
     let mut answer = vec![0; 4096];
     let heard = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await.expect("an answer or an end");
     let heard = String::from_utf8_lossy(&answer[..heard.unwrap_or(0)]).into_owned();

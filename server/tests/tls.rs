@@ -187,6 +187,11 @@ async fn whom_a_certificate_does_not_show_is_told_nothing() {
     assert!(words.contains("expired"), "{words}");
     let early = authority.issue("127.0.0.1", |params| params.not_before = date_time_ymd(2900, 1, 1));
     assert_eq!(refused(early, authority.options()).await.0, CertificateProblem::NotYet);
+    let itself =
+        authority.issue("127.0.0.1", |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+    let (problem, words) = refused(itself, authority.options()).await;
+    assert_eq!(problem, CertificateProblem::Authority);
+    assert!(words.contains("CA:FALSE"), "{words}");
 }
 
 #[tokio::test]

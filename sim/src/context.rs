@@ -83,7 +83,7 @@ impl<'a> StepContext<'a> {
         self.outside.accounts?.account(player)
     }
 
-    /// Whether the token of a player allows this in this room: `action`, or `action@room`. Of what is not the engine's own (`play` and `watch`) a
+    /// Whether the token of a player allows this in this room: `action`, or `action@room`. Of what is not the engine's own (`play`, `watch` and `open`) a
     /// guest may nothing, and nobody on a client.
     pub fn may(&self, player: PlayerId, action: &str) -> bool {
         self.outside.accounts.is_some_and(|accounts| accounts.may(player, action))

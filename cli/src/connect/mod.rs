@@ -3,12 +3,13 @@
 //! | file | what it decides |
 //! |---|---|
 //! | `command` | what a line asks for |
+//! | `wish` | which room is wanted |
 //! | `words` | what events, entities and figures are called |
 
 mod command;
+mod wish;
 mod words;
 
-use std::fmt;
 use std::io::BufRead as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,12 +19,14 @@ use clap::Args;
 use tickwire_client::net::{self, Connection, Options, TokenProvider, Wake};
 use tickwire_client::{ClientConfig, DisconnectReason, Event, Reconnect};
 use tickwire_protocol::Micros;
-use tickwire_protocol::handshake::{Role, RoomWish, Token};
+use tickwire_protocol::handshake::{Role, Token};
 use tickwire_protocol::message::{MessageType, Outcome};
 use tokio::sync::mpsc;
 
 use self::command::{Command, HELP};
+use self::wish::WishArgs;
 use crate::config::DEFAULT_LISTEN;
+use crate::hidden::Hidden;
 use crate::roots::RootArgs;
 use crate::signals::Interrupt;
 
@@ -44,13 +47,12 @@ pub(crate) struct ConnectArgs {
     #[arg(default_value_t = format!("ws://{DEFAULT_LISTEN}"), value_name = "URL")]
     url: String,
 
-    /// The room, by its name; without, wherever there is a place
-    #[arg(long, value_name = "NAME")]
-    room: Option<String>,
+    #[command(flatten)]
+    wish: WishArgs,
 
     /// A token, as `tickwire token` signs them; without, one comes as a guest
     #[arg(long, env = "TICKWIRE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    token: Option<TokenText>,
+    token: Option<Hidden>,
 
     #[command(flatten)]
     roots: RootArgs,
@@ -64,30 +66,14 @@ pub(crate) struct ConnectArgs {
     quiet: bool,
 }
 
-/// What was given as a token. That it is none is said without it, which the parser of flags would not do.
-#[derive(Clone)]
-struct TokenText(String);
-
-impl From<String> for TokenText {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for TokenText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TokenText(..)")
-    }
-}
-
 pub(crate) async fn run(args: ConnectArgs) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::listen()?;
     let mut config = ClientConfig::new(concat!("tickwire-connect ", env!("CARGO_PKG_VERSION")));
     config.reconnect = Some(Reconnect::default());
     config.seed = u64::from(std::process::id());
-    config.room = args.room.map_or(RoomWish::Any, RoomWish::Named);
+    config.room = args.wish.resolve()?;
     config.role = if args.spectate { Role::Spectator } else { Role::Player };
-    let token = args.token.map(|TokenText(text)| Token::new(text)).transpose().context("--token")?;
+    let token = args.token.map(|Hidden(text)| Token::new(text)).transpose().context("--token")?;
     let options = Options { tokens: token.map(TokenProvider::fixed), roots: args.roots.resolve()? };
     let schema = net::discover(&args.url, &config, &options).await?;
     let connection = net::connect_with(&args.url, config, schema, options).await?;

@@ -26,7 +26,7 @@ pub struct ClientConfig {
     pub game_build: String,
     /// Where the client runs; at most 64 bytes.
     pub platform: String,
-    /// The room wanted.
+    /// The room wanted. A client that has had one opened as [new](RoomWish::New) wants to be in that very room when it comes back.
     pub room: RoomWish,
     /// A player, or one who watches.
     pub role: Role,
@@ -119,6 +119,14 @@ impl ClientConfig {
     pub fn schema_hello(&self) -> Hello {
         let no_schema = 0;
         self.hello(no_schema, TableVersions::default())
+    }
+
+    /// The client is in the room of this name: one that was opened for it is not wanted a second time.
+    pub(crate) fn note_room(&mut self, name: &str) {
+        if let RoomWish::New(room) = &mut self.room {
+            name.clone_into(&mut room.name);
+            room.or_join = true;
+        }
     }
 
     fn hello(&self, schema_hash: u64, told: TableVersions) -> Hello {

@@ -403,7 +403,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-fn close_reason(close: Option<CloseFrame>) -> DisconnectReason {
+/// What the server's close says.
+pub(super) fn close_reason(close: Option<CloseFrame>) -> DisconnectReason {
     match close {
         Some(CloseFrame { code, reason }) => {
             DisconnectReason::Closed { code: CloseCode(code.into()), reason: printable(&reason) }

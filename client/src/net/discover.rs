@@ -10,6 +10,7 @@ use tickwire_protocol::{DecodeError, Schema};
 use tokio::time::{Duration, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
+use super::connection::close_reason;
 use super::error::ConnectError;
 use super::open::{ask, dial, within};
 use super::options::Options;
@@ -32,13 +33,16 @@ pub async fn discover(
         let lost = |_| ConnectError::Ended(DisconnectReason::Lost);
         socket.send(Message::Binary(hello.into())).await.map_err(lost)?;
         while let Some(message) = socket.next().await {
-            if let Message::Binary(answer) = message.map_err(lost)? {
-                let schema = read(answer);
-                // The server closes: an address that may have one connection has none when the next one comes.
-                let closed = async { while let Some(Ok(_)) = socket.next().await {} };
-                let _ = timeout(FAREWELL, closed).await;
-                return schema;
-            }
+            let answer = match message.map_err(lost)? {
+                Message::Binary(answer) => answer,
+                Message::Close(close) => return Err(ConnectError::Ended(close_reason(close))),
+                _ => continue,
+            };
+            let schema = read(answer);
+            // The server closes: an address that may have one connection has none when the next one comes.
+            let closed = async { while let Some(Ok(_)) = socket.next().await {} };
+            let _ = timeout(FAREWELL, closed).await;
+            return schema;
         }
         Err(ConnectError::Ended(DisconnectReason::Lost))
     };

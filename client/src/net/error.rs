@@ -118,6 +118,11 @@ pub enum CertificateProblem {
     /// Its time has not come.
     #[error("its certificate is not valid yet: is the clock of this machine right?")]
     NotYet,
+    /// It is one that issues others, as `openssl req -x509` makes it if not told otherwise.
+    #[error(
+        "its certificate is that of an authority: the server needs one that was issued by it, or made with basicConstraints=CA:FALSE"
+    )]
+    Authority,
     /// Something else, in words.
     #[error("its certificate cannot be used ({0})")]
     Unusable(String),

@@ -62,6 +62,7 @@
 mod connection;
 mod discover;
 mod error;
+mod list;
 mod open;
 mod options;
 mod tls;
@@ -70,6 +71,7 @@ mod transport;
 pub use connection::{Connection, SocketStats, Wake};
 pub use discover::discover;
 pub use error::{CertificateProblem, ConnectError};
+pub use list::list_rooms;
 pub use open::{connect, connect_by, connect_over, connect_with, dial, upgrade};
 pub use options::{Options, TokenProvider};
 pub use tls::Roots;

@@ -55,7 +55,8 @@ pub async fn connect_with(
         let (url, config) = (url_again.clone(), config_again.clone());
         async move { dial(&url, &config).await }
     };
-    connect_by(open, url, config, schema, options).await
+    // In a box, so that the game's own futures stay small.
+    Box::pin(connect_by(open, url, config, schema, options)).await
 }
 
 /// As [`connect`], over the streams of bytes that `open` opens, one for each connection: the first at once, the others when the

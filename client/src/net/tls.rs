@@ -10,7 +10,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{CertificateError, ClientConfig, Error, RootCertStore};
+use tokio_rustls::rustls::{CertificateError, ClientConfig, Error, OtherError, RootCertStore};
 
 use super::error::{CertificateProblem, ConnectError};
 
@@ -107,6 +107,9 @@ fn problem(error: &CertificateError) -> CertificateProblem {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => CertificateProblem::Expired,
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             CertificateProblem::NotYet
+        }
+        CertificateError::Other(OtherError(error)) if error.to_string() == "CaUsedAsEndEntity" => {
+            CertificateProblem::Authority
         }
         error => CertificateProblem::Unusable(error.to_string()),
     }

@@ -1,8 +1,8 @@
 //! Hello, welcome, refusal, silence, goodbye.
 
-use tickwire_client::{Client, ClientConfig, ClientFault, DisconnectReason, Event};
+use tickwire_client::{Client, ClientConfig, ClientFault, DisconnectReason, Event, Reconnect};
 use tickwire_protocol::handshake::{
-    FreshReason, RejectReason, Role, RoomWish, SessionOutcome, StreamKind, Welcome,
+    FreshReason, NewRoom, RejectReason, Role, RoomWish, SessionOutcome, StreamKind, Welcome,
 };
 use tickwire_protocol::snapshot::Prior;
 use tickwire_protocol::{CloseCode, DecodeError, Micros, PlayerId, RoomId, SessionId, TickTime};
@@ -42,6 +42,32 @@ fn the_hello_says_who_and_what() {
     let hello = &heard.hellos[0];
     assert_eq!((hello.schema_hash, hello.game_build.as_str()), (schema().hash(), "game 3"));
     assert_eq!((hello.room.clone(), hello.role), (RoomWish::Named("duel".into()), Role::Spectator));
+}
+
+#[test]
+fn who_had_a_room_opened_wants_that_very_room_when_it_comes_back() {
+    let room = NewRoom { mode: "duel".into(), ..NewRoom::default() };
+    let config = ClientConfig {
+        room: RoomWish::New(room.clone()),
+        reconnect: Some(Reconnect::default()),
+        ..ClientConfig::new("test 1")
+    };
+    let now = Micros(1_000_000);
+    let mut client = Client::new(config, schema().clone(), now);
+    let wish = |client: &mut Client, now| {
+        let mut out = Vec::new();
+        assert!(client.poll_transmit(now, &mut out));
+        let mut heard = Heard::default();
+        hear(&out, tickwire_protocol::Tick(0), &mut heard);
+        heard.hellos.remove(0).room
+    };
+    assert_eq!(wish(&mut client, now), RoomWish::New(room.clone()));
+    client.handle_message(now, welcome(|welcome| welcome.room_name = "room-3".into())).unwrap();
+    client.handle_disconnect(now, DisconnectReason::Lost);
+    let later = now + Micros::from_secs(1);
+    assert!(client.poll_connect(later));
+    let again = NewRoom { name: "room-3".into(), or_join: true, ..room };
+    assert_eq!(wish(&mut client, later), RoomWish::New(again));
 }
 
 #[test]

@@ -363,7 +363,7 @@ fn after_each_close_code_the_client_does_what_its_row_says() {
         let mut pair = connected();
         let reason = DisconnectReason::Closed { code, reason: String::new() };
         pair.client.handle_disconnect(pair.now, reason);
-        let expected = match told.split(' ').next() {
+        let expected = match told.split([' ', ',']).next() {
             Some("reconnects") => "Reconnecting",
             _ if code == CloseCode::NORMAL => "Disconnected",
             _ => "Failed",

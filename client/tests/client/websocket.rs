@@ -1,6 +1,6 @@
 //! Over real sockets, on a port of the system's choice.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -265,7 +265,7 @@ async fn who_is_told_when_to_come_back_does_not_come_before() {
     let playing = tokio::spawn(async move { while connection.next().await.is_some() {} });
     drop(socket);
     turn_away(&listener).await;
-    let refused = Instant::now();
+    let refused = tokio::time::Instant::now();
     drop(accept(&listener).await);
     assert!(refused.elapsed() >= Duration::from_millis(990), "{:?}", refused.elapsed());
     playing.abort();

@@ -90,8 +90,8 @@ pub struct AuthTerms {
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Permission(#[serde(deserialize_with = "cold::text")] pub String);
 
-/// What the engine itself asks permission for, and a guest may do.
-pub const ENGINE_ACTIONS: [&str; 2] = ["play", "watch"];
+/// What the engine itself asks permission for, and a guest may do: to be a player, a spectator, and to have a room opened as one likes.
+pub const ENGINE_ACTIONS: [&str; 3] = ["play", "watch", "open"];
 
 impl Permission {
     /// Whether it lets its account do this in the room of this name.
@@ -104,8 +104,8 @@ impl Permission {
 }
 
 impl AuthTerms {
-    /// Whether a client may do this in the room of this name. One without terms is a guest, who may [play and watch](ENGINE_ACTIONS), and
-    /// nothing else.
+    /// Whether a client may do this in the room of this name. One without terms is a guest, who may do [what the engine asks for](ENGINE_ACTIONS),
+    /// and nothing else.
     pub fn may(terms: Option<&Self>, action: &str, room: &str) -> bool {
         match terms {
             Some(terms) => terms.permissions.iter().any(|permission| permission.allows(action, room)),

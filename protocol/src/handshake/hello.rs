@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
-    Extension, Features, MAGIC, RejectReason, StreamKind, VERSION, check_extensions, check_text, within,
+    Extension, Features, MAGIC, RejectReason, RoomWish, StreamKind, VERSION, check_extensions, check_text,
+    within,
 };
 use crate::cold;
 use crate::fault::DecodeError;
@@ -37,15 +38,6 @@ pub struct Hello {
     /// What else it says, in ascending id; at most 16.
     #[serde(deserialize_with = "cold::list")]
     pub extensions: Vec<Extension>,
-}
-
-/// The room that a client wants.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub enum RoomWish {
-    /// Any that has a place.
-    Any,
-    /// The one of this name; at most 64 bytes.
-    Named(#[serde(deserialize_with = "cold::text")] String),
 }
 
 /// What a client wants to be.
@@ -120,9 +112,7 @@ impl Hello {
         within("priors", self.priors.len() as u64, 0..=PRIORS_PER_HELLO_MAX as u64)?;
         check_text("game build", &self.game_build, HELLO_TEXT_BYTES_MAX)?;
         check_text("platform", &self.platform, HELLO_TEXT_BYTES_MAX)?;
-        if let RoomWish::Named(name) = &self.room {
-            check_text("room name", name, HELLO_TEXT_BYTES_MAX)?;
-        }
+        self.room.check()?;
         check_extensions(&self.extensions)?;
         let bytes = MAGIC.len() + size_of_val(&VERSION) + cold::write(self).len();
         within("hello", bytes as u64, 0..=HELLO_BYTES_MAX as u64)

@@ -18,6 +18,7 @@ mod hello;
 mod reject;
 mod resume;
 mod welcome;
+mod wish;
 
 use core::fmt;
 use core::ops::RangeInclusive;
@@ -29,10 +30,11 @@ use crate::fault::DecodeError;
 use crate::limits::{EXTENSION_BYTES_MAX, EXTENSIONS_MAX};
 
 pub use auth::{Auth, AuthRefusal, AuthTerms, ENGINE_ACTIONS, Permission, Token};
-pub use hello::{Hello, HelloFault, Role, RoomWish};
+pub use hello::{Hello, HelloFault, Role};
 pub use reject::RejectReason;
 pub use resume::{FreshReason, Resume, ResumeToken, SessionOutcome, SessionTerms};
 pub use welcome::{ClientLimits, PackedSchema, Timing, Welcome};
+pub use wish::{NewRoom, RoomSecret, RoomWish};
 
 /// The first bytes of every connection's first payload.
 pub const MAGIC: [u8; 4] = *b"TKWR";

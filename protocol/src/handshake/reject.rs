@@ -79,7 +79,7 @@ pub enum RejectReason {
     #[error("a room cannot be called that: choose a name of 1 to 64 bytes without control characters")]
     BadRoomName,
     /// There is no such room, and the server does not open one.
-    #[error("there is no room of that name: choose another, or any")]
+    #[error("there is no such room, and none is opened: choose another, or any")]
     NoSuchRoom,
     /// The room or server takes no spectators.
     #[error("spectators are not let in: join as a player")]
@@ -114,6 +114,12 @@ pub enum RejectReason {
         /// Sessions that it may have.
         max: u32,
     },
+    /// The room is private, and this is not its secret; or it is not, and one was given.
+    #[error("this is not the secret of that room: ask whoever opened it")]
+    WrongSecret,
+    /// A room was to be opened under a name that one has.
+    #[error("there is a room of that name: join it, or choose another name")]
+    RoomExists,
 }
 
 impl RejectReason {
@@ -172,6 +178,8 @@ impl RejectReason {
             | Self::Features { .. }
             | Self::GameBuild { .. }
             | Self::Stream { .. }
+            | Self::WrongSecret
+            | Self::RoomExists
             | Self::BadRoomName
             | Self::NoSuchRoom
             | Self::NoSpectators
@@ -207,6 +215,8 @@ mod tests {
             RejectReason::Unauthorized(AuthRefusal::Expired),
             RejectReason::Forbidden { action: text("play") },
             RejectReason::AccountBusy { sessions: 1, max: 1 },
+            RejectReason::WrongSecret,
+            RejectReason::RoomExists,
         ]
     }
 

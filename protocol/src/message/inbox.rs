@@ -187,7 +187,7 @@ impl Inbox {
                 }
                 is_refused
             }
-            Some(Lane::Latest) => self.handle_latest(number, message, refuses)?,
+            Some(Lane::Latest) => self.handle_latest(number, message, refuses),
             Some(lane) => {
                 if !self.lanes[lane as usize].check(lane, number, own)? {
                     self.read.note(ty.lane, own);
@@ -208,12 +208,12 @@ impl Inbox {
         low: u16,
         message: Message,
         refuses: impl FnOnce(MessageTypeId, usize) -> bool,
-    ) -> Result<bool, DecodeError> {
+    ) -> bool {
         let next = self.latest_next;
-        let Some(number) = expand(low, next).filter(|number| *number >= next) else { return Ok(false) };
+        let Some(number) = expand(low, next).filter(|number| *number >= next) else { return false };
         if refuses(message.ty, message.body.len()) {
             self.latest_next = number + 1;
-            return Ok(true);
+            return true;
         }
         let is_older = |(_, old): &(_, Message)| (old.ty, old.key) == (message.ty, message.key);
         match self.latest.iter().position(is_older) {
@@ -227,7 +227,7 @@ impl Inbox {
         }
         self.latest_next = number + 1;
         self.latest.push_back((number, message));
-        Ok(false)
+        false
     }
 
     fn handle_unreliable(&mut self, message: Message) {

@@ -1,7 +1,7 @@
 //! Lanes: the numbered streams of a session, one for each class, so that none waits for a worse one.
 //!
 //! A message that waits, or that fills its window, holds up those behind it in its lane and no others. Where not all fits, better
-//! lanes go first: a request overtakes a thousand lines of chat, and bulk takes what is left.
+//! lanes go first: a request overtakes a thousand lines of chat.
 
 use std::collections::VecDeque;
 
@@ -9,9 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::outbox::{Fates, MessageId, Outcome, Waiting};
 use crate::limits::{
-    BULK_IN_FLIGHT_MAX, BULK_QUEUED_MAX, LATEST_KEYS_MAX, MESSAGE_BYTES_IN_FLIGHT_MAX,
-    MESSAGE_BYTES_QUEUED_MAX, MESSAGES_IN_FLIGHT_MAX, MESSAGES_QUEUED_MAX, SHORT_LANE_BYTES_QUEUED_MAX,
-    SHORT_LANE_IN_FLIGHT_MAX, SHORT_LANE_QUEUED_MAX,
+    LATEST_KEYS_MAX, MESSAGE_BYTES_IN_FLIGHT_MAX, MESSAGE_BYTES_QUEUED_MAX, MESSAGES_IN_FLIGHT_MAX,
+    MESSAGES_QUEUED_MAX, SHORT_LANE_BYTES_QUEUED_MAX, SHORT_LANE_IN_FLIGHT_MAX, SHORT_LANE_QUEUED_MAX,
 };
 use crate::time::Micros;
 
@@ -27,10 +26,8 @@ pub enum Lane {
     Requests = 2,
     /// Reliable messages.
     Messages = 3,
-    /// Pieces of what is large.
-    Bulk = 4,
     /// Messages of which the newest of each key counts.
-    Latest = 5,
+    Latest = 4,
 }
 
 /// What may wait in a lane.
@@ -48,15 +45,15 @@ pub(super) struct LaneLimits {
 
 impl Lane {
     /// How many there are.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 5;
 
     /// Those whose messages come in order and without a gap; each at its own number.
-    pub const ORDERED: [Self; 5] = [Self::Control, Self::Events, Self::Requests, Self::Messages, Self::Bulk];
+    pub const ORDERED: [Self; 4] = [Self::Control, Self::Events, Self::Requests, Self::Messages];
 
     /// In the order in which they are sent. The newest of a key is small and replaces what is older, as state does: it goes before
     /// messages, of which any number may wait.
     pub const SENDING_ORDER: [Self; Self::COUNT] =
-        [Self::Control, Self::Events, Self::Requests, Self::Latest, Self::Messages, Self::Bulk];
+        [Self::Control, Self::Events, Self::Requests, Self::Latest, Self::Messages];
 
     pub(super) const fn limits(self) -> LaneLimits {
         let (queued, bytes_queued, in_flight) = match self {
@@ -64,7 +61,6 @@ impl Lane {
                 (SHORT_LANE_QUEUED_MAX, SHORT_LANE_BYTES_QUEUED_MAX, SHORT_LANE_IN_FLIGHT_MAX)
             }
             Self::Messages => (MESSAGES_QUEUED_MAX, MESSAGE_BYTES_QUEUED_MAX, MESSAGES_IN_FLIGHT_MAX),
-            Self::Bulk => (BULK_QUEUED_MAX, MESSAGE_BYTES_QUEUED_MAX, BULK_IN_FLIGHT_MAX),
             Self::Latest => (LATEST_KEYS_MAX, MESSAGE_BYTES_QUEUED_MAX, LATEST_KEYS_MAX),
         };
         LaneLimits { queued, bytes_queued, in_flight, bytes_in_flight: MESSAGE_BYTES_IN_FLIGHT_MAX }
@@ -182,6 +178,11 @@ impl SendLane {
     pub(super) fn numbered(&mut self, low: u16) -> Option<&mut Waiting> {
         let place = usize::from(low.wrapping_sub(self.first as u16));
         self.waiting.get_mut(place).filter(|_| place < self.numbered)
+    }
+
+    /// Those that were written on this connection and are not acked.
+    pub(super) fn in_flight(&self) -> impl Iterator<Item = &Waiting> {
+        self.waiting.iter().take(self.written)
     }
 
     /// The next to be written and its number, if the receiver has room for it.

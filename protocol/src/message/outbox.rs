@@ -3,6 +3,7 @@
 //! A message waits in the **queue** until it is written; it then has a number and is **in flight** until it is acked.
 //! Numbers are given when a message is written first, so what expires before leaves no gap.
 
+use core::num::NonZeroUsize;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -223,6 +224,8 @@ pub struct Outbox {
     fates: Fates,
     written: Carried,
     dropped: u64,
+    /// How many bytes may be on their way.
+    window: NonZeroUsize,
 }
 
 impl Outbox {
@@ -242,6 +245,7 @@ impl Outbox {
             fates: Fates { known: VecDeque::new(), are_told: true },
             written: Carried::default(),
             dropped: 0,
+            window: NonZeroUsize::MAX,
         }
     }
 
@@ -537,7 +541,34 @@ impl Outbox {
 
     /// Whether [`Outbox::poll_transmit`] has something to write.
     pub fn has_transmit(&self) -> bool {
-        Lane::SENDING_ORDER.into_iter().any(|lane| self.has_next(lane)) || !self.unreliable.is_empty()
+        (self.has_next_of_any() && self.window_left() > 0) || !self.unreliable.is_empty()
+    }
+
+    /// Whether something waits until there is less on the way than the window.
+    pub fn is_held(&self) -> bool {
+        self.has_next_of_any() && self.window_left() == 0
+    }
+
+    fn has_next_of_any(&self) -> bool {
+        Lane::SENDING_ORDER.into_iter().any(|lane| self.has_next(lane))
+    }
+
+    /// How many bytes of messages may be on their way, as far as the link was measured: without, as many as the receiver keeps. What
+    /// begins within it goes whole.
+    pub fn set_window(&mut self, bytes: NonZeroUsize) {
+        self.window = bytes;
+    }
+
+    fn window_left(&self) -> usize {
+        // Without a bound nothing has to be added up.
+        let in_flight = if self.window == NonZeroUsize::MAX { 0 } else { self.bytes_in_flight() };
+        self.window.get().saturating_sub(in_flight)
+    }
+
+    /// Bytes of the messages that were written on the connection of now and are not acked.
+    pub fn bytes_in_flight(&self) -> usize {
+        let lanes = self.lanes.iter().flat_map(SendLane::in_flight).chain(self.newest.in_flight());
+        lanes.map(|waiting| OVERHEAD_BYTES_MAX + waiting.body.len()).sum()
     }
 
     /// Whether all that was sent in this lane was written on the connection of now.
@@ -546,13 +577,15 @@ impl Outbox {
         lane.end() == lane.first() + lane.len() as u64
     }
 
-    /// Appends at most [`MESSAGES_PER_TRANSMIT_MAX`] MESSAGE frames with at most `bytes_max` bytes in all, on a connection that
-    /// lasts: better lanes first, and nothing of a lane before what waits in a better one. But a lane for which there was no room at all
+    /// Appends at most [`MESSAGES_PER_TRANSMIT_MAX`] MESSAGE frames with at most `bytes_max` bytes in all, and what the window
+    /// allows, on a connection that lasts: better lanes first, and nothing of a lane before what waits in a better one. But a lane for which there was no room at all
     /// goes before them the next time, with a few messages, each in its turn: who always says more than fits holds up nobody for
     /// good. Unreliable messages that find no room are dropped.
     pub fn poll_transmit(&mut self, now: Micros, bytes_max: usize, out: &mut Vec<u8>) {
         self.expire(now);
-        let mut space = Space { end: out.len() + bytes_max, frames: MESSAGES_PER_TRANSMIT_MAX };
+        let start = out.len();
+        let window_end = start.saturating_add(self.window_left());
+        let mut space = Space { end: start + bytes_max, window_end, frames: MESSAGES_PER_TRANSMIT_MAX };
         let mut written = [false; Lane::COUNT];
         if let Some(lane) = self.turn {
             let mut share = Space { frames: MESSAGES_PER_TURN_MAX, ..space };
@@ -561,17 +594,15 @@ impl Outbox {
             space.frames -= count;
             written[lane as usize] = count > 0;
         }
-        for lane in Lane::SENDING_ORDER {
-            // What is said for the moment goes with messages: behind what is promised, before what is large.
-            if lane == Lane::Bulk {
-                self.write_unreliable(&mut space, out);
-            }
+        let is_through = Lane::SENDING_ORDER.into_iter().all(|lane| {
             let frames = space.frames;
             let is_through = self.write_lane(lane, &mut space, out);
             written[lane as usize] |= space.frames < frames;
-            if !is_through {
-                break;
-            }
+            is_through
+        });
+        // What is said for the moment goes behind what is promised.
+        if is_through {
+            self.write_unreliable(&mut space, out);
         }
         self.turn = self.next_turn(written);
         // What found no room is of no use later.
@@ -749,13 +780,17 @@ const IDS_SENT_SINCE_MAX: u64 = 1 << 24;
 struct Space {
     /// Where it ends.
     end: usize,
+    /// No message begins here or behind.
+    window_end: usize,
     frames: usize,
 }
 
 impl Space {
     /// Whether a message with this body fits behind what is there; then a frame is taken.
     fn take(&mut self, out: &[u8], body: &Bytes) -> bool {
-        let fits = self.frames > 0 && out.len() + OVERHEAD_BYTES_MAX + body.len() <= self.end;
+        let fits = self.frames > 0
+            && out.len() < self.window_end
+            && out.len() + OVERHEAD_BYTES_MAX + body.len() <= self.end;
         self.frames -= usize::from(fits);
         fits
     }

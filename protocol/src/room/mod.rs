@@ -1,10 +1,12 @@
-//! What a room tells beside its world: who is in it, and how its match stands.
+//! What a room tells beside its world: who is in it, and how its match stands; and which rooms there are.
 //!
 //! ```text
 //!  HELLO    extension 3: Introduction                     who comes, and what it has been told already
 //!  MEMBERS  version | is anew | is whole | changes ...    the table of members, by change
 //!  MATCH    the same of the match                         mode, round, status, scores
 //!  PROFILE  name | data                                   a member calls itself otherwise
+//!  LIST     filter | after | at most                      before a hello: which rooms are there?
+//!  ROOMS    rooms ... | has more                          these
 //! ```
 //!
 //! A table is state, not a queue of messages: what has changed since a reader was told last is told once, as it is now. So a reader that
@@ -12,6 +14,7 @@
 
 mod changes;
 mod introduction;
+mod listing;
 mod match_state;
 mod members;
 mod profile;
@@ -20,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use changes::ChangeLog;
 pub use introduction::Introduction;
+pub use listing::{ListRooms, RoomFilter, RoomList, RoomSummary};
 pub use match_state::{MatchChange, MatchFrame, MatchInfo, MatchStatus, Score};
 pub use members::{LeaveReason, MemberChange, MembersFrame};
 pub use profile::Profile;

@@ -1,7 +1,7 @@
 //! The delta codec: from published tables to snapshot frames, and from frames to a replica.
 //!
 //! ```text
-//!  History ──plan (which rows, which named states)──> Codec::write_body ──> body bytes, shared by equal plans
+//!  History ──plan (which rows, which named states)──> Codec::write_body ──> body bytes, the same for all peers in step
 //!                                                     Codec::write_snapshot = peer part + body ──> SNAPSHOT frame
 //!  frame ──> Codec::read_snapshot (looks up named states in the Replica, changes nothing) ──> DecodedSnapshot
 //!        ──> Replica::apply (all of it, or it was never decoded)
@@ -262,7 +262,7 @@ impl SectionPlan {
     }
 }
 
-/// What a body shall say: two peers with equal plans get the same bytes.
+/// What a body shall say: peers who hold the same and look with the same eyes are sent one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BodyPlan {
     /// Cues, written before all else.
@@ -292,7 +292,7 @@ pub trait StateLookup {
     fn state(&self, is_own: bool, slot: u16, tick: Tick) -> Option<HeldState<'_>>;
 
     /// The newest states in this slot at or before each of these ticks, of everyone's view, as long as they are of the
-    /// entity of the first; puts their columns into `values`, and gives the first and how many they are.
+    /// entity of the first, since it last came into view; puts their columns into `values`, and gives the first and how many they are.
     fn states_by<'a>(
         &'a self,
         slot: u16,
@@ -300,8 +300,8 @@ pub trait StateLookup {
         values: &mut [&'a [i32]; REFERENCES_PER_ROW_MAX],
     ) -> Option<(HeldState<'a>, usize)>;
 
-    /// Appends the slots of the entities of this kind in everyone's view of which a state at or before the tick is held,
-    /// ascending.
+    /// Appends the slots of the entities of this kind in everyone's view of which a state at or before the tick is held
+    /// since they last came into it, ascending.
     fn held_at(&self, kind: KindId, tick: Tick, slots: &mut Vec<u16>);
 }
 

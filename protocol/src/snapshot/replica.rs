@@ -172,10 +172,11 @@ impl Replica {
 }
 
 impl Replica {
-    /// The newest state in this slot at or before this tick, of everyone's view.
+    /// The newest state in this slot at or before this tick, of everyone's view, since its tenant last came into it.
     pub(crate) fn state_by(&self, slot: u16, tick: Tick) -> Option<HeldState<'_>> {
-        let track = self.view.get(usize::from(slot))?.present()?;
-        Some(track.held(track.index_by(tick)?))
+        let slot = self.view.get(usize::from(slot))?;
+        let track = slot.present()?;
+        Some(track.held(slot.index_by(track, tick)?))
     }
 }
 
@@ -193,10 +194,12 @@ impl StateLookup for Replica {
         ticks: References,
         values: &mut [&'a [i32]; REFERENCES_PER_ROW_MAX],
     ) -> Option<(HeldState<'a>, usize)> {
-        let track = self.view.get(usize::from(slot))?.present()?;
-        let newest = track.held(track.index_by(ticks.newest()?)?);
+        let slot = self.view.get(usize::from(slot))?;
+        let track = slot.present()?;
+        let newest = track.held(slot.index_by(track, ticks.newest()?)?);
         let mut count = 0;
-        for (values, index) in values.iter_mut().zip(ticks.ticks().map_while(|tick| track.index_by(tick))) {
+        let indices = ticks.ticks().map_while(|tick| slot.index_by(track, tick));
+        for (values, index) in values.iter_mut().zip(indices) {
             *values = track.values_at(index);
             count += 1;
         }
@@ -206,7 +209,7 @@ impl StateLookup for Replica {
     fn held_at(&self, kind: KindId, tick: Tick, slots: &mut Vec<u16>) {
         let is_held = |slot: &Slot| {
             let tenant = slot.present().filter(|track| track.kind == kind);
-            tenant.is_some_and(|track| track.samples.iter().any(|sample| !sample.tick.is_newer_than(tick)))
+            tenant.is_some_and(|track| slot.index_by(track, tick).is_some())
         };
         slots.extend((0..self.view.len()).filter(|&slot| is_held(&self.view[slot])).map(|slot| slot as u16));
     }
@@ -264,11 +267,6 @@ impl Track {
         HeldState { id: self.id, kind: self.kind, sight, is_at_rest, values: self.values_at(index) }
     }
 
-    /// The newest state at or before this tick.
-    fn index_by(&self, tick: Tick) -> Option<usize> {
-        self.samples.iter().rposition(|sample| !sample.tick.is_newer_than(tick))
-    }
-
     fn values_at(&self, index: usize) -> &[i32] {
         self.values.get(index * self.columns..(index + 1) * self.columns).unwrap_or_default()
     }
@@ -302,8 +300,17 @@ impl Track {
 impl Slot {
     /// The tenant, if it is in view: told of since the slot was last said to be empty.
     fn present(&self) -> Option<&Track> {
-        let is_told_since = |held: &Sample| self.absent_at.is_none_or(|gone| held.tick.is_newer_than(gone));
-        self.tenant.as_ref().filter(|tenant| tenant.newest().is_some_and(is_told_since))
+        self.tenant.as_ref().filter(|tenant| tenant.newest().is_some_and(|newest| self.is_told_since(newest)))
+    }
+
+    fn is_told_since(&self, held: &Sample) -> bool {
+        self.absent_at.is_none_or(|gone| held.tick.is_newer_than(gone))
+    }
+
+    /// The newest state of the tenant at or before this tick, unless it was away since.
+    fn index_by(&self, tenant: &Track, tick: Tick) -> Option<usize> {
+        let index = tenant.samples.iter().rposition(|held| !held.tick.is_newer_than(tick))?;
+        self.is_told_since(&tenant.samples[index]).then_some(index)
     }
 
     fn who(&self) -> Option<Who> {

@@ -10,7 +10,7 @@ use tickwire_protocol::bulk::{BulkEnd, BulkFrame, BulkId, BulkOffer, BulkStop};
 use tickwire_protocol::frame::{Frame, FrameType, frames};
 use tickwire_protocol::handshake::{
     Auth, AuthRefusal, AuthTerms, ClientLimits, Extension, Features, Hello, PackedSchema, Permission,
-    RejectReason, Role, RoomWish, StreamKind, Timing, Token, Welcome,
+    RejectReason, Role, StreamKind, Timing, Token, Welcome,
 };
 use tickwire_protocol::input::{InputFrame, MissingInput};
 use tickwire_protocol::message::{
@@ -18,7 +18,7 @@ use tickwire_protocol::message::{
 };
 use tickwire_protocol::pause::Pause;
 use tickwire_protocol::ping::{Ping, Pong};
-use tickwire_protocol::room::{MatchFrame, MembersFrame, Profile};
+use tickwire_protocol::room::{ListRooms, MatchFrame, MembersFrame, Profile, RoomList};
 use tickwire_protocol::schema::{CueId, Field, FieldId, FieldType, Kind, KindId};
 use tickwire_protocol::{Micros, PeerId, PlayerId, RoomId, Schema, SessionId, Tick, TickRate, TickTime};
 
@@ -72,6 +72,8 @@ pub(crate) fn vector(fields: &mut Fields) -> Vector {
         "MEMBERS" => rooms::members(fields),
         "MATCH" => rooms::match_state(fields),
         "PROFILE" => Vector::new(rooms::profile(&fields.take("profile")), Profile::encode, Profile::decode),
+        "LIST" => Vector::new(rooms::list(fields), ListRooms::encode, ListRooms::decode),
+        "ROOMS" => Vector::new(rooms::rooms(fields), RoomList::encode, RoomList::decode),
         "MESSAGE_ACK" => message_ack(fields),
         "AUTH" => Vector::new(auth(fields), Auth::encode, Auth::decode),
         ty if ty.starts_with("BULK_") => bulk(ty, fields),
@@ -87,10 +89,7 @@ fn hello(fields: &mut Fields) -> Hello {
         features: Features(fields.number("features")),
         game_build: fields.take("game build"),
         platform: fields.take("platform"),
-        room: match fields.take("room").split_once(' ') {
-            Some(("named", name)) => RoomWish::Named(name.to_owned()),
-            _ => RoomWish::Any,
-        },
+        room: rooms::wish(fields),
         role: match fields.take("role").as_str() {
             "player" => Role::Player,
             _ => Role::Spectator,
@@ -180,6 +179,8 @@ pub(crate) fn reject(words: &str) -> RejectReason {
         "Unauthorized" => RejectReason::Unauthorized(refusal(word())),
         "Forbidden" => RejectReason::Forbidden { action: word().to_owned() },
         "AccountBusy" => RejectReason::AccountBusy { sessions: parse(word()), max: parse(word()) },
+        "WrongSecret" => RejectReason::WrongSecret,
+        "RoomExists" => RejectReason::RoomExists,
         other => panic!("no reject is called {other}"),
     }
 }
@@ -382,6 +383,8 @@ pub(crate) fn decode_any(frame: &Frame) -> Result<(), String> {
         FrameType::Members => done(MembersFrame::decode(payload)),
         FrameType::Match => done(MatchFrame::decode(payload)),
         FrameType::Profile => done(Profile::decode(payload)),
+        FrameType::List => done(ListRooms::decode(payload)),
+        FrameType::Rooms => done(RoomList::decode(payload)),
         FrameType::BulkOffer
         | FrameType::BulkChunk
         | FrameType::BulkCredit

@@ -1,10 +1,11 @@
 //! Vectors of what a room tells beside its world.
 
+use tickwire_protocol::handshake::{NewRoom, RoomSecret, RoomWish};
 use tickwire_protocol::room::{
-    LeaveReason, MatchChange, MatchFrame, MatchInfo, MatchStatus, MemberChange, MembersFrame, Profile, Score,
-    TableHead,
+    LeaveReason, ListRooms, MatchChange, MatchFrame, MatchInfo, MatchStatus, MemberChange, MembersFrame,
+    Profile, RoomFilter, RoomList, RoomSummary, Score, TableHead,
 };
-use tickwire_protocol::{PlayerId, Tick};
+use tickwire_protocol::{PlayerId, RoomId, Tick};
 
 use super::frames::Vector;
 use super::page::{Fields, bytes, parse};
@@ -46,13 +47,7 @@ fn match_change(text: &str) -> MatchChange {
     let mut word = || words.next().unwrap();
     match word() {
         "info" => MatchChange::Info(MatchInfo {
-            status: match word() {
-                "waiting" => MatchStatus::Waiting,
-                "countdown" => MatchStatus::Countdown,
-                "running" => MatchStatus::Running,
-                "paused" => MatchStatus::Paused,
-                _ => MatchStatus::Ended,
-            },
+            status: status(word()),
             mode: word().to_owned(),
             round: parse(word()),
             end_tick: Some(word()).filter(|tick| *tick != "never").map(|tick| Tick(parse(tick))),
@@ -63,6 +58,93 @@ fn match_change(text: &str) -> MatchChange {
             score: Score { points: parse(word()), data: bytes(data) },
         },
         _ => MatchChange::ScoreGone { player: PlayerId(parse(word())) },
+    }
+}
+
+fn status(word: &str) -> MatchStatus {
+    match word {
+        "waiting" => MatchStatus::Waiting,
+        "countdown" => MatchStatus::Countdown,
+        "running" => MatchStatus::Running,
+        "paused" => MatchStatus::Paused,
+        _ => MatchStatus::Ended,
+    }
+}
+
+/// What a word says; `-` stands for what is empty.
+fn open(word: &str) -> &str {
+    if word == "-" { "" } else { word }
+}
+
+fn secret(digits: &str) -> Option<RoomSecret> {
+    Some(bytes(digits)).filter(|digits| !digits.is_empty()).map(|digits| RoomSecret::new(digits).unwrap())
+}
+
+/// `prefix mode status places`.
+fn filter(text: &str) -> RoomFilter {
+    let words: Vec<_> = text.split_whitespace().map(open).collect();
+    RoomFilter {
+        name_prefix: words[0].to_owned(),
+        mode: words[1].to_owned(),
+        status: Some(words[2]).filter(|word| !word.is_empty()).map(status),
+        free_places: parse(words[3]),
+    }
+}
+
+/// `any`, `named name`, `existing name: secret`, `matching filter`, or `new name places mode`. What is opened has more fields.
+pub(crate) fn wish(fields: &mut Fields) -> RoomWish {
+    match fields.take("room").split_once(' ') {
+        None => RoomWish::Any,
+        Some(("named", name)) => RoomWish::Named(name.to_owned()),
+        Some(("existing", rest)) => {
+            let (name, digits) = rest.split_once(':').unwrap_or((rest, ""));
+            RoomWish::Existing { name: name.to_owned(), secret: secret(digits) }
+        }
+        Some(("matching", rest)) => {
+            let otherwise = fields.take_if_there("otherwise").map(|text| new_room(&text, fields));
+            RoomWish::Matching { filter: filter(rest), otherwise }
+        }
+        Some(("new", rest)) => RoomWish::New(new_room(rest, fields)),
+        Some((other, _)) => panic!("no wish is called {other}"),
+    }
+}
+
+fn new_room(text: &str, fields: &mut Fields) -> NewRoom {
+    let words: Vec<_> = text.split_whitespace().map(open).collect();
+    NewRoom {
+        name: words[0].to_owned(),
+        secret: secret(&fields.take("secret")),
+        players_max: parse(words[1]),
+        mode: words[2].to_owned(),
+        settings: bytes(&fields.take("settings")),
+        or_join: fields.number("or join"),
+    }
+}
+
+pub(crate) fn list(fields: &mut Fields) -> ListRooms {
+    ListRooms {
+        filter: filter(&fields.take("filter")),
+        after: RoomId(fields.number("after")),
+        rooms_max: fields.number("at most"),
+    }
+}
+
+pub(crate) fn rooms(fields: &mut Fields) -> RoomList {
+    let room = |text: &String| {
+        let words: Vec<_> = text.split_whitespace().map(open).collect();
+        RoomSummary {
+            room: RoomId(parse(words[0])),
+            name: words[1].to_owned(),
+            players: parse(words[2]),
+            players_max: parse(words[3]),
+            spectators: parse(words[4]),
+            mode: words[5].to_owned(),
+            status: status(words[6]),
+        }
+    };
+    RoomList {
+        rooms: fields.take_all("room").iter().map(room).collect(),
+        has_more: fields.number("has more"),
     }
 }
 

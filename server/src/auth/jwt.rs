@@ -102,7 +102,11 @@ impl JwtAuthenticator {
     fn read(&self, claims: &Map<String, Value>) -> Result<Verified, AuthRefusal> {
         let account = claims.get("sub").and_then(Value::as_str).filter(|account| !account.is_empty());
         let expires = claims.get("exp").and_then(Value::as_f64).ok_or(AuthRefusal::Claims)?;
-        let left = (expires + self.policy.leeway.as_secs_f64() - get_current_timestamp() as f64).max(0.0);
+        let left = expires + self.policy.leeway.as_secs_f64() - get_current_timestamp() as f64;
+        // In the second in which it ends it has ended: its client would be let in to be sent away.
+        if left <= 0.0 {
+            return Err(AuthRefusal::Expired);
+        }
         // As far away as it says, or as far as can be told.
         let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::from_secs(u32::MAX.into()));
         Ok(Verified {
@@ -189,6 +193,17 @@ mod tests {
         let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
         let left = authenticator(&[&secret]).verify(&token).unwrap().valid_for.unwrap();
         assert!((15..=20).contains(&left.as_secs()), "{left:?} of a grace of 30 s, 10 s behind the end");
+    }
+
+    #[test]
+    fn a_token_has_ended_in_the_second_that_it_names() {
+        let keys = JwtKeys::parse(&[b'x'; 40]).unwrap();
+        let policy = JwtPolicy { leeway: Duration::ZERO, ..JwtPolicy::default() };
+        let token = mint(&[b'x'; 40], &grant(Duration::ZERO)).unwrap();
+        assert_eq!(
+            JwtAuthenticator::new(keys, policy).verify(token.as_str()).err(),
+            Some(AuthRefusal::Expired)
+        );
     }
 
     #[test]

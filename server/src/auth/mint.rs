@@ -16,7 +16,7 @@ pub struct Grant {
     pub account: String,
     /// For how long, seconds are counted.
     pub expires_in: Duration,
-    /// What it may do; without, `play` and `watch`.
+    /// What it may do; without, what the engine asks for.
     pub permissions: Option<Vec<String>>,
     /// Who says so.
     pub issuer: Option<String>,
@@ -27,7 +27,7 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// An account for so long, that may play and watch.
+    /// An account for so long, that may do [what the engine asks for](crate::core::ENGINE_ACTIONS).
     pub fn new(account: String, expires_in: Duration) -> Self {
         Self { account, expires_in, permissions: None, issuer: None, audience: None, claims: Map::new() }
     }

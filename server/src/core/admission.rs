@@ -1,7 +1,7 @@
 //! Who is let in: the answer to a hello.
 
 use tickwire_protocol::Schema;
-use tickwire_protocol::handshake::{Hello, HelloFault, RejectReason, RoomWish, StreamKind};
+use tickwire_protocol::handshake::{Hello, HelloFault, RejectReason, StreamKind};
 
 /// Reads a hello and checks it against this server: what it must be told if it is not let in.
 ///
@@ -26,11 +26,6 @@ fn check(hello: Hello, schema: &Schema, stream: StreamKind) -> Result<Hello, Rej
     }
     if hello.stream != stream {
         return Err(RejectReason::Stream { ours: stream, yours: hello.stream });
-    }
-    if let RoomWish::Named(name) = &hello.room
-        && (name.is_empty() || name.chars().any(char::is_control))
-    {
-        return Err(RejectReason::BadRoomName);
     }
     Ok(hello)
 }

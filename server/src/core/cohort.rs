@@ -23,14 +23,12 @@ use tickwire_protocol::snapshot::{EncodedBody, RowCache, Written};
 use super::replicator::Source;
 use super::scene::Place;
 use super::shared::{Plans, whole_rows};
+use super::spares::Spares;
 use super::view::View;
 use super::viewer::Viewer;
 
 /// Steps of a tick that others may take part in. A room with more views has little to share.
 const STEPS_MAX: usize = 32;
-
-/// Views of nobody that are kept for their memory.
-const SPARE_MAX: usize = 32;
 
 /// What becomes of a view with the newest tick, and what its peers are sent for that.
 #[derive(Debug)]
@@ -40,6 +38,8 @@ pub(crate) struct Step {
     /// What is selected, where not everything is.
     places: Vec<Place>,
     pub(crate) to: Arc<View>,
+    /// The digest of that.
+    digest: u64,
     pub(crate) body: EncodedBody,
     /// The body tells all that is news; if not, nobody can take part.
     pub(crate) is_all: bool,
@@ -52,12 +52,7 @@ pub(crate) struct Step {
 pub(crate) struct Cohorts {
     tick: Option<Tick>,
     steps: Vec<Step>,
-    spare_views: Vec<Arc<View>>,
-    spare: Vec<(EncodedBody, Vec<Place>)>,
-    /// The most entities of a view, and the longest body, so far. Every copy has room for these at once: else each would grow in
-    /// its own time, for minutes.
-    entities: usize,
-    bytes: usize,
+    spares: Spares,
 }
 
 impl Cohorts {
@@ -75,10 +70,10 @@ impl Cohorts {
         let places = &plans.selection.places;
         let found = self.steps.iter().position(|step| step.is_of(from, viewer, places));
         found.unwrap_or_else(|| {
-            let step = self.make(source, newest, (from, viewer), plans, rows);
             if self.steps.len() == STEPS_MAX {
-                self.steps.pop().into_iter().for_each(|last| self.recycle(last));
+                self.evict();
             }
+            let step = self.make(source, newest, (from, viewer), plans, rows);
             self.steps.push(step);
             self.steps.len() - 1
         })
@@ -92,18 +87,11 @@ impl Cohorts {
     /// The view of a peer that goes its own way from here on.
     pub(crate) fn part<'a>(&mut self, view: &'a mut Arc<View>) -> &'a mut View {
         if Arc::get_mut(view).is_none() {
-            let copy = self.copy(view);
-            self.give_back(core::mem::replace(view, copy));
+            let copy = self.spares.copy(view);
+            self.spares.give_back(core::mem::replace(view, copy));
         }
         // Nobody else has it: nothing is cloned.
         Arc::make_mut(view)
-    }
-
-    /// A peer goes on from one view to another.
-    pub(crate) fn give_back(&mut self, mut view: Arc<View>) {
-        if self.spare_views.len() < SPARE_MAX && Arc::get_mut(&mut view).is_some() {
-            self.spare_views.push(view);
-        }
     }
 
     /// Forgets what was of another tick.
@@ -112,13 +100,24 @@ impl Cohorts {
             while let Some(step) = self.steps.pop() {
                 self.recycle(step);
             }
+            self.spares.handle_tick(tick);
         }
     }
 
+    /// Makes room for another step in place of one that nobody else is likely to take part in: who was there before it has left, and one
+    /// peer at the most has gone on with it.
+    fn evict(&mut self) {
+        let is_shared = |step: &Step| Arc::strong_count(&step.from) > 1 || Arc::strong_count(&step.to) > 2;
+        let place = self.steps.iter().rposition(|step| !is_shared(step));
+        let last = self.steps.len() - 1;
+        let step = self.steps.swap_remove(place.unwrap_or(last));
+        self.recycle(step);
+    }
+
     fn recycle(&mut self, Step { from, to, body, places, .. }: Step) {
-        self.spare.push((body, places));
-        self.give_back(from);
-        self.give_back(to);
+        self.spares.give_back_body(body, places);
+        self.spares.give_back(from);
+        self.spares.give_back(to);
     }
 
     fn make(
@@ -129,11 +128,10 @@ impl Cohorts {
         plans: &mut Plans,
         rows: &mut RowCache,
     ) -> Step {
-        let mut to = self.copy(from);
+        let mut to = self.spares.copy(from);
         let view = Arc::make_mut(&mut to);
         view.plan(source, viewer, from.nameable(newest.tick(), viewer), plans);
-        let (mut body, mut places) = self.spare.pop().unwrap_or_default();
-        body.reserve(self.bytes);
+        let (mut body, places) = self.spares.body(&plans.selection.places);
         source.codec.write_body(
             source.history,
             &plans.view,
@@ -142,24 +140,26 @@ impl Cohorts {
             rows,
             &mut body,
         );
-        places.clone_from(&plans.selection.places);
         let section = &plans.view.section;
         let is_all = body.written == Written { leaves: section.leaves.len(), rows: section.rows.len() };
         view.tell(source.history, newest, plans, &body, is_all);
-        (self.bytes, self.entities) = (self.bytes.max(body.byte_len()), self.entities.max(view.known.len()));
-        let is_same = |step: &&Step| is_all && step.is_all && view.may_become(&step.to, newest.tick());
+        let digest = view.known.digest();
+        let is_same = |step: &&Step| {
+            is_all && step.is_all && step.digest == digest && view.may_become(&step.to, newest.tick())
+        };
         if let Some(same) = self.steps.iter().find(is_same).map(|step| step.to.clone()) {
-            self.give_back(core::mem::replace(&mut to, same));
+            self.spares.give_back(core::mem::replace(&mut to, same));
         }
-        Step { from: from.clone(), viewer, places, to, body, is_all, whole: whole_rows(&section.rows) }
-    }
-
-    fn copy(&mut self, from: &View) -> Arc<View> {
-        let mut copy = self.spare_views.pop().unwrap_or_else(|| Arc::new(View::new(0)));
-        let view = Arc::make_mut(&mut copy);
-        view.known.reserve(self.entities);
-        view.clone_from(from);
-        copy
+        Step {
+            from: from.clone(),
+            viewer,
+            places,
+            to,
+            digest,
+            body,
+            is_all,
+            whole: whole_rows(&section.rows),
+        }
     }
 }
 
@@ -173,10 +173,12 @@ impl Step {
 
 #[cfg(test)]
 mod tests {
+    use core::ops::Range;
+
     use super::*;
     use tickwire_protocol::history::History;
     use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, KindId, Schema};
-    use tickwire_protocol::snapshot::Codec;
+    use tickwire_protocol::snapshot::{Codec, Leave};
     use tickwire_protocol::{EntityId, RowHead, Tables, TickRate};
 
     use crate::core::cue_log::CueLog;
@@ -214,8 +216,12 @@ mod tests {
         }
 
         fn publish(&mut self, tick: u32) {
+            self.publish_slots(tick, 0..4);
+        }
+
+        fn publish_slots(&mut self, tick: u32, slots: Range<u16>) {
             let mut tables = Tables::new(self.history.schema().clone());
-            for slot in 0..4 {
+            for slot in slots {
                 let mut row = tables.insert(K, RowHead::new(EntityId { slot, generation: 1 }));
                 row.copy_from(&[if slot == 0 { tick as i32 } else { 7 }]);
             }
@@ -289,11 +295,52 @@ mod tests {
         play.publish(1);
         play.tell(&mut [&mut a, &mut b]);
         let digest = a.known.digest();
-        play.cohorts
-            .part(&mut b)
-            .known
-            .leave_sent(Tick(1), tickwire_protocol::snapshot::Leave { slot: 0, despawned: true });
+        play.cohorts.part(&mut b).known.leave_sent(Tick(1), Leave { slot: 0, despawned: true });
         assert_eq!(a.known.digest(), digest);
         assert_ne!(b.known.digest(), digest);
+    }
+
+    #[test]
+    fn who_comes_first_and_has_seen_less_comes_together_with_the_others() {
+        let (mut play, [mut a, mut b, mut c]) = (Play::new(), views());
+        for tick in 1..20 {
+            play.publish(tick);
+            play.tell(&mut [&mut a, &mut b, &mut c]);
+        }
+        // While nothing reaches the first, something comes and goes again: the others may keep its states.
+        for (tick, slots) in [(20, 0..5), (21, 0..5), (22, 0..4)] {
+            play.publish_slots(tick, slots);
+            assert_eq!(play.tell(&mut [&mut b, &mut c]), 1);
+        }
+        for tick in 23..27 {
+            play.publish(tick);
+            play.tell(&mut [&mut a, &mut b, &mut c]);
+        }
+        assert!(Arc::ptr_eq(&a, &b) && Arc::ptr_eq(&b, &c));
+        play.publish(27);
+        assert_eq!(play.tell(&mut [&mut a, &mut b, &mut c]), 1);
+    }
+
+    #[test]
+    fn of_too_many_steps_one_that_is_shared_is_kept() {
+        let (mut play, [mut a, mut b]) = (Play::new(), views());
+        let mut alone: [_; STEPS_MAX + 8] = views();
+        // Each is told at two ticks of ten: no two at the same.
+        let told = (1..=10).flat_map(|first| (1..first).map(move |second| [second, first]));
+        let told: Vec<_> = told.take(alone.len()).collect();
+        for tick in 1..=10 {
+            play.publish(tick);
+            play.tell(&mut [&mut a, &mut b]);
+            for (view, _) in alone.iter_mut().zip(&told).filter(|(_, told)| told.contains(&tick)) {
+                play.tell(&mut [view]);
+            }
+        }
+        play.publish(11);
+        let (before, after) = alone.split_at_mut(STEPS_MAX - 1);
+        play.tell(&mut before.iter_mut().collect::<Vec<_>>());
+        play.tell(&mut [&mut a]);
+        assert_eq!(play.tell(&mut after.iter_mut().collect::<Vec<_>>()), STEPS_MAX);
+        play.tell(&mut [&mut b]);
+        assert!(Arc::ptr_eq(&a, &b));
     }
 }

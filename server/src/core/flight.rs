@@ -27,12 +27,14 @@
 //! Lost datagrams that are older than the newest ack are not in flight. If acks stop, one snapshot is let through every [`PROBE_AFTER`]:
 //! nothing waits for ever for an ack that was lost.
 
+use core::num::NonZeroUsize;
 use std::collections::VecDeque;
 
 use tickwire_protocol::limits::FRAME_BYTES_MAX;
 use tickwire_protocol::{Micros, Tick};
 
 use super::budget::SNAPSHOT_BYTES_MIN;
+use super::message_window::MessageWindow;
 
 /// How long what is stored on the way may take, microseconds: RFC 6817's greatest.
 const QUEUE_TARGET: i64 = 100_000;
@@ -73,6 +75,7 @@ pub(crate) struct Flight {
     progress: Micros,
     /// When something was last let through without an ack.
     probed: Micros,
+    messages: MessageWindow,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +106,7 @@ impl Default for Flight {
             drain_until: Micros::ZERO,
             progress: Micros::ZERO,
             probed: Micros::ZERO,
+            messages: MessageWindow::default(),
         }
     }
 }
@@ -127,6 +131,20 @@ impl Flight {
     pub(crate) fn queueing(&self) -> Option<Micros> {
         let (delay, base) = (self.delay(), self.base.least());
         (base != u32::MAX).then(|| Micros(u64::from(delay.saturating_sub(base))))
+    }
+
+    /// What messages may have on the way at `now`, bytes. A queue is seen early: as soon as the oldest frame that is not acked is late.
+    pub(crate) fn message_window(&self, now: Micros) -> NonZeroUsize {
+        let waits = self.frames.front().map_or(0, |oldest| now.saturating_since(oldest.at).0);
+        let late = self
+            .queueing()
+            .map(|known| known.max(Micros(waits.saturating_sub(u64::from(self.base.least())))));
+        self.messages.bytes(late.unwrap_or_default())
+    }
+
+    /// Messages wait until there are fewer on the way.
+    pub(crate) fn handle_messages_held(&mut self) {
+        self.messages.handle_held();
     }
 
     /// Bytes that may follow at `now`; fewer than [`SNAPSHOT_BYTES_MIN`] are none.
@@ -184,6 +202,7 @@ impl Flight {
         self.delays[0] = delay;
         self.take_base(now, delay);
         self.steer(before, before - self.bytes);
+        self.messages.handle_ack(now, self.queueing().unwrap_or_default());
     }
 
     fn delay(&self) -> u32 {

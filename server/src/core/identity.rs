@@ -66,7 +66,7 @@ impl Identity {
         self.account.as_ref()?.expires
     }
 
-    /// Whether it may do this in the room of this name. A guest may [play and watch](ENGINE_ACTIONS), and nothing else.
+    /// Whether it may do this in the room of this name. A guest may do [what the engine asks for](ENGINE_ACTIONS), and nothing else.
     pub fn may(&self, action: &str, room: &str) -> bool {
         let Some(account) = &self.account else { return ENGINE_ACTIONS.contains(&action) };
         account.permissions.iter().any(|permission| permission.allows(action, room))
@@ -77,7 +77,7 @@ impl Identity {
     /// # Errors
     /// [`RejectReason::Forbidden`], with what it lacks.
     pub fn check_role(&self, role: Role, room: &str) -> Result<(), RejectReason> {
-        let [play, watch] = ENGINE_ACTIONS;
+        let [play, watch, _] = ENGINE_ACTIONS;
         let action = if role == Role::Player { play } else { watch };
         if self.may(action, room) {
             Ok(())

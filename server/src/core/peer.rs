@@ -10,7 +10,7 @@ use tickwire_protocol::limits::{
     ACKS_PER_TICK_MAX, FRAMES_PER_TICK_MAX, INPUTS_PER_TICK_MAX, MESSAGES_PER_TICK_MAX,
     PAUSED_SILENCE_TIMEOUT_MICROS,
 };
-use tickwire_protocol::message::MessageAck;
+use tickwire_protocol::message::{MessageAck, Outbox};
 use tickwire_protocol::pause::Pause;
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::room::Profile;
@@ -37,6 +37,8 @@ pub(crate) struct Peer {
     has_player: bool,
     pub(crate) replicator: Replicator,
     pub(crate) last_heard: Micros,
+    /// When it last said what no machine says by itself.
+    last_active: Micros,
     /// Told with the first transmission.
     pub(crate) welcome: Option<Box<Welcome>>,
     /// What it was told of its room's tables, if it wants to be told.
@@ -119,6 +121,7 @@ impl Peer {
             has_player: session.player.is_some(),
             replicator,
             last_heard: now,
+            last_active: now,
             welcome: None,
             news: None,
             profile: None,
@@ -158,6 +161,9 @@ impl Peer {
                 FrameType::Message | FrameType::MessageAck => self.count_message()?,
                 _ => self.count_frame()?,
             }
+            if is_activity(frame.ty) {
+                self.last_active = inbox.now;
+            }
             match frame.ty {
                 FrameType::Ping => self.handle_ping(Ping::decode(&frame.payload)?, inbox.now),
                 FrameType::Input => {
@@ -181,6 +187,8 @@ impl Peer {
                 }
                 FrameType::Message
                 | FrameType::Profile
+                | FrameType::List
+                | FrameType::Rooms
                 | FrameType::Members
                 | FrameType::Match
                 | FrameType::BulkOffer
@@ -249,7 +257,7 @@ impl Peer {
         }
     }
 
-    /// Whether the peer is to be let go: it says nothing, or takes nothing. Who is paused may sleep.
+    /// Whether the peer is to be let go: it says nothing, or takes nothing, or holds a player that nobody plays. Who is paused may sleep.
     pub(crate) fn find_dead(&self, now: Micros, config: &RoomConfig) -> Option<PeerFault> {
         let silent_for = now.saturating_since(self.last_heard);
         let patience =
@@ -260,9 +268,17 @@ impl Peer {
             Some(PeerFault::Stalled)
         } else if self.renewal.is_expired(now) {
             Some(PeerFault::TokenExpired)
+        } else if self.is_idle(now, config.idle_timeout) {
+            Some(PeerFault::Idle)
         } else {
             None
         }
+    }
+
+    /// Who only watches has nothing to say, and who is paused has said so.
+    fn is_idle(&self, now: Micros, timeout: Option<Micros>) -> bool {
+        let is_to_play = self.has_player && self.paused_since.is_none();
+        is_to_play && timeout.is_some_and(|timeout| now.saturating_since(self.last_active) > timeout)
     }
 
     fn handle_ping(&mut self, ping: Ping, now: Micros) {
@@ -346,6 +362,15 @@ impl Peer {
         let flight = self.replicator.flight();
         let is_queueing = flight.queueing().is_some_and(|queueing| queueing > FILLER_QUEUEING_MAX);
         self.joining.is_none() && !self.is_squeezed && !is_queueing && flight.room(now) >= SNAPSHOT_BYTES_MIN
+    }
+
+    /// Tells messages how much they may have on the way, so that state does not wait behind them.
+    pub(crate) fn steer_messages(&mut self, now: Micros, outbox: &mut Outbox) {
+        let flight = self.replicator.flight_mut();
+        outbox.set_window(flight.message_window(now));
+        if outbox.is_held() {
+            flight.handle_messages_held();
+        }
     }
 
     /// If a snapshot is to be written now, what it may take; then it is not due any more.
@@ -439,4 +464,10 @@ impl Peer {
             pong.encode(out);
         }
     }
+}
+
+/// Whether a frame comes of a game that goes on: acks and pings come of a machine that was left alone as well.
+fn is_activity(ty: FrameType) -> bool {
+    matches!(ty, FrameType::Input | FrameType::Message | FrameType::Profile | FrameType::Pause)
+        || ty.is_bulk()
 }

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tickwire_protocol::handshake::NewRoom;
 use tickwire_protocol::{RoomId, Schema};
 use tickwire_sim::Simulation;
 
 use super::access::AccessConfig;
 use super::tls::TlsFiles;
-use crate::core::{DirectoryConfig, RoomConfig, RoomIdentity};
+use crate::core::{DirectoryConfig, RoomConfig, RoomIdentity, RoomOpening};
 
 /// Everything that can be set about a server.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct ServerConfig {
     /// How long a room lives without anyone in it. Its time stands still meanwhile: once the simulation has heard that the last
     /// player left no more steps are made, and who joins later finds the room at the tick at which it stopped.
     pub room_lifetime: Duration,
+    /// Rooms that are there from the start, for good, and for anybody unless they have a secret.
+    pub rooms: Vec<NewRoom>,
     /// Where rooms are recorded, if they are.
     pub record: Option<RecordConfig>,
 }
@@ -75,6 +78,8 @@ pub struct DirectoryLimits {
     pub room_spectators_max: u32,
     /// Rooms at once.
     pub rooms_max: u32,
+    /// Which of them clients may open.
+    pub opening: RoomOpening,
 }
 
 impl ServerConfig {
@@ -86,12 +91,18 @@ impl ServerConfig {
             tls: None,
             access: AccessConfig::default(),
             room,
-            directory: DirectoryLimits { players_max: 10_000, room_spectators_max: 64, rooms_max: 1_000 },
+            directory: DirectoryLimits {
+                players_max: 10_000,
+                room_spectators_max: 64,
+                rooms_max: 1_000,
+                opening: RoomOpening::Wished,
+            },
             seed: 0,
             connections_max: 10_000,
             handshake_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(10),
             room_lifetime: Duration::from_secs(30),
+            rooms: Vec::new(),
             record: None,
         }
     }
@@ -99,9 +110,9 @@ impl ServerConfig {
     /// The bounds of the directory: asked for once nothing is set any more, so that directory and rooms agree on how
     /// many players a room takes.
     pub(super) fn directory_config(&self) -> DirectoryConfig {
-        let DirectoryLimits { players_max, room_spectators_max, rooms_max } = self.directory;
+        let DirectoryLimits { players_max, room_spectators_max, rooms_max, opening } = self.directory;
         let room_players_max = self.room.players_max;
-        DirectoryConfig { players_max, room_players_max, room_spectators_max, rooms_max }
+        DirectoryConfig { players_max, room_players_max, room_spectators_max, rooms_max, opening }
     }
 }
 

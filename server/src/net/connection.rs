@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use socket2::SockRef;
 use tickwire_protocol::bulk::BulkReceived;
-use tickwire_protocol::frame::{FrameType, frames};
+use tickwire_protocol::frame::{Frame, FrameType, frames};
 use tickwire_protocol::handshake::{
     FreshReason, Hello, RejectReason, Resume, ResumeToken, StreamKind, Token,
 };
@@ -18,8 +18,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use super::listener::{Found, Shared};
+use super::questions::Questions;
 use super::room_task::{Answer, Doors, Joining, ToRoom};
 use super::seat::{Closing, Ending, Returned, Seat};
+use super::slots::Standing;
 use super::upgrade::{Visitor, arrive};
 use super::websocket::{Received, WebSocketReader, WebSocketWriter, framed_bytes};
 use crate::core::{Identity, Join, admit};
@@ -32,29 +34,29 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves one accepted socket to its end.
-pub(super) async fn serve(socket: TcpStream, address: IpAddr, shared: Arc<Shared>) {
+pub(super) async fn serve(socket: TcpStream, peer: IpAddr, standing: Standing, shared: Arc<Shared>) {
     // Without it, Nagle's algorithm would hold a snapshot back for the ack of the one before.
     let _ = socket.set_nodelay(true);
     let _ = SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER_BYTES);
     let deadline = Instant::now() + shared.config.handshake_timeout;
     // Boxed, so that what the upgrade needs does not stay for as long as the connection does.
     let (stream, mut visitor) = tokio::select! {
-        arrived = timeout_at(deadline, Box::pin(arrive(socket, address, &shared))) => match arrived {
+        arrived = timeout_at(deadline, Box::pin(arrive(socket, peer, standing, &shared))) => match arrived {
             Ok(Some(arrived)) => arrived,
             _ => return,
         },
         () = shared.is_over() => return,
     };
-    let (mut reader, writer) = stream.into_websocket();
+    let (mut reader, mut writer) = stream.into_websocket();
     let greeting = tokio::select! {
-        greeting = timeout_at(deadline, greet(&mut reader, &mut visitor, &shared)) => {
+        greeting = timeout_at(deadline, greet(&mut reader, &mut writer, &mut visitor, &shared)) => {
             greeting.unwrap_or_else(|_| Err(PeerFault::HandshakeTimeout.into()))
         }
         () = shared.is_over() => Err(Ending::Closed(Closing::shutdown())),
     };
     let returned = match greeting {
         Ok(greeting) if greeting.hello.schema_hash == 0 => Some(tell_schema(writer, &shared)),
-        Ok(greeting) => Box::pin(play(&mut reader, writer, greeting, visitor.address, &shared)).await,
+        Ok(greeting) => Box::pin(play(&mut reader, writer, greeting, visitor.slot.address, &shared)).await,
         Err(ending) => Some(Returned { writer, ending }),
     };
     if let Some(returned) = returned {
@@ -74,10 +76,11 @@ struct Greeting {
 /// Hears a hello, and finds out whose it is.
 async fn greet(
     reader: &mut WebSocketReader,
+    writer: &mut WebSocketWriter,
     visitor: &mut Visitor,
     shared: &Shared,
 ) -> Result<Greeting, Ending> {
-    let hello = receive_hello(reader, shared).await?;
+    let hello = receive_hello(reader, writer, visitor, shared).await?;
     let resume = Resume::find(&hello.extensions).map_err(PeerFault::from)?;
     let bulk = BulkReceived::find(&hello.extensions).map_err(PeerFault::from)?;
     let introduction = Introduction::find(&hello.extensions)
@@ -86,8 +89,28 @@ async fn greet(
     Ok(Greeting { hello, identity, resume, bulk, introduction })
 }
 
-/// The first message must be a hello and nothing else.
-async fn receive_hello(reader: &mut WebSocketReader, shared: &Shared) -> Result<Hello, Ending> {
+/// The first message must be a hello and nothing else, but for questions which rooms there are.
+async fn receive_hello(
+    reader: &mut WebSocketReader,
+    writer: &mut WebSocketWriter,
+    visitor: &Visitor,
+    shared: &Shared,
+) -> Result<Hello, Ending> {
+    let mut questions = Questions::default();
+    loop {
+        let Frame { ty, payload } = receive_alone(reader, shared).await?;
+        match ty {
+            FrameType::Hello => {
+                return admit(&payload, shared.game.schema(), StreamKind::Ordered)?.map_err(Ending::Rejected);
+            }
+            FrameType::List => questions.answer(&payload, visitor, writer, shared).await?,
+            ty => return Err(PeerFault::from(Misbehavior::UnexpectedFrame(ty as u8)).into()),
+        }
+    }
+}
+
+/// The next frame, alone in its message.
+async fn receive_alone(reader: &mut WebSocketReader, shared: &Shared) -> Result<Frame, Ending> {
     let message = loop {
         match reader.receive().await.map_err(ending_of)? {
             Received::Message(message) => break message,
@@ -99,13 +122,10 @@ async fn receive_hello(reader: &mut WebSocketReader, shared: &Shared) -> Result<
     shared.hello_bytes.fetch_add(framed_bytes(message.len(), true), Ordering::Relaxed);
     let mut frames = frames(message);
     let first = frames.next().unwrap_or(Err(DecodeError::Truncated("hello"))).map_err(PeerFault::from)?;
-    if first.ty != FrameType::Hello {
-        return Err(PeerFault::from(Misbehavior::UnexpectedFrame(first.ty as u8)).into());
+    match frames.next() {
+        Some(_) => Err(PeerFault::from(DecodeError::Trailing("hello")).into()),
+        None => Ok(first),
     }
-    if frames.next().is_some() {
-        return Err(PeerFault::from(DecodeError::Trailing("hello")).into());
-    }
-    admit(&first.payload, shared.game.schema(), StreamKind::Ordered)?.map_err(Ending::Rejected)
 }
 
 /// Tells the schema to one who asks for it: a tool that comes again when it knows the game. It takes no place anywhere.
@@ -155,7 +175,7 @@ async fn identify(hello: &Hello, visitor: &mut Visitor, shared: &Shared) -> Resu
             return Err(PeerFault::from(DecodeError::Trailing("token of the request")).into());
         }
         (Some(known), None) => known,
-        (None, Some(token)) => shared.gate.identify(&token, visitor.address).await,
+        (None, Some(token)) => shared.gate.identify(&token, visitor.slot.address).await,
         (None, None) => shared.gate.guest(),
     };
     found.map_err(|refusal| Ending::Rejected(RejectReason::Unauthorized(refusal)))

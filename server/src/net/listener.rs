@@ -8,34 +8,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tickwire_protocol::handshake::{Hello, RejectReason, Role};
+use tickwire_protocol::handshake::{Hello, NewRoom, RejectReason, Role};
+use tickwire_protocol::room::{ListRooms, RoomList};
 use tickwire_protocol::snapshot::Codec;
 use tickwire_protocol::{RoomId, SessionId};
 use tickwire_sim::Random;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::access::Gate;
 use super::accounts::{Accounts, Claim};
-use super::addresses::Addresses;
 use super::config::{Game, ServerConfig};
 use super::connection;
-use super::http::HttpRefusal;
 use super::meters::Meters;
 use super::place::Place;
 use super::room_task::{Clock, Doors, RoomTask, ToRoom, doors, lock};
+use super::slots::{Slots, Standing};
 use super::stagger;
 use super::stats::ServerStats;
 use super::tls::Tls;
-use super::upgrade::turn_away;
 use crate::core::{Directory, Identity, Placement, Room, RoomConfig, RoomIdentity, schema_welcome};
 
 /// How long after a failed accept the next one is tried. Out of file descriptors it would fail at once again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Connections beyond the limit that are told so at once; any more are dropped without a word.
-const TURNED_AWAY_MAX: usize = 64;
 
 /// How long connections may take to hear that the server ends.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
@@ -59,15 +55,12 @@ pub(super) struct Shared {
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) gate: Gate,
     pub(super) accounts: Arc<Accounts>,
-    pub(super) addresses: Arc<Addresses>,
+    pub(super) slots: Slots,
     rooms: Mutex<BTreeMap<RoomId, Doors>>,
     /// What rooms that have closed had measured.
     closed: Mutex<Meters>,
     /// Room tasks that have a recording to end.
     recordings: watch::Sender<usize>,
-    connections: Arc<Semaphore>,
-    /// Places for those who are told that there is no place.
-    turned_away: Arc<Semaphore>,
     shutdown: watch::Sender<bool>,
 }
 
@@ -75,6 +68,8 @@ pub(super) struct Shared {
 pub struct Server {
     listener: TcpListener,
     shared: Arc<Shared>,
+    /// Rooms that are there from the start.
+    rooms: Vec<Placement>,
 }
 
 /// A way to look at a running server and to end it.
@@ -88,15 +83,18 @@ impl Server {
     ///
     /// One that others can reach, and that neither has an [authenticator](super::AccessConfig::authenticator) nor takes
     /// [guests](super::AccessConfig::guests), is an [`io::ErrorKind::InvalidInput`] that says what to do; so is a certificate or a key
-    /// that cannot be used.
+    /// that cannot be used, and a [room](ServerConfig::rooms) that cannot be opened.
     pub async fn bind(config: ServerConfig, game: Game) -> io::Result<Self> {
         config.access.check(config.listen)?;
         let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
         let listener = TcpListener::bind(config.listen).await?;
+        let mut directory = Directory::new(config.directory_config());
+        let rooms = config.rooms.iter().map(|room| open(&mut directory, room)).collect::<io::Result<_>>()?;
         let clock = Clock::start();
         let gate = Gate::new(&config.access, config.listen.ip(), clock, config.handshake_timeout / 2);
         if gate.knows_nobody() {
-            tracing::info!("no keys: clients are guests, without accounts");
+            let whose = if config.access.guests { "all" } else { "only those of this machine" };
+            tracing::info!("no keys: clients are guests without accounts, and {whose} are let in");
         }
         if tls.is_none() && !config.listen.ip().is_loopback() && config.access.proxies.networks.is_empty() {
             tracing::warn!(
@@ -111,22 +109,20 @@ impl Server {
             tls,
             gate,
             accounts: Accounts::new(config.access.accounts),
-            addresses: Addresses::new(config.access.addresses),
+            slots: Slots::new(config.connections_max, config.access.addresses),
             clock,
-            directory: Arc::new(Mutex::new(Directory::new(config.directory_config()))),
+            directory: Arc::new(Mutex::new(directory)),
             hello_bytes: AtomicU64::new(0),
             rooms: Mutex::new(BTreeMap::new()),
             closed: Mutex::new(Meters::default()),
             recordings: watch::channel(0).0,
-            connections: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
-            turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
             shutdown: watch::channel(false).0,
             codec,
             schema_welcome: welcome,
             config,
             game,
         };
-        Ok(Self { listener, shared: Arc::new(shared) })
+        Ok(Self { listener, shared: Arc::new(shared), rooms })
     }
 
     /// Where it listens: tells the port that the system chose for port 0.
@@ -142,6 +138,9 @@ impl Server {
     /// Serves until [`ServerHandle::shutdown`], then closes every connection with 1001.
     pub async fn run(self) {
         let mut shutdown = self.shared.shutdown.subscribe();
+        for placement in self.rooms.clone() {
+            self.shared.open_room(&mut lock(&self.shared.rooms), placement);
+        }
         let mut connections = JoinSet::new();
         // Ends with the server.
         let mut renewals = JoinSet::new();
@@ -168,6 +167,13 @@ impl Server {
     }
 }
 
+/// Opens a room of the configuration.
+fn open(directory: &mut Directory, room: &NewRoom) -> io::Result<Placement> {
+    let words =
+        |reason| io::Error::new(io::ErrorKind::InvalidInput, format!("room `{}`: {reason}", room.name));
+    directory.open(room, true).map_err(words)
+}
+
 /// The next connection; nothing if it failed before it was ours.
 async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)> {
     match listener.accept().await {
@@ -186,26 +192,16 @@ async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)> {
 }
 
 impl Server {
-    /// Serves a connection in a task of its own, if there is a place for it.
-    fn take(&self, stream: TcpStream, address: IpAddr, connections: &mut JoinSet<()>) {
+    /// Serves a connection in a task of its own, if there is a slot for it, or one to say that there is none.
+    fn take(&self, socket: TcpStream, peer: IpAddr, connections: &mut JoinSet<()>) {
         let shared = self.shared.clone();
-        if let Ok(permit) = shared.connections.clone().try_acquire_owned() {
-            connections.spawn(async move {
-                connection::serve(stream, address, shared).await;
-                drop(permit);
-            });
-            return;
-        }
-        // Beyond the limit one is told so, if there are not too many of those as well: waiting, it would look like a server that hangs.
-        let max = shared.config.connections_max;
-        tracing::warn!(max, "too many connections: one was refused");
-        if let Ok(permit) = shared.turned_away.clone().try_acquire_owned() {
-            connections.spawn(async move {
-                let refusal = HttpRefusal::ServerFull { max };
-                let told = turn_away(stream, address, &shared, &refusal);
-                let _ = tokio::time::timeout(shared.config.handshake_timeout, told).await;
-                drop(permit);
-            });
+        let standing = if shared.config.access.proxies.trust(peer) {
+            shared.slots.introduce().map(Standing::Unknown)
+        } else {
+            shared.slots.enter(shared.clock.now(), peer).map(Standing::Known)
+        };
+        if let Some(standing) = standing {
+            connections.spawn(connection::serve(socket, peer, standing, shared));
         }
     }
 }
@@ -214,6 +210,27 @@ impl ServerHandle {
     /// Ends the server: no new connections, every open one is closed with 1001.
     pub fn shutdown(&self) {
         self.shared.shutdown.send_replace(true);
+    }
+
+    /// Opens a room, also where clients may not; a public one is for anybody. One that is `for_good` stays when nobody is in it. To be called in
+    /// the runtime of a server that [runs](Server::run).
+    ///
+    /// # Errors
+    /// What a client would be told: a bad name, one that a room has, too many rooms, a server that ends.
+    pub fn open_room(&self, room: &NewRoom, for_good: bool) -> Result<RoomId, RejectReason> {
+        let mut directory = lock(&self.shared.directory);
+        if *self.shared.shutdown.borrow() {
+            return Err(RejectReason::ShuttingDown);
+        }
+        let placement = directory.open(room, for_good)?;
+        let id = placement.room;
+        self.shared.open_room(&mut lock(&self.shared.rooms), placement);
+        Ok(id)
+    }
+
+    /// A page of the public rooms, as clients are told.
+    pub fn rooms(&self, question: &ListRooms) -> RoomList {
+        lock(&self.shared.directory).list(question)
     }
 
     /// What it counts, with every room asked.
@@ -235,7 +252,7 @@ impl ServerHandle {
         }
         total += &lock(&self.shared.closed);
         ServerStats {
-            connections: self.shared.config.connections_max - self.shared.connections.available_permits(),
+            connections: self.shared.slots.taken(),
             players: lock(&self.shared.directory).players(),
             bytes_in: self.shared.hello_bytes.load(Ordering::Relaxed) + total.bytes_in,
             bytes_out: total.bytes_out,
@@ -283,15 +300,17 @@ impl Shared {
         }
         let leaving: Vec<_> =
             claim.replaces().iter().map(|(session, role)| (session.room(), *role)).collect();
-        let Placement { room, open } = directory.place_instead(&leaving, &hello.room, hello.role)?;
-        let mut rooms = lock(&self.rooms);
-        if let Some(name) = open {
-            if let Err(forbidden) = identity.check_role(hello.role, &name) {
-                directory.remove(room);
-                return Err(forbidden);
-            }
-            rooms.insert(room, self.open_room(room, name));
+        let may_open = |name: &str| identity.may("open", name);
+        let placement = directory.place_instead(&leaving, &hello.room, hello.role, may_open)?;
+        let room = placement.room;
+        if let Some(new) = &placement.open
+            && let Err(forbidden) = identity.check_role(hello.role, &new.name)
+        {
+            directory.remove(room);
+            return Err(forbidden);
         }
+        let mut rooms = lock(&self.rooms);
+        self.open_room(&mut rooms, placement);
         let Some(doors) = rooms.get(&room).cloned() else {
             directory.leave(room, hello.role);
             return Err(RejectReason::NoSuchRoom);
@@ -328,21 +347,21 @@ impl Shared {
         let _ = self.shutdown.subscribe().wait_for(|is_over| *is_over).await;
     }
 
-    fn open_room(self: &Arc<Self>, id: RoomId, name: String) -> Doors {
-        tracing::info!(room = %name, "room opened");
+    /// Opens the room of a placement, if it is to be opened.
+    fn open_room(self: &Arc<Self>, rooms: &mut BTreeMap<RoomId, Doors>, placement: Placement) {
+        let Placement { room: id, open: Some(room) } = placement else { return };
+        tracing::info!(room = %room.name, is_private = room.secret.is_some(), "room opened");
+        let config = self.room_config(&room);
+        let name = room.name;
         let seed = Random::from_seed(self.config.seed ^ u64::from(id.0)).next_u64();
         let identity = RoomIdentity { id, name, seed };
         let (doors, inlets) = doors();
         let shared = self.clone();
         let record = self.config.record.clone().map(|record| (record, OpenRecording::new(self)));
-        // Without randomness nobody can join anyway.
-        let first_session = getrandom::u32().unwrap_or_default();
         tokio::spawn(async move {
-            let config = &shared.config;
             let make = || {
                 let simulation = shared.game.simulation(&identity);
-                let started = stagger::start(id, config.room.tick_rate, shared.clock.now());
-                let config = RoomConfig { first_session, ..config.room.clone() };
+                let started = stagger::start(id, config.tick_rate, shared.clock.now());
                 Room::with_codec(identity, config, shared.codec.clone(), simulation, started)
             };
             if let Ok(room) = catch_unwind(AssertUnwindSafe(make)) {
@@ -351,7 +370,7 @@ impl Shared {
                 shutdown.mark_changed();
                 let mut task = RoomTask::new(
                     room,
-                    config,
+                    &shared.config,
                     shared.gate.clone(),
                     shared.clock,
                     directory,
@@ -369,6 +388,23 @@ impl Shared {
             }
             lock(&shared.rooms).remove(&id);
         });
-        doors
+        rooms.insert(id, doors);
+    }
+
+    /// How a room runs that was opened like this.
+    fn room_config(&self, room: &NewRoom) -> RoomConfig {
+        let mut config = RoomConfig {
+            players_max: room.players_max,
+            // Without randomness nobody can join anyway.
+            first_session: getrandom::u32().unwrap_or_default(),
+            ..self.config.room.clone()
+        };
+        if !room.mode.is_empty() {
+            config.match_info.mode.clone_from(&room.mode);
+        }
+        if !room.settings.is_empty() {
+            config.match_info.settings.clone_from(&room.settings);
+        }
+        config
     }
 }

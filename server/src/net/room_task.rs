@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tickwire_protocol::handshake::FreshReason;
+use tickwire_protocol::room::MatchStatus;
 use tickwire_protocol::{Micros, PeerFault, PeerId, SessionId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -143,6 +144,8 @@ pub(super) struct RoomTask {
     seats: BTreeMap<PeerId, Seat>,
     /// Of each session, connected or not.
     places: BTreeMap<SessionId, Place>,
+    /// What the directory was told of its match.
+    listed: Option<(String, MatchStatus)>,
     meters: Meters,
     /// Joins since the last step.
     joined: usize,
@@ -189,6 +192,7 @@ impl RoomTask {
             shutdown,
             seats: BTreeMap::new(),
             places: BTreeMap::new(),
+            listed: None,
             meters: Meters::default(),
             joined: 0,
             first: None,
@@ -297,6 +301,7 @@ impl RoomTask {
         let report = self.room.advance(now);
         self.record();
         self.handle_events();
+        self.list();
         let ticked = watch.lap();
         let sent = self.meters.messages_sent;
         self.flush();
@@ -312,6 +317,15 @@ impl RoomTask {
         // Whoever left has been told to the simulation by a step that was made without it.
         let is_empty = self.seats.is_empty() && self.room.session_count() == 0;
         self.is_asleep = was_empty && is_empty && report.due.steps > 0;
+    }
+
+    /// Tells the directory how the match stands, for those who look for one.
+    fn list(&mut self) {
+        let info = self.room.match_state().info();
+        if self.listed.as_ref().is_none_or(|(mode, status)| (mode, *status) != (&info.mode, info.status)) {
+            self.listed = Some((info.mode.clone(), info.status));
+            lock(&self.directory).note_match(self.room.identity().id, info);
+        }
     }
 
     fn measure(&mut self, report: StepReport, late: Micros, ticked: Spent) {

@@ -1,5 +1,6 @@
 //! From an accepted socket to a WebSocket, or to an HTTP answer that says why not.
 
+use std::io;
 use std::net::IpAddr;
 
 use tickwire_protocol::handshake::AuthRefusal;
@@ -7,114 +8,143 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, timeout};
 
-use super::addresses::Counted;
 use super::http::{HEAD_BYTES_MAX, HttpRefusal, Request, Shown};
 use super::listener::Shared;
 use super::proxy::{ProxySpeech, read_header};
+use super::slots::{FAREWELL_TIME, Farewell, INTRODUCTION_TIME, Introduction, Slot, Standing};
 use super::stream::Stream;
 use crate::core::Identity;
 
-/// How long somebody who was refused may take to hear why.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long somebody whose request was refused may take to hear why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Who has come, as far as the request tells.
 #[derive(Debug)]
 pub(super) struct Visitor {
-    pub(super) address: IpAddr,
+    pub(super) slot: Slot,
     /// Found out by the token of the request, if it had one.
     pub(super) known: Option<Result<Identity, AuthRefusal>>,
-    _counted: Counted,
-}
-
-/// Where somebody at the door is.
-enum Whereabouts {
-    /// There, and counted, if there is a place for him.
-    Known { address: IpAddr, counted: Result<Counted, HttpRefusal> },
-    /// A trusted proxy will say it in the request.
-    InRequest,
 }
 
 /// Goes on until there is a WebSocket. Nothing if there is none: then all was said.
 pub(super) async fn arrive(
     mut socket: TcpStream,
     peer: IpAddr,
+    standing: Standing,
     shared: &Shared,
 ) -> Option<(Stream, Visitor)> {
-    let whereabouts = meet(&mut socket, peer, shared).await?;
-    let mut stream = Stream::open(socket, shared.tls.as_deref()).await?;
-    let visitor = upgrade(&mut stream, peer, whereabouts, shared).await?;
-    Some((stream, visitor))
-}
-
-/// Tells somebody for whom there is no place.
-pub(super) async fn turn_away(mut socket: TcpStream, peer: IpAddr, shared: &Shared, refusal: &HttpRefusal) {
-    let Some(_counted) = meet(&mut socket, peer, shared).await else { return };
-    let Some(mut stream) = Stream::open(socket, shared.tls.as_deref()).await else { return };
-    if read_head(&mut stream).await.is_some() {
-        refuse(&mut stream, refusal).await;
-    }
-}
-
-/// Finds out where somebody is, and counts him there. Nothing if the connection is over.
-async fn meet(socket: &mut TcpStream, peer: IpAddr, shared: &Shared) -> Option<Whereabouts> {
-    let proxies = &shared.config.access.proxies;
-    let address = match proxies.speech {
-        _ if !proxies.trust(peer) => peer,
-        ProxySpeech::ForwardedFor => return Some(Whereabouts::InRequest),
-        ProxySpeech::ProxyProtocol => match read_header(socket).await {
-            Ok(source) => source.unwrap_or(peer),
-            Err(error) => {
-                tracing::warn!(proxy = %peer, %error, "a trusted proxy does not say for whom it is: does it send the PROXY protocol, version 2?");
-                return None;
-            }
-        },
-    };
-    let counted = shared.addresses.enter(shared.clock.now(), address);
-    // Who is too much for his address is not even told so where that takes a TLS handshake: it costs what the limits are there to save.
-    let is_too_much = matches!(counted, Err(HttpRefusal::TooFast | HttpRefusal::ServerBusy));
-    (!is_too_much || shared.tls.is_none()).then_some(Whereabouts::Known { address, counted })
-}
-
-/// Answers the request that comes on a stream.
-async fn upgrade(
-    stream: &mut Stream,
-    peer: IpAddr,
-    whereabouts: Whereabouts,
-    shared: &Shared,
-) -> Option<Visitor> {
-    let head = read_head(stream).await?;
-    let admitted = async {
-        let (address, counted, request) = match whereabouts {
-            // Who is too much hears that first, whatever he asks for.
-            Whereabouts::Known { address, counted } => (address, counted?, Request::parse(&head?)?),
-            Whereabouts::InRequest => {
-                let request = Request::parse(&head?)?;
-                let address = shared.config.access.proxies.client_of(peer, &request.forwarded)?;
-                (address, shared.addresses.enter(shared.clock.now(), address)?, request)
-            }
-        };
-        admit(request, address, counted, shared).await
-    };
-    match admitted.await {
-        Ok((visitor, answer)) => {
-            stream.write_all(&answer).await.ok()?;
-            stream.flush().await.ok()?;
-            Some(visitor)
+    let standing = match standing {
+        Standing::Unknown(introduction)
+            if shared.config.access.proxies.speech == ProxySpeech::ProxyProtocol =>
+        {
+            let address = introduced(&mut socket, peer, introduction).await?;
+            Standing::Known(shared.slots.enter(shared.clock.now(), address)?)
         }
-        Err(refusal) => {
-            tracing::debug!(%peer, ?refusal, "refused before the upgrade");
-            refuse(stream, &refusal).await;
+        standing => standing,
+    };
+    match standing {
+        Standing::Known(Ok(slot)) => {
+            let mut stream = Stream::open(socket, shared.tls.as_deref()).await?;
+            let request = read_request(&mut stream).await?;
+            upgrade(stream, request, slot, shared).await
+        }
+        Standing::Unknown(introduction) => forwarded(socket, peer, introduction, shared).await,
+        Standing::Known(Err(farewell)) => {
+            let _ = timeout(FAREWELL_TIME, turn_away(socket, peer, farewell, shared)).await;
             None
         }
     }
 }
 
-async fn admit(
-    request: Request,
-    address: IpAddr,
-    counted: Counted,
+/// Hears of a proxy that speaks its own protocol for whom it is, before anything else is said.
+async fn introduced(socket: &mut TcpStream, proxy: IpAddr, _: Introduction) -> Option<IpAddr> {
+    let header = timeout(INTRODUCTION_TIME, read_header(socket)).await;
+    match header.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(source) => Some(source.unwrap_or(proxy)),
+        Err(error) => {
+            tracing::warn!(%proxy, %error, "a trusted proxy does not say for whom it is: does it send the PROXY protocol, version 2?");
+            None
+        }
+    }
+}
+
+/// Finds out by the request for whom a proxy is, and answers it.
+async fn forwarded(
+    socket: TcpStream,
+    proxy: IpAddr,
+    introduction: Introduction,
     shared: &Shared,
-) -> Result<(Visitor, Vec<u8>), HttpRefusal> {
+) -> Option<(Stream, Visitor)> {
+    let asking = async {
+        let mut stream = Stream::open(socket, shared.tls.as_deref()).await?;
+        let request = read_request(&mut stream).await?;
+        Some((stream, request))
+    };
+    let (mut stream, request) = timeout(INTRODUCTION_TIME, asking).await.ok()??;
+    let client = |request: &Request| shared.config.access.proxies.client_of(proxy, &request.forwarded);
+    let found = request.and_then(|request| client(&request).map(|client| (request, client)));
+    let (request, client) = match found {
+        Ok(found) => found,
+        Err(refusal) => {
+            refuse(&mut stream, proxy, &refusal).await;
+            return None;
+        }
+    };
+    let entered = shared.slots.enter(shared.clock.now(), client);
+    drop(introduction);
+    match entered? {
+        Ok(slot) => upgrade(stream, Ok(request), slot, shared).await,
+        Err(farewell) => {
+            refuse(&mut stream, client, &farewell.refusal).await;
+            None
+        }
+    }
+}
+
+/// Tells somebody for whom there is no slot, whatever he asks for.
+async fn turn_away(socket: TcpStream, peer: IpAddr, farewell: Farewell, shared: &Shared) {
+    let refusal = &farewell.refusal;
+    // Who is too much for his address is not even told so where that takes a TLS handshake: it costs what the limits are there to save.
+    if shared.tls.is_some() && matches!(refusal, HttpRefusal::TooFast | HttpRefusal::ServerBusy) {
+        return;
+    }
+    let Some(mut stream) = Stream::open(socket, shared.tls.as_deref()).await else { return };
+    if read_head(&mut stream).await.is_some() {
+        refuse(&mut stream, peer, refusal).await;
+    }
+}
+
+/// Answers the request of somebody who has a slot, which he keeps until he has heard it.
+async fn upgrade(
+    mut stream: Stream,
+    request: Result<Request, HttpRefusal>,
+    slot: Slot,
+    shared: &Shared,
+) -> Option<(Stream, Visitor)> {
+    let admitted = async {
+        let request = request?;
+        let known = admit(&request, slot.address, shared).await?;
+        Ok((request.accept(), known))
+    };
+    match admitted.await {
+        Ok((answer, known)) => {
+            stream.write_all(&answer).await.ok()?;
+            stream.flush().await.ok()?;
+            Some((stream, Visitor { slot, known }))
+        }
+        Err(refusal) => {
+            refuse(&mut stream, slot.address, &refusal).await;
+            None
+        }
+    }
+}
+
+/// Whether a request may become a WebSocket; who it is that asks, if it shows a token.
+async fn admit(
+    request: &Request,
+    address: IpAddr,
+    shared: &Shared,
+) -> Result<Option<Result<Identity, AuthRefusal>>, HttpRefusal> {
     let origins = &shared.config.access.origins;
     if let Some(origin) = &request.origin
         && !origins.is_empty()
@@ -122,13 +152,18 @@ async fn admit(
     {
         return Err(HttpRefusal::Origin);
     }
-    let known = match &request.token {
+    Ok(match &request.token {
         // Who can read an HTTP answer gets one.
         Some(Shown::Header(token)) => Some(Ok(shared.gate.identify(token, address).await?)),
         Some(Shown::Subprotocol(token)) => Some(shared.gate.identify(token, address).await),
         None => None,
-    };
-    Ok((Visitor { address, known, _counted: counted }, request.accept()))
+    })
+}
+
+/// Reads a request to its end. Nothing if the stream ends before it.
+async fn read_request(stream: &mut Stream) -> Option<Result<Request, HttpRefusal>> {
+    let head = read_head(stream).await?;
+    Some(head.and_then(|head| Request::parse(&head)))
 }
 
 /// Reads until the empty line. Nothing if the stream ends before it.
@@ -151,7 +186,8 @@ async fn read_head(stream: &mut Stream) -> Option<Result<Vec<u8>, HttpRefusal>> 
 }
 
 /// Says why, and waits a moment for it to be heard: a socket that is closed with unread bytes in it loses what was written last.
-async fn refuse(stream: &mut Stream, refusal: &HttpRefusal) {
+async fn refuse(stream: &mut Stream, address: IpAddr, refusal: &HttpRefusal) {
+    tracing::debug!(%address, ?refusal, "refused before the upgrade");
     let farewell = async {
         stream.write_all(&refusal.answer()).await.ok()?;
         stream.shutdown().await.ok()?;
@@ -159,5 +195,5 @@ async fn refuse(stream: &mut Stream, refusal: &HttpRefusal) {
         while let Ok(1..) = stream.read(&mut unheard).await {}
         Some(())
     };
-    let _ = timeout(FAREWELL, farewell).await;
+    let _ = timeout(LAST_WORDS, farewell).await;
 }

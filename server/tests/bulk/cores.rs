@@ -111,6 +111,42 @@ fn a_transfer_on_a_slow_link_leaves_state_fresh() {
     }
 }
 
+/// Ages of the newest state as above, beside a game that says so many bytes at each how-many-eth step; and bytes of them that came.
+fn ages_beside_messages(movers: usize, to_say: Option<(usize, u32)>) -> (Vec<u64>, usize) {
+    let mut ends = Ends::with(&ISDN, movers, BUDGET);
+    ends.run(Micros::from_secs(4));
+    ends.desk.lock().unwrap().to_say = to_say;
+    let mut ages = Vec::new();
+    for millisecond in 0..63_000 {
+        ends.step();
+        if millisecond >= 3_000 {
+            ages.push(ends.client.snapshot_age(ends.now).unwrap().0);
+        }
+    }
+    ages.sort_unstable();
+    (ages, ends.said)
+}
+
+/// The promise: whatever is said, state waits a fifth of a second longer, and for two messages that are on their way, but never for all that was said. The most
+/// is more than twice what the link takes.
+#[test]
+fn messages_on_a_slow_link_do_not_pile_up_before_state() {
+    for movers in [0, 8, 20] {
+        let (alone, _) = ages_beside_messages(movers, None);
+        for (message, every) in [(20, 1), (200, 2), (200, 1), (1_000, 10), (3_000, 10)] {
+            let (beside, bytes) = ages_beside_messages(movers, Some((message, every)));
+            let [alone, beside] = [&alone, &beside].map(|ages| ages[ages.len() * 99 / 100] as usize / 1_000);
+            println!(
+                "{movers} movers: {alone} ms alone, {beside} ms beside {bytes} bytes in messages of {message}"
+            );
+            // At eight bytes a millisecond.
+            assert!(beside <= alone + 200 + 2 * message / 8, "{alone} ms, {beside} ms");
+            let said = message * 60 / every as usize * 60;
+            assert!(bytes >= said * 9 / 10 || bytes > 200_000, "{bytes} of {said} bytes in a minute");
+        }
+    }
+}
+
 #[test]
 fn where_state_fills_the_link_a_transfer_waits() {
     let (alone, _) = ages_on_a_slow_link(400, None, false);

@@ -4,12 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use tickwire_protocol::bulk::{BulkError, BulkEvent, BulkId};
+use tickwire_protocol::message::{Direction, MessageClass, MessageType, MessageTypeId};
 use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, KindId};
 use tickwire_protocol::{EntityId, PlayerId, RowHead, Schema, Tables};
-use tickwire_sim::{Simulation, StepContext};
+use tickwire_sim::{Audience, Simulation, StepContext};
 
 const BODY: KindId = KindId(0);
 const PLACE: FieldId = FieldId(0);
+const SAY: MessageTypeId = MessageTypeId(0);
 
 /// What a test and the game say to each other.
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ pub(crate) struct Desk {
     pub(crate) offered: Vec<(PlayerId, Result<BulkId, BulkError>)>,
     /// Whether to accept what players offer.
     pub(crate) accepts: bool,
+    /// How many bytes to say to all, and at each how-many-eth step.
+    pub(crate) to_say: Option<(usize, u32)>,
     /// What the game was told, but progress.
     pub(crate) told: Vec<(PlayerId, BulkEvent)>,
     /// Of progress, the newest.
@@ -37,7 +41,9 @@ pub(crate) struct Depot {
 pub(crate) fn schema() -> Arc<Schema> {
     let place = Field::new(PLACE, "place", FieldType::position([-500.0..=500.0, -500.0..=500.0], 0.01));
     let input = Field::new(FieldId(0), "move", FieldType::integer(0..=9));
-    Schema::builder("depot").kind(Kind::new(BODY, "body", [place])).input([input]).build().unwrap()
+    let say = MessageType::new(SAY, "say", Direction::ToClient, MessageClass::Reliable, 48 * 1024);
+    let kind = Kind::new(BODY, "body", [place]);
+    Schema::builder("depot").kind(kind).input([input]).message(say).build().unwrap()
 }
 
 impl Depot {
@@ -75,6 +81,10 @@ impl Simulation for Depot {
                     desk.told.push((player, event));
                 }
             }
+        }
+        if let Some((bytes, _)) = desk.to_say.filter(|(_, every)| self.tick.is_multiple_of(*every)) {
+            // Who is full is told so: what the link does not take is not said.
+            let _ = ctx.send(Audience::Room, SAY, 0, vec![7; bytes].into());
         }
         let players: Vec<_> = ctx.players().map(|(player, _)| player).collect();
         if !players.is_empty()

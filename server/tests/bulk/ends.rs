@@ -29,6 +29,8 @@ pub(crate) struct Ends {
     /// What the client was told, but progress; and of that the newest.
     pub(crate) told: Vec<Event>,
     pub(crate) progress: u32,
+    /// Bytes of the messages that the client was told.
+    pub(crate) said: usize,
     /// What the transport has not taken yet, each way: nothing follows it.
     unsent: [Option<Bytes>; 2],
     /// The largest message each way.
@@ -77,6 +79,7 @@ impl Ends {
             arrived: 0,
             told: Vec::new(),
             progress: 0,
+            said: 0,
             unsent: [None, None],
             largest: [0; 2],
         }
@@ -186,6 +189,7 @@ impl Ends {
                 self.progress = bytes;
             }
             Event::Bulk(_) | Event::Connected { .. } | Event::Disconnected(_) => self.told.push(event),
+            Event::Message(message) => self.said += message.body.len(),
             _ => {}
         }
     }

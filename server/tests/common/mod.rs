@@ -68,6 +68,21 @@ pub fn encoded(hello: &Hello) -> Vec<u8> {
     out
 }
 
+/// The head of a request for a WebSocket, with these lines in it.
+pub fn request(target: &str, lines: &str) -> String {
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n"
+    )
+}
+
+/// A socket from an address of its own on this machine: 127.0.0.`host`.
+pub async fn dial_from(host: u8, addr: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, host], 0))).unwrap();
+    socket.connect(addr).await.unwrap()
+}
+
 /// When a test that waits for something has waited too long: far beyond what a busy machine needs.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 

@@ -80,7 +80,7 @@ fn watch(
     (room, receivers)
 }
 
-/// Peers that are polled at different ticks after the same snapshots have equal plans and need different bytes.
+/// Peers that are polled at different ticks hold the same states and need different bytes.
 #[test]
 fn a_peer_that_is_polled_a_tick_later_gets_that_tick() {
     let config = RoomConfig::new(TickRate::new(60).unwrap(), 20);

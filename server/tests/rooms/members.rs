@@ -2,8 +2,8 @@
 
 use tickwire_client::{Event, MemberEvent};
 use tickwire_protocol::handshake::{FreshReason, Role, SessionOutcome};
-use tickwire_protocol::room::LeaveReason;
-use tickwire_protocol::{Micros, PlayerId};
+use tickwire_protocol::room::{LeaveReason, ListRooms};
+use tickwire_protocol::{Micros, Misbehavior, PeerFault, PlayerId};
 use tickwire_sim::arena::{Arena, Level};
 
 use crate::hall::{Guest, Hall, profile};
@@ -38,6 +38,24 @@ fn who_joins_learns_of_all_and_all_learn_of_who_joins_and_leaves() {
         matches!(&told[..], [MemberEvent::Left { member, reason: Some(LeaveReason::Left) }] if member.player == b)
     );
     assert_eq!(ada.names(), "ada");
+}
+
+#[test]
+fn who_breaks_the_protocol_is_removed_and_the_others_hear_so() {
+    let mut hall = hall();
+    let (mut ada, mut bob) = (Guest::new(&hall, Role::Player, "ada"), Guest::new(&hall, Role::Player, "bob"));
+    hall.pass(SECOND, &mut [&mut ada, &mut bob]);
+    drop(news(&mut ada, hall.now));
+    // Rooms are asked for before a hello, and not in a room.
+    let mut list = Vec::new();
+    ListRooms::default().encode(&mut list);
+    let fault = hall.room.handle_message(hall.now, bob.peer.unwrap(), list.into()).unwrap_err();
+    assert_eq!(fault, PeerFault::Misbehaved(Misbehavior::UnexpectedFrame(21)));
+    hall.pass(SECOND, &mut [&mut ada]);
+    let told = news(&mut ada, hall.now);
+    assert!(
+        matches!(&told[..], [MemberEvent::Left { member, reason: Some(LeaveReason::Removed) }] if Some(member.player) == bob.player)
+    );
 }
 
 #[test]

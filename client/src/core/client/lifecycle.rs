@@ -50,6 +50,7 @@ impl Client {
             self.handle_disconnect(now, DisconnectReason::SessionOver(reason));
             return Ok(());
         }
+        self.config.note_room(&welcome.room_name);
         let mut begun = Session::new(&self.config, &self.schema, welcome, asked, now)?;
         let State::Hello { before, .. } = &mut self.state else { return Ok(()) };
         let before = before.take();

@@ -290,6 +290,8 @@ impl Session {
             FrameType::Members
             | FrameType::Match
             | FrameType::Profile
+            | FrameType::List
+            | FrameType::Rooms
             | FrameType::Message
             | FrameType::MessageAck
             | FrameType::BulkOffer

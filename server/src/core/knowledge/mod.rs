@@ -72,8 +72,6 @@ pub(crate) struct Knowledge {
     known: Vec<Known>,
     /// Where the last one was found: rows come in the order of slots, so the next is not far.
     hint: usize,
-    /// By slot: whose leaving the peer knows of. It may keep their states.
-    left: Vec<EntityId>,
     digest: u64,
     /// The tick of the last plan.
     planned: Option<Tick>,
@@ -82,8 +80,8 @@ pub(crate) struct Knowledge {
     /// Whose rows were passed over before any was sent, by slot, and since when; and who those were the last time.
     waiting: Vec<(EntityId, Tick)>,
     waited: Vec<(EntityId, Tick)>,
-    /// A row was sent to which older states that the peer may keep of its entity do not belong: it was told with other
-    /// eyes then, or has been away.
+    /// A row was sent to which older states that the peer keeps of its slot do not belong: they were told with other eyes, or of another
+    /// tenant.
     is_broken: bool,
 }
 
@@ -94,7 +92,6 @@ impl Knowledge {
             is_own: false,
             known: Vec::new(),
             hint: 0,
-            left: Vec::new(),
             digest: 0,
             planned: None,
             has_newcomers: false,
@@ -143,7 +140,12 @@ impl Knowledge {
 
     /// Makes room for so many entities.
     pub(crate) fn reserve(&mut self, entities: usize) {
-        self.known.reserve(entities.saturating_sub(self.known.len()));
+        self.known.reserve_exact(entities.saturating_sub(self.known.len()));
+    }
+
+    /// For how many entities there is room.
+    pub(crate) fn room(&self) -> usize {
+        self.known.capacity()
     }
 
     /// Of how many entities something is known.
@@ -160,8 +162,6 @@ impl Knowledge {
             && self.planned == other.planned
             && is_settled(self)
             && is_settled(other)
-            // To think that it keeps states of more is no harm.
-            && is_among(&self.left, &other.left)
             && self.known.iter().zip(&other.known).all(|(one, other)| one.is_same(other, now, oldest))
     }
 
@@ -184,12 +184,6 @@ impl Knowledge {
 /// Among so many the next slot is looked for one by one: the same as the last, mostly the one behind it, or soon after.
 const SLOTS_AHEAD: usize = 4;
 
-/// Whether all of these are among the others. Both by slot.
-fn is_among(these: &[EntityId], others: &[EntityId]) -> bool {
-    let mut others = others.iter();
-    these.iter().all(|id| others.any(|other| other == id))
-}
-
 impl Clone for Knowledge {
     fn clone(&self) -> Self {
         let mut copy = Self::of_view();
@@ -199,12 +193,10 @@ impl Clone for Knowledge {
 
     /// In the memory that there is.
     fn clone_from(&mut self, other: &Self) {
-        let Self { is_own, known, hint, left, digest, planned, has_newcomers, waiting, waited, is_broken } =
-            self;
+        let Self { is_own, known, hint, digest, planned, has_newcomers, waiting, waited, is_broken } = self;
         (*is_own, *hint, *digest, *planned) = (other.is_own, other.hint, other.digest, other.planned);
         (*has_newcomers, *is_broken) = (other.has_newcomers, other.is_broken);
         known.clone_from(&other.known);
-        left.clone_from(&other.left);
         waiting.clone_from(&other.waiting);
         waited.clone_from(&other.waited);
     }

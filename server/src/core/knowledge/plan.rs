@@ -208,33 +208,13 @@ mod tests {
         assert_eq!(named(&plan.held), [(0, ticks(&[4, 3])), (1, ticks(&[4]))], "slot 5 came in tick 4");
         assert_eq!(named(&plan.rows), [(0, ticks(&[4, 3])), (2, References::NONE)], "slot 7 comes now");
         assert!(!knowledge.take_broken());
-        // One that was away and is back may be kept by the peer as it was.
+        // One that was away and is back is held from now on, whatever the peer keeps of it from before.
         publish(&mut history, 6, &[(1, 12), (2, 21), (5, 50), (7, 70)]);
         assert_eq!(named(&tell(&mut knowledge, &history, &[5]).rows), [(1, References::NONE)]);
-        assert!(knowledge.take_broken() && !knowledge.take_broken());
-    }
-
-    #[test]
-    fn who_may_keep_states_of_one_that_left_cannot_go_on_as_if_it_had_none() {
-        let mut history = History::new(schema(), TickRate::new(60).unwrap());
-        let [mut early, mut late] = [(); 2].map(|()| Knowledge::of_view());
-        publish(&mut history, 1, &[(1, 10), (2, 20), (3, 30)]);
-        tell(&mut early, &history, &[]);
-        publish(&mut history, 2, &[(1, 11), (3, 31)]);
-        tell(&mut early, &history, &[]);
-        for tick in 3..6 {
-            publish(&mut history, tick, &[(1, 20 + tick as i32)]);
-            for knowledge in [&mut early, &mut late] {
-                tell(knowledge, &history, &[]);
-            }
-        }
-        let left: Vec<_> = early.left.iter().map(|id| id.slot).collect();
-        assert_eq!((left, late.left.len()), (vec![2, 3], 0));
-        assert!(late.may_become(&early, Tick(5), None));
-        assert!(!early.may_become(&late, Tick(5), None));
-        late.left.push(early.left[1]);
-        assert!(late.may_become(&early, Tick(5), None), "some of them");
-        assert!(!early.may_become(&late, Tick(5), None), "not all of them");
+        publish(&mut history, 7, &[(1, 12), (2, 22), (5, 50), (7, 70)]);
+        let plan = tell(&mut knowledge, &history, &[6, 5, 3]);
+        assert_eq!(plan.held[1].references, ticks(&[6]), "slot 2 was away at tick 5");
+        assert!(!knowledge.take_broken());
     }
 
     #[test]

@@ -88,11 +88,6 @@ impl Knowledge {
             }
             (known.seen, known.sent) = (tick, tick);
         }
-        if !self.left.is_empty()
-            && let Ok(place) = self.left.binary_search_by_key(&id.slot, |left| left.slot)
-        {
-            self.is_broken |= self.left.remove(place) == id;
-        }
         place
     }
 
@@ -158,8 +153,8 @@ impl Knowledge {
         if leaves.is_empty() {
             return;
         }
-        let Self { known, left, digest, .. } = self;
-        let (mut leaves, sorted) = (leaves.iter().peekable(), left.len());
+        let Self { known, digest, .. } = self;
+        let mut leaves = leaves.iter().peekable();
         known.retain(|known| {
             while leaves.next_if(|leave| leave.slot < known.id.slot).is_some() {}
             let is_told = leaves.peek().is_some_and(|leave| leave.slot == known.id.slot);
@@ -168,14 +163,7 @@ impl Knowledge {
                 return true;
             }
             *digest = digest.wrapping_sub(known.hash);
-            match left[..sorted].binary_search_by_key(&known.id.slot, |left| left.slot) {
-                Ok(place) => left[place] = known.id,
-                Err(_) => left.push(known.id),
-            }
             false
         });
-        if left.len() > sorted {
-            left.sort_unstable_by_key(|left| left.slot);
-        }
     }
 }

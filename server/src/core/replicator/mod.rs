@@ -137,6 +137,10 @@ impl Replicator {
         &self.flight
     }
 
+    pub(crate) fn flight_mut(&mut self) -> &mut Flight {
+        &mut self.flight
+    }
+
     /// Something had to wait for what is on its way.
     pub(crate) fn handle_limited(&mut self) {
         self.flight.handle_limited();

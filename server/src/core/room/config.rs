@@ -9,6 +9,7 @@ use tickwire_protocol::limits::{
     REWIND_MICROS_MAX, SILENCE_TIMEOUT_MICROS_MAX,
 };
 use tickwire_protocol::message::MessageLimits;
+use tickwire_protocol::room::MatchInfo;
 use tickwire_protocol::snapshot::{Codec, Coder, Prior};
 use tickwire_protocol::{Micros, Schema, Tick, TickRate};
 
@@ -64,6 +65,9 @@ pub struct RoomConfig {
     pub ping_interval: Micros,
     /// How long nothing may be heard of a peer.
     pub silence_timeout: Micros,
+    /// How long a player's client may give no input and send no message, though it answers: nobody is there. Who only watches, and who is
+    /// [paused](tickwire_protocol::pause), may be silent. None: as long as it likes.
+    pub idle_timeout: Option<Micros>,
     /// How long a session waits for its client after a connection was lost; 0 to give it up at once. Who was there for a short time only is waited for twice as long as that, and 5 seconds, at most.
     pub session_window: Micros,
     /// What a player does in the world while its session waits, or is paused.
@@ -74,6 +78,8 @@ pub struct RoomConfig {
     pub digest_interval: Micros,
     /// The number of the first step.
     pub first_tick: Tick,
+    /// How its [match](crate::core::Room::match_state) stands before the first step: what the room was opened for. What breaks a bound is left out whole.
+    pub match_info: MatchInfo,
     /// What the game tells every client in its welcome, as the level that it plays on; ids from 32,768 on, ascending.
     pub extensions: Vec<Extension>,
     /// The numbers of sessions begin behind this. A server draws it anew when it starts: then whoever comes back to a room of the same
@@ -83,7 +89,7 @@ pub struct RoomConfig {
 
 impl RoomConfig {
     /// The defaults at these rates: two snapshots and a half of interpolation delay, a ping and a digest a second,
-    /// a peer gone after five seconds of silence or ten without an ack.
+    /// a peer gone after five seconds of silence or ten without an ack, a player's after five minutes without input.
     pub fn new(tick_rate: TickRate, snapshot_hz: u32) -> Self {
         let snapshot_hz = snapshot_hz.clamp(1, tick_rate.hz());
         Self {
@@ -104,11 +110,13 @@ impl RoomConfig {
             interpolation_delay: Micros(2_500_000 / u64::from(snapshot_hz)),
             ping_interval: Micros::from_secs(1),
             silence_timeout: Micros::from_secs(5),
+            idle_timeout: Some(Micros::from_secs(300)),
             session_window: Micros::from_secs(120),
             absence: Absence::Stand,
             stall_timeout: Micros::from_secs(10),
             digest_interval: Micros::from_secs(1),
             first_tick: Tick(1),
+            match_info: MatchInfo::default(),
             extensions: Vec::new(),
             first_session: 0,
         }

@@ -8,7 +8,7 @@ use tickwire_protocol::handshake::{
 use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX};
 use tickwire_protocol::room::{Introduction, LeaveReason};
 use tickwire_protocol::snapshot::Codec;
-use tickwire_protocol::{Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tick};
+use tickwire_protocol::{CloseCode, Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tick};
 
 use super::{Room, RoomConfig, RoomEvent};
 use crate::core::belief::ViewBelief;
@@ -308,12 +308,15 @@ impl Room {
     /// Ends the sessions whose clients have not come back in time.
     pub(super) fn give_up_absent(&mut self, now: Micros) {
         let window = self.config.session_window;
-        let is_over = |session: &&Box<Session>| session.is_given_up(now, window);
-        let over: Vec<_> = self.sessions.values().filter(is_over).map(|session| session.id).collect();
-        over.into_iter().for_each(|session| self.end(session, LeaveReason::Lost));
+        let sessions = self.sessions.values();
+        let over: Vec<_> =
+            sessions.filter(|session| session.is_given_up(now, window)).map(|session| session.id).collect();
+        for session in over {
+            self.end(session, LeaveReason::Lost);
+        }
     }
 
-    /// Lets those go who say nothing, take nothing, or whose token has expired.
+    /// Lets those go who say nothing, take nothing, play nothing, or whose token has expired.
     pub(super) fn drop_dead_peers(&mut self, now: Micros) {
         let first = self.events.len();
         for (&peer, state) in &self.peers {
@@ -321,8 +324,13 @@ impl Room {
             self.events.extend(fault.map(|fault| RoomEvent::PeerDropped { peer, fault }));
         }
         for index in first..self.events.len() {
-            if let RoomEvent::PeerDropped { peer, .. } = self.events[index] {
-                self.disconnect(now, peer);
+            match self.events[index] {
+                RoomEvent::PeerDropped { peer, fault } if CloseCode::from(fault).may_pass() => {
+                    self.disconnect(now, peer);
+                }
+                // Its client does not come back to it.
+                RoomEvent::PeerDropped { peer, .. } => self.remove(peer),
+                RoomEvent::TokenCame { .. } | RoomEvent::SessionEnded { .. } => {}
             }
         }
     }

@@ -166,6 +166,8 @@ impl Room {
         let schema = simulation.schema().clone();
         assert_eq!(codec.schema().hash(), schema.hash(), "the codec is for the simulation's schema");
         let (tick_rate, first_tick) = (config.tick_rate, config.first_tick);
+        let mut match_state = MatchBoard::default();
+        let _ = match_state.set_info(config.match_info.clone());
         let world = World::new(simulation, WorldConfig { seed: identity.seed, tick_rate, first_tick });
         let history = History::new(schema.clone(), tick_rate);
         let mut room = Self {
@@ -187,7 +189,7 @@ impl Room {
             players: BTreeMap::new(),
             identities: BTreeMap::new(),
             members: Members::new(),
-            match_state: MatchBoard::default(),
+            match_state,
             is_spread: false,
             next_id: 1,
             left: Vec::new(),
@@ -477,5 +479,9 @@ impl Room {
             SPREAD_PEERS.. => true,
             _ => self.is_spread,
         };
+        if self.peers.is_empty() {
+            // An empty room may sleep for long: it keeps no memory for what nobody is shown.
+            (self.shared, self.scene) = Default::default();
+        }
     }
 }

@@ -52,6 +52,9 @@ impl Room {
         let Self { peers, sessions, members, match_state, world, message, .. } = self;
         let Some(peer) = peers.get_mut(&id) else { return };
         let mut session = sessions.get_mut(&peer.session).map(Box::as_mut);
+        if let Some(session) = &mut session {
+            peer.steer_messages(now, &mut session.outbox);
+        }
         let bulletin = Bulletin { members, match_state };
         let waiting = Waiting::of(self.now, peer, session.as_deref(), bulletin);
         if !waiting.is_any() {

@@ -80,6 +80,18 @@ impl WebSocketWriter {
         Ok(taken > 0)
     }
 
+    /// Waits until the kernel has taken everything. Nothing is lost or doubled if that is given up.
+    ///
+    /// # Errors
+    /// As [`WebSocketWriter::send`].
+    pub async fn drain(&mut self) -> io::Result<()> {
+        while !self.is_ready() {
+            self.socket.writable().await?;
+            self.flush()?;
+        }
+        Ok(())
+    }
+
     /// Says why, after all that was sent before, and that nothing more will come. Waits for the kernel to take it.
     ///
     /// # Errors
