@@ -1,7 +1,7 @@
 //! What the `fast` coder guesses, and how far off that may be: fields go on as they went, at a few operations each.
 //!
-//! Features are differences of columns between the named states, scaled to the time to guess over, in steps; those of scales are
-//! logarithms of the same. A rotation goes on along its great circle (K. Shoemake's slerp, 1985, for small steps).
+//! Features are differences of columns between the named states, scaled to the time to guess over, in steps. How far off a guess may
+//! be, its **spread**, is a sum of the sizes of such differences: what moves unsteadily, and what was off a moment ago. A rotation goes on along its great circle (K. Shoemake's slerp, 1985, for small steps).
 
 use super::lanes::{Ints, Lanes, Sum, quaternion_product};
 use super::links::{Line, State, Turn};
@@ -159,7 +159,7 @@ impl<'a> Way<'a> {
 impl Course {
     /// What the error of a field may grow with that goes on by itself: how unsteadily it goes, how fast, and a `hint`.
     #[inline]
-    pub(super) fn wavers(&self, hint: Lanes, sum: &mut Sum<'_>) {
+    pub(super) fn spread(&self, hint: Lanes, sum: &mut Sum<'_>) {
         sum.add(1, (self.now - self.before).abs());
         sum.add(2, self.now.abs());
         sum.add(3, hint.abs());
@@ -183,7 +183,7 @@ impl Push {
 
     /// What the error of the position may grow with; `miss` is by how much the velocity was off.
     #[inline]
-    pub(super) fn wavers(&self, position: &Course, miss: Lanes, sum: &mut Sum<'_>) {
+    pub(super) fn spread(&self, position: &Course, miss: Lanes, sum: &mut Sum<'_>) {
         sum.add(1, (self.new - self.old).abs());
         sum.add(2, self.off(position).abs());
         sum.add(3, miss.abs());
@@ -249,7 +249,7 @@ impl Arc {
 
     /// What their error may grow with.
     #[inline]
-    pub(super) fn wavers(&self, hint: Lanes, sum: &mut Sum<'_>) {
+    pub(super) fn spread(&self, hint: Lanes, sum: &mut Sum<'_>) {
         let bend = (self.now - self.before).abs();
         sum.add(1, bend);
         sum.add(2, self.now.abs());

@@ -4,7 +4,7 @@ use super::super::lanes::{CORE, Ints, Lanes, Sum};
 use super::super::links::{Body, Columns, Line, Turn};
 use super::super::models::{FanWeights, Place, Site};
 use super::super::straight::{Push, Way};
-use super::{FAR, FieldCoder, Notes, Walker, thirds_of};
+use super::{FAR, FieldCoder, Walker, thirds_of};
 
 /// A field that was told: its values in steps, and by how much these were off.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,8 +36,10 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
                 &line.columns,
                 weights.of(Place::Velocity),
                 Base { columns: course.column, from: Lanes::ZERO },
-                |sum| way.rate(&course, sum),
-                |sum| course.wavers(push.off(place), sum),
+                |change, spread| {
+                    way.rate(&course, change);
+                    course.spread(push.off(place), spread);
+                },
             );
             (push.new, miss) = (told.values * over, told.miss);
         }
@@ -48,11 +50,11 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
                 &line.columns,
                 weights.of(Place::Spin),
                 Base { columns: course.column, from: Lanes::ZERO },
-                |sum| {
-                    way.rate(&course, sum);
-                    way.veers(&push, line, sum);
+                |change, spread| {
+                    way.rate(&course, change);
+                    way.veers(&push, line, change);
+                    course.spread(miss.extent(), spread);
                 },
-                |sum| course.wavers(miss.extent(), sum),
             );
             hint = Some(told.miss);
             rates = Some((line, [told.values, course.value]));
@@ -61,11 +63,15 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
             let base = Base { columns: place.column, from: Lanes::ZERO };
             let weights = weights.of(Place::Position);
             let told = if body.velocity.is_some() {
-                let features = |sum: &mut Sum<'_>| way.driven(place, &push, sum);
-                self.axes(&line.columns, weights, base, features, |sum| push.wavers(place, miss, sum))
+                self.axes(&line.columns, weights, base, |change, spread| {
+                    way.driven(place, &push, change);
+                    push.spread(place, miss, spread);
+                })
             } else {
-                let features = |sum: &mut Sum<'_>| way.free(place, sum);
-                self.axes(&line.columns, weights, base, features, |sum| place.wavers(place.before, sum))
+                self.axes(&line.columns, weights, base, |change, spread| {
+                    way.free(place, change);
+                    place.spread(place.before, spread);
+                })
             };
             hint = hint.or(Some(told.miss));
         }
@@ -94,11 +100,13 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
         }
         let turned = rates.map(|(spin, rates)| way.turned((turn, largest), spin, rates));
         let base = Base { columns: Ints::splat(0), from: arc.from + Lanes::splat(turn.zero) };
-        let features = |sum: &mut Sum<'_>| arc.components(turned, sum);
-        self.axes(&turn.columns, weights, base, features, |sum| arc.wavers(hint, sum));
+        self.axes(&turn.columns, weights, base, |change, spread| {
+            arc.components(turned, change);
+            arc.spread(hint, spread);
+        });
     }
 
-    /// Codes the axes of a field. What it changes by, and how far off that may be, are weighted sums of these features.
+    /// Codes the axes of a field. What it changes by, and how far off that may be, are weighted sums of `features`.
     #[expect(
         clippy::inline_always,
         reason = "three times a row: called, all that is in registers moves out and in"
@@ -109,21 +117,12 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
         columns: &Columns,
         weights: &FanWeights,
         base: Base,
-        features: impl FnOnce(&mut Sum<'_>),
-        wavers: impl FnOnce(&mut Sum<'_>),
+        features: impl FnOnce(&mut Sum<'_>, &mut Sum<'_>),
     ) -> Told {
-        let (of_mean, of_scale) = match self.coder.notes() {
-            Some(notes) => {
-                *notes = Notes::default();
-                (Some(&mut notes.mean), Some(&mut notes.scale))
-            }
-            None => (None, None),
-        };
-        let (mut change, mut spread) = (Sum::new(&weights.mean, of_mean), Sum::new(&weights.scale, of_scale));
-        features(&mut change);
-        spread.add_one(0, 1.0);
-        wavers(&mut spread);
-        let (change, spread) = (change.total(), spread.total());
+        let (change, spread) = self.sums(weights, |change, spread| {
+            spread.add_one(0, 1.0);
+            features(change, spread);
+        });
         let guessed = (base.from + change).within(-FAR, FAR);
         let steps = guessed.rounded();
         let points = base.columns + steps;
