@@ -51,6 +51,8 @@ pub enum FrameType {
     MessageAck = 11,
     /// Client: a newer token. Server: what it is worth; see [`Auth`](crate::handshake::Auth).
     Auth = 12,
+    /// Server: which groups the player is in, by change; see [`GroupsFrame`](crate::room::GroupsFrame).
+    Groups = 13,
     /// Server: who is in the room, by change; see [`MembersFrame`](crate::room::MembersFrame).
     Members = 18,
     /// Server: how the match stands, by change; see [`MatchFrame`](crate::room::MatchFrame).
@@ -77,7 +79,7 @@ pub enum FrameType {
 
 impl FrameType {
     /// Every type that this version knows.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Hello,
         Self::Welcome,
         Self::Reject,
@@ -90,6 +92,7 @@ impl FrameType {
         Self::Message,
         Self::MessageAck,
         Self::Auth,
+        Self::Groups,
         Self::Members,
         Self::Match,
         Self::Profile,
@@ -123,6 +126,7 @@ impl FrameType {
             Self::Message => "MESSAGE",
             Self::MessageAck => "MESSAGE_ACK",
             Self::Auth => "AUTH",
+            Self::Groups => "GROUPS",
             Self::Members => "MEMBERS",
             Self::Match => "MATCH",
             Self::Profile => "PROFILE",

@@ -21,7 +21,7 @@ use crate::input::InputFrame;
 use crate::message::{Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId};
 use crate::pause::Pause;
 use crate::ping::{Ping, Pong};
-use crate::room::{ListRooms, MatchFrame, MembersFrame, Profile, RoomList};
+use crate::room::{GroupsFrame, ListRooms, MatchFrame, MembersFrame, Profile, RoomList};
 use crate::schema::{CueId, Field, FieldId, FieldType, Kind, KindId, Schema};
 use crate::snapshot::{Codec, Coder, DecodedSnapshot, Prior, Replica};
 use crate::time::{Tick, TickRate};
@@ -132,7 +132,7 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
                 check(&|out| auth.encode(out));
             }
         }
-        FrameType::Members | FrameType::Match => check_table(ty, payload),
+        FrameType::Members | FrameType::Match | FrameType::Groups => check_table(ty, payload),
         FrameType::Profile | FrameType::Pause | FrameType::Budget => check_wish(ty, payload),
         FrameType::List | FrameType::Rooms => check_listing(ty, payload),
     }
@@ -196,6 +196,10 @@ fn check_table(ty: FrameType, payload: &[u8]) {
     if ty == FrameType::Match {
         if let Ok(stands) = MatchFrame::decode(payload) {
             check(&|out| stands.encode(out));
+        }
+    } else if ty == FrameType::Groups {
+        if let Ok(groups) = GroupsFrame::decode(payload) {
+            check(&|out| groups.encode(out));
         }
     } else if let Ok(members) = MembersFrame::decode(payload) {
         check(&|out| members.encode(out));

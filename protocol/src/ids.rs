@@ -75,6 +75,10 @@ id!(
     /// A room: one match, one world.
     RoomId(u32)
 );
+id!(
+    /// Some players of a room that belong together. Chosen by its game.
+    GroupId(u32)
+);
 
 impl SessionId {
     /// A session of a room, by a number that is its own there.

@@ -48,7 +48,7 @@ pub use cue::Cue;
 pub use fault::{CloseCode, DecodeError, Misbehavior, PeerFault};
 pub use frame::{Frame, FrameType};
 pub use handshake::{Hello, RejectReason, Role, RoomWish, StreamKind, Welcome};
-pub use ids::{EntityId, PeerId, PlayerId, RoomId, SessionId};
+pub use ids::{EntityId, GroupId, PeerId, PlayerId, RoomId, SessionId};
 pub use input::InputFrame;
 pub use ping::{Ping, Pong};
 pub use row::{RowMut, RowRef};

@@ -166,6 +166,15 @@ pub const MEMBERS_MAX: usize = 16 * 1024;
 /// Members that have gone, and that readers hear of who were told of the table before. Who has missed more is told it anew.
 pub const MEMBERS_GONE_MAX: usize = 1024;
 
+/// Groups that a player is in at a time.
+pub const GROUPS_PER_PLAYER_MAX: usize = 64;
+
+/// Players in a group: whenever one comes or goes, each of them is told them all.
+pub const GROUP_MEMBERS_MAX: usize = 256;
+
+/// Groups that a player was in, and that its client hears of; as [`MEMBERS_GONE_MAX`].
+pub const GROUPS_GONE_MAX: usize = 64;
+
 /// What is played in a match, bytes of its name.
 pub const MATCH_MODE_BYTES_MAX: usize = 64;
 

@@ -222,6 +222,8 @@ fn limits_are_those_of_the_code() {
         ("MEMBER_NAME_BYTES_MAX", limits::MEMBER_NAME_BYTES_MAX as u64),
         ("PROFILE_BYTES_MAX", limits::PROFILE_BYTES_MAX as u64),
         ("MEMBERS_MAX", limits::MEMBERS_MAX as u64),
+        ("GROUPS_PER_PLAYER_MAX", limits::GROUPS_PER_PLAYER_MAX as u64),
+        ("GROUP_MEMBERS_MAX", limits::GROUP_MEMBERS_MAX as u64),
         ("MATCH_MODE_BYTES_MAX", limits::MATCH_MODE_BYTES_MAX as u64),
         ("MATCH_SETTINGS_BYTES_MAX", limits::MATCH_SETTINGS_BYTES_MAX as u64),
         ("SCORE_BYTES_MAX", limits::SCORE_BYTES_MAX as u64),

@@ -60,6 +60,21 @@ async fn what_is_full_says_how_full_and_that_it_may_pass() {
     is_undisturbed(&mut second).await;
 }
 
+#[tokio::test]
+async fn where_nobody_may_watch_no_room_is_opened_for_it() {
+    let mut config = config();
+    config.directory.room_spectators_max = 0;
+    let server = start(config, arena()).await;
+    let schema = arena().schema().clone();
+    for room in [RoomWish::Any, RoomWish::Named("first".to_owned())] {
+        let watching = Hello { role: Role::Spectator, room, ..hello(&schema) };
+        assert_eq!(refused(&server, &watching).await, (RejectReason::NoSpectators, 4001));
+    }
+    let mut witness = Honest::join(server.addr, &schema, &hello(&schema)).await;
+    is_undisturbed(&mut witness).await;
+    assert_eq!(server.handle.stats().await.rooms.len(), 1);
+}
+
 /// A game in which nothing is but what is said.
 struct Silent(Arc<Schema>);
 

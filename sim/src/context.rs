@@ -12,6 +12,7 @@ use tickwire_protocol::{
 use crate::account::Account;
 use crate::cues::Cues;
 use crate::entities::{Authority, Entities};
+use crate::groups::Groups;
 use crate::inputs::PlayerInputs;
 use crate::mail::{Audience, Outside};
 use crate::match_board::MatchBoard;
@@ -118,6 +119,36 @@ impl<'a> StepContext<'a> {
     /// ```
     pub fn match_state(&mut self) -> Option<&mut MatchBoard> {
         self.outside.match_state.as_deref_mut()
+    }
+
+    /// Which players belong together: to be read, and to be spoken to as [`Audience::Group`]. Each client is told who is in its own
+    /// groups. Nothing on a client, and in a world that is stepped [by itself](crate::World::step). It is not recorded: a replay has none.
+    ///
+    /// Who wishes to be in a group says so as the game likes, say by a request whose type wants a
+    /// [permission](tickwire_protocol::message::MessageType::permitted_by):
+    ///
+    /// ```
+    /// # use tickwire_sim::prelude::*;
+    /// # use tickwire_sim::Audience;
+    /// # use tickwire_sim::protocol::GroupId;
+    /// # use tickwire_sim::protocol::message::{MessageTypeId, Refusal};
+    /// const JOIN_PARTY: MessageTypeId = MessageTypeId(3);
+    /// const PARTY_NEWS: MessageTypeId = MessageTypeId(4);
+    /// # fn step(ctx: &mut StepContext<'_>) {
+    /// while let Some((from, request)) = ctx.poll_request() {
+    ///     let party = match (request.ty, <[u8; 4]>::try_from(&request.body[..])) {
+    ///         (JOIN_PARTY, Ok(number)) => GroupId(u32::from_le_bytes(number)),
+    ///         _ => continue,
+    ///     };
+    ///     let Some(groups) = ctx.groups() else { return };
+    ///     let joined = groups.join(party, from).map_err(|error| Refusal::Game(error.to_string().into()));
+    ///     let _ = ctx.respond(from, request.id, joined.map(|()| Bytes::new()));
+    ///     let _ = ctx.send(Audience::Group(party), PARTY_NEWS, 0, Bytes::from_static(b"one more"));
+    /// }
+    /// # }
+    /// ```
+    pub fn groups(&mut self) -> Option<&mut Groups> {
+        self.outside.mail.as_mut()?.groups()
     }
 
     /// The rows of a kind as they were shown to a player when it gave its input for this step, in ascending id: what its shot

@@ -69,7 +69,7 @@
 //! | [`eyes`], [`between`], [`blend`] | what a player saw when it gave its input; a row between two states; from one value to another |
 //! | [`mail`], [`bulk`] | what players say, and what is said to them; what is too large for a message |
 //! | [`roster`] | who they are |
-//! | [`match_board`] | how their match stands |
+//! | [`match_board`], [`groups`] | how their match stands; who of them belong together |
 //! | [`replay`] | a recording as a simulation: what was published, tick by tick |
 //! | [`testing`] | checks that any game should pass |
 //! | [`arena`], [`bots`] | an example game, and who plays it when nobody does |
@@ -84,6 +84,7 @@ pub mod context;
 mod cues;
 mod entities;
 pub mod eyes;
+pub mod groups;
 pub mod inputs;
 pub mod mail;
 pub mod match_board;
@@ -100,6 +101,7 @@ pub use bulk::BulkMail;
 pub use context::StepContext;
 pub use entities::is_provisional;
 pub use eyes::Eyes;
+pub use groups::{GroupError, Groups};
 pub use inputs::PlayerInputs;
 pub use mail::{Audience, Mail, Outside};
 pub use match_board::{MatchBoard, MatchRow};

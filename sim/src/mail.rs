@@ -7,9 +7,10 @@ use crate::roster::Roster;
 use bytes::Bytes;
 use glam::Vec3;
 use tickwire_protocol::message::{Message, MessageTypeId, Refusal, Request, RequestId, Response, SendError};
-use tickwire_protocol::{Micros, PlayerId};
+use tickwire_protocol::{GroupId, Micros, PlayerId};
 
 use crate::bulk::BulkMail;
+use crate::groups::Groups;
 
 /// Who is to get a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +23,8 @@ pub enum Audience<'a> {
     Player(PlayerId),
     /// Everyone of this [account](crate::Account) who is in the room.
     Account(&'a str),
+    /// The players in this [group](crate::Groups), also those whose connection is lost for the moment.
+    Group(GroupId),
     /// Everyone whose focus was at most so far from a place, at the end of the tick before: where a player's entity is, or where the server's
     /// owner says that a peer looks from. Who has none hears nothing.
     Near {
@@ -74,6 +77,11 @@ pub trait Mail: fmt::Debug {
 
     /// Who carries what is too large for a message; nobody, if nobody does.
     fn bulk(&mut self) -> Option<&mut dyn BulkMail> {
+        None
+    }
+
+    /// The groups that can be spoken to; none, if nobody knows of any.
+    fn groups(&mut self) -> Option<&mut Groups> {
         None
     }
 }

@@ -64,6 +64,7 @@ pub struct ClientConfig {
 pub(crate) struct TableVersions {
     pub(crate) members: u64,
     pub(crate) match_state: u64,
+    pub(crate) groups: u64,
 }
 
 impl ClientConfig {
@@ -130,8 +131,8 @@ impl ClientConfig {
     }
 
     fn hello(&self, schema_hash: u64, told: TableVersions) -> Hello {
-        let TableVersions { members, match_state } = told;
-        let introduction = Introduction { profile: self.profile.clone(), members, match_state };
+        let TableVersions { members, match_state, groups } = told;
+        let introduction = Introduction { profile: self.profile.clone(), members, match_state, groups };
         // Ids of the engine's own come before those of the game.
         let extensions = [introduction.extension()].into_iter().chain(self.extensions.iter().cloned());
         let default = Prior::default_prior();

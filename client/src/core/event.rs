@@ -84,6 +84,8 @@ pub enum Event {
     Game(ToldEvent),
     /// The match stands otherwise: [`Client::match_state`](crate::Client::match_state) says how. Several changes may be one such event.
     Match(MatchNews),
+    /// The player is in other groups, or with others: [`Client::groups`](crate::Client::groups) says so. Several changes may be one such event.
+    Groups,
     /// The server's game says something.
     Message(Message),
     /// The server's game asks for something: [answer](crate::Client::respond) it, now or later.

@@ -72,9 +72,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Future<Output = Result<S, ConnectError>> + Send + 'static,
 {
-    let stream = open().await?;
     let (url_again, config_again) = (url.to_owned(), config.clone());
-    let mut connection = welcome(stream, url, config, schema, &options).await?;
+    let connecting = async { welcome(open().await?, url, &config, schema, &options).await };
+    // Boxed: much goes on in it, for a short time.
+    let mut connection = within(url, &config, Box::pin(connecting)).await?;
     connection.redial_by(Box::new(move || {
         let (url, config, opening) = (url_again.clone(), config_again.clone(), open());
         let options = options.clone();
@@ -116,27 +117,24 @@ pub async fn connect_over<S: AsyncRead + AsyncWrite + Unpin>(
     options: Options,
 ) -> Result<Connection<S>, ConnectError> {
     let config = ClientConfig { reconnect: None, ..config };
-    welcome(stream, url, config, schema, &options).await
+    within(url, &config, welcome(stream, url, &config, schema, &options)).await
 }
 
-/// From a stream to a welcome.
+/// From a stream to a welcome, however long it takes.
 async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     url: &str,
-    config: ClientConfig,
+    config: &ClientConfig,
     schema: Arc<Schema>,
     options: &Options,
 ) -> Result<Connection<S>, ConnectError> {
     config.check().map_err(ConnectError::Config)?;
-    let welcoming = async {
-        let socket = ask(stream, url, options).await?;
-        let mut connection = Connection::new(socket, config.clone(), schema);
-        connection.handshake().await?;
-        Ok(connection)
-    };
-    match within(url, &config, welcoming).await {
-        Err(ConnectError::Ended(DisconnectReason::NoWelcome)) => Err(timed_out(url, &config)),
-        result => result,
+    let socket = ask(stream, url, options).await?;
+    let mut connection = Connection::new(socket, config.clone(), schema);
+    match connection.handshake().await {
+        Ok(()) => Ok(connection),
+        Err(ConnectError::Ended(DisconnectReason::NoWelcome)) => Err(timed_out(url, config)),
+        Err(error) => Err(error),
     }
 }
 

@@ -283,3 +283,25 @@ async fn a_server_that_says_nothing_is_not_waited_for_for_ever() {
     let late = net::connect(&url, config, schema().clone()).await;
     assert!(matches!(late, Err(ConnectError::TimedOut { .. })), "{late:?}");
 }
+
+/// A way to the server that takes long, to where nobody answers.
+async fn open_slowly() -> Result<tokio::io::DuplexStream, ConnectError> {
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let (near, far) = tokio::io::duplex(1024);
+    tokio::spawn(async move {
+        let _silent = far;
+        std::future::pending::<()>().await;
+    });
+    Ok(near)
+}
+
+#[tokio::test(start_paused = true)]
+async fn connecting_takes_no_longer_in_all_than_it_may() {
+    let (url, config) = ("ws://example.org", ClientConfig::new("test 1"));
+    let limit = Duration::from_micros(config.connect_timeout.0);
+    let begun = tokio::time::Instant::now();
+    let error = net::connect_by(open_slowly, url, config, schema().clone(), net::Options::default()).await;
+    assert!(matches!(error, Err(ConnectError::TimedOut { seconds: 10, .. })));
+    // A timer has a grain of a millisecond.
+    assert!(begun.elapsed() < limit + Duration::from_millis(10), "{:?}", begun.elapsed());
+}

@@ -175,6 +175,6 @@ mod tests {
         assert_ne!(ResumeToken([7; 16]), ResumeToken([8; 16]));
         let received = Received::default();
         let resume = Resume { session: SessionId(9), token: ResumeToken([0xab; 16]), received };
-        assert_eq!(format!("{:?}", resume.extension()), "Extension { id: 1, 23 bytes }");
+        assert_eq!(format!("{:?}", resume.extension()), "Extension { id: 1, 22 bytes }");
     }
 }

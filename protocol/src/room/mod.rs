@@ -4,6 +4,7 @@
 //!  HELLO    extension 3: Introduction                     who comes, and what it has been told already
 //!  MEMBERS  version | is anew | is whole | changes ...    the table of members, by change
 //!  MATCH    the same of the match                         mode, round, status, scores
+//!  GROUPS   the same of a player's groups                who it is together with, told to it alone
 //!  PROFILE  name | data                                   a member calls itself otherwise
 //!  LIST     filter | after | at most                      before a hello: which rooms are there?
 //!  ROOMS    rooms ... | has more                          these
@@ -13,6 +14,7 @@
 //! was away costs a room nothing, and one that has lost its place is told the table anew. The reason is in docs/decisions/0017.
 
 mod changes;
+mod groups;
 mod introduction;
 mod listing;
 mod match_state;
@@ -22,6 +24,7 @@ mod profile;
 use serde::{Deserialize, Serialize};
 
 pub use changes::ChangeLog;
+pub use groups::{GroupChange, GroupsFrame};
 pub use introduction::Introduction;
 pub use listing::{ListRooms, RoomFilter, RoomList, RoomSummary};
 pub use match_state::{MatchChange, MatchFrame, MatchInfo, MatchStatus, Score};

@@ -18,7 +18,7 @@ use tickwire_protocol::message::{
 };
 use tickwire_protocol::pause::Pause;
 use tickwire_protocol::ping::{Ping, Pong};
-use tickwire_protocol::room::{ListRooms, MatchFrame, MembersFrame, Profile, RoomList};
+use tickwire_protocol::room::{GroupsFrame, ListRooms, MatchFrame, MembersFrame, Profile, RoomList};
 use tickwire_protocol::schema::{CueId, Field, FieldId, FieldType, Kind, KindId};
 use tickwire_protocol::{Micros, PeerId, PlayerId, RoomId, Schema, SessionId, Tick, TickRate, TickTime};
 
@@ -70,6 +70,7 @@ pub(crate) fn vector(fields: &mut Fields) -> Vector {
         "PAUSE" => Vector::new(pause(&fields.take("paused")), Pause::encode, Pause::decode),
         "MESSAGE" => message(fields),
         "MEMBERS" => rooms::members(fields),
+        "GROUPS" => rooms::groups(fields),
         "MATCH" => rooms::match_state(fields),
         "PROFILE" => Vector::new(rooms::profile(&fields.take("profile")), Profile::encode, Profile::decode),
         "LIST" => Vector::new(rooms::list(fields), ListRooms::encode, ListRooms::decode),
@@ -381,6 +382,7 @@ pub(crate) fn decode_any(frame: &Frame) -> Result<(), String> {
         FrameType::MessageAck => done(MessageAck::decode(payload)),
         FrameType::Auth => done(Auth::decode(payload)),
         FrameType::Members => done(MembersFrame::decode(payload)),
+        FrameType::Groups => done(GroupsFrame::decode(payload)),
         FrameType::Match => done(MatchFrame::decode(payload)),
         FrameType::Profile => done(Profile::decode(payload)),
         FrameType::List => done(ListRooms::decode(payload)),

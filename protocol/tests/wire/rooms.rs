@@ -2,10 +2,10 @@
 
 use tickwire_protocol::handshake::{NewRoom, RoomSecret, RoomWish};
 use tickwire_protocol::room::{
-    LeaveReason, ListRooms, MatchChange, MatchFrame, MatchInfo, MatchStatus, MemberChange, MembersFrame,
-    Profile, RoomFilter, RoomList, RoomSummary, Score, TableHead,
+    GroupChange, GroupsFrame, LeaveReason, ListRooms, MatchChange, MatchFrame, MatchInfo, MatchStatus,
+    MemberChange, MembersFrame, Profile, RoomFilter, RoomList, RoomSummary, Score, TableHead,
 };
-use tickwire_protocol::{PlayerId, RoomId, Tick};
+use tickwire_protocol::{GroupId, PlayerId, RoomId, Tick};
 
 use super::frames::Vector;
 use super::page::{Fields, bytes, parse};
@@ -30,6 +30,26 @@ pub(crate) fn members(fields: &mut Fields) -> Vector {
     let head = head(fields);
     let changes = fields.take_all("change").iter().map(|text| change(text)).collect();
     let vector = Vector::new(MembersFrame { head, changes }, MembersFrame::encode, MembersFrame::decode);
+    Vector { is_cut_by_zeros: true, ..vector }
+}
+
+/// `with group: player ...` or `gone group`.
+pub(crate) fn groups(fields: &mut Fields) -> Vector {
+    let head = head(fields);
+    let change = |text: &String| {
+        let (word, rest) = text.split_once(' ').unwrap();
+        let (group, players) = rest.split_once(':').unwrap_or((rest, ""));
+        let group = GroupId(parse(group));
+        match word {
+            "with" => {
+                let players = players.split_whitespace().map(|player| PlayerId(parse(player))).collect();
+                GroupChange::With { group, players }
+            }
+            _ => GroupChange::Gone { group },
+        }
+    };
+    let changes = fields.take_all("change").iter().map(change).collect();
+    let vector = Vector::new(GroupsFrame { head, changes }, GroupsFrame::encode, GroupsFrame::decode);
     Vector { is_cut_by_zeros: true, ..vector }
 }
 

@@ -35,6 +35,7 @@ impl Screen {
                 Event::Rejected(_)
                 | Event::Confirmed { .. }
                 | Event::Match(_)
+                | Event::Groups
                 | Event::Member(_)
                 | Event::Game(_)
                 | Event::Request(_)

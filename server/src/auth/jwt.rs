@@ -207,6 +207,34 @@ mod tests {
     }
 
     #[test]
+    fn no_letter_of_a_token_can_be_another() {
+        let secret: &[u8] = &[b'x'; 40];
+        let keys: [(&[u8], &[u8]); 4] = [
+            (secret, secret),
+            (
+                include_bytes!("../../tests/keys/ed25519.pem"),
+                include_bytes!("../../tests/keys/ed25519.pub.pem"),
+            ),
+            (include_bytes!("../../tests/keys/p256.pem"), include_bytes!("../../tests/keys/p256.pub.pem")),
+            (include_bytes!("../../tests/keys/rsa.pem"), include_bytes!("../../tests/keys/rsa.pub.pem")),
+        ];
+        for (private, public) in keys {
+            let (authenticator, token) = (authenticator(&[public]), mint(private, &grant(LEEWAY)).unwrap());
+            let good = token.as_str();
+            assert!(authenticator.verify(good).is_ok());
+            // Letters that differ in the bits of the last one that do not count, too.
+            for (at, letter) in
+                (0..good.len()).flat_map(|at| "AQgw_.".chars().map(move |letter| (at, letter)))
+            {
+                let mut bent = good.to_owned();
+                bent.replace_range(at..=at, letter.encode_utf8(&mut [0; 4]));
+                assert!(bent == good || authenticator.verify(&bent).is_err(), "{at} {letter}");
+            }
+            assert!((0..good.len()).all(|cut| authenticator.verify(&good[..cut]).is_err()));
+        }
+    }
+
+    #[test]
     fn the_key_that_comes_nearest_says_why_not() {
         let (secret, other) = ([b'x'; 40], [b'y'; 40]);
         let ed: &[u8] = include_bytes!("../../tests/keys/ed25519.pub.pem");

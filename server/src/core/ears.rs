@@ -33,15 +33,16 @@ impl Ears<'_> {
         }
     }
 
-    /// Whether a session is in the audience.
+    /// Whether a session is in an audience whose players are not named.
     pub(crate) fn hears(&self, to: Audience<'_>, session: &Session) -> bool {
         match to {
             Audience::Room => true,
             Audience::Except(player) => session.player_id() != Some(player),
-            Audience::Player(player) => session.player_id() == Some(player),
             Audience::Account(name) => {
                 self.identities.get(&session.id).and_then(Identity::name) == Some(name)
             }
+            // Their names are known: none of the others is asked.
+            Audience::Player(_) | Audience::Group(_) => false,
             Audience::Near { position, radius } => {
                 self.place_of(session).is_some_and(|place| place.distance(position) <= radius)
             }

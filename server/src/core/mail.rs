@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use tickwire_protocol::message::{Message, MessageTypeId, Refusal, Request, RequestId, Response, SendError};
-use tickwire_protocol::{Micros, PlayerId, Schema, SessionId};
-use tickwire_sim::{Audience, BulkMail, Mail};
+use tickwire_protocol::{GroupId, Micros, PlayerId, Schema, SessionId};
+use tickwire_sim::{Audience, BulkMail, Groups, Mail};
 
 use super::bulk::BulkTurn;
 use super::ears::Ears;
@@ -21,6 +21,7 @@ pub(crate) struct RoomMail<'a> {
     pub(crate) sessions: &'a mut BTreeMap<SessionId, Box<Session>>,
     pub(crate) turns: &'a mut Turns,
     pub(crate) bulk: &'a mut BulkTurn,
+    pub(crate) groups: &'a mut Groups,
     pub(crate) ears: Ears<'a>,
 }
 
@@ -88,6 +89,10 @@ impl Mail for RoomMail<'_> {
     fn bulk(&mut self) -> Option<&mut dyn BulkMail> {
         Some(self)
     }
+
+    fn groups(&mut self) -> Option<&mut Groups> {
+        Some(self.groups)
+    }
 }
 
 impl RoomMail<'_> {
@@ -114,8 +119,10 @@ impl RoomMail<'_> {
         to: Audience<'_>,
         mut give: impl FnMut(&mut Session) -> Result<(), SendError>,
     ) -> Result<(), SendError> {
-        if let Audience::Player(player) = to {
-            return self.session_of(player).map_or(Ok(()), give);
+        match to {
+            Audience::Player(player) => return self.session_of(player).map_or(Ok(()), give),
+            Audience::Group(group) => return self.for_group(group, give),
+            Audience::Room | Audience::Except(_) | Audience::Account(_) | Audience::Near { .. } => {}
         }
         self.ears.listen(to);
         let mut result = Ok(());
@@ -123,6 +130,21 @@ impl RoomMail<'_> {
             if self.ears.hears(to, session)
                 && let Err(error) = give(session)
             {
+                result = Err(error);
+            }
+        }
+        result
+    }
+
+    fn for_group(
+        &mut self,
+        group: GroupId,
+        mut give: impl FnMut(&mut Session) -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        let mut result = Ok(());
+        for player in self.groups.members(group) {
+            let session = self.players.get(&player).and_then(|session| self.sessions.get_mut(session));
+            if let Some(Err(error)) = session.map(|session| give(session)) {
                 result = Err(error);
             }
         }

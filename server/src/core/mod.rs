@@ -12,6 +12,7 @@ mod ears;
 mod flight;
 mod gate;
 mod grid;
+mod groups;
 mod identity;
 mod input_queue;
 mod interest;

@@ -1,9 +1,10 @@
 //! What a peer is told of its room beside the world: tables, by change, at a bounded pace.
 
-use tickwire_protocol::Micros;
-use tickwire_protocol::room::ChangeLog;
-use tickwire_sim::MatchBoard;
+use tickwire_protocol::room::{ChangeLog, Introduction};
+use tickwire_protocol::{Micros, PlayerId};
+use tickwire_sim::{Groups, MatchBoard};
 
+use super::groups::GroupReader;
 use super::match_state::write_match;
 use super::members::Members;
 
@@ -19,15 +20,27 @@ const BURST_BYTES: i64 = 4_096;
 pub(crate) struct Bulletin<'a> {
     pub(crate) members: &'a Members,
     pub(crate) match_state: &'a MatchBoard,
+    pub(crate) groups: &'a Groups,
 }
+
+#[derive(Clone, Copy)]
+enum Table {
+    Match,
+    Members,
+    Groups,
+}
+
+const TABLES: [Table; 3] = [Table::Match, Table::Members, Table::Groups];
 
 /// How far one peer was told of its room's tables.
 #[derive(Debug)]
 pub(crate) struct News {
     members: Reader,
     match_state: Reader,
-    /// The next writing begins with the members: what changes all the time would leave nothing for them.
-    members_first: bool,
+    /// Of a player.
+    groups: Option<GroupReader>,
+    /// With which the next writing begins, another each time: what changes all the time would leave nothing for the others.
+    first: usize,
     /// Bytes that may be told as of `since`; below 0 after a large row.
     balance: i64,
     since: Micros,
@@ -35,12 +48,18 @@ pub(crate) struct News {
 
 impl News {
     /// `told` is what the peer says that it was told up to, if its session goes on.
-    pub(crate) fn new(now: Micros, tables: Bulletin<'_>, told: Option<(u64, u64)>) -> Self {
-        let (members, match_state) = told.unzip();
+    pub(crate) fn new(
+        now: Micros,
+        tables: Bulletin<'_>,
+        player: Option<PlayerId>,
+        told: Option<&Introduction>,
+    ) -> Self {
+        let groups = |player| GroupReader::new(tables.groups, player, told.map(|told| told.groups));
         Self {
-            members: Reader::new(tables.members.log(), members),
-            match_state: Reader::new(tables.match_state.log(), match_state),
-            members_first: false,
+            members: Reader::new(tables.members.log(), told.map(|told| told.members)),
+            match_state: Reader::new(tables.match_state.log(), told.map(|told| told.match_state)),
+            groups: player.and_then(groups),
+            first: 0,
             balance: BURST_BYTES,
             since: now,
         }
@@ -50,31 +69,48 @@ impl News {
         self.has_news(tables) && self.available(now) > 0
     }
 
-    fn has_news(&self, Bulletin { members, match_state }: Bulletin<'_>) -> bool {
-        self.members.has_news(members.log()) || self.match_state.has_news(match_state.log())
+    fn has_news(&self, tables: Bulletin<'_>) -> bool {
+        TABLES.iter().any(|table| self.has_news_of(*table, tables))
     }
 
-    /// Appends what is due: the match first, and the other time the members.
+    fn has_news_of(&self, table: Table, Bulletin { members, match_state, groups }: Bulletin<'_>) -> bool {
+        match table {
+            Table::Match => self.match_state.has_news(match_state.log()),
+            Table::Members => self.members.has_news(members.log()),
+            Table::Groups => self.groups.as_ref().is_some_and(|reader| reader.has_news(groups)),
+        }
+    }
+
+    /// Appends what is due: the match first, and the next time another table.
     pub(crate) fn write(&mut self, now: Micros, tables: Bulletin<'_>, out: &mut Vec<u8>) {
         if !self.is_due(now, tables) {
             return;
         }
         let (start, available) = (out.len(), self.available(now));
         let left = |out: &Vec<u8>| available - (out.len() - start) as i64;
-        for is_members in [self.members_first, !self.members_first] {
+        for table in TABLES.iter().cycle().skip(self.first).take(TABLES.len()) {
             let bytes_max = left(out).max(0) as usize;
             if bytes_max == 0 {
                 break;
             }
-            if is_members && self.members.has_news(tables.members.log()) {
-                tables.members.write(&mut self.members, bytes_max, out);
-            }
-            if !is_members && self.match_state.has_news(tables.match_state.log()) {
-                write_match(tables.match_state, &mut self.match_state, bytes_max, out);
+            if self.has_news_of(*table, tables) {
+                self.write_table(*table, tables, bytes_max, out);
             }
         }
-        self.members_first = !self.members_first;
+        self.first = (self.first + 1) % TABLES.len();
         (self.balance, self.since) = (left(out), now);
+    }
+
+    fn write_table(&mut self, table: Table, tables: Bulletin<'_>, bytes_max: usize, out: &mut Vec<u8>) {
+        match table {
+            Table::Match => write_match(tables.match_state, &mut self.match_state, bytes_max, out),
+            Table::Members => tables.members.write(&mut self.members, bytes_max, out),
+            Table::Groups => {
+                if let Some(reader) = &mut self.groups {
+                    reader.write(tables.groups, bytes_max, out);
+                }
+            }
+        }
     }
 
     fn available(&self, now: Micros) -> i64 {
@@ -126,7 +162,7 @@ impl Reader {
         }
     }
 
-    fn has_news<K: Copy + Ord>(&self, log: &ChangeLog<K>) -> bool {
+    pub(crate) fn has_news<K: Copy + Ord>(&self, log: &ChangeLog<K>) -> bool {
         !self.is_whole || self.told != log.version()
     }
 
@@ -203,13 +239,15 @@ mod tests {
     #[test]
     fn a_match_that_changes_all_the_time_leaves_room_for_the_members() {
         let (mut members, mut board) = (Members::new(), MatchBoard::default());
-        let mut news = News::new(Micros::ZERO, Bulletin { members: &members, match_state: &board }, None);
+        let groups = Groups::default();
+        let tables = Bulletin { members: &members, match_state: &board, groups: &groups };
+        let mut news = News::new(Micros::ZERO, tables, None, None);
         members.insert(Micros::ZERO, PlayerId(1), Profile::default());
         let mut told = Vec::new();
         for tick in 0..600_u32 {
             // Far more than the pace: four kilobytes a second.
             board.set_info(MatchInfo { settings: vec![tick as u8; 900], ..MatchInfo::default() }).unwrap();
-            let tables = Bulletin { members: &members, match_state: &board };
+            let tables = Bulletin { members: &members, match_state: &board, groups: &groups };
             news.write(Micros(u64::from(tick) * 20_000), tables, &mut told);
             if tick == 300 {
                 members.insert(Micros::ZERO, PlayerId(2), Profile::default());

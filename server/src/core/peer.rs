@@ -191,6 +191,7 @@ impl Peer {
                 | FrameType::Rooms
                 | FrameType::Members
                 | FrameType::Match
+                | FrameType::Groups
                 | FrameType::BulkOffer
                 | FrameType::BulkChunk
                 | FrameType::BulkCredit

@@ -280,6 +280,7 @@ impl<'a> Fields<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn request(target: &str, more: &str) -> Result<Request, HttpRefusal> {
         let head = format!(
@@ -345,6 +346,32 @@ mod tests {
         }
         let early = format!("GET / HTTP/1.1\r\nHost: x\r\n\r\n{}", "more");
         assert!(matches!(Request::parse(early.as_bytes()), Err(HttpRefusal::BadRequest(_))));
+    }
+
+    proptest! {
+        /// What a request may be bent to, it is answered in lines of ours alone, and what is let in says nothing back but the answer to its key.
+        #[test]
+        fn whatever_is_asked_the_answer_is_http_and_ours(
+            junk in prop::collection::vec(any::<u8>(), 0..300),
+            at in any::<prop::sample::Index>(),
+            lines in "[ -~\r\n]{0,120}",
+        ) {
+            let good = "GET /?v=1 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+            let at = at.index(good.len() + 1);
+            let with_junk = [&good.as_bytes()[..at], &junk, &good.as_bytes()[at..]].concat();
+            let with_lines = [&good[..at], &lines, &good[at..]].concat().into_bytes();
+            for head in [junk, with_junk, with_lines] {
+                let answer = match Request::parse(&head) {
+                    Ok(request) => request.accept(),
+                    Err(refusal) => refusal.answer(),
+                };
+                let answer = String::from_utf8(answer).unwrap();
+                let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+                prop_assert!(head.starts_with("HTTP/1.1 ") && head.lines().skip(1).all(|line| line.contains(": ")));
+                prop_assert!(head.is_ascii() && !text.contains('\r') && answer.len() < 600, "{}", answer);
+            }
+        }
     }
 
     #[test]

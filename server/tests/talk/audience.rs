@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tickwire_client::Event;
+use tickwire_protocol::GroupId;
 use tickwire_protocol::handshake::Permission;
 use tickwire_protocol::message::{Direction, GameEvent, MessageClass, MessageType, MessageTypeId};
 use tickwire_server::core::Identity;
@@ -50,6 +51,13 @@ fn speak(play: &mut Play, ctx: &mut StepContext<'_>) {
     say(ctx, Audience::Except(first), "except");
     say(ctx, Audience::Player(second), "player");
     say(ctx, Audience::Account("alice"), "account");
+    let others: Vec<_> = ctx.players().map(|(player, _)| player).skip(1).collect();
+    let groups = ctx.groups().unwrap();
+    for player in others {
+        groups.join(GroupId(5), player).unwrap();
+    }
+    say(ctx, Audience::Group(GroupId(5)), "group");
+    say(ctx, Audience::Group(GroupId(6)), "nobody");
     say(ctx, at(1.0, 1.0), "near");
     say(ctx, at(1.0, 0.5), "nearer");
     say(ctx, at(1.0, -1.0), "nowhere");
@@ -82,8 +90,8 @@ fn each_audience_hears_what_is_for_it() {
     house.run(30);
     let expected: [&[&str]; 3] = [
         &["room", "near"],
-        &["room", "except", "player", "near", "nearer"],
-        &["room", "except", "account", "near"],
+        &["room", "except", "player", "group", "near", "nearer"],
+        &["room", "except", "account", "group", "near"],
     ];
     for (seat, expected) in house.seats.iter().zip(expected) {
         assert_eq!(heard(&seat.events), [expected, expected]);

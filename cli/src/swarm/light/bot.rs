@@ -146,7 +146,11 @@ impl LightBot {
                     heard.pongs += u32::from(answered.is_some());
                 }
                 // Who the others are, who wins and what they say is for those who listen. A message is never acked, and the server keeps no more of it than fits.
-                FrameType::Members | FrameType::Match | FrameType::Message | FrameType::MessageAck => {}
+                FrameType::Members
+                | FrameType::Match
+                | FrameType::Groups
+                | FrameType::Message
+                | FrameType::MessageAck => {}
                 ty => return Err(ClientFault::Unexpected(ty)),
             }
         }

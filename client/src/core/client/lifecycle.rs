@@ -75,6 +75,7 @@ impl Client {
         if matches!(outcome, SessionOutcome::Fresh(_)) {
             self.members.clear();
             self.match_state.clear();
+            self.groups.clear();
         }
         self.events.push_back(Event::Connected { session, player, room, outcome });
         Ok(())

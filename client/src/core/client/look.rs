@@ -8,6 +8,7 @@ use tickwire_protocol::{KindId, Micros, RowRef, Schema, Tick};
 
 use super::{Client, State};
 use crate::core::clock::Clock;
+use crate::core::groups::Groups;
 use crate::core::match_state::MatchState;
 use crate::core::members::Members;
 use crate::core::session::{OwnEntity, Session};
@@ -72,6 +73,11 @@ impl Client {
     /// [`Client::members`] does.
     pub fn match_state(&self) -> &MatchState {
         &self.match_state
+    }
+
+    /// The groups that the player is in, as the server's game says. Survives a lost connection, as [`Client::members`] does.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     /// What the server said when it let the client in: ids, rates, limits.

@@ -37,6 +37,7 @@ use self::pause::Pausing;
 use crate::core::config::{ClientConfig, TableVersions};
 use crate::core::continuity::Continuity;
 use crate::core::event::{ClientFault, DisconnectReason, Event};
+use crate::core::groups::Groups;
 use crate::core::match_state::MatchState;
 use crate::core::members::Members;
 use crate::core::moments::ToldEvent;
@@ -68,6 +69,7 @@ pub struct Client {
     transfers: Transfers,
     members: Members,
     match_state: MatchState,
+    groups: Groups,
     /// The server knows what this member calls itself.
     is_profile_told: bool,
     attempts: Attempts,
@@ -130,6 +132,7 @@ impl Client {
             transfers: Transfers::new(),
             members: Members::default(),
             match_state: MatchState::default(),
+            groups: Groups::default(),
             is_profile_told: true,
             attempts: Attempts::new(config.reconnect.clone(), config.seed),
             session_began: now,
@@ -180,6 +183,7 @@ impl Client {
                 State::Hello { asked: None, .. } => return Err(ClientFault::Unexpected(frame.ty)),
                 State::Playing(session) => match frame.ty {
                     FrameType::Match => self.match_state.handle_frame(&frame.payload)?,
+                    FrameType::Groups => self.groups.handle_frame(&frame.payload)?,
                     FrameType::Message => {
                         self.continuity.handle_message(now, &self.schema, frame.payload)?;
                     }
@@ -223,6 +227,7 @@ impl Client {
                 let told = TableVersions {
                     members: self.members.version(),
                     match_state: self.match_state.version(),
+                    groups: self.groups.version(),
                 };
                 let resume = self.continuity.resume();
                 let bulk = resume.as_ref().and_then(|_| self.transfers.hello());
@@ -275,6 +280,9 @@ impl Client {
         }
         if let Some(news) = self.match_state.poll_news() {
             return Some(Event::Match(news));
+        }
+        if self.groups.poll_news() {
+            return Some(Event::Groups);
         }
         if let Some((message, outcome)) = self.continuity.outbox.poll_outcome(now) {
             return Some(Event::Sent(message, outcome));

@@ -289,6 +289,7 @@ impl Session {
             // Messages and members outlast the connection: the client has them.
             FrameType::Members
             | FrameType::Match
+            | FrameType::Groups
             | FrameType::Profile
             | FrameType::List
             | FrameType::Rooms

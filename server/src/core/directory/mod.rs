@@ -149,9 +149,13 @@ impl Directory {
         role: Role,
         may_open: impl Fn(&str) -> bool,
     ) -> Result<Placement, RejectReason> {
-        let max = self.config.players_max;
+        let DirectoryConfig { players_max: max, room_spectators_max, .. } = self.config;
         if role == Role::Player && self.players >= max {
             return Err(RejectReason::ServerFull { players: self.players, max });
+        }
+        // Before a room is opened in which nobody can watch either.
+        if role == Role::Spectator && room_spectators_max == 0 {
+            return Err(RejectReason::NoSpectators);
         }
         let placement = if let Some(room) = self.find(wish, role)? {
             Placement { room, open: None }

@@ -126,11 +126,12 @@ impl Room {
         introduction: Option<Introduction>,
     ) -> Option<News> {
         let is_fresh = matches!(outcome, SessionOutcome::Fresh(_));
-        let told = introduction.as_ref().filter(|_| !is_fresh).map(|said| (said.members, said.match_state));
+        let told = introduction.as_ref().filter(|_| !is_fresh).cloned();
         let wants_news = introduction.is_some();
         match (player, introduction) {
             (Some(player), said) if is_fresh => {
                 self.members.insert(now, player, said.unwrap_or_default().profile);
+                self.groups.admit(player);
             }
             (Some(player), said) => {
                 self.members.set_connected(player, true);
@@ -140,7 +141,7 @@ impl Room {
             }
             (None, _) => {}
         }
-        wants_news.then(|| News::new(now, self.bulletin(), told))
+        wants_news.then(|| News::new(now, self.bulletin(), player, told.as_ref()))
     }
 
     /// A new session.
@@ -296,6 +297,7 @@ impl Room {
         let Session { player: Some(player), mut bulk, .. } = *session else { return };
         self.players.remove(&player.id);
         self.members.remove(player.id, reason);
+        self.groups.remove(player.id);
         // Also of one that was told to have left when its client went away: there is an end to everything that the game has begun.
         bulk.handle_end();
         let lost = core::iter::from_fn(|| bulk.poll_event(self.now));

@@ -28,7 +28,7 @@ use tickwire_protocol::snapshot::Codec;
 use tickwire_protocol::{
     Cue, EntityId, Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tables, Tick,
 };
-use tickwire_sim::{MatchBoard, Outside, PlayerInputs, Simulation, World, WorldConfig};
+use tickwire_sim::{Groups, MatchBoard, Outside, PlayerInputs, Simulation, World, WorldConfig};
 
 pub use config::{BUDGET_BYTES_PER_SECOND, JOIN_BYTES_PER_SECOND, RoomConfig};
 pub use join::{Join, schema_welcome};
@@ -122,6 +122,7 @@ pub struct Room {
     identities: BTreeMap<SessionId, Identity>,
     members: Members,
     match_state: MatchBoard,
+    groups: Groups,
     /// There are so many that their snapshots fall due at different steps.
     is_spread: bool,
     next_id: u32,
@@ -190,6 +191,7 @@ impl Room {
             identities: BTreeMap::new(),
             members: Members::new(),
             match_state,
+            groups: Groups::default(),
             is_spread: false,
             next_id: 1,
             left: Vec::new(),
@@ -439,7 +441,8 @@ impl Room {
             interest: &self.config.interest,
             scene: &mut self.scene,
         };
-        let mut mail = RoomMail { now, schema: &self.schema, players, sessions, turns, bulk, ears };
+        let (schema, groups) = (&self.schema, &mut self.groups);
+        let mut mail = RoomMail { now, schema, players, sessions, turns, bulk, groups, ears };
         let accounts = RoomAccounts { room: &self.identity.name, players, identities: &self.identities };
         let outside = Outside {
             eyes: Some(&mut eyes),

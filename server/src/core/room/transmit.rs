@@ -49,13 +49,13 @@ impl Room {
     /// encoded here and now, so it is the newest; a peer that is not polled for a while skips what was between.
     pub fn poll_transmit(&mut self, now: Micros, id: PeerId, mut send: impl FnMut(&[u8])) {
         self.now = self.now.max(now);
-        let Self { peers, sessions, members, match_state, world, message, .. } = self;
+        let Self { peers, sessions, members, match_state, groups, world, message, .. } = self;
         let Some(peer) = peers.get_mut(&id) else { return };
         let mut session = sessions.get_mut(&peer.session).map(Box::as_mut);
         if let Some(session) = &mut session {
             peer.steer_messages(now, &mut session.outbox);
         }
-        let bulletin = Bulletin { members, match_state };
+        let bulletin = Bulletin { members, match_state, groups };
         let waiting = Waiting::of(self.now, peer, session.as_deref(), bulletin);
         if !waiting.is_any() {
             return;
@@ -98,7 +98,7 @@ impl Room {
     }
 
     pub(super) fn bulletin(&self) -> Bulletin<'_> {
-        Bulletin { members: &self.members, match_state: &self.match_state }
+        Bulletin { members: &self.members, match_state: &self.match_state, groups: &self.groups }
     }
 }
 

@@ -1,0 +1,151 @@
+//! Groups: told to those who are in them, across lost connections, and to nobody else.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use tickwire_client::Event;
+use tickwire_protocol::handshake::{FreshReason, Role, SessionOutcome};
+use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, KindId};
+use tickwire_protocol::{GroupId, Micros, PlayerId, Schema, Tables};
+use tickwire_sim::prelude::*;
+use tickwire_sim::{GroupError, Groups};
+
+use crate::hall::{Guest, Hall};
+
+const SECOND: Micros = Micros::from_secs(1);
+const RED: GroupId = GroupId(7);
+const BLUE: GroupId = GroupId(8);
+
+/// What the next step does with the groups of its room.
+type Order = Box<dyn FnOnce(&mut Groups) + Send>;
+
+/// Does as it is told.
+struct Marshal {
+    schema: Arc<Schema>,
+    orders: Receiver<Order>,
+}
+
+impl Simulation for Marshal {
+    fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    fn step(&mut self, ctx: &mut StepContext<'_>) {
+        let groups = ctx.groups().expect("a room has groups");
+        self.orders.try_iter().for_each(|order| order(groups));
+    }
+
+    fn save(&self, _: &mut Tables) {}
+
+    fn load(&mut self, _: &Tables) {}
+}
+
+/// A room, and what its game is to do.
+struct Place {
+    hall: Hall,
+    orders: Sender<Order>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let kind =
+            Kind::new(KindId(0), "nothing", [Field::new(FieldId(0), "field", FieldType::integer(0..=1))]);
+        let schema = Schema::builder("groups").kind(kind).build().unwrap();
+        let (sender, orders) = channel();
+        let marshal = Marshal { schema, orders };
+        let hall = Hall::new(Box::new(marshal), |config| config.session_window = Micros::from_secs(20));
+        Self { hall, orders: sender }
+    }
+
+    fn order(&self, order: impl FnOnce(&mut Groups) + Send + 'static) {
+        self.orders.send(Box::new(order)).unwrap();
+    }
+
+    fn join(&self, group: GroupId, guests: &[&Guest]) {
+        let players: Vec<_> = guests.iter().map(|guest| guest.player.unwrap()).collect();
+        self.order(move |groups| players.iter().for_each(|player| groups.join(group, *player).unwrap()));
+    }
+}
+
+fn told(guest: &Guest) -> BTreeMap<u32, Vec<u32>> {
+    let ids = |players: &[PlayerId]| players.iter().map(|player| player.0).collect();
+    guest.client.groups().iter().map(|(group, players)| (group.0, ids(players))).collect()
+}
+
+fn with(group: GroupId, guests: &[&Guest]) -> (u32, Vec<u32>) {
+    (group.0, guests.iter().map(|guest| guest.player.unwrap().0).collect())
+}
+
+/// How often it was told that its groups are others.
+fn news(guest: &mut Guest, now: Micros) -> usize {
+    guest.events(now).into_iter().filter(|event| *event == Event::Groups).count()
+}
+
+#[test]
+fn those_in_a_group_know_each_other_and_others_hear_nothing() {
+    let mut place = Place::new();
+    let mut guests = ["ada", "bob", "eve"].map(|name| Guest::new(&place.hall, Role::Player, name));
+    let [ada, bob, eve] = &mut guests;
+    place.hall.pass(SECOND, &mut [ada, bob, eve]);
+    place.join(RED, &[ada, bob]);
+    place.join(BLUE, &[ada]);
+    place.hall.pass(SECOND, &mut [ada, bob, eve]);
+    let red = with(RED, &[ada, bob]);
+    assert_eq!(told(ada), BTreeMap::from([red.clone(), with(BLUE, &[ada])]));
+    assert_eq!((told(bob), told(eve)), (BTreeMap::from([red]), BTreeMap::new()));
+    assert_eq!([&mut *ada, bob, eve].map(|guest| news(guest, place.hall.now)), [1, 1, 0]);
+
+    let (first, second) = (ada.player.unwrap(), bob.player.unwrap());
+    place.order(move |groups| groups.leave(RED, first));
+    place.hall.pass(SECOND, &mut [ada, bob, eve]);
+    assert_eq!(
+        (told(ada), told(bob)),
+        (BTreeMap::from([with(BLUE, &[ada])]), BTreeMap::from([with(RED, &[bob])]))
+    );
+    place.order(move |groups| {
+        groups.dissolve(BLUE);
+        groups.join(RED, first).unwrap();
+        groups.leave(RED, second);
+    });
+    place.hall.pass(SECOND, &mut [ada, bob, eve]);
+    assert_eq!((told(ada), told(bob)), (BTreeMap::from([with(RED, &[ada])]), BTreeMap::new()));
+    let several = "several changes, of which nobody has asked between, are one event";
+    assert_eq!([&mut *ada, bob, eve].map(|guest| news(guest, place.hall.now)), [1, 1, 0], "{several}");
+}
+
+#[test]
+fn a_session_that_goes_on_is_in_its_groups_and_a_fresh_one_in_none() {
+    let mut place = Place::new();
+    let mut guests = ["ada", "bob"].map(|name| Guest::new(&place.hall, Role::Player, name));
+    let [ada, bob] = &mut guests;
+    place.hall.pass(SECOND, &mut [ada, bob]);
+    place.join(RED, &[ada, bob]);
+    place.join(BLUE, &[bob]);
+    // Long enough to be waited for.
+    place.hall.pass(Micros::from_secs(20), &mut [ada, bob]);
+    news(bob, place.hall.now);
+    place.hall.cut(bob);
+    bob.is_held = true;
+    let second = bob.player.unwrap();
+    place.order(move |groups| groups.leave(BLUE, second));
+    place.hall.pass(SECOND, &mut [ada]);
+    assert_eq!(told(ada), BTreeMap::from([with(RED, &[ada, bob])]), "who is away is in it");
+    bob.is_held = false;
+    place.hall.pass(SECOND, &mut [ada, bob]);
+    assert_eq!(bob.outcome, Some(SessionOutcome::Resumed));
+    assert_eq!((told(bob), news(bob, place.hall.now)), (BTreeMap::from([with(RED, &[ada, bob])]), 1));
+
+    place.hall.cut(bob);
+    bob.is_held = true;
+    place.hall.pass(Micros::from_secs(21), &mut [ada]);
+    assert_eq!(told(ada), BTreeMap::from([with(RED, &[ada])]), "its session is over");
+    bob.is_held = false;
+    place.hall.pass(SECOND, &mut [ada, bob]);
+    assert!(matches!(bob.outcome, Some(SessionOutcome::Fresh(FreshReason::Unknown))), "{:?}", bob.outcome);
+    assert_eq!((told(bob), news(bob, place.hall.now)), (BTreeMap::new(), 1));
+    place.order(move |groups| assert_eq!(groups.join(RED, second), Err(GroupError::NoSuchPlayer)));
+    place.join(BLUE, &[ada]);
+    place.hall.pass(SECOND, &mut [ada, bob]);
+    assert_eq!(told(ada).len(), 2, "it was asked");
+}
