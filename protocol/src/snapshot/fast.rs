@@ -484,12 +484,11 @@ mod tests {
             let told = tell_three(&codes, lanes(thirds), lanes(residuals));
             prop_assert_eq!(told, is_near.then_some((word as u64, all)));
             let mut r = BitReader::new(&bytes);
-            match hear_three(&codes, &mut r, lanes(thirds)) {
-                Some(heard) => {
-                    prop_assert_eq!(heard, lanes(residuals));
-                    prop_assert_eq!(r.bits(3, "test"), Ok(5));
-                }
-                None => prop_assert_eq!(r.bits(1, "test"), Ok(word as u32 & 1), "nothing was read"),
+            if let Some(heard) = hear_three(&codes, &mut r, lanes(thirds)) {
+                prop_assert_eq!(heard, lanes(residuals));
+                prop_assert_eq!(r.bits(3, "test"), Ok(5));
+            } else {
+                prop_assert_eq!(r.bits(1, "test"), Ok(word as u32 & 1), "nothing was read");
             }
         }
     }

@@ -31,13 +31,12 @@ pub(in crate::snapshot) fn tell_fast(
     out: &mut Vec<u64>,
 ) -> (u32, bool) {
     let start = out.len();
-    match tell_row(row, learned, values, out, false) {
-        (bits, true) => (bits, true),
-        _ => {
-            out.truncate(start);
-            tell_unusual(row, learned, values, out)
-        }
+    let (bits, is_usual) = tell_row(row, learned, values, out, false);
+    if is_usual {
+        return (bits, true);
     }
+    out.truncate(start);
+    tell_unusual(row, learned, values, out)
 }
 
 #[cold]

@@ -48,7 +48,9 @@ impl<C: RowCoder, const DENSE: bool> Walker<'_, '_, C, DENSE> {
             self.known[column] = baseline[column];
         }
         if !are {
-            columns.iter().for_each(|&column| self.state(column));
+            for &column in columns {
+                self.state(column);
+            }
         }
     }
 
