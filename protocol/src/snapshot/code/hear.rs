@@ -67,7 +67,7 @@ impl RowCoder for DenseHearer<'_, '_> {
 }
 
 impl DenseHearer<'_, '_> {
-    /// So many columns, as [`DenseTeller::axes`] told them.
+    /// So many columns, as they were told.
     #[inline]
     fn axes<const AXES: usize>(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4] {
         let mut residuals = [0; 4];
