@@ -18,6 +18,9 @@ const ENTITIES_GRAIN: usize = 16;
 /// A view has room for so many times what it needs, at the most, beside [`ENTITIES_GRAIN`].
 const SPACIOUS: usize = 4;
 
+/// Views that are kept although nobody has needed them for a while: so many peers more or fewer go alone from one second to the next.
+const VIEWS_IDLE: usize = 16;
+
 /// Ticks after which what was needed before them is forgotten.
 const PERIOD: i32 = HISTORY_TICKS as i32;
 
@@ -27,6 +30,8 @@ const PERIOD: i32 = HISTORY_TICKS as i32;
 #[derive(Debug, Default)]
 pub(crate) struct Spares {
     views: Vec<Arc<View>>,
+    /// Of the views, those that nobody has needed since `since`.
+    idle: usize,
     bodies: Vec<(EncodedBody, Vec<Place>)>,
     /// What is needed, and of that what was since `since`.
     peak: Size,
@@ -60,6 +65,9 @@ impl Spares {
         if self.recent.is_half_of(self.peak) {
             *self = Self { peak: self.recent, ..Self::default() };
         }
+        // After a storm of joins most peers come to share a view.
+        self.views.drain(..self.idle.min(self.views.len()).saturating_sub(VIEWS_IDLE));
+        self.idle = self.views.len();
         (self.recent, self.since) = (Size::default(), Some(tick));
     }
 
@@ -73,6 +81,7 @@ impl Spares {
             Some(place) => self.views.swap_remove(place),
             None => Arc::new(View::new(0)),
         };
+        self.idle = self.idle.min(self.views.len());
         let view = Arc::make_mut(&mut copy);
         view.known.reserve(room);
         view.clone_from(from);
@@ -119,4 +128,28 @@ impl Spares {
 
 fn spacious(room: usize) -> usize {
     SPACIOUS * (room + ENTITIES_GRAIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_many_needed_for_a_while_is_not_kept_for_few() {
+        let (mut spares, view) = (Spares::default(), View::new(0));
+        let mut turn = |tick, copies: usize| {
+            spares.handle_tick(Tick(tick));
+            let copies: Vec<_> = (0..copies).map(|_| spares.copy(&view)).collect();
+            for copy in copies {
+                spares.give_back(copy);
+            }
+            spares.views.len()
+        };
+        assert_eq!(turn(0, 40), 40);
+        for tick in (3..3 * HISTORY_TICKS).step_by(3) {
+            turn(tick, 2);
+        }
+        assert_eq!(turn(3 * HISTORY_TICKS, 2), VIEWS_IDLE + 2);
+        assert_eq!(turn(9 * HISTORY_TICKS, 2), VIEWS_IDLE + 2, "and these are");
+    }
 }
