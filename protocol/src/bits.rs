@@ -174,7 +174,10 @@ impl<'a> BitReader<'a> {
     /// One bit.
     #[inline]
     pub fn flag(&mut self, what: &'static str) -> Result<bool, DecodeError> {
-        Ok(self.bits(1, what)? != 0)
+        let byte = self.bytes.get(self.bit / 8).ok_or(DecodeError::Truncated(what))?;
+        let flag = byte >> (self.bit % 8) & 1 != 0;
+        self.bit += 1;
+        Ok(flag)
     }
 
     /// 64 bits.
@@ -187,7 +190,13 @@ impl<'a> BitReader<'a> {
     /// What [`BitWriter::gamma`] wrote.
     #[inline]
     pub fn gamma(&mut self, what: &'static str) -> Result<u32, DecodeError> {
-        let extra = self.peek().trailing_zeros();
+        let word = self.peek();
+        let extra = word.trailing_zeros();
+        let end = self.bit + (2 * extra + 1) as usize;
+        if 2 * extra < PEEKED_BITS && end <= self.bytes.len() * 8 {
+            self.bit = end;
+            return Ok((1 << extra | (word >> (extra + 1)) as u32 & ((1 << extra) - 1)) - 1);
+        }
         if extra > 31 {
             return Err(self.no_gamma(extra, what));
         }

@@ -81,7 +81,11 @@ impl Table {
 
     /// The same, looked for first where it stood in another table.
     pub fn find_near(&self, id: EntityId, place: usize) -> Option<usize> {
-        if self.heads.get(place).is_some_and(|head| head.id == id) { Some(place) } else { self.find(id) }
+        if self.heads.get(place).is_some_and(|head| head.id.pack() == id.pack()) {
+            Some(place)
+        } else {
+            self.find(id)
+        }
     }
 
     /// Where the row in this slot is, whatever its generation.

@@ -36,7 +36,9 @@ impl Codec {
         for row in plan.rows.iter().filter(|row| !row.references.is_empty()) {
             let kind = self.schema.kind(row.kind);
             let mut shown = Shown::default();
-            let named = Past::of(source, kind, row).named(row, &mut shown);
+            let past = Past::of(source, kind, row);
+            let mut named = past.named(row);
+            past.hide(&mut named, &mut shown);
             let values = named.current;
             if source.comes_to_rest(row, &named) {
                 continue;
@@ -161,6 +163,6 @@ impl<F: FnMut(usize, u32, u32)> FieldCoder for FastExplainer<'_, F> {
             (self.told)(columns.first + axis, 1, count);
         }
         columns.put(values, known);
-        residuals
+        values
     }
 }

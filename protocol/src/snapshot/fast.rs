@@ -6,7 +6,6 @@
 
 use super::dense::Table;
 use super::lanes::Ints;
-use super::links::Columns;
 use super::row::THIRDS_MAX;
 use crate::bits::BitReader;
 use crate::fault::DecodeError;
@@ -37,14 +36,27 @@ pub(super) struct Codes {
     lengths: [Lengths; CODES],
     /// By code and token: the word, and above its bits its length.
     words: Box<[u32; CODES_ROOM * TOKENS_ROOM]>,
-    /// By code and the next bits: the token, and above its bits the length of its word.
-    tokens: Box<[u16; CODES_ROOM << WORD_BITS]>,
+    /// By code and the next bits: the token less [`DIRECT_MAX`], above the length of its word.
+    tokens: Box<[i16; CODES_ROOM << WORD_BITS]>,
+    /// What near residuals are told by at small scales, worked out: by scale and residual, above how many bits it has.
+    near: Box<[u32; NEAR_SCALES * NEAR_RESIDUALS]>,
+    /// What words and raw bits of at most [`WORD_BITS`] tell at small scales: by scale and the next bits, the residual above how
+    /// many bits told it; [`NOT_HEARD`] if it were more, or the token is of residuals far off.
+    heard: Box<[i16; NEAR_SCALES << WORD_BITS]>,
 }
+
+/// Scales, in thirds, and residuals for which everything is worked out. Three of these take less than 64 bits.
+const NEAR_SCALES: usize = 32;
+const NEAR_MAX: i32 = 64;
+const NEAR_RESIDUALS: usize = 2 * NEAR_MAX as usize;
+const NEAR_BITS: u32 = 6;
+/// More bits than three that are heard.
+const NOT_HEARD: i16 = 3 * WORD_BITS as i16 + 1;
 
 /// Room for codes and tokens: powers of two, so that places need no check.
 const CODES_ROOM: usize = CODES.next_power_of_two();
 const TOKENS_ROOM: usize = FAST_TOKENS.next_power_of_two();
-const TOKEN_BITS: u32 = TOKENS_ROOM.ilog2();
+const TOKEN_SHIFT: u32 = 8;
 const LENGTH_SHIFT: u32 = 16;
 
 impl Codes {
@@ -54,6 +66,8 @@ impl Codes {
             lengths: *lengths,
             words: Box::new([0; CODES_ROOM * TOKENS_ROOM]),
             tokens: vec![0; CODES_ROOM << WORD_BITS].try_into().ok()?,
+            near: vec![0; NEAR_SCALES * NEAR_RESIDUALS].try_into().ok()?,
+            heard: vec![NOT_HEARD; NEAR_SCALES << WORD_BITS].try_into().ok()?,
         };
         let rows = codes.words.chunks_mut(TOKENS_ROOM).zip(codes.tokens.chunks_mut(1 << WORD_BITS));
         for (lengths, (words, tokens)) in lengths.iter().zip(rows) {
@@ -66,13 +80,35 @@ impl Codes {
                     let word = next.reverse_bits() >> (16 - WORD_BITS);
                     words[token] = u32::from(word) | length << LENGTH_SHIFT;
                     for entry in tokens.iter_mut().skip(usize::from(word)).step_by(1 << length) {
-                        *entry = token as u16 | (length as u16) << TOKEN_BITS;
+                        *entry = (token as i16 - DIRECT_MAX as i16) << TOKEN_SHIFT | length as i16;
                     }
                     next += 1 << (WORD_BITS - length);
                 }
             }
         }
+        codes.work_out();
         Some(codes)
+    }
+
+    /// Fills in what near residuals are told by.
+    fn work_out(&mut self) {
+        for scale in 0..NEAR_SCALES {
+            let (code, raw) = place(scale as i32);
+            for (place, residual) in (scale * NEAR_RESIDUALS..).zip(-NEAR_MAX..NEAR_MAX) {
+                let (token, tail, bits) = token(residual, raw);
+                let (word, length) = self.word(code, token);
+                self.near[place] = ((word | tail << length) as u32) << NEAR_BITS | (length + bits);
+            }
+            for (next, entry) in self.heard[scale << WORD_BITS..][..1 << WORD_BITS].iter_mut().enumerate() {
+                let (units, length) = token_of(self.tokens[code << WORD_BITS | next]);
+                let residual = residual_of(units, (next >> length & ((1 << raw) - 1)) as i32, raw);
+                let is_near = units <= DIRECT_MAX && length + raw <= WORD_BITS;
+                let told = i16::try_from(residual << NEAR_BITS | (length + raw) as i32);
+                if let Some(told) = told.ok().filter(|_| is_near) {
+                    *entry = told;
+                }
+            }
+        }
     }
 
     /// The shortest words for tokens that were seen so often.
@@ -204,42 +240,21 @@ pub(super) fn tell(
     (word | tail << length, length + bits)
 }
 
-/// The same, of a residual whose token is its own.
-#[inline]
-pub(super) fn tell_near(codes: &Codes, (code, raw): (usize, u32), residual: i32) -> Option<(u64, u32)> {
-    let centered = residual.wrapping_add(1 << raw >> 1);
-    let token = (centered >> raw).wrapping_add(DIRECT_MAX) as u32 as usize;
-    let (word, length) = codes.word(code, token);
-    let low = u64::from(centered as u32 & ((1 << raw) - 1));
-    (token < DIRECT).then_some((word | low << length, length + raw))
-}
-
-/// The same, of the three axes of a field, one behind the other; nothing if a token of one is not its own, or if all are 64 bits or
-/// more.
+/// The same, of the three axes of a field, one behind the other; nothing if one is not near, or its scale not small.
 #[inline]
 pub(super) fn tell_three(codes: &Codes, thirds: Ints, residuals: Ints) -> Option<(u64, u32)> {
-    let (mut bits, mut count) = (0, 0);
-    for (thirds, residual) in thirds.values().into_iter().zip(residuals.values()).take(3) {
-        let (told, length) = tell_near(codes, place(thirds), residual)?;
-        // What is beyond the word is not used: then there are too many.
-        bits |= told.wrapping_shl(count);
-        count += length;
+    let places = residuals + Ints::splat(NEAR_MAX);
+    if !(places.and(Ints::splat(-(NEAR_RESIDUALS as i32))).or(thirds.and(Ints::splat(-(NEAR_SCALES as i32)))))
+        .is_zero()
+    {
+        return None;
     }
-    (count < u64::BITS).then_some((bits, count))
-}
-
-/// The same as [`tell_near`], of another one; of the axis of a field that has these values.
-#[cold]
-#[inline(never)]
-pub(super) fn tell_far(
-    codes: &Codes,
-    place: (usize, u32),
-    residual: i32,
-    columns: &Columns,
-    axis: usize,
-    values: Ints,
-) -> (u64, u32) {
-    tell(codes, place, residual, columns.whole(axis), values.values()[axis])
+    let entries = thirds.shifted::<{ NEAR_RESIDUALS.ilog2() }>() + places;
+    let [x, y, z, _] = entries.values().map(|at| codes.near[at as usize % (NEAR_SCALES * NEAR_RESIDUALS)]);
+    let length = |entry: u32| entry % (1 << NEAR_BITS);
+    let word = |entry: u32| u64::from(entry >> NEAR_BITS);
+    let two = length(x) + length(y);
+    Some((word(x) | word(y) << length(x) | word(z) << two, two + length(z)))
 }
 
 /// A stretch of the stream, read number by number; it is looked at again only when its bits run short.
@@ -274,15 +289,14 @@ impl Stretch {
         }
         let word = self.word >> self.used;
         let next = (word & ((1 << WORD_BITS) - 1)) as usize;
-        let entry = u32::from(codes.tokens[(code << WORD_BITS | next) % (CODES_ROOM << WORD_BITS)]);
-        let (token, length) = (entry as usize % TOKENS_ROOM, entry >> TOKEN_BITS);
+        let (units, length) = token_of(codes.tokens[(code << WORD_BITS | next) % (CODES_ROOM << WORD_BITS)]);
         self.used += length;
-        if token >= DIRECT {
+        if units > DIRECT_MAX {
             let (whole, point) = column();
-            return self.hear_far(r, token, raw, whole, point);
+            return self.hear_far(r, (units + DIRECT_MAX) as usize, raw, whole, point);
         }
         self.used += raw;
-        residual_of(token as i32 - DIRECT_MAX, (word >> length & ((1 << raw) - 1)) as i32, raw)
+        residual_of(units, (word >> length & ((1 << raw) - 1)) as i32, raw)
     }
 
     #[cold]
@@ -320,6 +334,34 @@ impl Stretch {
     pub(super) fn end(self, r: &mut BitReader<'_>) {
         r.skip(self.used);
     }
+}
+
+/// The residuals of the three axes of a field; nothing, and nothing is read, if one is not heard at its scale.
+#[inline]
+pub(super) fn hear_three(codes: &Codes, r: &mut BitReader<'_>, thirds: Ints) -> Option<Ints> {
+    if !thirds.and(Ints::splat(-(NEAR_SCALES as i32))).is_zero() {
+        return None;
+    }
+    let (word, mut used) = (r.peek(), 0);
+    let mut residuals = [0; 4];
+    for (residual, scale) in residuals.iter_mut().zip(thirds.shifted::<WORD_BITS>().values()).take(3) {
+        // Behind one that is not heard it does not matter what is.
+        let next = word.wrapping_shr(used) as usize % (1 << WORD_BITS);
+        let entry = codes.heard[(scale as usize | next) % (NEAR_SCALES << WORD_BITS)];
+        *residual = i32::from(entry >> NEAR_BITS);
+        used += u32::from(entry as u16) % (1 << NEAR_BITS);
+    }
+    if used > 3 * WORD_BITS {
+        return None;
+    }
+    r.skip(used);
+    Some(Ints::new(residuals))
+}
+
+/// A token less [`DIRECT_MAX`], and how long its word is.
+#[inline]
+fn token_of(entry: i16) -> (i32, u32) {
+    (i32::from(entry >> TOKEN_SHIFT), u32::from(entry as u8))
 }
 
 #[inline]
@@ -407,9 +449,6 @@ mod tests {
             let mut bytes = Vec::new();
             let mut w = BitWriter::new(&mut bytes);
             let (bits, count) = tell(&codes, place, residual, whole, value);
-            let near = tell_near(&codes, place, residual);
-            prop_assert!(near.is_none_or(|near| near == (bits, count)), "{:?}", near);
-            prop_assert_eq!(near.is_some(), token(residual, place.1).0 < DIRECT);
             w.long(bits, count);
             w.bits(5, 3);
             w.finish();
@@ -418,6 +457,39 @@ mod tests {
             prop_assert_eq!(stretch.hear(&mut r, &codes, place, || (whole, point)), residual);
             stretch.end(&mut r);
             prop_assert_eq!(r.bits(3, "test"), Ok(5));
+        }
+
+        /// What is worked out for the axes of a field is what each of them takes alone.
+        #[test]
+        fn three_are_told_and_heard_as_one_by_one(
+            thirds: [u8; 3], residuals: [i8; 3], shifts in [0..6_u32, 0..6, 0..6]
+        ) {
+            let codes = Codes::untrained();
+            let thirds = thirds.map(|thirds| i32::from(thirds % 40));
+            let residuals: [i32; 3] = core::array::from_fn(|axis| i32::from(residuals[axis]) >> shifts[axis]);
+            let lanes = |[x, y, z]: [i32; 3]| Ints::new([x, y, z, 0]);
+            let mut bytes = Vec::new();
+            let mut w = BitWriter::new(&mut bytes);
+            let (mut word, mut all) = (0, 0);
+            for (thirds, residual) in thirds.into_iter().zip(residuals) {
+                let (bits, count) = tell(&codes, place(thirds), residual, (-128, 8), residual);
+                w.long(bits, count);
+                word |= u128::from(bits) << all;
+                all += count;
+            }
+            w.bits(5, 3);
+            w.finish();
+            let is_near = thirds.iter().all(|&thirds| thirds < NEAR_SCALES as i32)
+                && residuals.iter().all(|residual| (-NEAR_MAX..NEAR_MAX).contains(residual));
+            let told = tell_three(&codes, lanes(thirds), lanes(residuals));
+            prop_assert_eq!(told, is_near.then_some((word as u64, all)));
+            let mut r = BitReader::new(&bytes);
+            if let Some(heard) = hear_three(&codes, &mut r, lanes(thirds)) {
+                prop_assert_eq!(heard, lanes(residuals));
+                prop_assert_eq!(r.bits(3, "test"), Ok(5));
+            } else {
+                prop_assert_eq!(r.bits(1, "test"), Ok(word as u32 & 1), "nothing was read");
+            }
         }
     }
 }

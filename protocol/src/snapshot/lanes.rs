@@ -90,13 +90,6 @@ impl Lanes {
         turned(self.times(turned(other)) - turned(self).times(other))
     }
 
-    /// The squares of the lengths of four vectors.
-    #[inline]
-    pub(super) fn lengths_squared(vectors: [Self; 4]) -> Self {
-        let [x, y, z, _] = f32x4::transpose(vectors.map(|vector| vector.squared().0));
-        Self(x + y + z)
-    }
-
     #[inline]
     pub(super) fn length_squared(self) -> f32 {
         self.dot(self)
@@ -122,6 +115,25 @@ impl Lanes {
         let bits: [f32; 4] = self.0.abs().to_array();
         let bits = f32x4::from_i32x4(i32x4::new(bits.map(|lane| lane.to_bits() as i32)));
         Self(bits * f32x4::splat(1.0 / 8_388_608.0) - f32x4::splat(127.0))
+    }
+
+    /// The bits of each lane.
+    #[inline]
+    pub(super) fn bits(self) -> Ints {
+        Ints::new(self.lanes().map(|lane| lane.to_bits() as i32))
+    }
+
+    /// Within bounds; every lane must be a number.
+    #[inline]
+    pub(super) fn clamped(self, least: f32, most: f32) -> Self {
+        Self(self.0.fast_max(f32x4::splat(least)).fast_min(f32x4::splat(most)))
+    }
+
+    /// The sum of the sizes of three axes, on every lane.
+    #[inline]
+    pub(super) fn extent(self) -> Self {
+        let [x, y, z, _] = self.abs().lanes();
+        Self::splat(x + y + z)
     }
 
     /// [`log2`](Self::log2) of one more than each lane's size.
@@ -168,8 +180,14 @@ impl Ints {
     }
 
     #[cold]
+    #[inline(never)]
     fn at_the_end(values: &[i32], first: usize) -> Self {
-        Self(i32x4::new(core::array::from_fn(|n| values.get(first + n).copied().unwrap_or(0))))
+        Self(i32x4::new(match values.get(first..) {
+            Some(&[x, y, z]) => [x, y, z, 0],
+            Some(&[x, y]) => [x, y, 0, 0],
+            Some(&[x]) => [x, 0, 0, 0],
+            _ => [0; 4],
+        }))
     }
 
     #[inline]
@@ -182,13 +200,6 @@ impl Ints {
         self.0.to_array()
     }
 
-    /// The three behind the first.
-    #[inline]
-    pub(super) fn behind_first(self) -> Self {
-        let [_, x, y, z] = self.0.to_array();
-        Self::new([x, y, z, 0])
-    }
-
     /// The same on every lane.
     #[inline]
     pub(super) fn splat(value: i32) -> Self {
@@ -199,6 +210,24 @@ impl Ints {
     #[inline]
     pub(super) fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
+    }
+
+    /// Bit by bit.
+    #[inline]
+    pub(super) fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Times a power of two.
+    #[inline]
+    pub(super) fn shifted<const BITS: u32>(self) -> Self {
+        Self(self.0 << BITS)
+    }
+
+    /// Whether all are 0.
+    #[inline]
+    pub(super) fn is_zero(self) -> bool {
+        self.0.simd_eq(i32x4::ZERO).all()
     }
 
     /// Whether none is below its `least` or above its `most`.

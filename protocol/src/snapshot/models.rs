@@ -148,7 +148,7 @@ pub(super) struct Resolved {
     sites: usize,
     /// Weights of fields, axes side by side; found by class, body and place.
     fans: Vec<FanWeights>,
-    fan_index: Vec<u16>,
+    fan_index: Vec<[u16; PLACES]>,
     bodies: usize,
 }
 
@@ -157,6 +157,20 @@ pub(super) struct Resolved {
 pub(super) struct FanWeights {
     pub(super) mean: Fan,
     pub(super) scale: Fan,
+}
+
+/// The weights of a body's fields.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BodyWeights<'a> {
+    fans: &'a [FanWeights],
+    places: &'a [u16; PLACES],
+}
+
+impl<'a> BodyWeights<'a> {
+    #[inline]
+    pub(super) fn of(self, place: Place) -> &'a FanWeights {
+        &self.fans[usize::from(self.places[place as usize])]
+    }
 }
 
 /// Which field of a body.
@@ -220,7 +234,8 @@ impl Resolved {
                 let first = body.rotation.map(|turn| turn.first + 1);
                 let turn = first.map(|first| [0, 1, 2].map(|axis| Some(Site::Turn(first + axis))));
                 let components = first.map(|first| [0, 1, 2].map(|place| Some(Site::Column(first + place))));
-                for sites in [line(body.velocity), line(body.spin), line(body.position), turn, components] {
+                let sites = [line(body.velocity), line(body.spin), line(body.position), turn, components];
+                let places = sites.map(|sites| {
                     let models = sites.unwrap_or_default().map(|site| {
                         site.map_or(u16::MAX, |site| self.index[class * self.sites + site.number(columns)])
                     });
@@ -230,8 +245,9 @@ impl Resolved {
                         let fan = self.fan_of(models);
                         self.fans.push(fan);
                     }
-                    self.fan_index.push(place);
-                }
+                    place
+                });
+                self.fan_index.push(places);
             }
         }
     }
@@ -244,11 +260,11 @@ impl Resolved {
         }
     }
 
-    /// The weights of a field of a body in a class.
+    /// The weights of a body's fields in a class.
     #[inline]
-    pub(super) fn fan(&self, class: u8, body: usize, place: Place) -> &FanWeights {
-        let index = (usize::from(class) * self.bodies + body) * PLACES + place as usize;
-        &self.fans[usize::from(self.fan_index[index])]
+    pub(super) fn body(&self, class: u8, body: usize) -> BodyWeights<'_> {
+        let places = &self.fan_index[usize::from(class) * self.bodies + body];
+        BodyWeights { fans: &self.fans, places }
     }
 
     /// The weights of a site in a class.

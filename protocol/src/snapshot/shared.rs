@@ -80,7 +80,9 @@ impl RowCache {
     #[cold]
     fn tell(&mut self, index: usize, source: RowSource<'_>, kind: &Kind) -> Values {
         let row = self.entries[index].row;
-        let named = Past::of(source, kind, &row).named(&row, &mut self.shown);
+        let past = Past::of(source, kind, &row);
+        let mut named = past.named(&row);
+        past.hide(&mut named, &mut self.shown);
         let context = source.codec.row_context(kind, row.sight, named.states());
         let values = self.values.tell(source, &context, named.current);
         *self.entries[index].values.insert(values)
@@ -122,13 +124,14 @@ impl RowCache {
     }
 
     fn look(&mut self, source: RowSource<'_>, past: &Past<'_>, row: &PlannedRow, next: u32) {
-        let named = past.named(row, &mut self.shown);
+        let mut named = past.named(row);
+        past.hide(&mut named, &mut self.shown);
         let context = source.codec.row_context(past.kind, row.sight, named.states());
         let track = source.history.track(row.kind, row.row as usize);
         let baseline = row.references.newest();
         let is_after = |tick: Tick| baseline.is_some_and(|baseline| tick.is_newer_than(baseline));
         let jumped = track.teleported.is_some_and(is_after);
-        let comes_to_rest = source.comes_to_rest(row, &named);
+        let comes_to_rest = track.is_at_rest && source.comes_to_rest(row, &named);
         // What has changed will be told, mostly: the states are at hand now.
         let is_told = !comes_to_rest && is_after(track.changed(row.sight));
         self.entries.push(Entry {
@@ -235,13 +238,10 @@ impl<'a> Past<'a> {
         self.kind.index() == row.kind.0 && self.sight == row.sight && self.references == row.references
     }
 
-    /// A row and the states that it names, as its receiver sees them.
+    /// A row and the states that it names. What of these its receiver does not see is yet to [`hide`](Self::hide).
     #[expect(clippy::inline_always, reason = "once a row: called, what it found is copied once more")]
     #[inline(always)]
-    pub(super) fn named<'b>(&self, row: &PlannedRow, shown: &'b mut Shown) -> Named<'b>
-    where
-        'a: 'b,
-    {
+    pub(super) fn named(&self, row: &PlannedRow) -> Named<'a> {
         let place = row.row as usize;
         let id = self.current.heads()[place].id;
         let mut named = Named {
@@ -259,10 +259,18 @@ impl<'a> Past<'a> {
                 named.was_at_rest = self.rest.get(found).copied().unwrap_or(false);
             }
         }
+        named
+    }
+
+    /// What the receiver does not see must not tell.
+    #[inline]
+    pub(super) fn hide<'b>(&self, named: &mut Named<'b>, shown: &'b mut Shown)
+    where
+        'a: 'b,
+    {
         if self.sight != Sight::Own && self.kind.hides_columns() {
             named.hide(self.kind, self.sight, shown);
         }
-        named
     }
 }
 
@@ -281,7 +289,6 @@ impl<'a> Named<'a> {
         &self.states[..self.count]
     }
 
-    /// What the receiver does not see must not tell.
     #[cold]
     fn hide(&mut self, kind: &Kind, sight: Sight, Shown(shown): &'a mut Shown) {
         let hidden = kind.hidden(sight);

@@ -1,9 +1,8 @@
 //! What the `fast` coder guesses, and how far off that may be: fields go on as they went, at a few operations each.
 //!
-//! Features are differences of columns between the named states, scaled to the time to guess over, in steps; those of scales are
-//! logarithms of the same. A rotation goes on along its great circle (K. Shoemake's slerp, 1985, for small steps).
+//! Features are differences of columns between the named states, scaled to the time to guess over, in steps. How far off a guess may
+//! be, its **spread**, is a sum of the sizes of such differences: what moves unsteadily, and what was off a moment ago. A rotation goes on along its great circle (K. Shoemake's slerp, 1985, for small steps).
 
-use super::context::class_of;
 use super::lanes::{Ints, Lanes, Sum, quaternion_product};
 use super::links::{Line, State, Turn};
 use super::motion::quaternion;
@@ -11,8 +10,6 @@ use super::row::{largest_of, without};
 
 /// The way through the named states.
 pub(super) struct Way<'a> {
-    /// States named: 1 to 3.
-    states: usize,
     /// Seconds to guess over.
     t: f32,
     /// The newest state; and the one before, or the same if there is none.
@@ -27,9 +24,11 @@ pub(super) struct Way<'a> {
 }
 
 /// How a field went, scaled to the time to guess over, in steps.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Course {
-    /// Its value, and that in the state before.
+    /// Its columns in the newest state.
+    pub(super) column: Ints,
+    /// The same, and those in the state before.
     pub(super) value: Lanes,
     pub(super) last: Lanes,
     /// What it changed by, last and before.
@@ -41,72 +40,42 @@ impl<'a> Way<'a> {
     #[inline]
     pub(super) fn of(states: &[State<'a>], dt: f32) -> Self {
         let newest = &states[0];
-        let t = newest.distance as f32 * dt;
+        let ticks = newest.distance as i32 as f32;
         let share = |newer: &State<'_>, older: &State<'_>| {
             if older.distance > newer.distance {
-                newest.distance as f32 / (older.distance - newer.distance) as f32
+                ticks / (older.distance - newer.distance) as i32 as f32
             } else {
                 0.0
             }
         };
         // Of one length, and known to be: places in them are then looked at once for all.
         let values = |state: &State<'a>| state.values.get(..newest.values.len()).unwrap_or(newest.values);
-        let mut way = Self {
-            states: states.len(),
-            t,
-            newest: newest.values,
-            older: newest.values,
-            before: [newest.values; 2],
-            near: 0.0,
-            far: 0.0,
-        };
-        if let Some(second) = states.get(1) {
-            way.older = values(second);
-            way.near = share(newest, second);
-            (way.before, way.far) = ([way.newest, way.older], way.near);
-            if let Some(third) = states.get(2) {
-                (way.before, way.far) = ([way.older, values(third)], share(second, third));
+        let (older, before, near, far) = match states {
+            [_, second, third, ..] => {
+                let (older, oldest) = (values(second), values(third));
+                (older, [older, oldest], share(newest, second), share(second, third))
             }
-        }
-        way
+            [_, second] => {
+                let (older, near) = (values(second), share(newest, second));
+                (older, [newest.values, older], near, near)
+            }
+            _ => (newest.values, [newest.values; 2], 0.0, 0.0),
+        };
+        Self { t: ticks * dt, newest: newest.values, older, before, near, far }
     }
 
-    /// How a field went; one that there is not stays at zero.
-    #[expect(clippy::inline_always, reason = "twice a row: called, it costs twice as much")]
-    #[inline(always)]
-    pub(super) fn course(&self, line: Option<&Line>) -> Course {
-        let Some(line) = line else { return Course::default() };
-        let at = |values: &[i32]| Ints::of(values, line.first);
+    /// How a field went.
+    #[inline]
+    pub(super) fn course(&self, line: &Line) -> Course {
+        let at = |values: &[i32]| Ints::of(values, line.first).and(line.columns.there);
         let (newest, older, [newer, oldest]) = (at(self.newest), at(self.older), self.before.map(at));
         Course {
-            value: newest.lanes().times(line.there),
-            last: older.lanes().times(line.there),
-            now: (newest - older).lanes().times(line.there * self.near),
-            before: (newer - oldest).lanes().times(line.there * self.far),
+            column: newest,
+            value: newest.lanes(),
+            last: older.lanes(),
+            now: (newest - older).lanes() * self.near,
+            before: (newer - oldest).lanes() * self.far,
         }
-    }
-
-    /// The squares of how a field changed, of by how much that differs from before, of something else that its error may
-    /// grow with, and of its value.
-    #[inline]
-    pub(super) fn squares(course: &Course, hint: Lanes) -> Lanes {
-        squares([course.now, course.now - course.before, hint, course.value])
-    }
-
-    /// The class of a body's weights: how steadily the field that leads it goes, of which these are the squares.
-    #[inline]
-    pub(super) fn class(&self, squares: Lanes) -> u8 {
-        let [now, bend, _, value] = squares.lanes();
-        // A square of a ratio of four is one of two octaves.
-        let level = match self.states {
-            _ if value == 0.0 && now == 0.0 => 0,
-            3 if bend < now * 0.03 => 1,
-            3 if bend < now * 0.25 => 2,
-            3 if bend < now => 3,
-            3 if bend < now * 2.6 => 4,
-            _ => 5,
-        };
-        class_of(self.states, self.t, level)
     }
 
     /// A velocity or an angular velocity.
@@ -118,12 +87,10 @@ impl<'a> Way<'a> {
         sum.add_one(3, self.t);
     }
 
-    /// By how much the way of a position was not what its velocity said, in steps of the velocity.
+    /// Steps of a position over the time to guess over, for each step of a velocity.
     #[inline]
-    pub(super) fn off(&self, velocity: (&Line, &Course), position: (&Line, &Course)) -> Lanes {
-        let ((line, course), (place, went)) = (velocity, position);
-        let steps = line.per_unit / (self.t * place.per_unit);
-        went.now * steps - (course.value + course.last) * 0.5
+    pub(super) fn steps(&self, velocity: &Line, position: &Line) -> f32 {
+        self.t * position.per_unit / velocity.per_unit
     }
 
     /// How fast the way of a velocity turns, and turned, for the angular velocity of `line`.
@@ -144,13 +111,6 @@ impl<'a> Way<'a> {
         sum.add_one(4, self.t * self.t);
     }
 
-    /// The squares of what its error may grow with; `miss` is by how much the velocity was off.
-    #[inline]
-    pub(super) fn driven_squares(course: &Course, push: &Push, miss: Lanes) -> Lanes {
-        let Push { new, old, older } = *push;
-        squares([new - old, course.now - (old + older) * 0.5, miss, old - older])
-    }
-
     /// A position without one.
     #[inline]
     pub(super) fn free(&self, course: &Course, sum: &mut Sum<'_>) {
@@ -159,25 +119,20 @@ impl<'a> Way<'a> {
         sum.add_one(2, self.t * self.t);
     }
 
-    /// Half of the turns that an angular velocity would make: as it is known now, and as it was.
-    #[inline]
-    pub(super) fn half_turns(&self, line: &Line, known: &[i32]) -> [Lanes; 2] {
-        [known, self.newest].map(|values| value(line, values) * (self.t * 0.5 / line.per_unit))
-    }
-
     /// How a rotation went.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "once a row: called, all states are looked at anew")]
+    #[inline(always)]
     pub(super) fn arc(&self, turn: &Turn) -> Arc {
-        let frame = |values: &[i32]| values.get(turn.first).map_or(0, |largest| (largest & 3) as usize);
-        let frames = [self.newest, self.older, self.before[0], self.before[1]].map(frame);
-        let own = frames[0];
-        if frames != [own; 4] {
-            return self.arc_in(turn, own);
+        let largest = |values: &[i32]| values.get(turn.first).copied().unwrap_or(0);
+        let own = largest(self.newest);
+        let [older, newer, oldest] = [self.older, self.before[0], self.before[1]].map(largest);
+        if ((own ^ older) | (own ^ newer) | (own ^ oldest)) & 3 != 0 {
+            return self.arc_in(turn, (own & 3) as usize);
         }
-        let at = |values: &[i32]| Ints::of(values, turn.first).behind_first();
+        let at = |values: &[i32]| Ints::of(values, turn.columns.first).and(turn.columns.there);
         let (newest, older, [newer, oldest]) = (at(self.newest), at(self.older), self.before.map(at));
         let from = newest.lanes() - Lanes::splat(turn.zero);
-        Arc::new(self, turn, (own, from), (newest - older).lanes(), (newer - oldest).lanes())
+        Arc::new(self, turn, ((own & 3) as usize, from), (newest - older).lanes(), (newer - oldest).lanes())
     }
 
     /// The same, with any component for the largest.
@@ -192,15 +147,26 @@ impl<'a> Way<'a> {
         Arc::new(self, turn, (frame, newest), newest - older, newer - oldest)
     }
 
-    /// How the three components change by half of each turn.
-    pub(super) fn turned(&self, turn: &Turn, frame: usize, halves: [Lanes; 2]) -> [Lanes; 2] {
+    /// How the three components change by the turns that a spin makes, as it is now, and as it was.
+    pub(super) fn turned(&self, (turn, frame): (&Turn, usize), spin: &Line, rates: [Lanes; 2]) -> [Lanes; 2] {
         let four = quaternion(Some(turn), self.newest) * turn.per_unit;
         let four = if four.lanes()[frame] < 0.0 { -four } else { four };
-        halves.map(|half| without(quaternion_product(half, four), frame))
+        let half = self.t * 0.5 / spin.per_unit;
+        rates.map(|rate| without(quaternion_product(rate * half, four), frame))
     }
 }
 
-/// A velocity: coded now, in the newest state, and in the one before.
+impl Course {
+    /// What the error of a field may grow with that goes on by itself: how unsteadily it goes, how fast, and a `hint`.
+    #[inline]
+    pub(super) fn spread(&self, hint: Lanes, sum: &mut Sum<'_>) {
+        sum.add(1, (self.now - self.before).abs());
+        sum.add(2, self.now.abs());
+        sum.add(3, hint.abs());
+    }
+}
+
+/// A velocity: told now, in the newest state, and in the one before; in steps of a position over the time to guess over.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Push {
     pub(super) new: Lanes,
@@ -209,11 +175,18 @@ pub(super) struct Push {
 }
 
 impl Push {
-    /// In steps of a position, over the time to guess over.
+    /// By how much the way of a position was not what its velocity said.
     #[inline]
-    pub(super) fn over(&self, way: &Way<'_>, velocity: &Line, position: &Line) -> Self {
-        let steps = way.t * position.per_unit / velocity.per_unit;
-        Self { new: self.new * steps, old: self.old * steps, older: self.older * steps }
+    pub(super) fn off(&self, position: &Course) -> Lanes {
+        position.now - (self.old + self.older) * 0.5
+    }
+
+    /// What the error of the position may grow with; `miss` is by how much the velocity was off.
+    #[inline]
+    pub(super) fn spread(&self, position: &Course, miss: Lanes, sum: &mut Sum<'_>) {
+        sum.add(1, (self.new - self.old).abs());
+        sum.add(2, self.off(position).abs());
+        sum.add(3, miss.abs());
     }
 }
 
@@ -274,21 +247,13 @@ impl Arc {
         }
     }
 
-    /// The squares of what their error may grow with.
+    /// What their error may grow with.
     #[inline]
-    pub(super) fn squares(&self, hints: [Lanes; 2]) -> Lanes {
-        squares([self.now - self.before, self.now, hints[0], hints[1]])
+    pub(super) fn spread(&self, hint: Lanes, sum: &mut Sum<'_>) {
+        let bend = (self.now - self.before).abs();
+        sum.add(1, bend);
+        sum.add(2, self.now.abs());
+        sum.add(3, bend.extent());
+        sum.add(4, hint.extent());
     }
-}
-
-/// The squares of the lengths of four vectors.
-#[inline]
-fn squares(vectors: [Lanes; 4]) -> Lanes {
-    Lanes::lengths_squared(vectors)
-}
-
-/// A field's value, in steps.
-#[inline]
-pub(super) fn value(line: &Line, values: &[i32]) -> Lanes {
-    Ints::of(values, line.first).lanes().times(line.there)
 }

@@ -78,7 +78,7 @@ impl<C: RowCoder> Walker<'_, '_, C, true> {
         mean: impl FnOnce(&mut Sum<'_>),
         scale: impl FnOnce(&mut Sum<'_>),
     ) -> f32 {
-        let weights = self.row.plan.models.fan(self.class, index, place);
+        let weights = self.row.plan.models.body(self.class, index).of(place);
         let (changes, sizes) = self.sums(weights, |of_mean, of_scale| {
             mean(of_mean);
             scale(of_scale);
@@ -158,7 +158,7 @@ impl<C: RowCoder> Walker<'_, '_, C, true> {
 
     fn rotation(&mut self, m: &Motion, coded: &Coded, (index, body): (usize, &Body), turn: &Turn) {
         let models = &self.row.plan.models;
-        let turning = models.fan(self.class, index, Place::Turn);
+        let turning = models.body(self.class, index).of(Place::Turn);
         let (steps, _) = self.sums(turning, |mean, _| predict::turn(m, coded, body, turn, mean));
         if let Some(notes) = self.coder.notes().copied() {
             for axis in 0..3 {
@@ -178,7 +178,7 @@ impl<C: RowCoder> Walker<'_, '_, C, true> {
         let (largest, rotation) = self.largest(m, (body, turn), rotation);
         self.known[turn.first] = largest as i32;
         let components = without(rotation, largest);
-        let weights = models.fan(self.class, index, Place::Components);
+        let weights = models.body(self.class, index).of(Place::Components);
         let wild = self.wild;
         let (changes, sizes) = self.sums(weights, |_, scale| {
             context::components(m, coded, &wild, body, turn.per_unit, components, scale);

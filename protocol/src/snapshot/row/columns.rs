@@ -4,7 +4,7 @@ use super::super::context;
 use super::super::lanes::{CORE, FEATURES, Features, weigh};
 use super::super::links::Lone;
 use super::super::models::{Flag, Site};
-use super::{Lesson, RowCoder, Walker, guess_of};
+use super::{Lesson, RowCoder, Spread, Walker, guess_of};
 
 impl<C: RowCoder, const DENSE: bool> Walker<'_, '_, C, DENSE> {
     pub(super) fn columns(&mut self) {
@@ -25,8 +25,8 @@ impl<C: RowCoder, const DENSE: bool> Walker<'_, '_, C, DENSE> {
         let (change, size) = (sum(&mean, &weights.mean), sum(&scale, &weights.scale));
         let (guess, fraction) = guess_of(lone.column, self.baseline()[lone.column], change, size);
         let error = self.number(&guess) as f32 - fraction;
-        let class = self.class;
-        self.coder.learn(Lesson::Number { site, class, mean: &mean, change, scale: &scale, size, error });
+        let (class, spread, mean, scale) = (self.class, Spread::Octaves, &mean, &scale);
+        self.coder.learn(Lesson::Number { site, class, mean, change, scale, size, error, spread });
     }
 
     /// Codes the columns that stay or change. Mostly none does: one flag says so.
@@ -46,7 +46,9 @@ impl<C: RowCoder, const DENSE: bool> Walker<'_, '_, C, DENSE> {
         };
         for &column in columns {
             self.known[column] = baseline[column];
-            if !are {
+        }
+        if !are {
+            for &column in columns {
                 self.state(column);
             }
         }
@@ -79,6 +81,7 @@ impl<C: RowCoder, const DENSE: bool> Walker<'_, '_, C, DENSE> {
                 scale: &scale,
                 size,
                 error,
+                spread: Spread::Octaves,
             });
         }
     }

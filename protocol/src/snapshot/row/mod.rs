@@ -62,9 +62,19 @@ pub(super) const SCALE_MIN: f32 = -4.0;
 /// The largest, in thirds above it: residuals of 2^28.
 pub(super) const THIRDS_MAX: usize = 96;
 
+/// How the likely size of an error follows from features.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Spread {
+    /// Its binary logarithm is their weighted sum.
+    Octaves,
+    /// It is their weighted sum: they are sizes themselves, and no weight is negative.
+    Steps,
+}
+
 /// What a trainer is shown beside the values.
 pub(super) enum Lesson<'a> {
-    /// A number was coded at `scale`, `error` steps from its guess: `mean` made the guess that it changes by `change`.
+    /// A number was coded `error` steps from its guess: `mean` made the guess that it changes by `change`, `scale` that the error is
+    /// of `size`, as `spread` has it.
     Number {
         site: usize,
         class: u8,
@@ -73,6 +83,7 @@ pub(super) enum Lesson<'a> {
         scale: &'a Features,
         size: f32,
         error: f32,
+        spread: Spread,
     },
     /// A rotation is about to be coded: what the turn is guessed from.
     Turn { site: usize, class: u8, axis: usize, mean: &'a Features, from: Lanes, turn: &'a Turn },
@@ -109,7 +120,7 @@ pub(super) trait RowCoder {
 /// A coder that codes a field at once.
 pub(super) trait FieldCoder: RowCoder {
     /// Codes the columns of a field against these points: puts their values, which are within bounds, into `known`, and gives
-    /// how far they are from the points; 0 for axes that there are not.
+    /// them.
     fn vector(&mut self, columns: &Columns, points: Ints, thirds: Ints, known: &mut [i32]) -> Ints;
 }
 
@@ -150,9 +161,9 @@ struct Walker<'a, 'r, C, const DENSE: bool> {
 
 impl<'a, 'r, C: RowCoder, const DENSE: bool> Walker<'a, 'r, C, DENSE> {
     fn new(row: &'a RowContext<'r>, known: &'a mut [i32], coder: &'a mut C) -> Self {
-        // A body says which class it is of.
-        let has_body = !row.plan.links.bodies.is_empty();
-        let class = if has_body { 0 } else { context::flag_class(row.states, row.dt) };
+        // A body of the `dense` coder says which class it is of.
+        let has_class = DENSE && !row.plan.links.bodies.is_empty();
+        let class = if has_class { 0 } else { context::flag_class(row.states, row.dt) };
         Self { row, known, coder, class, wild: Wildness::default() }
     }
 
@@ -204,7 +215,9 @@ impl<'a, 'r, C: RowCoder, const DENSE: bool> Walker<'a, 'r, C, DENSE> {
         let (mut mean, mut scale) = (notes.mean.axis(axis), notes.scale.axis(axis));
         more(&mut mean, &mut scale);
         let (site, class) = (self.site(Site::Column(column)), self.class);
-        self.coder.learn(Lesson::Number { site, class, mean: &mean, change, scale: &scale, size, error });
+        let (mean, scale) = (&mean, &scale);
+        let spread = if DENSE { Spread::Octaves } else { Spread::Steps };
+        self.coder.learn(Lesson::Number { site, class, mean, change, scale, size, error, spread });
     }
 
     /// Codes whether a column has a value.
@@ -246,6 +259,17 @@ const FAR: f32 = 1e9;
 #[inline]
 fn thirds(sizes: Lanes) -> Ints {
     (sizes * 3.0 - Lanes::splat(SCALE_MIN * 3.0)).within(0.0, THIRDS_MAX as f32).truncated()
+}
+
+/// Scales of errors that are likely to be so large, as they are told.
+///
+/// The bits of a float as an integer are a fixed-point logarithm: see [`Lanes::log2`].
+#[inline]
+fn thirds_of(spread: Lanes) -> Ints {
+    let octaves = spread.abs().bits().lanes();
+    (octaves * (3.0 / 8_388_608.0) - Lanes::splat((127.0 + SCALE_MIN) * 3.0))
+        .clamped(0.0, THIRDS_MAX as f32)
+        .truncated()
 }
 
 /// The guess of one column, which changes from `base`; and how far it lies above its point.

@@ -3,112 +3,110 @@
 use super::super::lanes::{CORE, Ints, Lanes, Sum};
 use super::super::links::{Body, Columns, Line, Turn};
 use super::super::models::{FanWeights, Place, Site};
-use super::super::straight::{Push, Way, value};
-use super::{FAR, FieldCoder, Notes, Walker, thirds};
+use super::super::straight::{Push, Way};
+use super::{FAR, FieldCoder, Walker, thirds_of};
+
+/// A field that was told: its values in steps, and by how much these were off.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    values: Lanes,
+    miss: Lanes,
+}
+
+/// What a field changes from: columns, and what is no whole number of steps.
+#[derive(Clone, Copy, Debug)]
+struct Base {
+    columns: Ints,
+    from: Lanes,
+}
 
 impl<C: FieldCoder> Walker<'_, '_, C, false> {
     /// Codes a body.
     #[inline(never)]
     pub(super) fn straight_body(&mut self, index: usize, body: &Body) {
         let way = Way::of(self.row.states, self.row.dt);
-        let (rate, place) = (way.course(body.velocity.as_ref()), way.course(body.position.as_ref()));
-        let lead = match (&body.velocity, &body.position) {
-            (Some(line), Some(at)) => Way::squares(&rate, way.off((line, &rate), (at, &place))),
-            (Some(_), None) => Way::squares(&rate, Lanes::ZERO),
-            (None, _) => Way::squares(&place, place.before),
-        };
-        self.class = way.class(lead);
-        let models = &self.row.plan.models;
-        let mut push = Push::default();
-        // By how much the velocity and the position were off.
-        let mut misses = [Lanes::ZERO; 2];
-        if let Some(line) = &body.velocity {
-            let weights = models.fan(self.class, index, Place::Velocity);
-            let changes = self.changes(weights, |sum| way.rate(&rate, sum));
-            misses[0] = self.line(line, weights, changes, lead, rate.now);
-            push = Push { old: rate.value, older: rate.last, new: value(line, self.known) };
+        let weights = self.row.plan.models.body(self.class, index);
+        let place = body.position.as_ref().map(|line| (line, way.course(line)));
+        let (mut push, mut miss) = (Push::default(), Lanes::ZERO);
+        if let (Some(line), Some((position, place))) = (&body.velocity, &place) {
+            let course = way.course(line);
+            let over = way.steps(line, position);
+            push = Push { old: course.value * over, older: course.last * over, ..push };
+            let told = self.axes(
+                &line.columns,
+                weights.of(Place::Velocity),
+                Base { columns: course.column, from: Lanes::ZERO },
+                |change, spread| {
+                    way.rate(&course, change);
+                    course.spread(push.off(place), spread);
+                },
+            );
+            (push.new, miss) = (told.values * over, told.miss);
         }
-        let mut hint = misses[0];
+        let (mut hint, mut rates) = (None, None);
         if let Some(line) = &body.spin {
-            let weights = models.fan(self.class, index, Place::Spin);
-            let course = way.course(Some(line));
-            let changes = self.changes(weights, |sum| {
-                way.rate(&course, sum);
-                way.veers(&push, line, sum);
-            });
-            self.line(line, weights, changes, Way::squares(&course, misses[0]), course.now);
-            let [new, old] = [self.known, self.row.states[0].values].map(|values| value(line, values));
-            hint = new - old;
+            let course = way.course(line);
+            let told = self.axes(
+                &line.columns,
+                weights.of(Place::Spin),
+                Base { columns: course.column, from: Lanes::ZERO },
+                |change, spread| {
+                    way.rate(&course, change);
+                    way.veers(&push, line, change);
+                    course.spread(miss.extent(), spread);
+                },
+            );
+            hint = Some(told.miss);
+            rates = Some((line, [told.values, course.value]));
         }
-        if let Some(line) = &body.position {
-            let weights = models.fan(self.class, index, Place::Position);
-            misses[1] = if let Some(velocity) = &body.velocity {
-                let push = push.over(&way, velocity, line);
-                let changes = self.changes(weights, |sum| way.driven(&place, &push, sum));
-                let squares = Way::driven_squares(&place, &push, misses[0]);
-                self.line(line, weights, changes, squares, push.new - push.old)
+        if let Some((line, place)) = &place {
+            let base = Base { columns: place.column, from: Lanes::ZERO };
+            let weights = weights.of(Place::Position);
+            let told = if body.velocity.is_some() {
+                self.axes(&line.columns, weights, base, |change, spread| {
+                    way.driven(place, &push, change);
+                    push.spread(place, miss, spread);
+                })
             } else {
-                let changes = self.changes(weights, |sum| way.free(&place, sum));
-                self.line(line, weights, changes, lead, place.now - place.before)
+                self.axes(&line.columns, weights, base, |change, spread| {
+                    way.free(place, change);
+                    place.spread(place.before, spread);
+                })
             };
+            hint = hint.or(Some(told.miss));
         }
         if let Some(turn) = &body.rotation {
-            let weights = models.fan(self.class, index, Place::Components);
-            self.arc(&way, weights, body, turn, [hint, misses[1]]);
+            self.arc(&way, weights.of(Place::Components), turn, rates, hint.unwrap_or_default());
         }
     }
 
-    /// Codes the axes of a line; gives by how much they were off. Its error grows with what has these squares, and on each
-    /// axis with this `change`.
+    /// Codes a rotation, which a spin turns at these rates, now and before.
     #[inline]
-    fn line(
+    fn arc(
         &mut self,
-        line: &Line,
+        way: &Way<'_>,
         weights: &FanWeights,
-        changes: Lanes,
-        squares: Lanes,
-        change: Lanes,
-    ) -> Lanes {
-        let base = Ints::of(self.row.states[0].values, line.first);
-        self.axes(&line.columns, weights, (base, Lanes::ZERO, changes), squares, change)
-    }
-
-    #[inline]
-    fn arc(&mut self, way: &Way<'_>, weights: &FanWeights, body: &Body, turn: &Turn, hints: [Lanes; 2]) {
+        turn: &Turn,
+        rates: Option<(&Line, [Lanes; 2])>,
+        hint: Lanes,
+    ) {
         let mut arc = way.arc(turn);
         let first = arc.largest(turn);
-        let largest = if self.flag(Site::Column(turn.first), turn.first, first as i32, &[0.0; CORE]) {
-            first
-        } else {
-            self.less_likely(turn, first, arc.sizes(turn))
-        };
+        let is_first = self.flag(Site::Column(turn.first), turn.first, first as i32, &[0.0; CORE]);
+        let largest = if is_first { first } else { self.less_likely(turn, first, arc.sizes(turn)) };
         self.known[turn.first] = largest as i32;
         if largest != arc.frame {
             arc = way.arc_in(turn, largest);
         }
-        let turned = body.spin.as_ref().map(|line| {
-            let halves = way.half_turns(line, self.known);
-            way.turned(turn, largest, halves)
+        let turned = rates.map(|(spin, rates)| way.turned((turn, largest), spin, rates));
+        let base = Base { columns: Ints::splat(0), from: arc.from + Lanes::splat(turn.zero) };
+        self.axes(&turn.columns, weights, base, |change, spread| {
+            arc.components(turned, change);
+            arc.spread(hint, spread);
         });
-        let changes = self.changes(weights, |sum| arc.components(turned, sum));
-        let from = arc.from + Lanes::splat(turn.zero);
-        let size = arc.from * (turn.step * 16.0);
-        self.axes(&turn.columns, weights, (Ints::splat(0), from, changes), arc.squares(hints), size);
     }
 
-    /// The weighted sum of a field's features.
-    #[inline]
-    fn changes(&mut self, weights: &FanWeights, features: impl FnOnce(&mut Sum<'_>)) -> Lanes {
-        let notes = self.coder.notes().map(|notes| {
-            *notes = Notes::default();
-            &mut notes.mean
-        });
-        let mut sum = Sum::new(&weights.mean, notes);
-        features(&mut sum);
-        sum.total()
-    }
-
-    /// Codes the axes of a field, which change from the sum of `base` and `from`; gives by how much they were off.
+    /// Codes the axes of a field. What it changes by, and how far off that may be, are weighted sums of `features`.
     #[expect(
         clippy::inline_always,
         reason = "three times a row: called, all that is in registers moves out and in"
@@ -118,25 +116,25 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
         &mut self,
         columns: &Columns,
         weights: &FanWeights,
-        (base, from, changes): (Ints, Lanes, Lanes),
-        squares: Lanes,
-        change: Lanes,
-    ) -> Lanes {
-        let mut sum = Sum::new(&weights.scale, self.coder.notes().map(|notes| &mut notes.scale));
-        sum.add_one(0, 1.0);
-        sum.add_four(1, squares.sqrt().log2_1p());
-        sum.add(5, change.log2_1p());
-        let sizes = sum.total();
-        let guessed = (from + changes).within(-FAR, FAR);
+        base: Base,
+        features: impl FnOnce(&mut Sum<'_>, &mut Sum<'_>),
+    ) -> Told {
+        let (change, spread) = self.sums(weights, |change, spread| {
+            spread.add_one(0, 1.0);
+            features(change, spread);
+        });
+        let guessed = (base.from + change).within(-FAR, FAR);
         let steps = guessed.rounded();
-        let residuals = self.coder.vector(columns, base + steps, thirds(sizes), self.known);
+        let points = base.columns + steps;
+        let values = self.coder.vector(columns, points, thirds_of(spread), self.known);
+        let miss = (values - points).and(columns.there).lanes();
         if C::LEARNS {
-            let errors = residuals.lanes() - (guessed - steps.lanes());
+            let errors = miss - (guessed - steps.lanes());
             for axis in 0..columns.axes {
-                let [change, size, error] = [changes, sizes, errors].map(|lanes| lanes.lanes()[axis]);
-                self.lesson(columns.first + axis, axis, change, size, error, |_, _| ());
+                let [change, spread, error] = [change, spread, errors].map(|lanes| lanes.lanes()[axis]);
+                self.lesson(columns.first + axis, axis, change, spread, error, |_, _| ());
             }
         }
-        residuals.lanes()
+        Told { values: values.and(columns.there).lanes(), miss }
     }
 }
