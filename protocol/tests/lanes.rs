@@ -180,7 +180,7 @@ fn no_more_goes_than_there_is_room_for_and_what_begins_in_it_goes_whole() {
         outbox.poll_transmit(NOW, MESSAGE_BYTES_PER_TRANSMIT_MAX, &mut out);
         flights.push(frames(out.into()).count());
         assert_eq!(outbox.is_held(), acked + flights.last().unwrap() < 11);
-        assert!(!outbox.has_transmit(), "{} bytes are on their way", outbox.bytes_in_flight());
+        assert!(!outbox.has_transmit());
         acked += flights.last().unwrap();
         outbox.handle_ack(MessageAck::default().with(Lane::Messages, acked as u64)).unwrap();
     }

@@ -27,6 +27,7 @@ fn config() -> ServerConfig {
 fn flood() -> ServerConfig {
     let mut config = config();
     config.room.snapshot_hz = 60;
+    config.room.are_messages_paced = false;
     config.room.silence_timeout = Micros::from_secs(250);
     config.room.stall_timeout = Micros::from_secs(250);
     config

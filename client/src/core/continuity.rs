@@ -6,9 +6,7 @@ use bytes::Bytes;
 use tickwire_protocol::handshake::{
     AuthTerms, Extension, Resume, ResumeToken, SessionOutcome, SessionTerms, Welcome,
 };
-use tickwire_protocol::message::{
-    Direction, Inbox, Lane, MessageAck, MessageLimits, Missed, Notice, Outbox, Requests,
-};
+use tickwire_protocol::message::{Direction, Inbox, Lane, MessageLimits, Missed, Notice, Outbox, Requests};
 use tickwire_protocol::{DecodeError, Micros, Schema, SessionId};
 
 use super::saved::{SavedSession, SavedSessionError};
@@ -23,10 +21,6 @@ pub(crate) struct Continuity {
     /// What each asks the other for.
     pub(crate) requests: Requests,
 }
-
-/// Bytes of messages that may be on their way up: inputs do not wait long behind them. Over a link of 256 kbit/s that is 64 ms; with a round
-/// trip of 100 ms some 14 KB go in a second. What begins within it goes whole.
-const WINDOW: usize = 2 * 1024;
 
 impl Continuity {
     pub(crate) fn new(schema: &Arc<Schema>) -> Self {
@@ -138,24 +132,11 @@ impl Continuity {
         self.requests.handle_fresh(&self.outbox);
     }
 
-    /// Takes in a MESSAGE_ACK frame of the server's.
-    pub(crate) fn handle_ack(&mut self, ack: MessageAck) -> Result<(), DecodeError> {
-        self.outbox.handle_ack(ack)?;
-        self.steer();
-        Ok(())
-    }
-
-    /// Lets messages put as much on the way as the window has room for.
-    fn steer(&mut self) {
-        self.outbox.set_room(WINDOW.saturating_sub(self.outbox.bytes_in_flight()));
-    }
-
     /// Appends messages, and what was polled of the server's, to a transport message that may have so many bytes.
     pub(crate) fn write_messages(&mut self, now: Micros, bytes_max: usize, out: &mut Vec<u8>) {
         let start = out.len();
         self.inbox.poll_ack(out);
         self.requests.flush(now, &mut self.outbox);
-        self.steer();
         self.outbox.poll_transmit(now, bytes_max.saturating_sub(out.len() - start), out);
     }
 

@@ -204,14 +204,14 @@ mod tests {
             MessageFrame::decode(Bytes::copy_from_slice(bytes), &schema).unwrap_err().to_string()
         };
         assert_eq!(fault(&[]), "truncated in message");
-        assert_eq!(fault(&[3]), "message type: 3 has no meaning");
+        assert_eq!(fault(&[6]), "message type: 3 has no meaning");
         assert_eq!(fault(&[0x83, 0]), "number in a message: 3 has no meaning");
         assert_eq!(fault(&[0, 9]), "truncated in message number");
-        assert_eq!(fault(&[1, 0, 0]), "truncated in message");
+        assert_eq!(fault(&[2, 0, 0]), "truncated in message");
         assert_eq!(
-            fault(&[1, 0, 0, 255, 255, 255, 255, 31]),
+            fault(&[2, 0, 0, 255, 255, 255, 255, 31]),
             "number in a message: 8589934591 has no meaning"
         );
-        assert_eq!(fault(&[&[2][..], &[7; 41]].concat()), "message body: 41 is above the limit of 40");
+        assert_eq!(fault(&[&[4][..], &[7; 41]].concat()), "message body: 41 is above the limit of 40");
     }
 }

@@ -180,11 +180,6 @@ impl SendLane {
         self.waiting.get_mut(place).filter(|_| place < self.numbered)
     }
 
-    /// Those that were written on this connection and are not acked.
-    pub(super) fn in_flight(&self) -> impl Iterator<Item = &Waiting> {
-        self.waiting.iter().take(self.written)
-    }
-
     /// The next to be written and its number, if the receiver has room for it.
     pub(super) fn next(&self, limits: LaneLimits) -> Option<(u64, &Waiting)> {
         let waiting = self.waiting.get(self.written)?;

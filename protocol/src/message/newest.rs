@@ -90,11 +90,6 @@ impl Newest {
         self.waiting.iter_mut().find(|(number, _)| is_it(*number)).map(|(_, waiting)| waiting)
     }
 
-    /// Those that were written on this connection and are not acked.
-    pub(super) fn in_flight(&self) -> impl Iterator<Item = &Waiting> {
-        self.waiting.iter().take(self.written).map(|(_, waiting)| waiting)
-    }
-
     /// The next to be written and its number, if the receiver's acks are not too far behind.
     pub(super) fn next(&self) -> Option<(u64, &Waiting)> {
         let (number, waiting) = self.waiting.get(self.written)?;

@@ -557,12 +557,6 @@ impl Outbox {
         self.room = bytes;
     }
 
-    /// Bytes of the messages that were written on the connection of now and are not acked.
-    pub fn bytes_in_flight(&self) -> usize {
-        let lanes = self.lanes.iter().flat_map(SendLane::in_flight).chain(self.newest.in_flight());
-        lanes.map(|waiting| OVERHEAD_BYTES_MAX + waiting.body.wire_bytes()).sum()
-    }
-
     /// Whether all that was sent in this lane was written on the connection of now.
     pub fn is_written(&self, lane: Lane) -> bool {
         let lane = &self.lanes[lane as usize];

@@ -8,7 +8,6 @@ use tickwire_protocol::handshake::{FreshReason, Role, SessionOutcome, StreamKind
 use tickwire_protocol::{FrameType, Micros, Misbehavior};
 use tickwire_server::core::Join;
 
-use crate::depot::SHOUT;
 use crate::ends::Ends;
 
 pub(crate) fn content(bytes: usize) -> Bytes {
@@ -175,26 +174,6 @@ fn an_upload_on_a_slow_link_holds_up_no_input() {
     println!("{late} of 3600 inputs late or missing beside {bytes} bytes");
     assert!(late < 72, "{late} of 3600 inputs came too late");
     assert!(bytes > 20_000, "{bytes} bytes in a minute");
-}
-
-#[test]
-fn messages_up_a_slow_link_hold_up_few_inputs() {
-    let mut ends = Ends::new(&ISDN, 4);
-    ends.run(Micros::from_secs(10));
-    let late = |ends: &Ends| {
-        let counters = ends.room.input_counters(ends.peer.unwrap()).unwrap();
-        counters.late + counters.substituted
-    };
-    let before = late(&ends);
-    // Seven seconds of what the link takes, at once.
-    for _ in 0..30 {
-        ends.client.send(ends.now, SHOUT, 0, content(2_000)).unwrap();
-    }
-    ends.run(Micros::from_secs(20));
-    let late = late(&ends) - before;
-    println!("{late} of 1200 inputs late or missing beside 60,000 bytes");
-    assert_eq!(ends.desk.lock().unwrap().heard, 60_000);
-    assert!(late < 120, "{late} of 1200 inputs came too late");
 }
 
 #[test]

@@ -55,7 +55,10 @@ impl Simulation for Crowd {
         assert!(!ctx.players().any(|(_, input)| input.boolean(N)), "boom");
         self.tick += 1;
         if self.shouts {
-            let shout = Bytes::from(vec![7; SHOUT_BYTES as usize]);
+            // Nothing in it repeats: it is to be as large on its way.
+            let noise = (0..SHOUT_BYTES)
+                .map(|place| (place.wrapping_mul(place).wrapping_mul(2_654_435_761) >> 13) as u8);
+            let shout = noise.collect::<Bytes>();
             ctx.send(Audience::Room, SHOUT, 0, shout).unwrap();
         }
     }

@@ -206,7 +206,7 @@ fn who_asks_more_than_may_be_open_or_answers_what_was_not_asked_is_closed() {
     // A request of type 0 with id 7: asked twice.
     let request = |number: u8| vec![6, 10, 0, number, 0, 7, 1, 1];
     // An answer to a request that never was.
-    let answer = vec![7, 10, 0x81, 8, 0, 0, 3, 0, 9];
+    let answer = vec![7, 10, 0x82, 16, 0, 0, 3, 0, 9];
     for (messages, fault) in [
         (vec![request(0), request(1)], "malformed: request, asked twice: 7 has no meaning"),
         (vec![answer], "malformed: answer to what was not asked: 3 has no meaning"),

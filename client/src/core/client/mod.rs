@@ -189,7 +189,7 @@ impl Client {
                     }
                     FrameType::Members => self.members.handle_frame(&frame.payload)?,
                     FrameType::MessageAck => {
-                        self.continuity.handle_ack(MessageAck::decode(&frame.payload)?)?;
+                        self.continuity.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?;
                     }
                     FrameType::Auth => self.handle_auth(&frame.payload)?,
                     ty if ty.is_bulk() => {

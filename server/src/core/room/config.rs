@@ -46,6 +46,9 @@ pub struct RoomConfig {
     /// takes at most the share of two, or 640 bytes, and that is by how much any one second may exceed it. None: as much as its link
     /// takes. At least [`BUDGET_BYTES_PER_SECOND_MIN`](tickwire_protocol::limits::BUDGET_BYTES_PER_SECOND_MIN).
     pub budget: Option<u32>,
+    /// Whether messages go no faster than a link takes them, so that state does not wait behind them. Without, as many are on their way as
+    /// a client keeps: where all links are known to be fast.
+    pub are_messages_paced: bool,
     /// What a peer is sent instead of its budget until it was told once of all that it saw at first, bytes a second. None: as much as its link
     /// takes.
     pub join_rate: Option<u32>,
@@ -102,6 +105,7 @@ impl RoomConfig {
             interest: Interest::everything(),
             priority: Priority::default(),
             budget: Some(BUDGET_BYTES_PER_SECOND),
+            are_messages_paced: true,
             join_rate: Some(JOIN_BYTES_PER_SECOND),
             message_limits: MessageLimits::default(),
             hold_back: true,

@@ -52,7 +52,9 @@ impl Room {
         let Self { peers, sessions, members, match_state, groups, world, message, .. } = self;
         let Some(peer) = peers.get_mut(&id) else { return };
         let mut session = sessions.get_mut(&peer.session).map(Box::as_mut);
-        if let Some(session) = &mut session {
+        if self.config.are_messages_paced
+            && let Some(session) = &mut session
+        {
             peer.steer_messages(now, &mut session.outbox);
         }
         let bulletin = Bulletin { members, match_state, groups };
