@@ -73,16 +73,8 @@ pub struct MessageFrame {
 impl MessageFrame {
     /// Appends a MESSAGE frame.
     pub fn encode(&self, class: MessageClass, out: &mut Vec<u8>) {
-        write_frame_with(out, FrameType::Message, |out| {
-            write_varint(out, u32::from(self.ty.0) << 1 | u32::from(self.body.is_block()));
-            if class != MessageClass::Unreliable {
-                out.extend_from_slice(&self.number.to_le_bytes());
-            }
-            if class == MessageClass::Latest {
-                write_varint(out, self.key);
-            }
-            self.body.write(out);
-        });
+        let Self { ty, number, key, ref body } = *self;
+        write_message((ty, class), number, key, body, out);
     }
 
     /// Reads the payload of a MESSAGE frame, and finds its type.
@@ -104,6 +96,26 @@ impl MessageFrame {
         frame.body = MessageBody::read(payload, is_block, ty.bytes_max)?;
         Ok((ty, frame))
     }
+}
+
+/// Appends a MESSAGE frame.
+pub(super) fn write_message(
+    (ty, class): (MessageTypeId, MessageClass),
+    number: u16,
+    key: u32,
+    body: &MessageBody,
+    out: &mut Vec<u8>,
+) {
+    write_frame_with(out, FrameType::Message, |out| {
+        write_varint(out, u32::from(ty.0) << 1 | u32::from(body.is_block()));
+        if class != MessageClass::Unreliable {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        if class == MessageClass::Latest {
+            write_varint(out, key);
+        }
+        body.write(out);
+    });
 }
 
 /// Most bytes that a message takes beside its body: the frame's header, type, number and key.

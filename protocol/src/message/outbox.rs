@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::body::MessageBody;
 use super::carried::Carried;
-use super::frame::{MessageAck, MessageFrame, OVERHEAD_BYTES_MAX, expand};
+use super::frame::{MessageAck, OVERHEAD_BYTES_MAX, expand, write_message};
 use super::lane::{Lane, Missed, Received, SendLane};
 use super::newest::Newest;
 use super::notice::Notice;
@@ -180,7 +180,7 @@ impl Waiting {
 
     fn encode(&self, class: MessageClass, number: u64, out: &mut Vec<u8>) {
         let Self { ty, key, ref body, .. } = *self;
-        MessageFrame { ty, number: number as u16, key, body: body.clone() }.encode(class, out);
+        write_message((ty, class), number as u16, key, body, out);
     }
 }
 
