@@ -128,6 +128,7 @@ fn flood(tls: TlsFiles) -> ServerConfig {
     config.room.snapshot_hz = 60;
     config.room.silence_timeout = Micros::from_secs(250);
     config.room.stall_timeout = Micros::from_secs(250);
+    config.room.are_messages_paced = false;
     config
 }
 
