@@ -211,6 +211,23 @@ fn newest_messages_after_an_old_export_hold_nothing_up() {
 }
 
 #[test]
+fn what_is_restored_from_an_old_export_can_be_exported_again() {
+    let mut outbox = Outbox::new(schema(), Direction::ToServer);
+    outbox.send(NOW, PLACE, 0, MessageBody::default()).unwrap();
+    outbox.poll_transmit(NOW, 1_000, &mut Vec::new());
+    let mut saved = Vec::new();
+    outbox.save(NOW, &mut saved);
+    // Two more were written before that program ended, and the other side has all three, of which it has polled none.
+    let mut outbox = restored(&saved, Received::default().with(Lane::Latest, 3));
+    let mut saved = Vec::new();
+    outbox.save(NOW, &mut saved);
+    let mut outbox = restored(&saved, Received::default().with(Lane::Latest, 3));
+    assert_eq!(outbox.messages(), 1);
+    outbox.handle_ack(MessageAck::default().with(Lane::Latest, 3)).unwrap();
+    assert_eq!(outbox.messages(), 0);
+}
+
+#[test]
 fn what_waited_when_it_was_saved_keeps_its_order_and_so_its_numbers() {
     let later = NOW + Micros::from_secs(1);
     let mut outbox = Outbox::new(schema(), Direction::ToServer);

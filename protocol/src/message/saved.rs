@@ -96,7 +96,8 @@ impl Reader<'_> {
             return Err(DAMAGED);
         }
         let mut waiting = VecDeque::new();
-        let mut above = acked;
+        // Not from `acked` on: one that another program wrote behind an older export may be received, and not told to be polled yet.
+        let mut above = 0;
         for _ in 0..count {
             let number = Some(self.word()?).filter(|number| *number != NONE);
             // Numbers ascend; behind the first without one none has one.
