@@ -25,6 +25,10 @@ pub(crate) struct DirectoryArgs {
     #[arg(long, env = "TICKWIRE_MAX_ROOMS", value_name = "N")]
     max_rooms: Option<u32>,
 
+    /// Rooms at once that one account, or the guests of one address, have wished for; 0: any number [default: 8]
+    #[arg(long, env = "TICKWIRE_MAX_ROOMS_EACH", value_name = "N")]
+    max_rooms_each: Option<u32>,
+
     /// How long a room that clients have opened stays when nobody is in it, seconds [default: 30]
     #[arg(long, env = "TICKWIRE_ROOM_LIFETIME", value_name = "SECONDS")]
     room_lifetime: Option<u64>,
@@ -49,6 +53,7 @@ impl DirectoryArgs {
             room: if self.room.is_empty() { file.room } else { self.room },
             room_opening: self.room_opening.or(file.room_opening),
             max_rooms: self.max_rooms.or(file.max_rooms),
+            max_rooms_each: self.max_rooms_each.or(file.max_rooms_each),
             room_lifetime: self.room_lifetime.or(file.room_lifetime),
         }
     }
@@ -63,6 +68,8 @@ impl DirectoryArgs {
             None => config.directory.opening,
         };
         config.directory.rooms_max = self.max_rooms.unwrap_or(config.directory.rooms_max);
+        let each = &mut config.directory.rooms_per_opener_max;
+        *each = self.max_rooms_each.unwrap_or(*each);
         config.room_lifetime = self.room_lifetime.map_or(config.room_lifetime, Duration::from_secs);
     }
 }
@@ -84,6 +91,7 @@ mod tests {
         let names: Vec<_> = config.rooms.iter().map(|room| room.name.as_str()).collect();
         assert_eq!(names, ["lobby", "arena"]);
         assert_eq!((config.directory.opening, config.directory.rooms_max), (RoomOpening::Never, 7));
+        assert_eq!(config.directory.rooms_per_opener_max, 8);
         assert_eq!(config.room_lifetime, Duration::from_secs(30));
         assert!(toml::from_str::<DirectoryArgs>("rooms = 3").is_err());
     }

@@ -143,6 +143,22 @@ async fn every_wish_that_fails_has_its_own_answer_and_disturbs_nobody() {
 }
 
 #[tokio::test]
+async fn an_address_has_so_many_rooms_opened_and_joins_any_number() {
+    let mut config = config();
+    config.directory.rooms_per_opener_max = 1;
+    let uncounted = start(config.clone(), arena()).await;
+    let _two =
+        [join(&uncounted, RoomWish::New(duel("a"))).await, join(&uncounted, RoomWish::New(duel("b"))).await];
+    config.access.addresses = AddressLimits { counts_loopback: true, ..AddressLimits::default() };
+    let server = start(config, arena()).await;
+    let _host = join(&server, RoomWish::New(duel("a"))).await;
+    let many = RejectReason::TooManyRooms { max: 1 };
+    assert_eq!(refused(&server, RoomWish::New(duel("b"))).await, (many, 1013));
+    let _other = join(&server, RoomWish::Existing { name: "a".to_owned(), secret: None }).await;
+    assert_eq!(server.handle.stats().await.players, 2);
+}
+
+#[tokio::test]
 async fn a_room_begins_with_the_mode_and_settings_that_it_was_opened_with() {
     let server = start(config(), arena()).await;
     let room = NewRoom { settings: vec![7, 9], ..duel("duel") };

@@ -90,10 +90,12 @@ pub enum RejectReason {
     /// The game's own reason, at most 123 bytes.
     #[error("{0}")]
     Game(#[serde(deserialize_with = "cold::text")] String),
-    /// The server has as many rooms as it opens.
-    #[error("the server has {max} rooms and opens no more: join one that is there, or try again later")]
+    /// There are as many rooms as the server opens, or as it opens for one account or address.
+    #[error(
+        "{max} rooms are open and no more are opened for you: join one that is there, or try again later"
+    )]
     TooManyRooms {
-        /// Rooms that it opens.
+        /// Rooms that it opens, in all or for one.
         max: u32,
     },
     /// The client is not known.

@@ -30,6 +30,11 @@ struct AccountTerms {
 }
 
 impl Identity {
+    /// One without an account.
+    pub const fn guest() -> Self {
+        Self { account: None }
+    }
+
     /// An account.
     ///
     /// * `expires`: when its token does, on the room's clock.

@@ -46,7 +46,7 @@ mod viewer;
 pub use absence::Absence;
 pub use admission::admit;
 pub use belief::ViewCounters;
-pub use directory::{Directory, DirectoryConfig, Placement, RoomOpening};
+pub use directory::{Applicant, Directory, DirectoryConfig, Placement, RoomOpening};
 pub use identity::{ENGINE_ACTIONS, Identity};
 pub use input_queue::InputCounters;
 pub use interest::{Interest, InterestRule, Looker};

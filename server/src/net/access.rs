@@ -12,8 +12,8 @@ use tickwire_protocol::handshake::{AuthRefusal, Token};
 use tickwire_protocol::{Micros, PeerId};
 use tokio::time::{Duration, timeout};
 
+use super::clock::Clock;
 use super::proxy::TrustedProxies;
-use super::room_task::Clock;
 use crate::auth::{Authenticator, Credentials, Verified};
 use crate::core::Identity;
 

@@ -11,7 +11,7 @@ use tickwire_protocol::SessionId;
 use tickwire_protocol::handshake::{RejectReason, Role};
 
 use super::access::AccountPolicy;
-use super::room_task::lock;
+use super::lock::lock;
 
 /// The sessions of all accounts.
 #[derive(Debug)]

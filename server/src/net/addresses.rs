@@ -1,7 +1,7 @@
 //! How many connections and handshakes come from where.
 //!
 //! A bucket of tokens for each address, and a count of its connections. What is at rest (no connection, a full bucket) is forgotten, so the table
-//! is as large as what goes on: at most [`ENTRIES_MAX`].
+//! is as large as what goes on: at most as many as a full server has connections, and [`KNOCKING_MAX`] more.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,10 +11,10 @@ use tickwire_protocol::Micros;
 
 use super::access::AddressLimits;
 use super::http::HttpRefusal;
-use super::room_task::lock;
+use super::lock::lock;
 
-/// Addresses that are counted at once: all of the connections of a full server, and as many again that only knock. Some 5 MB.
-const ENTRIES_MAX: usize = 64 * 1024;
+/// Addresses without a connection that are counted at once. Some 5 MB.
+const KNOCKING_MAX: usize = 64 * 1024;
 
 const SECOND: u64 = 1_000_000;
 
@@ -22,6 +22,7 @@ const SECOND: u64 = 1_000_000;
 #[derive(Debug)]
 pub(super) struct Addresses {
     limits: AddressLimits,
+    entries_max: usize,
     table: Mutex<Table>,
 }
 
@@ -47,20 +48,25 @@ pub(super) struct Counted {
 }
 
 impl Addresses {
-    pub(super) fn new(limits: AddressLimits) -> Arc<Self> {
-        Arc::new(Self { limits, table: Mutex::default() })
+    /// Of a server that takes so many connections.
+    pub(super) fn new(limits: AddressLimits, connections_max: usize) -> Arc<Self> {
+        let entries_max = connections_max.saturating_add(KNOCKING_MAX);
+        Arc::new(Self { limits, entries_max, table: Mutex::default() })
+    }
+
+    /// What an address is counted as; nothing if it is not.
+    pub(super) fn counted_as(&self, address: IpAddr) -> Option<IpAddr> {
+        let address = address.to_canonical();
+        (!address.is_loopback() || self.limits.counts_loopback).then(|| network(address))
     }
 
     /// Counts another connection and its handshake.
     pub(super) fn enter(self: &Arc<Self>, now: Micros, address: IpAddr) -> Result<Counted, HttpRefusal> {
-        let AddressLimits { connections_max, handshakes_per_second: rate, counts_loopback } = self.limits;
-        let address = address.to_canonical();
-        if address.is_loopback() && !counts_loopback || connections_max == 0 && rate == 0 {
-            return Ok(Counted { addresses: self.clone(), key: None });
-        }
-        let key = network(address);
+        let AddressLimits { connections_max, handshakes_per_second: rate, .. } = self.limits;
+        let key = self.counted_as(address).filter(|_| connections_max > 0 || rate > 0);
+        let Some(key) = key else { return Ok(Counted { addresses: self.clone(), key: None }) };
         let mut table = lock(&self.table);
-        table.make_room(now, key)?;
+        table.make_room(now, key, self.entries_max)?;
         let entry = table.entries.entry(key).or_insert(Entry { connections: 0, full_at: now });
         if let Some(share) = SECOND.checked_div(u64::from(rate)) {
             // A second's worth of tokens: the bucket is empty when it takes a second to be full.
@@ -80,8 +86,8 @@ impl Addresses {
 }
 
 impl Table {
-    fn make_room(&mut self, now: Micros, key: IpAddr) -> Result<(), HttpRefusal> {
-        if self.entries.len() < ENTRIES_MAX || self.entries.contains_key(&key) {
+    fn make_room(&mut self, now: Micros, key: IpAddr, max: usize) -> Result<(), HttpRefusal> {
+        if self.entries.len() < max || self.entries.contains_key(&key) {
             return Ok(());
         }
         // Who is at rest now was not a second ago: to look more often finds little.
@@ -89,7 +95,7 @@ impl Table {
             self.swept = now;
             self.entries.retain(|_, entry| entry.connections > 0 || entry.full_at > now);
         }
-        if self.entries.len() < ENTRIES_MAX { Ok(()) } else { Err(HttpRefusal::ServerBusy) }
+        if self.entries.len() < max { Ok(()) } else { Err(HttpRefusal::ServerBusy) }
     }
 }
 
@@ -119,10 +125,14 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    /// Connections of the server.
+    const FULL: usize = 1_000;
+
     const HERE: &str = "192.0.2.1";
 
     fn addresses(connections_max: u32, handshakes_per_second: u32) -> Arc<Addresses> {
-        Addresses::new(AddressLimits { connections_max, handshakes_per_second, counts_loopback: true })
+        let limits = AddressLimits { connections_max, handshakes_per_second, counts_loopback: true };
+        Addresses::new(limits, FULL)
     }
 
     fn enter(addresses: &Arc<Addresses>, millis: u64, address: &str) -> Result<Counted, HttpRefusal> {
@@ -165,7 +175,8 @@ mod tests {
         assert!(enter(&addresses, 0, "2001:db8::2:3").is_err());
         assert!(enter(&addresses, 0, "2001:db8:0:1::1").is_ok());
         let limits = AddressLimits { connections_max: 1, ..AddressLimits::default() };
-        let addresses = Addresses::new(limits);
+        let addresses = Addresses::new(limits, FULL);
+        assert_eq!(addresses.counted_as("::ffff:127.0.0.1".parse().unwrap()), None);
         let _all = [(); 100].map(|()| enter(&addresses, 0, "127.0.0.1").unwrap());
     }
 
@@ -173,10 +184,10 @@ mod tests {
     fn the_table_is_bounded_and_forgets_who_is_at_rest() {
         let addresses = addresses(0, 1);
         let address = |number: usize| IpAddr::V4((number as u32 + 0x0a00_0000).into());
-        for number in 0..ENTRIES_MAX {
+        for number in 0..FULL + KNOCKING_MAX {
             addresses.enter(Micros(SECOND), address(number)).unwrap();
         }
-        let next = |now| addresses.enter(Micros(now), address(ENTRIES_MAX)).map(drop);
+        let next = |now| addresses.enter(Micros(now), address(FULL + KNOCKING_MAX)).map(drop);
         assert_eq!(next(SECOND + 5), Err(HttpRefusal::ServerBusy));
         assert_eq!(next(2 * SECOND + 10), Ok(()));
         assert_eq!(lock(&addresses.table).entries.len(), 1);

@@ -78,12 +78,15 @@ pub struct DirectoryLimits {
     pub room_spectators_max: u32,
     /// Rooms at once.
     pub rooms_max: u32,
+    /// Rooms at once that one account, or the guests of one address, have wished for; 0: any number. Addresses are counted as by
+    /// [`AddressLimits`](super::AddressLimits). What is [recorded](ServerConfig::record) has a file each.
+    pub rooms_per_opener_max: u32,
     /// Which of them clients may open.
     pub opening: RoomOpening,
 }
 
 impl ServerConfig {
-    /// A server on this address with these rooms, without TLS; 10,000 players, 1,000 rooms, 10,000 connections, 5 s for a
+    /// A server on this address with these rooms, without TLS; 10,000 players, 1,000 rooms, of which one account opens 8, 10,000 connections, 5 s for a
     /// handshake, 10 s for a stalled write, 30 s for an empty room.
     pub fn new(listen: SocketAddr, room: RoomConfig) -> Self {
         Self {
@@ -95,6 +98,7 @@ impl ServerConfig {
                 players_max: 10_000,
                 room_spectators_max: 64,
                 rooms_max: 1_000,
+                rooms_per_opener_max: 8,
                 opening: RoomOpening::Wished,
             },
             seed: 0,
@@ -110,9 +114,16 @@ impl ServerConfig {
     /// The bounds of the directory: asked for once nothing is set any more, so that directory and rooms agree on how
     /// many players a room takes.
     pub(super) fn directory_config(&self) -> DirectoryConfig {
-        let DirectoryLimits { players_max, room_spectators_max, rooms_max, opening } = self.directory;
-        let room_players_max = self.room.players_max;
-        DirectoryConfig { players_max, room_players_max, room_spectators_max, rooms_max, opening }
+        let DirectoryLimits { players_max, room_spectators_max, rooms_max, rooms_per_opener_max, opening } =
+            self.directory;
+        DirectoryConfig {
+            players_max,
+            room_players_max: self.room.players_max,
+            room_spectators_max,
+            rooms_max,
+            rooms_per_opener_max,
+            opening,
+        }
     }
 }
 

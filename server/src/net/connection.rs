@@ -17,14 +17,14 @@ use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
+use super::doors::{Answer, Doors, Joining, ToRoom};
 use super::listener::{Found, Shared};
 use super::questions::Questions;
-use super::room_task::{Answer, Doors, Joining, ToRoom};
 use super::seat::{Closing, Ending, Returned, Seat};
 use super::slots::Standing;
 use super::upgrade::{Visitor, arrive};
 use super::websocket::{Received, WebSocketReader, WebSocketWriter, framed_bytes};
-use crate::core::{Identity, Join, admit};
+use crate::core::{Applicant, Identity, Join, admit};
 
 /// What the kernel keeps for a slow client, bytes (Linux doubles it for its own use): a keyframe, or seconds of
 /// snapshots. Left to itself it grows to megabytes of state that is old when it comes through.
@@ -199,7 +199,8 @@ async fn join(
     let (mut resume, mut fresh) = (greeting.resume, FreshReason::First);
     loop {
         let refuse = |seat: Seat, ending| Err(Some(Returned { writer: seat.into_writer(), ending }));
-        let found = match find(hello, identity, resume, shared) {
+        let applicant = Applicant { identity, address: shared.slots.counted_as(seat.address()) };
+        let found = match find(hello, applicant, resume, shared) {
             Ok(Some(found)) => found,
             Ok(None) => {
                 (resume, fresh) = (None, FreshReason::Unknown);
@@ -227,6 +228,8 @@ async fn join(
         // A room that ends looks into its doors once more; what comes after that falls with the last who could still knock.
         drop(joins);
         let answer = tokio::select! {
+            // What is over because somebody was let in is over, also if the room has ended since.
+            biased;
             Ok(answer) = answered => answer,
             returned = &mut *returned => return Err(returned.ok()),
         };
@@ -247,16 +250,16 @@ async fn join(
 /// A place for somebody whose account may have one. Nothing if the session that is to go on is no more.
 fn find(
     hello: &Hello,
-    identity: &Identity,
+    applicant: Applicant<'_>,
     resume: Option<Resume>,
     shared: &Arc<Shared>,
 ) -> Result<Option<Found>, RejectReason> {
     let session = resume.map(|resume| resume.session);
     // Before a room is opened for it.
-    let claim = shared.accounts.claim(identity.name(), session)?;
+    let claim = shared.accounts.claim(applicant.identity.name(), session)?;
     match session {
         Some(session) => Ok(shared.find_session(session, hello.role, claim)),
-        None => shared.find_room(hello, identity, claim).map(Some),
+        None => shared.find_room(hello, applicant, claim).map(Some),
     }
 }
 

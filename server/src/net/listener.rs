@@ -19,16 +19,19 @@ use tokio::task::JoinSet;
 
 use super::access::Gate;
 use super::accounts::{Accounts, Claim};
+use super::clock::Clock;
 use super::config::{Game, ServerConfig};
 use super::connection;
+use super::doors::{Doors, ToRoom, doors};
+use super::lock::lock;
 use super::meters::Meters;
 use super::place::Place;
-use super::room_task::{Clock, Doors, RoomTask, ToRoom, doors, lock};
+use super::room_task::RoomTask;
 use super::slots::{Slots, Standing};
 use super::stagger;
 use super::stats::ServerStats;
 use super::tls::Tls;
-use crate::core::{Directory, Identity, Placement, Room, RoomConfig, RoomIdentity, schema_welcome};
+use crate::core::{Applicant, Directory, Placement, Room, RoomConfig, RoomIdentity, schema_welcome};
 
 /// How long after a failed accept the next one is tried. Out of file descriptors it would fail at once again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -285,12 +288,11 @@ pub(super) struct Found {
 }
 
 impl Shared {
-    /// Finds a place in a room for a hello, and opens the room if need be and its client may be there. The places that are free once it
-    /// is let in are free for it now.
+    /// Finds a place in a room for a hello, and opens the room if need be. The places that are free once it is let in are free for it now.
     pub(super) fn find_room(
         self: &Arc<Self>,
         hello: &Hello,
-        identity: &Identity,
+        applicant: Applicant<'_>,
         claim: Claim,
     ) -> Result<Found, RejectReason> {
         // Both locks are held together, so that nobody finds a room in the directory that has no task yet.
@@ -300,15 +302,8 @@ impl Shared {
         }
         let leaving: Vec<_> =
             claim.replaces().iter().map(|(session, role)| (session.room(), *role)).collect();
-        let may_open = |name: &str| identity.may("open", name);
-        let placement = directory.place_instead(&leaving, &hello.room, hello.role, may_open)?;
+        let placement = directory.place_instead(&leaving, &hello.room, hello.role, applicant)?;
         let room = placement.room;
-        if let Some(new) = &placement.open
-            && let Err(forbidden) = identity.check_role(hello.role, &new.name)
-        {
-            directory.remove(room);
-            return Err(forbidden);
-        }
         let mut rooms = lock(&self.rooms);
         self.open_room(&mut rooms, placement);
         let Some(doors) = rooms.get(&room).cloned() else {

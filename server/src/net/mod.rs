@@ -47,10 +47,13 @@
 mod access;
 mod accounts;
 mod addresses;
+mod clock;
 mod config;
 mod connection;
+mod doors;
 mod http;
 mod listener;
+mod lock;
 mod meters;
 mod place;
 mod proxy;

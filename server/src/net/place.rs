@@ -7,7 +7,7 @@ use tickwire_protocol::handshake::Role;
 use tickwire_protocol::{RoomId, SessionId};
 
 use super::accounts::Claim;
-use super::room_task::lock;
+use super::lock::lock;
 use crate::core::Directory;
 
 /// A place in a room and what its account has of it, given back when this is dropped: however the session ends.

@@ -6,7 +6,7 @@ use tickwire_protocol::room::ListRooms;
 use tickwire_protocol::{Misbehavior, PeerFault};
 
 use super::listener::Shared;
-use super::room_task::lock;
+use super::lock::lock;
 use super::seat::Ending;
 use super::upgrade::Visitor;
 use super::websocket::WebSocketWriter;

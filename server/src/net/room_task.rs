@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use tickwire_protocol::handshake::FreshReason;
 use tickwire_protocol::room::MatchStatus;
 use tickwire_protocol::{Micros, PeerFault, PeerId, SessionId};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::access::{Checked, Gate};
+use super::clock::Clock;
 use super::config::{RecordConfig, ServerConfig};
+use super::doors::{Answer, INBOX_MESSAGES_MAX, Inlets, Joining, ToRoom};
+use super::lock::lock;
 use super::meters::{Meters, Spent, Stopwatch, record};
 use super::place::Place;
 use super::recording::RecordingFile;
@@ -22,112 +24,17 @@ use super::seat::{Closing, Ending, Seat, Transmission};
 use super::stagger;
 use super::stats::RoomStats;
 use super::websocket::framed_bytes;
-use crate::core::{Directory, Join, Room, RoomEvent, StepReport};
-
-/// Messages that wait in a room's inbox from tick to tick: more than 1,000 players send in two of them. Connections that
-/// would add more wait, and TCP holds their peers back.
-const INBOX_MESSAGES_MAX: usize = 4096;
+use crate::core::{Directory, Room, RoomEvent, StepReport};
 
 /// Joins between two ticks. One costs up to 0.1 ms, for its welcome and its first snapshot, whose rows are all whole: sixteen
 /// leave a tick of 16 ms most of its time, and let in 960 a second.
 const JOINS_PER_TICK_MAX: usize = 16;
 
-/// Joins that wait for a later tick; further ones wait in the tasks of their connections.
-const JOINS_WAITING_MAX: usize = 64;
-
 /// A room looks into its inbox and at its sockets at least this often, however rarely it ticks.
 const ROUND_MAX: Duration = Duration::from_millis(50);
 
-/// What reaches a room from outside.
-#[derive(Debug)]
-pub(super) enum ToRoom {
-    /// A transport message of a peer, stamped at the socket.
-    Message { peer: PeerId, at: Micros, message: Bytes },
-    /// A WebSocket ping of a peer.
-    Ping { peer: PeerId, payload: Bytes },
-    /// A connection wants out; it gets its writer back. With a goodbye its session is over.
-    Leave { peer: PeerId, is_goodbye: bool },
-    /// An account has begun another session elsewhere: this one is over.
-    Replace { session: SessionId },
-    /// Someone wants to know.
-    Stats(oneshot::Sender<RoomStats>),
-}
-
-/// A connection that wants in.
-#[derive(Debug)]
-pub(super) struct Joining {
-    pub(super) join: Join,
-    pub(super) seat: Seat,
-    /// Where it is let in.
-    pub(super) place: Place,
-    /// Who is not let in gets its writer back instead.
-    pub(super) answer: oneshot::Sender<Answer>,
-}
-
-/// What a room says to a connection that wants in.
-#[derive(Debug)]
-pub(super) enum Answer {
-    /// Who it has become, and the sessions in other rooms that are over because of it.
-    Joined { peer: PeerId, replaced: Vec<SessionId> },
-    /// The session that it wants to go on does not: it has no place here by that, and looks for one as everybody does.
-    NotResumed { reason: FreshReason, seat: Seat },
-}
-
-/// The ways into a room.
-#[derive(Clone, Debug)]
-pub(super) struct Doors {
-    pub(super) inbox: mpsc::Sender<ToRoom>,
-    pub(super) joins: mpsc::Sender<Joining>,
-}
-
-/// The room's end of its doors.
-pub(super) struct Inlets {
-    inbox: mpsc::Receiver<ToRoom>,
-    joins: mpsc::Receiver<Joining>,
-}
-
-impl Inlets {
-    /// Who waits to be let in gets its writer back.
-    fn refuse(&mut self, closing: &Closing) {
-        self.joins.close();
-        while let Ok(joining) = self.joins.try_recv() {
-            joining.seat.end(Ending::Closed(closing.clone()));
-        }
-    }
-}
-
-impl Drop for Inlets {
-    fn drop(&mut self) {
-        self.refuse(&Closing::too_late());
-    }
-}
-
-/// Both ends.
-pub(super) fn doors() -> (Doors, Inlets) {
-    let (inbox_sender, inbox) = mpsc::channel(INBOX_MESSAGES_MAX);
-    let (joins_sender, joins) = mpsc::channel(JOINS_WAITING_MAX);
-    (Doors { inbox: inbox_sender, joins: joins_sender }, Inlets { inbox, joins })
-}
-
-/// The server's time: microseconds since its start.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
-    start: Instant,
-}
-
-impl Clock {
-    pub(super) fn start() -> Self {
-        Self { start: Instant::now() }
-    }
-
-    pub(super) fn now(self) -> Micros {
-        Micros(self.start.elapsed().as_micros() as u64)
-    }
-
-    fn instant(self, at: Micros) -> tokio::time::Instant {
-        tokio::time::Instant::from_std(self.start + Duration::from_micros(at.0))
-    }
-}
+/// How soon an empty room that could not be closed is looked at again.
+const LOOKS_AGAIN_AFTER: Micros = Micros::from_secs(1);
 
 /// A room and what its task keeps around it.
 pub(super) struct RoomTask {
@@ -258,6 +165,7 @@ impl RoomTask {
     /// Waits in an empty room: for somebody to join, or for its end. Its time stands still.
     async fn sleep(&mut self) -> Option<End> {
         let lifetime = Micros(self.lifetime.as_micros() as u64);
+        let looks_again = lifetime.max(LOOKS_AGAIN_AFTER);
         let mut closes = self.clock.now() + lifetime;
         loop {
             tokio::select! {
@@ -273,8 +181,8 @@ impl RoomTask {
                     if lock(&self.directory).close_if_empty(self.room.identity().id) {
                         return Some(End::Empty);
                     }
-                    // Somebody is on the way.
-                    closes = self.clock.now() + lifetime;
+                    // Somebody is on the way, or it is there for good.
+                    closes = self.clock.now() + looks_again;
                 }
             }
             self.handle_batch();
@@ -351,6 +259,7 @@ impl RoomTask {
             if let Err(reason) = self.room.check_resume(&join) {
                 // The place of a session that is over because of this is free before its client looks for one.
                 self.handle_events();
+                drop(place);
                 let _ = answer.send(Answer::NotResumed { reason, seat });
                 continue;
             }
@@ -554,9 +463,4 @@ impl Drop for RoomTask {
 /// Waits until the server ends.
 async fn is_over(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|is_over| *is_over).await;
-}
-
-/// What tasks share stays whole even if one of them panicked while holding it.
-pub(super) fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -85,7 +85,7 @@ impl Slots {
         let semaphore = |permits: usize| Arc::new(Semaphore::new(permits));
         let max = connections_max.min(Semaphore::MAX_PERMITS);
         Self {
-            addresses: Addresses::new(limits),
+            addresses: Addresses::new(limits, max),
             max,
             connections: semaphore(max),
             is_full: AtomicBool::new(false),
@@ -97,6 +97,11 @@ impl Slots {
     /// Connections that have a slot.
     pub(super) fn taken(&self) -> usize {
         self.max - self.connections.available_permits()
+    }
+
+    /// What an address is counted as; nothing if it is not.
+    pub(super) fn counted_as(&self, address: IpAddr) -> Option<IpAddr> {
+        self.addresses.counted_as(address)
     }
 
     /// For a proxy that will say where its client is. Nothing if there are too many of them.

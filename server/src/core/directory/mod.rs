@@ -6,6 +6,7 @@ mod wish;
 mod tests;
 
 use core::cmp::Reverse;
+use core::net::IpAddr;
 use core::ops::Bound;
 use std::collections::BTreeMap;
 
@@ -13,6 +14,8 @@ use tickwire_protocol::RoomId;
 use tickwire_protocol::handshake::{NewRoom, RejectReason, Role, RoomSecret, RoomWish};
 use tickwire_protocol::limits::ROOMS_PER_PAGE_MAX;
 use tickwire_protocol::room::{ListRooms, MatchInfo, MatchStatus, RoomList, RoomSummary};
+
+use super::identity::Identity;
 
 /// The bounds of a directory.
 #[derive(Clone, Copy, Debug)]
@@ -25,8 +28,37 @@ pub struct DirectoryConfig {
     pub room_spectators_max: u32,
     /// Rooms at once: each holds a world.
     pub rooms_max: u32,
+    /// Rooms at once that one account, or the guests of one address, have wished for; 0: any number.
+    pub rooms_per_opener_max: u32,
     /// Which of them clients may open.
     pub opening: RoomOpening,
+}
+
+/// Who wants a place.
+#[derive(Clone, Copy, Debug)]
+pub struct Applicant<'a> {
+    /// Who it is: what it may do.
+    pub identity: &'a Identity,
+    /// Where a guest comes from; none of whom nothing is counted.
+    pub address: Option<IpAddr>,
+}
+
+/// For whom rooms are counted that were opened by wish.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Opener {
+    Account(String),
+    Address(IpAddr),
+}
+
+impl Applicant<'_> {
+    fn may_be_in(&self, room: &str, role: Role) -> bool {
+        self.identity.check_role(role, room).is_ok()
+    }
+
+    fn opener(&self) -> Option<Opener> {
+        let account = self.identity.name().map(|name| Opener::Account(name.to_owned()));
+        account.or(self.address.map(Opener::Address))
+    }
 }
 
 /// Which rooms clients may open.
@@ -64,6 +96,7 @@ enum Opened {
 #[derive(Debug)]
 struct Entry {
     opened: Opened,
+    opener: Option<Opener>,
     secret: Option<RoomSecret>,
     /// As those are told who are not in it.
     summary: RoomSummary,
@@ -135,11 +168,13 @@ impl Directory {
         if self.names.contains_key(&room.name) {
             return Err(RejectReason::RoomExists);
         }
-        self.insert(room.clone(), if for_good { Opened::ForGood } else { Opened::ForAnybody })
+        let opened = if for_good { Opened::ForGood } else { Opened::ForAnybody };
+        let room = self.completed(room.clone());
+        self.insert(room, opened, None)
     }
 
-    /// Finds a place and takes it; [`Directory::leave`] gives it back. What is wished for is opened if it is not there and this client may
-    /// open it: `may_open` says so of a name.
+    /// Finds a place and takes it; [`Directory::leave`] gives it back. What is wished for is opened if it is not there and who wishes may
+    /// open it. Who does not say which room is led to none that he may not be in.
     ///
     /// # Errors
     /// Why there is no place, as docs/WIRE.md says under "Rooms wanted".
@@ -147,7 +182,7 @@ impl Directory {
         &mut self,
         wish: &RoomWish,
         role: Role,
-        may_open: impl Fn(&str) -> bool,
+        applicant: Applicant<'_>,
     ) -> Result<Placement, RejectReason> {
         let DirectoryConfig { players_max: max, room_spectators_max, .. } = self.config;
         if role == Role::Player && self.players >= max {
@@ -157,14 +192,15 @@ impl Directory {
         if role == Role::Spectator && room_spectators_max == 0 {
             return Err(RejectReason::NoSpectators);
         }
-        let placement = if let Some(room) = self.find(wish, role)? {
-            Placement { room, open: None }
-        } else {
-            let (room, opened) = self.to_open(wish, role, may_open)?;
-            self.insert(room, opened)?
+        let placement = match self.find(wish, role, applicant)? {
+            Some(room) => Placement { room, open: None },
+            None => self.open_for(wish, role, applicant)?,
         };
-        self.take_place(placement.room, role)?;
-        Ok(placement)
+        let taken = self.take_place(placement.room, role);
+        if taken.is_err() && placement.open.is_some() {
+            self.remove(placement.room);
+        }
+        taken.map(|()| placement)
     }
 
     /// [`Directory::place`] for somebody who leaves these places for it: they count as free, and are still taken.
@@ -173,12 +209,12 @@ impl Directory {
         leaving: &[(RoomId, Role)],
         wish: &RoomWish,
         role: Role,
-        may_open: impl Fn(&str) -> bool,
+        applicant: Applicant<'_>,
     ) -> Result<Placement, RejectReason> {
         for &(room, role) in leaving {
             self.leave(room, role);
         }
-        let placed = self.place(wish, role, may_open);
+        let placed = self.place(wish, role, applicant);
         for &(room, role) in leaving {
             self.return_to(room, role);
         }
@@ -220,19 +256,49 @@ impl Directory {
         }
     }
 
-    fn insert(&mut self, mut room: NewRoom, opened: Opened) -> Result<Placement, RejectReason> {
-        let DirectoryConfig { rooms_max, room_players_max, .. } = self.config;
-        if self.rooms.len() >= rooms_max as usize {
-            return Err(RejectReason::TooManyRooms { max: rooms_max });
+    /// Opens the room of a wish that has found nothing, if it may be opened and entered.
+    fn open_for(
+        &mut self,
+        wish: &RoomWish,
+        role: Role,
+        applicant: Applicant<'_>,
+    ) -> Result<Placement, RejectReason> {
+        let (room, opened) = self.to_open(wish, role, applicant)?;
+        let room = self.completed(room);
+        applicant.identity.check_role(role, &room.name)?;
+        let opener = if opened == Opened::ByWish { applicant.opener() } else { None };
+        let max = self.config.rooms_per_opener_max;
+        let has_opened = |room: &&Entry| opener.is_some() && room.opener == opener;
+        if max > 0 && self.rooms.values().filter(has_opened).count() >= max as usize {
+            return Err(RejectReason::TooManyRooms { max });
+        }
+        self.insert(room, opened, opener)
+    }
+
+    /// With all that was left open.
+    fn completed(&self, mut room: NewRoom) -> NewRoom {
+        let max = self.config.room_players_max;
+        if room.name.is_empty() {
+            room.name = self.free_name();
+        }
+        if room.players_max == 0 || room.players_max > max {
+            room.players_max = max;
+        }
+        room
+    }
+
+    fn insert(
+        &mut self,
+        room: NewRoom,
+        opened: Opened,
+        opener: Option<Opener>,
+    ) -> Result<Placement, RejectReason> {
+        let max = self.config.rooms_max;
+        if self.rooms.len() >= max as usize {
+            return Err(RejectReason::TooManyRooms { max });
         }
         let id = RoomId(self.next_id);
         self.next_id += 1;
-        if room.name.is_empty() {
-            room.name = self.free_name(id);
-        }
-        if room.players_max == 0 || room.players_max > room_players_max {
-            room.players_max = room_players_max;
-        }
         let summary = RoomSummary {
             room: id,
             name: room.name.clone(),
@@ -243,13 +309,13 @@ impl Directory {
             status: MatchStatus::default(),
         };
         self.names.insert(room.name.clone(), id);
-        self.rooms.insert(id, Entry { opened, secret: room.secret.clone(), summary });
+        self.rooms.insert(id, Entry { opened, opener, secret: room.secret.clone(), summary });
         Ok(Placement { room: id, open: Some(room) })
     }
 
     /// A name that no room has. A client may have thought of the first ones.
-    fn free_name(&self, id: RoomId) -> String {
-        let mut names = (id.0..).map(|number| format!("room-{number}"));
+    fn free_name(&self) -> String {
+        let mut names = (self.next_id..).map(|number| format!("room-{number}"));
         names.find(|name| !self.names.contains_key(name)).unwrap_or_default()
     }
 

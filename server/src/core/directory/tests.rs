@@ -1,3 +1,4 @@
+use tickwire_protocol::handshake::Permission;
 use tickwire_protocol::limits::ROOMS_PER_PAGE_MAX;
 use tickwire_protocol::room::RoomFilter;
 
@@ -9,16 +10,25 @@ fn directory() -> Directory {
         room_players_max: 2,
         room_spectators_max: 1,
         rooms_max: 3,
+        rooms_per_opener_max: 0,
         opening: RoomOpening::Wished,
     })
 }
 
-fn anything(_: &str) -> bool {
-    true
+static GUEST: Identity = Identity::guest();
+
+/// One of whom nothing is counted.
+fn somebody() -> Applicant<'static> {
+    Applicant { identity: &GUEST, address: None }
+}
+
+fn account(name: &str, permissions: &[&str]) -> Identity {
+    let permissions = permissions.iter().map(|name| Permission((*name).to_owned())).collect();
+    Identity::account(name.to_owned(), None, permissions, Vec::new()).unwrap()
 }
 
 fn any(directory: &mut Directory) -> Result<u32, RejectReason> {
-    directory.place(&RoomWish::Any, Role::Player, anything).map(|placement| placement.room.0)
+    directory.place(&RoomWish::Any, Role::Player, somebody()).map(|placement| placement.room.0)
 }
 
 #[test]
@@ -35,16 +45,16 @@ fn rooms_fill_up_before_new_ones_open() {
 fn a_named_room_is_shared_by_those_who_name_it_and_by_nobody_else() {
     let mut directory = directory();
     let wish = RoomWish::Named("duel".to_owned());
-    let first = directory.place(&wish, Role::Player, anything).unwrap();
+    let first = directory.place(&wish, Role::Player, somebody()).unwrap();
     let opened = NewRoom { name: "duel".to_owned(), players_max: 2, ..NewRoom::default() };
     assert_eq!(first, Placement { room: RoomId(1), open: Some(opened) });
     assert_eq!(any(&mut directory), Ok(2));
     assert_eq!(
-        directory.place(&wish, Role::Player, anything).unwrap(),
+        directory.place(&wish, Role::Player, somebody()).unwrap(),
         Placement { room: RoomId(1), open: None }
     );
     let full = RejectReason::RoomFull { players: 2, max: 2 };
-    assert_eq!(directory.place(&wish, Role::Player, anything), Err(full));
+    assert_eq!(directory.place(&wish, Role::Player, somebody()), Err(full));
     assert_eq!(directory.players(), 3, "a refused one takes no place");
 }
 
@@ -53,7 +63,7 @@ fn naming_rooms_opens_only_so_many() {
     let mut directory = directory();
     let watch = |directory: &mut Directory, name: &str| {
         directory
-            .place(&RoomWish::Named(name.to_owned()), Role::Spectator, anything)
+            .place(&RoomWish::Named(name.to_owned()), Role::Spectator, somebody())
             .map(|placement| placement.room.0)
     };
     assert_eq!(["a", "b", "c"].map(|name| watch(&mut directory, name)), [Ok(1), Ok(2), Ok(3)]);
@@ -90,7 +100,7 @@ fn a_failed_room_gives_its_places_back() {
 
 /// What a wish of a player leads to: the room's number, and whether it was opened.
 fn wish(directory: &mut Directory, wish: &RoomWish) -> Result<(u32, bool), RejectReason> {
-    let placement = directory.place(wish, Role::Player, anything)?;
+    let placement = directory.place(wish, Role::Player, somebody())?;
     Ok((placement.room.0, placement.open.is_some()))
 }
 
@@ -161,7 +171,7 @@ fn a_new_room_has_a_name_of_its_own_or_takes_what_is_there() {
     assert_eq!(wish(&mut directory, &RoomWish::New(or_join.clone())), Ok((1, false)));
     let unnamed = RoomWish::New(NewRoom::default());
     let names: Vec<_> = [(); 2]
-        .map(|()| directory.place(&unnamed, Role::Player, anything).unwrap().open.unwrap().name)
+        .map(|()| directory.place(&unnamed, Role::Player, somebody()).unwrap().open.unwrap().name)
         .into();
     assert_eq!(names, ["room-3", "room-4"], "the second room would be called as the first is");
     directory.leave(RoomId(1), Role::Player);
@@ -175,7 +185,7 @@ fn a_new_room_is_no_larger_than_the_servers_are() {
     let mut directory = large();
     for (wanted, given) in [(0, 10), (3, 3), (10, 10), (u32::MAX, 10)] {
         let room = RoomWish::New(NewRoom { players_max: wanted, ..NewRoom::default() });
-        let placement = directory.place(&room, Role::Player, anything).unwrap();
+        let placement = directory.place(&room, Role::Player, somebody()).unwrap();
         assert_eq!(placement.open.unwrap().players_max, given);
     }
     let small = existing("room-2", None);
@@ -263,7 +273,9 @@ fn clients_open_what_they_may() {
     assert_eq!(wish(&mut anybody, &RoomWish::Any), Ok((1, true)));
 
     let mut some = with(RoomOpening::Wished);
-    let mut place = |wish| some.place(&wish, Role::Player, |name| name == "duel").map(|placed| placed.room.0);
+    let duelist = account("alice", &["play", "open@duel"]);
+    let applicant = Applicant { identity: &duelist, address: None };
+    let mut place = |wish| some.place(&wish, Role::Player, applicant).map(|placed| placed.room.0);
     assert_eq!(place(RoomWish::New(den())).map(|room| (room, true)), forbidden());
     assert_eq!(place(RoomWish::Named("race".to_owned())), Err(RejectReason::NoSuchRoom));
     assert_eq!(place(named), Ok(1));
@@ -305,8 +317,68 @@ fn who_leaves_a_place_for_another_finds_it_free() {
     (0..5).for_each(|_| drop(any(&mut directory)));
     let (full, leaving) = (RejectReason::ServerFull { players: 5, max: 5 }, [(RoomId(1), Role::Player)]);
     assert_eq!(any(&mut directory), Err(full));
-    let placed = directory.place_instead(&leaving, &RoomWish::Any, Role::Player, anything).unwrap();
+    let placed = directory.place_instead(&leaving, &RoomWish::Any, Role::Player, somebody()).unwrap();
     assert_eq!((placed.room, directory.players()), (RoomId(1), 6));
     directory.leave(RoomId(1), Role::Player);
     assert_eq!(directory.players(), 5);
+}
+
+#[test]
+fn who_does_not_care_is_led_only_where_it_may_be() {
+    let config = DirectoryConfig { opening: RoomOpening::Never, ..large().config };
+    let mut directory = Directory::new(config);
+    for name in ["lobby", "arena"] {
+        directory.open(&NewRoom { name: name.to_owned(), ..NewRoom::default() }, true).unwrap();
+    }
+    let of_arena = account("alice", &["play@arena", "watch@nowhere"]);
+    let alice = Applicant { identity: &of_arena, address: None };
+    let matching = RoomWish::Matching { filter: RoomFilter::default(), otherwise: None };
+    for wish in [&RoomWish::Any, &matching] {
+        assert_eq!(directory.place(wish, Role::Player, alice).map(|placed| placed.room.0), Ok(2));
+    }
+    let forbidden = RejectReason::Forbidden { action: "watch".to_owned() };
+    assert_eq!(directory.place(&RoomWish::Any, Role::Spectator, alice), Err(forbidden));
+    // A room that is opened for it has none of the names that it may be in.
+    let mut opening = Directory::new(DirectoryConfig { opening: RoomOpening::Wished, ..config });
+    let forbidden = RejectReason::Forbidden { action: "play".to_owned() };
+    assert_eq!(opening.place(&RoomWish::Any, Role::Player, alice), Err(forbidden));
+    assert_eq!(opening.rooms(), 0);
+}
+
+#[test]
+fn one_account_or_address_has_so_many_rooms_opened() {
+    let mut directory = Directory::new(DirectoryConfig { rooms_per_opener_max: 2, ..large().config });
+    let (alice, bob) = (account("alice", &["play", "open"]), account("bob", &["play", "open"]));
+    let address = |last: u8| Some(IpAddr::from([192, 0, 2, last]));
+    let applicants = [
+        (&alice, 1),
+        (&alice, 2),
+        (&alice, 1),
+        (&bob, 1),
+        (&GUEST, 1),
+        (&GUEST, 1),
+        (&GUEST, 1),
+        (&GUEST, 2),
+    ];
+    let opened = applicants.map(|(identity, last)| {
+        let applicant = Applicant { identity, address: address(last) };
+        directory.place(&RoomWish::New(NewRoom::default()), Role::Player, applicant).is_ok()
+    });
+    assert_eq!(opened, [true, true, false, true, true, true, false, true]);
+    let guest = Applicant { identity: &GUEST, address: address(1) };
+    let again = RoomWish::New(NewRoom::default());
+    let many = RejectReason::TooManyRooms { max: 2 };
+    assert_eq!(directory.place(&again, Role::Player, guest), Err(many));
+    assert!(directory.place(&RoomWish::Any, Role::Player, guest).unwrap().open.is_some(), "for anybody");
+    directory.leave(RoomId(4), Role::Player);
+    assert!(directory.close_if_empty(RoomId(4)));
+    assert!(directory.place(&again, Role::Player, guest).is_ok(), "one of them has closed");
+}
+
+#[test]
+fn a_wish_that_is_refused_leaves_no_room() {
+    let mut nobody_plays = Directory::new(DirectoryConfig { room_players_max: 0, ..large().config });
+    let full = RejectReason::RoomFull { players: 0, max: 0 };
+    assert_eq!(wish(&mut nobody_plays, &RoomWish::New(NewRoom::default())), Err(full));
+    assert_eq!(nobody_plays.rooms(), 0);
 }

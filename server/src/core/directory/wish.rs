@@ -3,17 +3,24 @@
 use tickwire_protocol::RoomId;
 use tickwire_protocol::handshake::{NewRoom, RejectReason, Role, RoomSecret, RoomWish};
 
-use super::{Directory, Entry, Opened, RoomOpening};
+use super::{Applicant, Directory, Entry, Opened, RoomOpening};
 
 impl Directory {
     /// The room that is wished for, if it is there and lets in who wishes for it.
-    pub(super) fn find(&self, wish: &RoomWish, role: Role) -> Result<Option<RoomId>, RejectReason> {
+    pub(super) fn find(
+        &self,
+        wish: &RoomWish,
+        role: Role,
+        applicant: Applicant<'_>,
+    ) -> Result<Option<RoomId>, RejectReason> {
+        let may_be_in = |room: &Entry| applicant.may_be_in(&room.summary.name, role);
         match wish {
-            RoomWish::Any => Ok(self.fullest(role, Entry::is_for_anybody)),
+            RoomWish::Any => Ok(self.fullest(role, |room| room.is_for_anybody() && may_be_in(room))),
             RoomWish::Named(name) => self.named(name, None),
             RoomWish::Existing { name, secret } => self.named(name, secret.as_ref()),
             RoomWish::Matching { filter, otherwise } => {
-                let is_wanted = |room: &Entry| room.secret.is_none() && filter.matches(&room.summary);
+                let is_wanted =
+                    |room: &Entry| room.secret.is_none() && filter.matches(&room.summary) && may_be_in(room);
                 match (self.fullest(role, is_wanted), otherwise) {
                     (None, Some(room)) => self.in_place_of(room),
                     (found, _) => Ok(found),
@@ -28,11 +35,14 @@ impl Directory {
         &self,
         wish: &RoomWish,
         role: Role,
-        may_open: impl Fn(&str) -> bool,
+        applicant: Applicant<'_>,
     ) -> Result<(NewRoom, Opened), RejectReason> {
-        let may_open = |name: &str| self.config.opening == RoomOpening::Wished && may_open(name);
+        let is_by_wish = self.config.opening == RoomOpening::Wished;
+        let may_open = |name: &str| is_by_wish && applicant.identity.may("open", name);
         let room = match wish {
-            RoomWish::Any if self.config.opening == RoomOpening::Never => return Err(self.no_place(role)),
+            RoomWish::Any if self.config.opening == RoomOpening::Never => {
+                return Err(self.no_place(role, applicant));
+            }
             RoomWish::Any => return Ok((NewRoom::default(), Opened::ForAnybody)),
             RoomWish::Named(name) if name.is_empty() => return Err(RejectReason::BadRoomName),
             RoomWish::Named(name) if may_open(name) => NewRoom { name: name.clone(), ..NewRoom::default() },
@@ -67,13 +77,18 @@ impl Directory {
         }
     }
 
-    /// Why nobody gets in who does not care where, where no room is opened.
-    fn no_place(&self, role: Role) -> RejectReason {
-        let for_anybody = self.rooms.values().filter(|room| room.is_for_anybody());
-        let places = for_anybody.map(|room| self.places(room, role));
-        match places.reduce(|(taken, max), room| (taken + room.0, max.saturating_add(room.1))) {
-            Some((players, max)) => RejectReason::ServerFull { players, max },
-            None => RejectReason::NoSuchRoom,
+    /// Why somebody does not get in who does not care where, where no room is opened.
+    fn no_place(&self, role: Role, applicant: Applicant<'_>) -> RejectReason {
+        let for_anybody = || self.rooms.values().filter(|room| room.is_for_anybody());
+        let may_be_in = |room: &&Entry| applicant.may_be_in(&room.summary.name, role);
+        let places = for_anybody().filter(may_be_in).map(|room| self.places(room, role));
+        if let Some((players, max)) =
+            places.reduce(|(taken, max), room| (taken + room.0, max.saturating_add(room.1)))
+        {
+            return RejectReason::ServerFull { players, max };
         }
+        let forbidden =
+            for_anybody().find_map(|room| applicant.identity.check_role(role, &room.summary.name).err());
+        forbidden.unwrap_or(RejectReason::NoSuchRoom)
     }
 }

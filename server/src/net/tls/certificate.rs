@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ALL_VERSIONS, Error, InconsistentKeys, ServerConfig};
 
-use crate::net::room_task::lock;
+use crate::net::lock::lock;
 
 /// How often the files are looked at: whoever renews a certificate does it days before it expires.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -33,6 +33,8 @@ pub struct TlsFiles {
 pub(in crate::net) struct Tls {
     files: TlsFiles,
     current: Mutex<Arc<ServerConfig>>,
+    /// As the files were when they were read first.
+    loaded: [Stamp; 2],
 }
 
 /// By which a change of a file is noticed; nothing if there is no file.
@@ -41,8 +43,10 @@ type Stamp = Option<(SystemTime, u64)>;
 impl Tls {
     /// Reads the files. What is wrong with them is an [`io::ErrorKind::InvalidInput`] that names the file and says what to do.
     pub(in crate::net) fn load(files: TlsFiles) -> io::Result<Self> {
+        // Before they are read: what is written meanwhile is a change.
+        let loaded = stamps(&files);
         let current = Mutex::new(read(&files)?);
-        Ok(Self { files, current })
+        Ok(Self { files, current, loaded })
     }
 
     /// For the next handshake.
@@ -53,7 +57,7 @@ impl Tls {
     /// Reads the files again whenever they change. What cannot be used leaves the certificate as it is: half of a new pair is what one
     /// finds while the other half is being written.
     pub(in crate::net) async fn watch(self: Arc<Self>) {
-        let mut seen = self.stamps();
+        let mut seen = self.loaded;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let tls = self.clone();
@@ -64,8 +68,7 @@ impl Tls {
 
     /// One look, and what it saw.
     fn look(&self, seen: [Stamp; 2]) -> [Stamp; 2] {
-        // Before they are read: what is written meanwhile is a change of its own.
-        let stamps = self.stamps();
+        let stamps = stamps(&self.files);
         if stamps == seen {
             return seen;
         }
@@ -78,14 +81,14 @@ impl Tls {
         }
         stamps
     }
+}
 
-    fn stamps(&self) -> [Stamp; 2] {
-        let stamp = |path: &Path| {
-            let data = fs::metadata(path).ok()?;
-            Some((data.modified().ok()?, data.len()))
-        };
-        [stamp(&self.files.certificate), stamp(&self.files.key)]
-    }
+fn stamps(files: &TlsFiles) -> [Stamp; 2] {
+    let stamp = |path: &Path| {
+        let data = fs::metadata(path).ok()?;
+        Some((data.modified().ok()?, data.len()))
+    };
+    [stamp(&files.certificate), stamp(&files.key)]
 }
 
 fn read(files: &TlsFiles) -> io::Result<Arc<ServerConfig>> {
@@ -202,7 +205,7 @@ mod tests {
         let ((first, first_key), (second, second_key)) = (pair("a"), pair("renewed"));
         let tls = Tls::load(folder.write(&first, &first_key)).unwrap();
         let current = || lock(&tls.current).clone();
-        let (seen, before) = (tls.stamps(), current());
+        let (seen, before) = (tls.loaded, current());
         assert_eq!(tls.look(seen), seen);
         // Half of it is there, as while it is being renewed.
         folder.write(&second, &first_key);

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use bytes::BytesMut;
 use tokio_rustls::rustls::ServerConnection;
 
-use crate::net::room_task::lock;
+use crate::net::lock::lock;
 
 /// The keys of a connection, and what of its records is not whole yet. Reader and writer are on different tasks and share it; each holds the
 /// lock for as long as it takes to code what it has in hand, microseconds, and neither waits for a socket meanwhile.
