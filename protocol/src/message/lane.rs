@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::outbox::{Fates, MessageId, Outcome, Waiting};
+use super::waiting::{Fates, MessageId, Outcome, Waiting};
 use crate::limits::{
     LATEST_KEYS_MAX, MESSAGE_BYTES_IN_FLIGHT_MAX, MESSAGE_BYTES_QUEUED_MAX, MESSAGES_IN_FLIGHT_MAX,
     MESSAGES_QUEUED_MAX, SHORT_LANE_BYTES_QUEUED_MAX, SHORT_LANE_IN_FLIGHT_MAX, SHORT_LANE_QUEUED_MAX,

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::outbox::{Fates, MessageId, Outcome, Waiting};
 use super::types::MessageTypeId;
+use super::waiting::{Fates, MessageId, Outcome, Waiting};
 use crate::limits::LATEST_UNACKED_MAX;
 use crate::time::Micros;
 

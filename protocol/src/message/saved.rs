@@ -17,8 +17,9 @@ use bytes::Bytes;
 use super::inbox::Inbox;
 use super::lane::{Lane, Received, SendLane};
 use super::newest::Newest;
-use super::outbox::{MessageId, Outbox, Waiting};
+use super::outbox::Outbox;
 use super::types::{Direction, MessageType, MessageTypeId};
+use super::waiting::{MessageId, Waiting};
 use crate::fault::DecodeError;
 use crate::schema::Schema;
 use crate::time::Micros;
@@ -76,8 +77,12 @@ impl Reader<'_> {
             return Err(DAMAGED);
         }
         let deadline = (left != NONE).then(|| Micros(self.now.0.saturating_add(left)));
-        let waiting = Waiting::new(MessageId(id), ty, key, Bytes::copy_from_slice(body).into(), deadline);
-        Ok(if refused == 1 { waiting.refused() } else { waiting })
+        // Of a request nobody waits for the answer any more, but what became of it is told.
+        let mut waiting = Waiting::new(MessageId(id), ty, key, Bytes::copy_from_slice(body).into(), deadline);
+        if refused == 1 {
+            waiting.refuse();
+        }
+        Ok(waiting)
     }
 
     fn lane(&mut self, lane: Lane) -> Result<SendLane, DecodeError> {

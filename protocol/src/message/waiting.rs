@@ -1,0 +1,155 @@
+//! A message at its sender, from when it is taken until its fate is known.
+
+use std::collections::VecDeque;
+
+use super::body::MessageBody;
+use super::frame::write_message;
+use super::rate::Denial;
+use super::types::{MessageClass, MessageTypeId};
+use crate::time::Micros;
+
+/// Names a message that was given to be sent, for as long as the session lasts.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct MessageId(pub u64);
+
+/// What became of a message. Not told of unreliable ones.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// The game on the other side has polled it.
+    Delivered,
+    /// It waited too long to be written, and never was.
+    Expired,
+    /// A newer one of its key took its place. It may have arrived.
+    Replaced,
+    /// It was not let through: the other side's game has not seen it.
+    Refused(Denial),
+    /// The session that it was written in has ended. It may have arrived.
+    Lost,
+}
+
+/// Where a message is whose [`Outcome`] is not known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// It was never written.
+    Queued,
+    /// It was written, and the other side's game has not polled it.
+    InFlight,
+}
+
+/// A message whose fate is not known.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) id: MessageId,
+    pub(super) ty: MessageTypeId,
+    /// Of a latest message: which of its type.
+    pub(super) key: u32,
+    pub(super) body: MessageBody,
+    /// When it is given up if it was not written yet.
+    deadline: Option<Micros>,
+    /// Whether its sender hears what became of it; who asks for something hears otherwise.
+    is_told: bool,
+    /// The other side has refused it, and its sender knows.
+    is_refused: bool,
+}
+
+impl Waiting {
+    pub(super) fn new(
+        id: MessageId,
+        ty: MessageTypeId,
+        key: u32,
+        body: MessageBody,
+        deadline: Option<Micros>,
+    ) -> Self {
+        Self { id, ty, key, body, deadline, is_told: !ty.is_engine(), is_refused: false }
+    }
+
+    /// One whose sender hears otherwise what became of it.
+    pub(super) fn untold(self) -> Self {
+        Self { is_told: false, ..self }
+    }
+
+    /// The other side has refused it, and its sender knows.
+    pub(super) fn refuse(&mut self) {
+        self.is_refused = true;
+    }
+
+    /// Whether its sender does not know yet what becomes of it, and will.
+    pub(super) fn has_fate_to_tell(&self) -> bool {
+        self.is_told && !self.is_refused
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+
+    pub(super) fn id(&self) -> MessageId {
+        self.id
+    }
+
+    /// It never expires.
+    pub(super) fn keep(&mut self) {
+        self.deadline = None;
+    }
+
+    pub(super) fn deadline(&self) -> Option<Micros> {
+        self.deadline
+    }
+
+    /// Whether it may still be written at `now`; if so, `earliest` will not be later than its deadline.
+    pub(super) fn stays(&self, now: Micros, earliest: &mut Option<Micros>) -> bool {
+        let stays = self.deadline.is_none_or(|deadline| now < deadline);
+        if stays {
+            *earliest = earlier(*earliest, self.deadline);
+        }
+        stays
+    }
+
+    pub(super) fn encode(&self, class: MessageClass, number: u64, out: &mut Vec<u8>) {
+        let Self { ty, key, ref body, .. } = *self;
+        write_message((ty, class), number as u16, key, body, out);
+    }
+}
+
+/// What became of messages, until somebody asks.
+#[derive(Debug)]
+pub(super) struct Fates {
+    known: VecDeque<(MessageId, Outcome)>,
+    /// Whether anybody asks.
+    are_told: bool,
+}
+
+impl Default for Fates {
+    fn default() -> Self {
+        Self { known: VecDeque::new(), are_told: true }
+    }
+}
+
+impl Fates {
+    /// Nobody will ask.
+    pub(super) fn silence(&mut self) {
+        self.are_told = false;
+    }
+
+    pub(super) fn tell(&mut self, waiting: &Waiting, outcome: Outcome) {
+        if self.are_told && waiting.has_fate_to_tell() {
+            self.known.push_back((waiting.id, outcome));
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    pub(super) fn poll(&mut self) -> Option<(MessageId, Outcome)> {
+        self.known.pop_front()
+    }
+
+    pub(super) fn shrink_to_fit(&mut self) {
+        self.known.shrink_to_fit();
+    }
+}
+
+/// Of two deadlines.
+pub(super) fn earlier(a: Option<Micros>, b: Option<Micros>) -> Option<Micros> {
+    a.into_iter().chain(b).min()
+}
