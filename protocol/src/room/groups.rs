@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::TableHead;
+use super::{TableChange, TableFrame};
 use crate::cold;
 use crate::fault::DecodeError;
-use crate::frame::{FrameType, write_frame_with};
+use crate::frame::FrameType;
 use crate::ids::{GroupId, PlayerId};
 use crate::limits::GROUP_MEMBERS_MAX;
 
@@ -27,11 +27,9 @@ pub enum GroupChange {
     },
 }
 
-impl GroupChange {
-    /// Appends the change to those of a frame.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&cold::write(self));
-    }
+impl TableChange for GroupChange {
+    const FRAME: FrameType = FrameType::Groups;
+    const TABLE: &str = "groups";
 
     fn check(&self) -> Result<(), DecodeError> {
         let Self::With { group, players } = self else { return Ok(()) };
@@ -47,47 +45,13 @@ impl GroupChange {
 }
 
 /// What has changed in a player's groups since the last such frame.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct GroupsFrame {
-    /// What it says of the changes.
-    pub head: TableHead,
-    /// In the order in which they are to be taken in.
-    pub changes: Vec<GroupChange>,
-}
-
-impl GroupsFrame {
-    /// Appends a GROUPS frame with changes that were [encoded](GroupChange::encode) before.
-    pub fn encode_with(head: TableHead, changes: &[u8], out: &mut Vec<u8>) {
-        write_frame_with(out, FrameType::Groups, |out| {
-            out.extend_from_slice(&cold::write(&head));
-            out.extend_from_slice(changes);
-        });
-    }
-
-    /// Appends a GROUPS frame.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        let mut changes = Vec::new();
-        self.changes.iter().for_each(|change| change.encode(&mut changes));
-        Self::encode_with(self.head, &changes, out);
-    }
-
-    /// Reads the payload of a GROUPS frame.
-    pub fn decode(mut payload: &[u8]) -> Result<Self, DecodeError> {
-        let head = cold::take(&mut payload, "groups")?;
-        let mut changes = Vec::new();
-        while !payload.is_empty() {
-            let change: GroupChange = cold::take(&mut payload, "groups")?;
-            change.check()?;
-            changes.push(change);
-        }
-        Ok(Self { head, changes })
-    }
-}
+pub type GroupsFrame = TableFrame<GroupChange>;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::frame::frames;
+    use crate::room::TableHead;
     use bytes::Bytes;
 
     fn with(players: impl IntoIterator<Item = u32>) -> GroupsFrame {

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::TableHead;
+use super::{TableChange, TableFrame};
 use crate::cold;
 use crate::fault::DecodeError;
-use crate::frame::{FrameType, write_frame_with};
+use crate::frame::FrameType;
 use crate::handshake::check_text;
 use crate::ids::PlayerId;
 use crate::limits::{MATCH_MODE_BYTES_MAX, MATCH_SETTINGS_BYTES_MAX, SCORE_BYTES_MAX};
@@ -93,11 +93,9 @@ pub enum MatchChange {
     },
 }
 
-impl MatchChange {
-    /// Appends the change to those of a frame.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&cold::write(self));
-    }
+impl TableChange for MatchChange {
+    const FRAME: FrameType = FrameType::Match;
+    const TABLE: &str = "match";
 
     fn check(&self) -> Result<(), DecodeError> {
         match self {
@@ -109,47 +107,13 @@ impl MatchChange {
 }
 
 /// What has changed in a room's match since the last such frame.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct MatchFrame {
-    /// What it says of the changes.
-    pub head: TableHead,
-    /// In the order in which they are to be taken in.
-    pub changes: Vec<MatchChange>,
-}
-
-impl MatchFrame {
-    /// Appends a MATCH frame with changes that were [encoded](MatchChange::encode) before.
-    pub fn encode_with(head: TableHead, changes: &[u8], out: &mut Vec<u8>) {
-        write_frame_with(out, FrameType::Match, |out| {
-            out.extend_from_slice(&cold::write(&head));
-            out.extend_from_slice(changes);
-        });
-    }
-
-    /// Appends a MATCH frame.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        let mut changes = Vec::new();
-        self.changes.iter().for_each(|change| change.encode(&mut changes));
-        Self::encode_with(self.head, &changes, out);
-    }
-
-    /// Reads the payload of a MATCH frame.
-    pub fn decode(mut payload: &[u8]) -> Result<Self, DecodeError> {
-        let head = cold::take(&mut payload, "match")?;
-        let mut changes = Vec::new();
-        while !payload.is_empty() {
-            let change: MatchChange = cold::take(&mut payload, "match")?;
-            change.check()?;
-            changes.push(change);
-        }
-        Ok(Self { head, changes })
-    }
-}
+pub type MatchFrame = TableFrame<MatchChange>;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::frame::frames;
+    use crate::room::TableHead;
 
     fn payload(changes: Vec<MatchChange>) -> Vec<u8> {
         let head = TableHead { version: 9, is_anew: false, is_whole: true };

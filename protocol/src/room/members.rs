@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Profile, TableHead};
-use crate::cold;
+use super::{Profile, TableChange, TableFrame};
 use crate::fault::DecodeError;
-use crate::frame::{FrameType, write_frame_with};
+use crate::frame::FrameType;
 use crate::ids::PlayerId;
 
 /// Why somebody is no longer in a room.
@@ -47,57 +46,26 @@ pub enum MemberChange {
     },
 }
 
-impl MemberChange {
-    /// Appends the change to those of a frame.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&cold::write(self));
+impl TableChange for MemberChange {
+    const FRAME: FrameType = FrameType::Members;
+    const TABLE: &str = "members";
+
+    fn check(&self) -> Result<(), DecodeError> {
+        match self {
+            Self::Here { profile, .. } => profile.check(),
+            Self::Connection { .. } | Self::Gone { .. } => Ok(()),
+        }
     }
 }
 
 /// What has changed in a room's members since the last such frame.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct MembersFrame {
-    /// What it says of the changes.
-    pub head: TableHead,
-    /// In the order in which they are to be taken in.
-    pub changes: Vec<MemberChange>,
-}
-
-impl MembersFrame {
-    /// Appends a MEMBERS frame with changes that were [encoded](MemberChange::encode) before.
-    pub fn encode_with(head: TableHead, changes: &[u8], out: &mut Vec<u8>) {
-        write_frame_with(out, FrameType::Members, |out| {
-            out.extend_from_slice(&cold::write(&head));
-            out.extend_from_slice(changes);
-        });
-    }
-
-    /// Appends a MEMBERS frame.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        let mut changes = Vec::new();
-        self.changes.iter().for_each(|change| change.encode(&mut changes));
-        Self::encode_with(self.head, &changes, out);
-    }
-
-    /// Reads the payload of a MEMBERS frame.
-    pub fn decode(mut payload: &[u8]) -> Result<Self, DecodeError> {
-        let head = cold::take(&mut payload, "members")?;
-        let mut changes = Vec::new();
-        while !payload.is_empty() {
-            let change: MemberChange = cold::take(&mut payload, "members")?;
-            if let MemberChange::Here { profile, .. } = &change {
-                profile.check()?;
-            }
-            changes.push(change);
-        }
-        Ok(Self { head, changes })
-    }
-}
+pub type MembersFrame = TableFrame<MemberChange>;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::frame::frames;
+    use crate::room::TableHead;
     use bytes::Bytes;
     use proptest::prelude::*;
 

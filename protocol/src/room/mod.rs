@@ -20,8 +20,7 @@ mod listing;
 mod match_state;
 mod members;
 mod profile;
-
-use serde::{Deserialize, Serialize};
+mod table;
 
 pub use changes::ChangeLog;
 pub use groups::{GroupChange, GroupsFrame};
@@ -30,14 +29,4 @@ pub use listing::{ListRooms, RoomFilter, RoomList, RoomSummary};
 pub use match_state::{MatchChange, MatchFrame, MatchInfo, MatchStatus, Score};
 pub use members::{LeaveReason, MemberChange, MembersFrame};
 pub use profile::Profile;
-
-/// What a frame that tells a table by change says of its changes.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct TableHead {
-    /// The table's version behind them: to be named in the hello of the next connection.
-    pub version: u64,
-    /// The table is told anew from here on: a row that is not in what comes up to the next frame that is whole, is gone.
-    pub is_anew: bool,
-    /// Nothing more is to be told for now.
-    pub is_whole: bool,
-}
+pub use table::{TableChange, TableFrame, TableHead};

@@ -2,7 +2,7 @@
 
 use tickwire_protocol::GroupId;
 use tickwire_protocol::PlayerId;
-use tickwire_protocol::room::{ChangeLog, GroupChange, GroupsFrame, TableHead};
+use tickwire_protocol::room::{ChangeLog, GroupChange, GroupsFrame, TableChange, TableHead};
 use tickwire_sim::Groups;
 
 use super::news::{Chunk, Known, Reader};

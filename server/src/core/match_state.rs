@@ -1,6 +1,6 @@
 //! How a match stands, told by change.
 
-use tickwire_protocol::room::{MatchChange, MatchFrame, TableHead};
+use tickwire_protocol::room::{MatchChange, MatchFrame, TableChange, TableHead};
 use tickwire_sim::{MatchBoard, MatchRow};
 
 use super::news::{Chunk, Known, Reader};

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use tickwire_protocol::limits::MEMBERS_GONE_MAX;
-use tickwire_protocol::room::{ChangeLog, LeaveReason, MemberChange, MembersFrame, Profile, TableHead};
+use tickwire_protocol::room::{
+    ChangeLog, LeaveReason, MemberChange, MembersFrame, Profile, TableChange, TableHead,
+};
 use tickwire_protocol::{Micros, PlayerId};
 use tickwire_sim::Roster;
 
