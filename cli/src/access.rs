@@ -67,6 +67,10 @@ pub(crate) struct AccessArgs {
     #[arg(long, env = "TICKWIRE_MAX_HANDSHAKES", value_name = "HZ")]
     max_handshakes: Option<u32>,
 
+    /// Messages a second of one address, all its connections together; 0: any number. What is more waits [default: 8000]
+    #[arg(long, env = "TICKWIRE_MAX_ADDRESS_MESSAGES", value_name = "HZ")]
+    max_address_messages: Option<u32>,
+
     /// Proxies whose word is taken for where clients are, by `X-Forwarded-For`: a network such as 10.0.0.0/8, or an address. Several may be given
     /// [default: nobody's]
     #[arg(long, env = "TICKWIRE_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',')]
@@ -121,6 +125,7 @@ impl AccessArgs {
             idle_timeout: self.idle_timeout.or(file.idle_timeout),
             max_per_address: self.max_per_address.or(file.max_per_address),
             max_handshakes: self.max_handshakes.or(file.max_handshakes),
+            max_address_messages: self.max_address_messages.or(file.max_address_messages),
             trusted_proxy: if self.trusted_proxy.is_empty() {
                 file.trusted_proxy
             } else {
@@ -164,6 +169,7 @@ impl AccessArgs {
         let addresses = &mut access.addresses;
         addresses.connections_max = self.max_per_address.unwrap_or(addresses.connections_max);
         addresses.handshakes_per_second = self.max_handshakes.unwrap_or(addresses.handshakes_per_second);
+        addresses.messages_per_second = self.max_address_messages.unwrap_or(addresses.messages_per_second);
         access.proxies = proxies(&self.trusted_proxy, self.proxy_protocol)?;
         Ok(access)
     }

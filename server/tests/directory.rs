@@ -270,8 +270,12 @@ async fn who_asks_too_often_is_a_flood_and_who_asks_wrongly_is_closed() {
 #[tokio::test]
 async fn an_address_has_so_many_connections_also_of_those_who_only_ask() {
     let mut config = config();
-    config.access.addresses =
-        AddressLimits { connections_max: 2, handshakes_per_second: 0, counts_loopback: true };
+    config.access.addresses = AddressLimits {
+        connections_max: 2,
+        handshakes_per_second: 0,
+        counts_loopback: true,
+        ..AddressLimits::default()
+    };
     let server = start(config, arena()).await;
     let mut asking = Raw::connect(server.addr).await;
     asking.send(question()).await;

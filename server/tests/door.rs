@@ -8,6 +8,7 @@ use std::time::Duration;
 use common::{Honest, PATIENCE, Raw, Running, arena, dial_from, hello, request, start};
 use tickwire_protocol::frame::FrameType;
 use tickwire_protocol::handshake::{Hello, Role};
+use tickwire_protocol::limits::FRAMES_PER_TICK_MAX;
 use tickwire_protocol::pause::Pause;
 use tickwire_protocol::ping::Ping;
 use tickwire_protocol::{Micros, TickRate};
@@ -25,8 +26,12 @@ fn config(connections: usize, of_address: u32) -> ServerConfig {
     room.session_window = Micros::ZERO;
     let mut config = ServerConfig::new("127.0.0.1:0".parse().unwrap(), room);
     config.connections_max = connections;
-    config.access.addresses =
-        AddressLimits { connections_max: of_address, handshakes_per_second: 0, counts_loopback: true };
+    config.access.addresses = AddressLimits {
+        connections_max: of_address,
+        handshakes_per_second: 0,
+        counts_loopback: true,
+        ..AddressLimits::default()
+    };
     config.access.guests = true;
     config.handshake_timeout = Duration::from_mins(10);
     config
@@ -126,6 +131,24 @@ async fn handshakes_come_at_a_rate_and_slow_ones_end() {
     assert!(too_fast.contains("Retry-After: 1\r\n") && too_fast.contains("too often"), "{too_fast}");
     assert!(ask(&server, 2).await.starts_with("HTTP/1.1 101 "), "another address");
     assert_eq!(say(&server, 3, b"GET / HT").await, "", "a request without an end");
+}
+
+#[tokio::test]
+async fn what_an_address_says_too_quickly_waits_and_nobody_is_closed_for_it() {
+    let mut config = config(100, 0);
+    config.access.addresses.messages_per_second = 200;
+    let server = start(config, arena()).await;
+    let mut witness = join(dial_from(1, server.addr).await).await;
+    let mut hasty = join(dial_from(2, server.addr).await).await;
+    let mut ping = Vec::new();
+    Ping { client_time: Micros(1) }.encode(&mut ping);
+    // At once that would be a flood.
+    let said = FRAMES_PER_TICK_MAX as usize + 50;
+    for _ in 0..said {
+        hasty.raw.send(ping.clone()).await;
+    }
+    is_undisturbed(&mut witness).await;
+    hasty.play_until(|hasty| hasty.pongs >= said).await;
 }
 
 #[tokio::test]

@@ -22,8 +22,12 @@ fn config(trusted: &str, speech: ProxySpeech) -> ServerConfig {
     let mut room = RoomConfig::new(TickRate::new(60).unwrap(), 20);
     room.session_window = Micros::ZERO;
     let mut config = ServerConfig::new("127.0.0.1:0".parse().unwrap(), room);
-    config.access.addresses =
-        AddressLimits { connections_max: 1, handshakes_per_second: 0, counts_loopback: true };
+    config.access.addresses = AddressLimits {
+        connections_max: 1,
+        handshakes_per_second: 0,
+        counts_loopback: true,
+        ..AddressLimits::default()
+    };
     config.access.guests = true;
     config.access.proxies = TrustedProxies { networks: vec![trusted.parse().unwrap()], speech };
     config

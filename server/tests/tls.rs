@@ -281,16 +281,24 @@ async fn a_handshake_that_does_not_come_to_its_end_is_over_in_time() {
 async fn an_address_is_told_of_its_limit_but_its_handshakes_are_not_made_beyond_it() {
     let authority = Authority::new();
     let mut limited = config(authority.files());
-    limited.access.addresses =
-        AddressLimits { connections_max: 1, handshakes_per_second: 0, counts_loopback: true };
+    limited.access.addresses = AddressLimits {
+        connections_max: 1,
+        handshakes_per_second: 0,
+        counts_loopback: true,
+        ..AddressLimits::default()
+    };
     let server = start(limited, arena()).await;
     let _first = authority.raw(server.addr, &TLS13).await;
     let head = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
     let answer = authority.ask(server.addr, head).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 429 ") && answer.contains("\r\nRetry-After: 30\r\n"), "{answer}");
     let mut limited = config(authority.files());
-    limited.access.addresses =
-        AddressLimits { connections_max: 0, handshakes_per_second: 1, counts_loopback: true };
+    limited.access.addresses = AddressLimits {
+        connections_max: 0,
+        handshakes_per_second: 1,
+        counts_loopback: true,
+        ..AddressLimits::default()
+    };
     let server = start(limited, arena()).await;
     assert!(authority.ask(server.addr, head).await.unwrap().starts_with("HTTP/1.1 426 "));
     let hasty = authority.ask(server.addr, head).await;
@@ -329,8 +337,12 @@ async fn the_proxy_protocol_comes_before_the_handshake() {
     let networks = vec!["127.0.0.1".parse().unwrap()];
     config.access.guests = true;
     config.access.proxies = TrustedProxies { networks, speech: ProxySpeech::ProxyProtocol };
-    config.access.addresses =
-        AddressLimits { connections_max: 0, handshakes_per_second: 1, counts_loopback: false };
+    config.access.addresses = AddressLimits {
+        connections_max: 0,
+        handshakes_per_second: 1,
+        counts_loopback: false,
+        ..AddressLimits::default()
+    };
     let server = start(config, arena()).await;
     let from = async |last: u8| {
         let mut socket = TcpStream::connect(server.addr).await.unwrap();

@@ -82,14 +82,23 @@ pub struct AddressLimits {
     pub connections_max: u32,
     /// Handshakes a second, and as many at once; 0: any number.
     pub handshakes_per_second: u32,
+    /// Messages a second to rooms, and as many at once; 0: any number. What is more waits in the sockets, those of all its connections in
+    /// turn: a client plays on with a delay, and is closed for nothing.
+    pub messages_per_second: u32,
     /// Whether this machine's own addresses are bound by it as well. A swarm, or a proxy that is not a trusted one, would run into it.
     pub counts_loopback: bool,
 }
 
 impl Default for AddressLimits {
-    /// 64 connections (a school behind one address), 10 handshakes a second, loopback without a limit.
+    /// 64 connections (a school behind one address), 10 handshakes a second, 8,000 messages a second (125 for each of these
+    /// connections, who give inputs 60 times), loopback without a limit.
     fn default() -> Self {
-        Self { connections_max: 64, handshakes_per_second: 10, counts_loopback: false }
+        Self {
+            connections_max: 64,
+            handshakes_per_second: 10,
+            messages_per_second: 8_000,
+            counts_loopback: false,
+        }
     }
 }
 

@@ -1,10 +1,11 @@
-//! How many connections and handshakes come from where.
+//! How many connections, handshakes and messages come from where.
 //!
-//! A bucket of tokens for each address, and a count of its connections. What is at rest (no connection, a full bucket) is forgotten, so the table
+//! Buckets of tokens for each address, and a count of its connections. What is at rest (no connection, a full bucket) is forgotten, so the table
 //! is as large as what goes on: at most as many as a full server has connections, and [`KNOCKING_MAX`] more.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tickwire_protocol::Micros;
@@ -32,11 +33,19 @@ struct Table {
     swept: Micros,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Entry {
     connections: u32,
     /// When the bucket is full again: each handshake moves it on by its share of a second.
     full_at: Micros,
+    messages: Arc<MessageBucket>,
+}
+
+/// The messages of an address. All of its connections take from it, each in a task of its own, and none waits for a lock.
+#[derive(Debug, Default)]
+struct MessageBucket {
+    /// When it is full again, in microseconds. Further away than a second: it is in debt.
+    full_at: AtomicU64,
 }
 
 /// A connection, counted for its address until this is dropped.
@@ -44,7 +53,26 @@ struct Entry {
 pub(super) struct Counted {
     addresses: Arc<Addresses>,
     /// None if it is not counted.
-    key: Option<IpAddr>,
+    entry: Option<(IpAddr, Arc<MessageBucket>)>,
+}
+
+impl MessageBucket {
+    /// One comes, of so many a second: how long it has to wait.
+    fn take(&self, now: Micros, rate: u32) -> Micros {
+        let Some(share) = SECOND.checked_div(u64::from(rate)) else { return Micros::ZERO };
+        let moved = |full_at: u64| Some(full_at.max(now.0) + share);
+        let (Ok(before) | Err(before)) =
+            self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, moved);
+        Micros((before.max(now.0) + share - now.0).saturating_sub(SECOND))
+    }
+}
+
+impl Counted {
+    /// A message has come: how long it has to wait until its address may say so much.
+    pub(super) fn hold_message(&self, now: Micros) -> Micros {
+        let rate = self.addresses.limits.messages_per_second;
+        self.entry.as_ref().map_or(Micros::ZERO, |(_, messages)| messages.take(now, rate))
+    }
 }
 
 impl Addresses {
@@ -63,11 +91,16 @@ impl Addresses {
     /// Counts another connection and its handshake.
     pub(super) fn enter(self: &Arc<Self>, now: Micros, address: IpAddr) -> Result<Counted, HttpRefusal> {
         let AddressLimits { connections_max, handshakes_per_second: rate, .. } = self.limits;
-        let key = self.counted_as(address).filter(|_| connections_max > 0 || rate > 0);
-        let Some(key) = key else { return Ok(Counted { addresses: self.clone(), key: None }) };
+        let Some(key) = self.counted_as(address) else {
+            return Ok(Counted { addresses: self.clone(), entry: None });
+        };
         let mut table = lock(&self.table);
         table.make_room(now, key, self.entries_max)?;
-        let entry = table.entries.entry(key).or_insert(Entry { connections: 0, full_at: now });
+        let entry = table.entries.entry(key).or_insert_with(|| Entry {
+            connections: 0,
+            full_at: now,
+            messages: Arc::default(),
+        });
         if let Some(share) = SECOND.checked_div(u64::from(rate)) {
             // A second's worth of tokens: the bucket is empty when it takes a second to be full.
             let full_at = Micros(entry.full_at.max(now).0 + share);
@@ -81,7 +114,8 @@ impl Addresses {
             return Err(HttpRefusal::TooManyOfAddress { max: connections_max });
         }
         entry.connections += 1;
-        Ok(Counted { addresses: self.clone(), key: Some(key) })
+        let entry = Some((key, entry.messages.clone()));
+        Ok(Counted { addresses: self.clone(), entry })
     }
 }
 
@@ -101,13 +135,13 @@ impl Table {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let Some(key) = self.key else { return };
+        let Some((key, _)) = &self.entry else { return };
         let mut table = lock(&self.addresses.table);
-        if let Some(entry) = table.entries.get_mut(&key) {
+        if let Some(entry) = table.entries.get_mut(key) {
             entry.connections = entry.connections.saturating_sub(1);
             // An address without a limit on handshakes is at rest at once.
             if entry.connections == 0 && self.addresses.limits.handshakes_per_second == 0 {
-                table.entries.remove(&key);
+                table.entries.remove(key);
             }
         }
     }
@@ -131,7 +165,12 @@ mod tests {
     const HERE: &str = "192.0.2.1";
 
     fn addresses(connections_max: u32, handshakes_per_second: u32) -> Arc<Addresses> {
-        let limits = AddressLimits { connections_max, handshakes_per_second, counts_loopback: true };
+        let limits = AddressLimits {
+            connections_max,
+            handshakes_per_second,
+            counts_loopback: true,
+            ..AddressLimits::default()
+        };
         Addresses::new(limits, FULL)
     }
 
@@ -178,6 +217,22 @@ mod tests {
         let addresses = Addresses::new(limits, FULL);
         assert_eq!(addresses.counted_as("::ffff:127.0.0.1".parse().unwrap()), None);
         let _all = [(); 100].map(|()| enter(&addresses, 0, "127.0.0.1").unwrap());
+    }
+
+    #[test]
+    fn messages_of_an_address_come_at_a_rate_and_wait_in_turn() {
+        let limits =
+            AddressLimits { messages_per_second: 10, counts_loopback: true, ..AddressLimits::default() };
+        let addresses = Addresses::new(limits, FULL);
+        let both = [(); 2].map(|()| enter(&addresses, 0, HERE).unwrap());
+        let other = enter(&addresses, 0, "192.0.2.2").unwrap();
+        let hold = |counted: &Counted, millis| counted.hold_message(Micros::from_millis(millis)).0 / 1_000;
+        let waits: Vec<_> = (0..13).map(|count| hold(&both[count % 2], 5_000)).collect();
+        assert_eq!(waits, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 200, 300]);
+        assert_eq!((hold(&other, 5_000), hold(&both[0], 5_250), hold(&both[1], 7_000)), (0, 150, 0));
+        let uncounted = Addresses::new(AddressLimits { messages_per_second: 0, ..limits }, FULL);
+        let one = enter(&uncounted, 0, HERE).unwrap();
+        assert_eq!([(); 100].map(|()| hold(&one, 0)), [0; 100]);
     }
 
     #[test]

@@ -11,17 +11,17 @@ use tickwire_protocol::handshake::{
     FreshReason, Hello, RejectReason, Resume, ResumeToken, StreamKind, Token,
 };
 use tickwire_protocol::room::Introduction;
-use tickwire_protocol::{CloseCode, DecodeError, Misbehavior, PeerFault, PeerId};
+use tickwire_protocol::{CloseCode, DecodeError, Micros, Misbehavior, PeerFault, PeerId};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Duration, Instant, timeout, timeout_at};
+use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 use super::doors::{Answer, Doors, Joining, ToRoom};
 use super::listener::{Found, Shared};
 use super::questions::Questions;
 use super::seat::{Closing, Ending, Returned, Seat};
-use super::slots::Standing;
+use super::slots::{Slot, Standing};
 use super::upgrade::{Visitor, arrive};
 use super::websocket::{Received, WebSocketReader, WebSocketWriter, framed_bytes};
 use crate::core::{Applicant, Identity, Join, admit};
@@ -56,7 +56,7 @@ pub(super) async fn serve(socket: TcpStream, peer: IpAddr, standing: Standing, s
     };
     let returned = match greeting {
         Ok(greeting) if greeting.hello.schema_hash == 0 => Some(tell_schema(writer, &shared)),
-        Ok(greeting) => Box::pin(play(&mut reader, writer, greeting, visitor.slot.address, &shared)).await,
+        Ok(greeting) => Box::pin(play(&mut reader, writer, greeting, &visitor.slot, &shared)).await,
         Err(ending) => Some(Returned { writer, ending }),
     };
     if let Some(returned) = returned {
@@ -144,10 +144,10 @@ async fn play(
     reader: &mut WebSocketReader,
     writer: WebSocketWriter,
     greeting: Greeting,
-    address: IpAddr,
+    slot: &Slot,
     shared: &Arc<Shared>,
 ) -> Option<Returned> {
-    let (seat, mut returned) = Seat::new(writer, address);
+    let (seat, mut returned) = Seat::new(writer, slot.address);
     let Joined { peer, inbox } = match join(seat, &mut returned, &greeting, shared).await {
         Ok(joined) => joined,
         Err(refused) => return refused,
@@ -158,7 +158,7 @@ async fn play(
         // What the room has to say goes before what is said to it, or a client that never pauses would not hear it.
         biased;
         returned = &mut returned => return returned.ok(),
-        ending = listen(reader, &inbox, peer, shared) => ending,
+        ending = listen(reader, &inbox, peer, slot, shared) => ending,
     };
     // A room that has ended has given back everything by itself.
     let is_goodbye = is_goodbye(&ending);
@@ -275,6 +275,7 @@ async fn listen(
     reader: &mut WebSocketReader,
     room: &mpsc::Sender<ToRoom>,
     peer: PeerId,
+    slot: &Slot,
     shared: &Shared,
 ) -> Ending {
     loop {
@@ -283,6 +284,11 @@ async fn listen(
             Err(fault) => return ending_of(fault),
         };
         let at = shared.clock.now();
+        let wait = slot.hold_message(at);
+        if wait > Micros::ZERO {
+            // Not read on meanwhile: what else comes waits in the socket, and holds its sender back.
+            sleep(Duration::from_micros(wait.0)).await;
+        }
         let said = match received {
             Received::Message(message) => ToRoom::Message { peer, at, message },
             Received::Ping(payload) => ToRoom::Ping { peer, payload },

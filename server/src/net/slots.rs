@@ -60,8 +60,15 @@ pub(super) enum Standing {
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) address: IpAddr,
-    _counted: Counted,
+    counted: Counted,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Slot {
+    /// A message has come: how long it has to wait until its address may say so much.
+    pub(super) fn hold_message(&self, now: Micros) -> Micros {
+        self.counted.hold_message(now)
+    }
 }
 
 /// The right to say for whom a connection is.
@@ -121,7 +128,7 @@ impl Slots {
             tracing::warn!(self.max, "too many connections: others are refused until one ends");
         }
         match permit {
-            Ok(permit) => Some(Ok(Slot { address, _counted: counted, _permit: permit })),
+            Ok(permit) => Some(Ok(Slot { address, counted, _permit: permit })),
             Err(_) => {
                 Farewell::new(of_server, HttpRefusal::ServerFull { max: self.max }, Some(counted)).map(Err)
             }
