@@ -76,6 +76,12 @@ pub enum Misbehavior {
     /// More frames or inputs than an honest client can send.
     #[error("more than {0} frames or inputs between two ticks")]
     Flood(u32),
+    /// More questions which rooms there are than a connection has.
+    #[error("more than {0} questions before a hello")]
+    TooManyQuestions(u32),
+    /// More newer tokens than anybody needs, or one before the last was answered.
+    #[error("more than {0} tokens a minute, or one before the last was answered")]
+    TooManyTokens(u32),
 }
 
 /// Everything for which a peer's connection is closed.

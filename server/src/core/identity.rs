@@ -175,7 +175,7 @@ impl Renewal {
         }
         self.count += 1;
         if self.count > TOKENS_MAX || self.is_asked || self.came.is_some() || self.answer.is_some() {
-            return Err(Misbehavior::Flood(TOKENS_MAX).into());
+            return Err(Misbehavior::TooManyTokens(TOKENS_MAX).into());
         }
         self.came = Some(token);
         Ok(())
@@ -274,7 +274,7 @@ mod tests {
             assert_eq!(out, [2, 12, 2, 5]);
         }
         assert!(renewal.is_expired(Micros(70)), "what is refused changes nothing");
-        let flood = Err(Misbehavior::Flood(TOKENS_MAX).into());
+        let flood = Err(Misbehavior::TooManyTokens(TOKENS_MAX).into());
         assert_eq!(renewal.handle_frame(second(60), payload), flood);
         renewal.handle_frame(second(70), payload).unwrap();
         assert_eq!(renewal.handle_frame(second(71), payload), flood, "the one before is being checked");

@@ -31,7 +31,7 @@ impl Questions {
         may_ask(visitor, shared).map_err(|refusal| Ending::Rejected(RejectReason::Unauthorized(refusal)))?;
         self.answered += 1;
         if self.answered > LISTS_PER_CONNECTION_MAX {
-            return Err(PeerFault::from(Misbehavior::Flood(LISTS_PER_CONNECTION_MAX)).into());
+            return Err(PeerFault::from(Misbehavior::TooManyQuestions(LISTS_PER_CONNECTION_MAX)).into());
         }
         let mut answer = Vec::new();
         lock(&shared.directory).list(&question).encode(&mut answer);
