@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::dismissals::Dismissals;
 use crate::match_board::MatchBoard;
 use crate::roster::Roster;
 use bytes::Bytes;
@@ -99,4 +100,6 @@ pub struct Outside<'a> {
     pub roster: Option<&'a dyn Roster>,
     /// How their match stands.
     pub match_state: Option<&'a mut MatchBoard>,
+    /// What is to become of them, and of their room.
+    pub dismissals: Option<&'a mut Dismissals>,
 }

@@ -167,6 +167,8 @@ pub(super) struct RoomTask {
 enum End {
     Shutdown,
     Empty,
+    /// The game has ended it.
+    Over,
     Panicked,
 }
 
@@ -205,7 +207,7 @@ impl RoomTask {
         }
     }
 
-    /// Runs until the server shuts down, the room has been empty for its lifetime, or the simulation panics. What it
+    /// Runs until the server shuts down, the game ends the room, it has been empty for its lifetime, or the simulation panics. What it
     /// measured in its life.
     pub(super) async fn run(mut self) -> Meters {
         let end = self.serve().await;
@@ -214,6 +216,10 @@ impl RoomTask {
             End::Shutdown => Closing::shutdown(),
             End::Empty => {
                 tracing::info!(room = %identity.name, "room closed: nobody is in it");
+                Closing::too_late()
+            }
+            End::Over => {
+                tracing::info!(room = %identity.name, "room closed: its game has ended it");
                 Closing::too_late()
             }
             End::Panicked => {
@@ -236,6 +242,9 @@ impl RoomTask {
             }
             if catch_unwind(AssertUnwindSafe(|| self.round())).is_err() {
                 return End::Panicked;
+            }
+            if self.room.is_over() {
+                return End::Over;
             }
             // A room that is always late must not keep the thread to itself.
             tokio::task::yield_now().await;
@@ -376,6 +385,9 @@ impl RoomTask {
         while let Some(event) = self.room.poll_event() {
             match event {
                 RoomEvent::PeerDropped { peer, fault } => self.close(peer, fault),
+                RoomEvent::PeerDismissed { peer, code, reason } => {
+                    self.end(peer, Ending::Closed(Closing { code, reason: reason.to_string() }));
+                }
                 RoomEvent::TokenCame { peer } => self.check_token(peer),
                 RoomEvent::SessionEnded { session } => drop(self.places.remove(&session)),
             }

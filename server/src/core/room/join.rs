@@ -1,4 +1,4 @@
-//! Who is in a room: sessions begin, go on over other connections, wait, and end.
+//! Who comes into a room: sessions begin, and go on over other connections.
 
 use tickwire_protocol::bulk::BulkReceived;
 use tickwire_protocol::handshake::{
@@ -8,9 +8,9 @@ use tickwire_protocol::handshake::{
 use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX};
 use tickwire_protocol::room::{Introduction, LeaveReason};
 use tickwire_protocol::snapshot::Codec;
-use tickwire_protocol::{CloseCode, Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tick};
+use tickwire_protocol::{Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tick};
 
-use super::{Room, RoomConfig, RoomEvent};
+use super::{Room, RoomConfig};
 use crate::core::belief::ViewBelief;
 use crate::core::identity::{Identity, Renewal};
 use crate::core::input_queue::InputQueue;
@@ -81,8 +81,11 @@ impl Room {
     }
 
     /// Lets a connection in; its welcome comes with its first transmission. A session that goes on keeps its player; a
-    /// connection that it still had is [dropped](RoomEvent::PeerDropped). Nobody's session ends for one that is refused.
+    /// connection that it still had is [dropped](super::RoomEvent::PeerDropped). Nobody's session ends for one that is refused.
     pub fn join(&mut self, now: Micros, join: Join) -> Result<PeerId, RejectReason> {
+        if self.is_over {
+            return Err(RejectReason::NoSuchRoom);
+        }
         join.identity.check_role(join.role, &self.identity.name)?;
         let peer = PeerId(self.next_id);
         let resumed = join.resume.map(|resume| (resume.session, self.resume_session(peer, &join, &resume)));
@@ -200,26 +203,8 @@ impl Room {
         if let Some(peer) = session.peer() {
             self.drop_peer(peer, PeerFault::TakenOver);
         }
-        self.end(resume.session, LeaveReason::Removed);
+        self.end_session(resume.session, LeaveReason::Removed);
         Err(FreshReason::Inconsistent)
-    }
-
-    /// Ends a session because its account has begun another. A connection that it still has is
-    /// [dropped](RoomEvent::PeerDropped). One that is not here any more is passed over.
-    pub fn replace(&mut self, session: SessionId) {
-        if let Some(peer) = self.sessions.get(&session).and_then(|session| session.peer()) {
-            self.drop_peer(peer, PeerFault::Replaced);
-        }
-        if self.sessions.contains_key(&session) {
-            self.end(session, LeaveReason::Left);
-        }
-    }
-
-    /// Takes a connection from its session.
-    fn drop_peer(&mut self, peer: PeerId, fault: PeerFault) {
-        self.peers.remove(&peer);
-        self.note_peers();
-        self.events.push(RoomEvent::PeerDropped { peer, fault });
     }
 
     /// The token that a peer has brought, to be checked: once.
@@ -241,7 +226,7 @@ impl Room {
         let role = self.sessions.get(&session).map(|session| session.role());
         if role.is_some_and(|role| found.check_role(role, &self.identity.name).is_err()) {
             self.drop_peer(id, PeerFault::Forbidden);
-            return self.end(session, LeaveReason::Removed);
+            return self.end_session(session, LeaveReason::Removed);
         }
         self.identify(session, found);
     }
@@ -252,89 +237,6 @@ impl Room {
             session.gate.set_permissions(&self.schema, |action| identity.may(action, &self.identity.name));
         }
         self.identities.insert(id, identity);
-    }
-
-    /// A client has said goodbye: its session is over. Its player's entity is the simulation's to take away.
-    pub fn leave(&mut self, peer: PeerId) {
-        self.end_of(peer, LeaveReason::Left);
-    }
-
-    /// A client is let go, for a fault of its own or because the server wants it: its session is over.
-    pub fn remove(&mut self, peer: PeerId) {
-        self.end_of(peer, LeaveReason::Removed);
-    }
-
-    fn end_of(&mut self, peer: PeerId, reason: LeaveReason) {
-        if let Some(peer) = self.peers.remove(&peer) {
-            self.note_peers();
-            self.end(peer.session, reason);
-        }
-    }
-
-    /// A connection was lost. Its session waits for its client to come back, as long as the room's configuration says.
-    pub fn disconnect(&mut self, now: Micros, peer: PeerId) {
-        if self.config.session_window == Micros::ZERO {
-            return self.end_of(peer, LeaveReason::Lost);
-        }
-        let Some(peer) = self.peers.remove(&peer) else { return };
-        self.note_peers();
-        match self.sessions.get_mut(&peer.session) {
-            Some(session) if session.is_known() => {
-                session.rest(now);
-                if let Some(player) = session.player_id() {
-                    self.members.set_connected(player, false);
-                }
-            }
-            // A client that never spoke behind its welcome has no token to come back with.
-            _ => self.end(peer.session, LeaveReason::Lost),
-        }
-    }
-
-    fn end(&mut self, session: SessionId, reason: LeaveReason) {
-        self.events.push(RoomEvent::SessionEnded { session });
-        self.identities.remove(&session);
-        let Some(session) = self.sessions.remove(&session) else { return };
-        let Session { player: Some(player), mut bulk, .. } = *session else { return };
-        self.players.remove(&player.id);
-        self.members.remove(player.id, reason);
-        self.groups.remove(player.id);
-        // Also of one that was told to have left when its client went away: there is an end to everything that the game has begun.
-        bulk.handle_end();
-        let lost = core::iter::from_fn(|| bulk.poll_event(self.now));
-        self.bulk_turn.lost.extend(lost.map(|event| (player.id, event)));
-        if player.is_announced {
-            self.left.push(player.id);
-        }
-    }
-
-    /// Ends the sessions whose clients have not come back in time.
-    pub(super) fn give_up_absent(&mut self, now: Micros) {
-        let window = self.config.session_window;
-        let sessions = self.sessions.values();
-        let over: Vec<_> =
-            sessions.filter(|session| session.is_given_up(now, window)).map(|session| session.id).collect();
-        for session in over {
-            self.end(session, LeaveReason::Lost);
-        }
-    }
-
-    /// Lets those go who say nothing, take nothing, play nothing, or whose token has expired.
-    pub(super) fn drop_dead_peers(&mut self, now: Micros) {
-        let first = self.events.len();
-        for (&peer, state) in &self.peers {
-            let fault = state.find_dead(now, &self.config);
-            self.events.extend(fault.map(|fault| RoomEvent::PeerDropped { peer, fault }));
-        }
-        for index in first..self.events.len() {
-            match self.events[index] {
-                RoomEvent::PeerDropped { peer, fault } if CloseCode::from(fault).may_pass() => {
-                    self.disconnect(now, peer);
-                }
-                // Its client does not come back to it.
-                RoomEvent::PeerDropped { peer, .. } => self.remove(peer),
-                RoomEvent::TokenCame { .. } | RoomEvent::SessionEnded { .. } => {}
-            }
-        }
     }
 
     fn welcome(
@@ -408,7 +310,7 @@ mod tests {
     use tickwire_sim::arena::{Arena, Level};
 
     use super::*;
-    use crate::core::RoomIdentity;
+    use crate::core::{RoomEvent, RoomIdentity};
 
     const NOW: Micros = Micros::from_secs(1);
 
