@@ -18,8 +18,8 @@ use tickwire_protocol::handshake::{
 };
 use tickwire_protocol::limits::MESSAGE_BYTES_PER_TRANSMIT_MAX;
 use tickwire_protocol::message::{
-    Direction, Inbox, Lane, MessageBody, MessageLimits, MessageTypeId, Missed, Outbox, Received, Refusal,
-    Requests, SendError,
+    Direction, Inbox, Lane, MessageBody, MessageId, MessageLimits, MessageTypeId, Missed, Outbox, Received,
+    Refusal, Requests, SendError,
 };
 use tickwire_protocol::schema::Kind;
 use tickwire_protocol::snapshot::Feedback;
@@ -262,23 +262,25 @@ impl Session {
     pub(crate) fn send(
         &mut self,
         now: Micros,
+        id: MessageId,
         ty: MessageTypeId,
         key: u32,
         body: MessageBody,
     ) -> Result<(), SendError> {
         self.check_stream()?;
-        self.outbox.send(now, ty, key, body).map(drop)
+        self.outbox.send_as(now, id, ty, key, body)
     }
 
     /// Tells the client a game event, as encoded.
     pub(crate) fn emit(
         &mut self,
         now: Micros,
+        id: MessageId,
         ty: MessageTypeId,
         event: MessageBody,
     ) -> Result<(), SendError> {
         self.check_stream()?;
-        self.outbox.send_event(now, ty, event)
+        self.outbox.send_event(now, id, ty, event)
     }
 
     /// Appends messages, and what was polled of the client's, to what goes over its connection.

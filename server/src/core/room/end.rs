@@ -5,7 +5,6 @@ use tickwire_protocol::{CloseCode, Micros, PeerFault, PeerId, PlayerId, SessionI
 use tickwire_sim::RemovalReason;
 
 use super::{Room, RoomEvent};
-use crate::core::session::Session;
 
 impl Room {
     /// Ends a session because its account has begun another. A connection that it still has is
@@ -107,14 +106,15 @@ impl Room {
     pub(super) fn end_session(&mut self, session: SessionId, reason: LeaveReason) {
         self.events.push(RoomEvent::SessionEnded { session });
         self.identities.remove(&session);
-        let Some(session) = self.sessions.remove(&session) else { return };
-        let Session { player: Some(player), mut bulk, .. } = *session else { return };
+        let Some(mut session) = self.sessions.remove(&session) else { return };
+        let Some(player) = session.player.take() else { return };
+        self.outcomes.handle_end(player.id, &mut session);
         self.players.remove(&player.id);
         self.members.remove(player.id, reason);
         self.groups.remove(player.id);
         // Also of one that was told to have left when its client went away: there is an end to everything that the game has begun.
-        bulk.handle_end();
-        let lost = core::iter::from_fn(|| bulk.poll_event(self.now));
+        session.bulk.handle_end();
+        let lost = core::iter::from_fn(|| session.bulk.poll_event(self.now));
         self.bulk_turn.lost.extend(lost.map(|event| (player.id, event)));
         if player.is_announced {
             self.left.push(player.id);

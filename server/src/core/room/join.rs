@@ -163,7 +163,9 @@ impl Room {
         let id = SessionId::new(self.identity.id, self.config.first_session.wrapping_add(peer.0));
         self.players.extend(player.as_ref().map(|player| (player.id, id)));
         let session = Session::new(id, join.token, peer, join.stream, player, &self.schema, now);
-        self.sessions.insert(id, Box::new(session.allowing(self.config.message_limits)));
+        let mut session = session.allowing(self.config.message_limits);
+        self.outcomes.follow(&mut session);
+        self.sessions.insert(id, Box::new(session));
         Ok(id)
     }
 

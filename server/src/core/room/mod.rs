@@ -44,6 +44,7 @@ use super::identity::{Identity, RoomAccounts};
 use super::input_queue::InputCounters;
 use super::mail::RoomMail;
 use super::members::Members;
+use super::outcomes::Outcomes;
 use super::peer::{Inbox, Peer};
 use super::peer_stats::PeerStats;
 use super::recording::{RoomRecording, Stepped, is_turn};
@@ -149,6 +150,7 @@ pub struct Room {
     is_over: bool,
     mail_turns: Turns,
     bulk_turn: BulkTurn,
+    outcomes: Outcomes,
     events: Vec<RoomEvent>,
     shared: Shared,
     input_frame: InputFrame,
@@ -216,6 +218,7 @@ impl Room {
             is_over: false,
             mail_turns: Turns::default(),
             bulk_turn: BulkTurn::default(),
+            outcomes: Outcomes::default(),
             events: Vec::new(),
             shared: Shared::default(),
             input_frame: InputFrame::new(),
@@ -460,7 +463,7 @@ impl Room {
         let mut eyes =
             RewoundEyes { rewind: &mut self.rewind, history: &self.history, was_shown: &was_shown };
         let (players, sessions) = (&self.players, &mut self.sessions);
-        let (turns, bulk) = (&mut self.mail_turns, &mut self.bulk_turn);
+        let (turns, outcomes, bulk) = (&mut self.mail_turns, &mut self.outcomes, &mut self.bulk_turn);
         let ears = Ears {
             identities: &self.identities,
             peers,
@@ -469,7 +472,7 @@ impl Room {
             scene: &mut self.scene,
         };
         let (schema, groups) = (&self.schema, &mut self.groups);
-        let mut mail = RoomMail { now, schema, players, sessions, turns, bulk, groups, ears };
+        let mut mail = RoomMail { now, schema, players, sessions, turns, outcomes, bulk, groups, ears };
         let accounts = RoomAccounts { room: &self.identity.name, players, identities: &self.identities };
         let outside = Outside {
             eyes: Some(&mut eyes),
@@ -481,6 +484,7 @@ impl Room {
         };
         self.world.step_with(&self.inputs, outside);
         self.bulk_turn.handle_step();
+        self.outcomes.handle_step();
         self.mail_turns.handle_step();
     }
 
