@@ -161,6 +161,10 @@ impl CloseCode {
     pub const TAKEN_OVER: Self = Self(4004);
     /// No input and no message for too long.
     pub const IDLE: Self = Self(4005);
+    /// The game has let the player go; the reason is the game's.
+    pub const REMOVED: Self = Self(4006);
+    /// The game has ended the room; the reason is the game's.
+    pub const ROOM_ENDED: Self = Self(4007);
     /// No token, or one that is not taken; a reject frame told why.
     pub const UNAUTHORIZED: Self = Self(4010);
     /// The account may not do what it wants; a reject frame told what, unless a newer token took it away.

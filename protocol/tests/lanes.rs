@@ -8,7 +8,7 @@ use tickwire_protocol::frame::frames;
 use tickwire_protocol::limits::{LATEST_KEYS_MAX, MESSAGE_BYTES_PER_TRANSMIT_MAX, OUTCOMES_WAITING_MAX};
 use tickwire_protocol::message::{
     Direction, GameEvent, Inbox, Lane, Message, MessageAck, MessageBody, MessageClass, MessageFrame,
-    MessageType, MessageTypeId, Outbox, Received, Requests, SendError,
+    MessageId, MessageType, MessageTypeId, Outbox, Received, Requests, SendError,
 };
 use tickwire_protocol::{Micros, Schema, Tick};
 
@@ -85,7 +85,9 @@ impl Way {
 
     fn tell_of_hits(&mut self, count: usize) {
         for _ in 0..count {
-            self.outbox.send_event(NOW, HIT, GameEvent::new("").encode(Tick(1)).into()).unwrap();
+            self.outbox
+                .send_event(NOW, MessageId(0), HIT, GameEvent::new("").encode(Tick(1)).into())
+                .unwrap();
         }
     }
 }
@@ -281,7 +283,7 @@ fn events_that_were_taken_ahead_of_others_are_not_told_again_after_an_export() {
     let mut way = Way::new();
     let mut written = Vec::new();
     for body in ["a", "b", "c", "d"] {
-        way.outbox.send_event(NOW, HIT, GameEvent::new(body).encode(Tick(1)).into()).unwrap();
+        way.outbox.send_event(NOW, MessageId(0), HIT, GameEvent::new(body).encode(Tick(1)).into()).unwrap();
     }
     way.outbox.poll_transmit(NOW, 1_000, &mut written);
     let payloads = frames(written.into()).map(|frame| frame.unwrap().payload).collect::<Vec<_>>();

@@ -274,6 +274,8 @@ fn codes_are_those_of_the_code() {
         CloseCode::STALLED,
         CloseCode::TAKEN_OVER,
         CloseCode::IDLE,
+        CloseCode::REMOVED,
+        CloseCode::ROOM_ENDED,
         CloseCode::UNAUTHORIZED,
         CloseCode::FORBIDDEN,
         CloseCode::ACCOUNT_BUSY,

@@ -7,16 +7,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Ending, Honest, PATIENCE, Raw, Running, hello, start};
+use common::{Ending, Honest, PATIENCE, Raw, Running, encoded, hello, start};
 use tickwire_client::net::{Connection, Wake, connect};
-use tickwire_client::{Backoff, ClientConfig, Event, Reconnect};
+use tickwire_client::{Backoff, ClientConfig, DisconnectReason, Event, Reconnect};
+use tickwire_protocol::frame::FrameType;
 use tickwire_protocol::handshake::{
     FreshReason, Resume, ResumeToken, RoomWish, SessionOutcome, SessionTerms, Welcome,
 };
 use tickwire_protocol::message::{
     Direction, Message, MessageClass, MessageType, MessageTypeId, Outcome, Received,
 };
-use tickwire_protocol::{Micros, PlayerId, RoomId, RowHead, Schema, SessionId, Tables, TickRate};
+use tickwire_protocol::{CloseCode, Micros, PlayerId, RoomId, RowHead, Schema, SessionId, Tables, TickRate};
 use tickwire_server::core::RoomConfig;
 use tickwire_server::net::{Game, ServerConfig};
 use tickwire_sim::Audience;
@@ -354,4 +355,90 @@ async fn a_server_that_was_started_anew_takes_nobody_for_another() {
     let welcome = claim(&after, RoomWish::Any, resume).await;
     let terms = SessionTerms::find(&welcome.extensions).unwrap().unwrap();
     assert_eq!(terms.outcome, SessionOutcome::Fresh(FreshReason::Unknown));
+}
+
+/// Lets go who asks for it with a 0, and ends at a 1.
+struct Doorman(Arc<Schema>);
+
+impl Simulation for Doorman {
+    fn schema(&self) -> &Arc<Schema> {
+        &self.0
+    }
+
+    fn step(&mut self, ctx: &mut StepContext<'_>) {
+        while let Some((from, message)) = ctx.poll_message() {
+            match message.body[0] {
+                0 => ctx.remove_player(from, "as you wish"),
+                _ => ctx.end_room("that was it"),
+            }
+        }
+    }
+
+    fn save(&self, _: &mut Tables) {}
+
+    fn load(&mut self, _: &Tables) {}
+}
+
+async fn closed(connection: &mut Connection) -> (CloseCode, String) {
+    until(connection, |event| match event {
+        Event::Disconnected(DisconnectReason::Closed { code, reason }) => Some((code, reason)),
+        _ => None,
+    })
+    .await
+}
+
+#[tokio::test]
+async fn who_is_let_go_is_told_why_and_a_room_that_is_ended_is_gone() {
+    let game = Game::new(schema(), |_| Box::new(Doorman(schema())));
+    let server = start(config(Micros::from_secs(60)), game).await;
+    let cable = Cable::to(server.addr).await;
+    let [mut leaves, mut ends, mut stays] =
+        [cable.connect().await, cable.connect().await, cable.connect().await];
+    for connection in [&mut leaves, &mut ends, &mut stays] {
+        connected(connection).await;
+    }
+    let now = leaves.now();
+    leaves.client_mut().send(now, SAY, 0, vec![0]).unwrap();
+    assert_eq!(closed(&mut leaves).await, (CloseCode::REMOVED, "as you wish".to_owned()));
+    let now = ends.now();
+    ends.client_mut().send(now, SAY, 0, vec![1]).unwrap();
+    for connection in [&mut ends, &mut stays] {
+        assert_eq!(closed(connection).await, (CloseCode::ROOM_ENDED, "that was it".to_owned()));
+    }
+    let gone = async {
+        while !server.handle.stats().await.rooms.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("the room is taken away");
+    assert_eq!(server.handle.stats().await.players, 0);
+    let mut next = cable.connect().await;
+    assert_eq!(connected(&mut next).await.2, SessionOutcome::Fresh(FreshReason::First), "another is opened");
+}
+
+#[tokio::test]
+async fn who_has_played_for_a_moment_keeps_its_place_until_somebody_needs_it() {
+    let mut config = config(Micros::from_secs(600));
+    config.directory.players_max = 1;
+    let server = start(config, echo()).await;
+    let mut first = Honest::join(server.addr, &schema(), &hello(&schema())).await;
+    first.play_until(|first| first.snapshots > 3).await;
+    drop(first);
+    // Long before the window is over.
+    let let_in = async {
+        let mut refused = 0;
+        loop {
+            let mut raw = Raw::connect(server.addr).await;
+            raw.send(encoded(&hello(&schema()))).await;
+            let answer = raw.receive().await.expect("an answer");
+            match answer[0].ty {
+                FrameType::Welcome => return (raw, refused),
+                _ => refused += 1,
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let (_second, refused) = tokio::time::timeout(PATIENCE, let_in).await.expect("it is let in");
+    assert!(refused > 0, "the place was kept for a while");
+    assert_eq!(server.handle.stats().await.players, 1);
 }

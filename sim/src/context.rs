@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use tickwire_protocol::message::{
-    GameEvent, Message, MessageTypeId, Refusal, Request, RequestId, Response, SendError,
+    GameEvent, Message, MessageId, MessageTypeId, Outcome, Refusal, Request, RequestId, Response, SendError,
 };
 use tickwire_protocol::room::Profile;
 use tickwire_protocol::{
@@ -17,6 +17,9 @@ use crate::inputs::PlayerInputs;
 use crate::mail::{Audience, Outside};
 use crate::match_board::MatchBoard;
 use crate::random::Random;
+
+/// Names what was said where nobody hears it.
+const NOTHING: MessageId = MessageId(0);
 
 /// The one argument of a step: time, inputs and chance to read, entities and cues to make.
 #[derive(Debug)]
@@ -274,19 +277,62 @@ impl<'a> StepContext<'a> {
     }
 
     /// Sends a message of the schema. `key` tells [latest](tickwire_protocol::message::MessageClass::Latest) messages of one
-    /// type apart; others pass it over. On a client nothing is sent.
+    /// type apart; others pass it over. Gives it a name, the same for all who get it, by which
+    /// [`StepContext::poll_outcome`] tells what became of it. On a client nothing is sent, and 0 names nothing.
     ///
     /// # Errors
-    /// Why not all of the audience get it: the type or the size is not what the schema says, or somebody does not take what is
-    /// sent. The others get it.
+    /// Why nobody of the audience gets it: the type or the size is not what the schema says, or who is spoken to does not take what is
+    /// sent. If some get it and others do not, [`SendError::NotAll`].
     pub fn send(
         &mut self,
         to: Audience<'_>,
         ty: MessageTypeId,
         key: u32,
         body: Bytes,
-    ) -> Result<(), SendError> {
-        self.outside.mail.as_mut().map_or(Ok(()), |mail| mail.send(to, ty, key, body))
+    ) -> Result<MessageId, SendError> {
+        self.outside.mail.as_mut().map_or(Ok(NOTHING), |mail| mail.send(to, ty, key, body))
+    }
+
+    /// The next message or event whose fate is known, and of whom: each that was sent is told once for each player that was to get it, unreliable
+    /// ones not. Ask until there is none. Always none on a client.
+    ///
+    /// | outcome | |
+    /// |---|---|
+    /// | [`Delivered`](Outcome::Delivered) | its client's game has polled it |
+    /// | [`Expired`](Outcome::Expired) | it waited longer than its type allows, and was never written |
+    /// | [`Replaced`](Outcome::Replaced) | a newer one of its key took its place |
+    /// | [`Lost`](Outcome::Lost) | the player's session is over; it may have arrived. To be asked for in the next step, behind which nobody keeps it |
+    ///
+    /// Whoever does not take it at all is told by [`send`](StepContext::send). **Outcomes are kept from the first time on that this is
+    /// asked**, so that a game that never asks pays nothing: ask in the first step, and in each. Where 4,096 of a player wait, `send`
+    /// refuses more to it ([`SendError::NotPolled`]).
+    ///
+    /// ```
+    /// # use tickwire_sim::prelude::*;
+    /// # use tickwire_sim::Audience;
+    /// # use tickwire_sim::protocol::message::{MessageId, MessageTypeId, Outcome};
+    /// # use std::collections::BTreeMap;
+    /// const GIFT: MessageTypeId = MessageTypeId(6);
+    /// struct Gifts {
+    ///     under_way: BTreeMap<MessageId, PlayerId>,
+    /// }
+    /// # impl Gifts {
+    /// fn step(&mut self, ctx: &mut StepContext<'_>) {
+    ///     while let Some((player, message, outcome)) = ctx.poll_outcome() {
+    ///         if self.under_way.remove(&message).is_some() && outcome != Outcome::Delivered {
+    ///             // Not for this player any more.
+    ///         }
+    ///     }
+    ///     for &player in ctx.joined() {
+    ///         if let Ok(message) = ctx.send(Audience::Player(player), GIFT, 0, Bytes::from_static(b"hat")) {
+    ///             self.under_way.insert(message, player);
+    ///         }
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn poll_outcome(&mut self) -> Option<(PlayerId, MessageId, Outcome)> {
+        self.outside.mail.as_mut()?.poll_outcome()
     }
 
     /// Tells that something happened in this tick: a message of class [`Event`](tickwire_protocol::message::MessageClass::Event), which
@@ -315,9 +361,9 @@ impl<'a> StepContext<'a> {
         to: Audience<'_>,
         ty: MessageTypeId,
         event: &GameEvent,
-    ) -> Result<(), SendError> {
+    ) -> Result<MessageId, SendError> {
         let tick = self.tick;
-        self.outside.mail.as_mut().map_or(Ok(()), |mail| mail.emit(to, ty, event.encode(tick)))
+        self.outside.mail.as_mut().map_or(Ok(NOTHING), |mail| mail.emit(to, ty, event.encode(tick)))
     }
 
     /// The next request that a player has sent since the last step; ask until there is none, and [respond](StepContext::respond) to each,

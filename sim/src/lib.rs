@@ -70,6 +70,7 @@
 //! | [`mail`], [`bulk`] | what players say, and what is said to them; what is too large for a message |
 //! | [`roster`] | who they are |
 //! | [`match_board`], [`groups`] | how their match stands; who of them belong together |
+//! | [`dismissals`] | who of them has to go, and when their room ends |
 //! | [`replay`] | a recording as a simulation: what was published, tick by tick |
 //! | [`testing`] | checks that any game should pass |
 //! | [`arena`], [`bots`] | an example game, and who plays it when nobody does |
@@ -82,6 +83,7 @@ pub mod bots;
 pub mod bulk;
 pub mod context;
 mod cues;
+pub mod dismissals;
 mod entities;
 pub mod eyes;
 pub mod groups;
@@ -99,6 +101,7 @@ pub mod world;
 pub use account::{Account, Accounts};
 pub use bulk::BulkMail;
 pub use context::StepContext;
+pub use dismissals::{Dismissals, RemovalReason};
 pub use entities::is_provisional;
 pub use eyes::Eyes;
 pub use groups::{GroupError, Groups};

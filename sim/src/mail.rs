@@ -2,11 +2,14 @@
 
 use core::fmt;
 
+use crate::dismissals::Dismissals;
 use crate::match_board::MatchBoard;
 use crate::roster::Roster;
 use bytes::Bytes;
 use glam::Vec3;
-use tickwire_protocol::message::{Message, MessageTypeId, Refusal, Request, RequestId, Response, SendError};
+use tickwire_protocol::message::{
+    Message, MessageId, MessageTypeId, Outcome, Refusal, Request, RequestId, Response, SendError,
+};
 use tickwire_protocol::{GroupId, Micros, PlayerId};
 
 use crate::bulk::BulkMail;
@@ -44,10 +47,19 @@ pub trait Mail: fmt::Debug {
     fn poll(&mut self) -> Option<(PlayerId, Message)>;
 
     /// Gives everyone of an audience a message, whose body they share. An error says why not all of them get it; the others do.
-    fn send(&mut self, to: Audience<'_>, ty: MessageTypeId, key: u32, body: Bytes) -> Result<(), SendError>;
+    fn send(
+        &mut self,
+        to: Audience<'_>,
+        ty: MessageTypeId,
+        key: u32,
+        body: Bytes,
+    ) -> Result<MessageId, SendError>;
 
     /// Tells everyone of an audience a game event, as encoded. An error says why not all of them hear of it; the others do.
-    fn emit(&mut self, to: Audience<'_>, ty: MessageTypeId, event: Bytes) -> Result<(), SendError>;
+    fn emit(&mut self, to: Audience<'_>, ty: MessageTypeId, event: Bytes) -> Result<MessageId, SendError>;
+
+    /// The next thing that is known of what was said: to whom, what, and what became of it.
+    fn poll_outcome(&mut self) -> Option<(PlayerId, MessageId, Outcome)>;
 
     /// The next request of a player's that no step has seen.
     fn poll_request(&mut self) -> Option<(PlayerId, Request)>;
@@ -99,4 +111,6 @@ pub struct Outside<'a> {
     pub roster: Option<&'a dyn Roster>,
     /// How their match stands.
     pub match_state: Option<&'a mut MatchBoard>,
+    /// What is to become of them, and of their room.
+    pub dismissals: Option<&'a mut Dismissals>,
 }

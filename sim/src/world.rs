@@ -109,6 +109,7 @@ impl World {
                 accounts: outside.accounts,
                 roster: outside.roster,
                 match_state: outside.match_state,
+                dismissals: outside.dismissals,
             },
         };
         if !self.is_started && ctx.entities.authority() == Authority::Here {

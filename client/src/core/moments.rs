@@ -90,7 +90,7 @@ mod tests {
     use std::sync::Arc;
     use tickwire_protocol::Micros;
     use tickwire_protocol::frame::frames;
-    use tickwire_protocol::message::{Direction, MessageClass, Outbox};
+    use tickwire_protocol::message::{Direction, MessageClass, MessageId, Outbox};
 
     const AT_ONCE: MessageTypeId = MessageTypeId(0);
     const IN_TIME: MessageTypeId = MessageTypeId(1);
@@ -107,8 +107,8 @@ mod tests {
 
     fn inbox(events: &[(MessageTypeId, u32, GameEvent)]) -> Inbox {
         let mut outbox = Outbox::new(schema(), Direction::ToClient);
-        for (ty, tick, event) in events {
-            outbox.send_event(Micros(1), *ty, event.encode(Tick(*tick)).into()).unwrap();
+        for (number, (ty, tick, event)) in (0..).zip(events) {
+            outbox.send_event(Micros(1), MessageId(number), *ty, event.encode(Tick(*tick)).into()).unwrap();
         }
         let mut out = Vec::new();
         outbox.poll_transmit(Micros(1), 10_000, &mut out);

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::rate::Denial;
 use super::types::MessageTypeId;
+use super::waiting::MessageId;
 
 /// Why a message is not taken. Nothing of it will arrive.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -46,6 +47,16 @@ pub enum SendError {
     NotPolled {
         /// So many.
         outcomes: usize,
+    },
+    /// Some of an audience do not get it; the others do.
+    #[error("{missed} of the audience do not get it: {error}")]
+    NotAll {
+        /// Names it for those who do: what becomes of it there is told by this.
+        id: MessageId,
+        /// How many do not.
+        missed: usize,
+        /// Why the first of them does not.
+        error: Box<SendError>,
     },
     /// It would not be let through.
     #[error("message `{name}`: {denial}")]

@@ -8,7 +8,7 @@ use super::rate::Denial;
 use super::types::{MessageClass, MessageTypeId};
 use crate::time::Micros;
 
-/// Names a message that was given to be sent, for as long as the session lasts.
+/// Names a message that was given to be sent: on a client for as long as the session lasts, on a server for as long as the room does.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct MessageId(pub u64);
 
@@ -125,9 +125,9 @@ impl Default for Fates {
 }
 
 impl Fates {
-    /// Nobody will ask.
-    pub(super) fn silence(&mut self) {
-        self.are_told = false;
+    /// Whether anybody asks from now on.
+    pub(super) fn set_told(&mut self, are_told: bool) {
+        self.are_told = are_told;
     }
 
     pub(super) fn tell(&mut self, waiting: &Waiting, outcome: Outcome) {

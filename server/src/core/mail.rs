@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use tickwire_protocol::message::{
-    Message, MessageBody, MessageTypeId, Refusal, Request, RequestId, Response, SendError,
+    Message, MessageBody, MessageId, MessageTypeId, Outcome, Refusal, Request, RequestId, Response, SendError,
 };
 use tickwire_protocol::{GroupId, Micros, PlayerId, Schema, SessionId};
 use tickwire_sim::{Audience, BulkMail, Groups, Mail};
 
 use super::bulk::BulkTurn;
 use super::ears::Ears;
+use super::outcomes::{Outcomes, Taken};
 use super::session::Session;
 use super::turn::{Turn, Turns};
 
@@ -22,6 +23,7 @@ pub(crate) struct RoomMail<'a> {
     pub(crate) players: &'a BTreeMap<PlayerId, SessionId>,
     pub(crate) sessions: &'a mut BTreeMap<SessionId, Box<Session>>,
     pub(crate) turns: &'a mut Turns,
+    pub(crate) outcomes: &'a mut Outcomes,
     pub(crate) bulk: &'a mut BulkTurn,
     pub(crate) groups: &'a mut Groups,
     pub(crate) ears: Ears<'a>,
@@ -32,16 +34,34 @@ impl Mail for RoomMail<'_> {
         self.hear(|turns| &mut turns.messages, |session| session.inbox.poll())
     }
 
-    fn send(&mut self, to: Audience<'_>, ty: MessageTypeId, key: u32, body: Bytes) -> Result<(), SendError> {
-        let now = self.now;
+    fn send(
+        &mut self,
+        to: Audience<'_>,
+        ty: MessageTypeId,
+        key: u32,
+        body: Bytes,
+    ) -> Result<MessageId, SendError> {
+        let (now, id) = (self.now, self.outcomes.name());
         let body = MessageBody::from(body);
-        self.for_each(to, |session| session.send(now, ty, key, body.clone()))
+        self.for_each(to, |session| session.send(now, id, ty, key, body.clone())).result(id)
     }
 
-    fn emit(&mut self, to: Audience<'_>, ty: MessageTypeId, event: Bytes) -> Result<(), SendError> {
-        let now = self.now;
+    fn emit(&mut self, to: Audience<'_>, ty: MessageTypeId, event: Bytes) -> Result<MessageId, SendError> {
+        let (now, id) = (self.now, self.outcomes.name());
         let event = MessageBody::from(event);
-        self.for_each(to, |session| session.emit(now, ty, event.clone()))
+        self.for_each(to, |session| session.emit(now, id, ty, event.clone())).result(id)
+    }
+
+    fn poll_outcome(&mut self) -> Option<(PlayerId, MessageId, Outcome)> {
+        if self.outcomes.ask() {
+            self.sessions.values_mut().for_each(|session| self.outcomes.follow(session));
+        }
+        let now = self.now;
+        self.outcomes.poll_lost().or_else(|| {
+            let poll = |session: &mut Session| session.outbox.poll_outcome(now);
+            let (player, (id, outcome)) = self.hear(|turns| &mut turns.outcomes, poll)?;
+            Some((player, id, outcome))
+        })
     }
 
     fn poll_request(&mut self) -> Option<(PlayerId, Request)> {
@@ -117,41 +137,36 @@ impl RoomMail<'_> {
         })
     }
 
-    /// Gives each session of an audience what there is for it; bodies are shared. Of several errors the last is told.
+    /// Gives each session of an audience what there is for it; bodies are shared.
     fn for_each(
         &mut self,
         to: Audience<'_>,
         mut give: impl FnMut(&mut Session) -> Result<(), SendError>,
-    ) -> Result<(), SendError> {
+    ) -> Taken {
+        let mut taken = Taken::default();
         match to {
-            Audience::Player(player) => return self.session_of(player).map_or(Ok(()), give),
-            Audience::Group(group) => return self.for_group(group, give),
-            Audience::Room | Audience::Except(_) | Audience::Account(_) | Audience::Near { .. } => {}
-        }
-        self.ears.listen(to);
-        let mut result = Ok(());
-        for session in self.sessions.values_mut() {
-            if self.ears.hears(to, session)
-                && let Err(error) = give(session)
-            {
-                result = Err(error);
+            Audience::Player(player) => {
+                if let Some(session) = self.session_of(player) {
+                    taken.note(give(session));
+                }
+            }
+            Audience::Group(group) => self.for_group(group, |session| taken.note(give(session))),
+            Audience::Room | Audience::Except(_) | Audience::Account(_) | Audience::Near { .. } => {
+                self.ears.listen(to);
+                for session in self.sessions.values_mut().filter(|session| self.ears.hears(to, session)) {
+                    taken.note(give(session));
+                }
             }
         }
-        result
+        taken
     }
 
-    fn for_group(
-        &mut self,
-        group: GroupId,
-        mut give: impl FnMut(&mut Session) -> Result<(), SendError>,
-    ) -> Result<(), SendError> {
-        let mut result = Ok(());
+    fn for_group(&mut self, group: GroupId, mut give: impl FnMut(&mut Session)) {
         for player in self.groups.members(group) {
-            let session = self.players.get(&player).and_then(|session| self.sessions.get_mut(session));
-            if let Some(Err(error)) = session.map(|session| give(session)) {
-                result = Err(error);
+            let session = self.players.get(&player);
+            if let Some(session) = session.and_then(|session| self.sessions.get_mut(session)) {
+                give(session);
             }
         }
-        result
     }
 }

@@ -22,6 +22,7 @@ mod match_state;
 mod members;
 mod message_window;
 mod news;
+mod outcomes;
 mod packer;
 mod peer;
 mod peer_stats;

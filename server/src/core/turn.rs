@@ -27,14 +27,14 @@ pub(crate) struct Turns {
     pub(crate) messages: Turn,
     pub(crate) requests: Turn,
     pub(crate) responses: Turn,
+    pub(crate) outcomes: Turn,
 }
 
 impl Turns {
     /// A step was made: the next asks everybody anew.
     pub(crate) fn handle_step(&mut self) {
-        for turn in [&mut self.messages, &mut self.requests, &mut self.responses] {
-            turn.handle_step();
-        }
+        let Self { messages, requests, responses, outcomes } = self;
+        [messages, requests, responses, outcomes].into_iter().for_each(Turn::handle_step);
     }
 }
 

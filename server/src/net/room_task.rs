@@ -7,6 +7,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tickwire_protocol::handshake::Role;
 use tickwire_protocol::room::MatchStatus;
 use tickwire_protocol::{Micros, PeerFault, PeerId, SessionId};
 use tokio::sync::{oneshot, watch};
@@ -74,6 +75,8 @@ pub(super) struct RoomTask {
 enum End {
     Shutdown,
     Empty,
+    /// The game has ended it.
+    Over,
     Panicked,
 }
 
@@ -112,7 +115,7 @@ impl RoomTask {
         }
     }
 
-    /// Runs until the server shuts down, the room has been empty for its lifetime, or the simulation panics. What it
+    /// Runs until the server shuts down, the game ends the room, it has been empty for its lifetime, or the simulation panics. What it
     /// measured in its life.
     pub(super) async fn run(mut self) -> Meters {
         let end = self.serve().await;
@@ -121,6 +124,10 @@ impl RoomTask {
             End::Shutdown => Closing::shutdown(),
             End::Empty => {
                 tracing::info!(room = %identity.name, "room closed: nobody is in it");
+                Closing::too_late()
+            }
+            End::Over => {
+                tracing::info!(room = %identity.name, "room closed: its game has ended it");
                 Closing::too_late()
             }
             End::Panicked => {
@@ -143,6 +150,9 @@ impl RoomTask {
             }
             if catch_unwind(AssertUnwindSafe(|| self.round())).is_err() {
                 return End::Panicked;
+            }
+            if self.room.is_over() {
+                return End::Over;
             }
             // A room that is always late must not keep the thread to itself.
             tokio::task::yield_now().await;
@@ -208,6 +218,7 @@ impl RoomTask {
         self.take_checked();
         let report = self.room.advance(now);
         self.record();
+        self.give_way(now);
         self.handle_events();
         self.list();
         let ticked = watch.lap();
@@ -281,10 +292,28 @@ impl RoomTask {
         }
     }
 
+    /// Who keeps a place for longer than it was here gives way while others may find none.
+    fn give_way(&mut self, now: Micros) {
+        for role in [Role::Player, Role::Spectator] {
+            if self.room.overdue(now, role).is_some() && self.is_needed(role) {
+                self.room.give_way(now, role);
+            }
+        }
+    }
+
+    /// Whether somebody may be turned away because of who is in this room in this role, or because there is this room.
+    fn is_needed(&self, role: Role) -> bool {
+        let (directory, room) = (lock(&self.directory), self.room.identity().id);
+        directory.is_crowded(room, role) || (self.seats.is_empty() && directory.is_in_the_way(room))
+    }
+
     fn handle_events(&mut self) {
         while let Some(event) = self.room.poll_event() {
             match event {
                 RoomEvent::PeerDropped { peer, fault } => self.close(peer, fault),
+                RoomEvent::PeerDismissed { peer, code, reason } => {
+                    self.end(peer, Ending::Closed(Closing { code, reason: reason.to_string() }));
+                }
                 RoomEvent::TokenCame { peer } => self.check_token(peer),
                 RoomEvent::SessionEnded { session } => drop(self.places.remove(&session)),
             }

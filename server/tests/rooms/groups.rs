@@ -1,65 +1,34 @@
 //! Groups: told to those who are in them, across lost connections, and to nobody else.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tickwire_client::Event;
 use tickwire_protocol::handshake::{FreshReason, Role, SessionOutcome};
-use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, KindId};
-use tickwire_protocol::{GroupId, Micros, PlayerId, Schema, Tables};
-use tickwire_sim::prelude::*;
+use tickwire_protocol::{GroupId, Micros, PlayerId, Schema};
 use tickwire_sim::{GroupError, Groups};
 
 use crate::hall::{Guest, Hall};
+use crate::marshal::{Marshal, Orders};
 
 const SECOND: Micros = Micros::from_secs(1);
 const RED: GroupId = GroupId(7);
 const BLUE: GroupId = GroupId(8);
 
-/// What the next step does with the groups of its room.
-type Order = Box<dyn FnOnce(&mut Groups) + Send>;
-
-/// Does as it is told.
-struct Marshal {
-    schema: Arc<Schema>,
-    orders: Receiver<Order>,
-}
-
-impl Simulation for Marshal {
-    fn schema(&self) -> &Arc<Schema> {
-        &self.schema
-    }
-
-    fn step(&mut self, ctx: &mut StepContext<'_>) {
-        let groups = ctx.groups().expect("a room has groups");
-        self.orders.try_iter().for_each(|order| order(groups));
-    }
-
-    fn save(&self, _: &mut Tables) {}
-
-    fn load(&mut self, _: &Tables) {}
-}
-
 /// A room, and what its game is to do.
 struct Place {
     hall: Hall,
-    orders: Sender<Order>,
+    orders: Orders,
 }
 
 impl Place {
     fn new() -> Self {
-        let kind =
-            Kind::new(KindId(0), "nothing", [Field::new(FieldId(0), "field", FieldType::integer(0..=1))]);
-        let schema = Schema::builder("groups").kind(kind).build().unwrap();
-        let (sender, orders) = channel();
-        let marshal = Marshal { schema, orders };
+        let (marshal, orders) = Marshal::new(Schema::builder("groups"));
         let hall = Hall::new(Box::new(marshal), |config| config.session_window = Micros::from_secs(20));
-        Self { hall, orders: sender }
+        Self { hall, orders }
     }
 
     fn order(&self, order: impl FnOnce(&mut Groups) + Send + 'static) {
-        self.orders.send(Box::new(order)).unwrap();
+        self.orders.give(move |ctx| order(ctx.groups().expect("a room has groups")));
     }
 
     fn join(&self, group: GroupId, guests: &[&Guest]) {
@@ -122,8 +91,7 @@ fn a_session_that_goes_on_is_in_its_groups_and_a_fresh_one_in_none() {
     place.hall.pass(SECOND, &mut [ada, bob]);
     place.join(RED, &[ada, bob]);
     place.join(BLUE, &[bob]);
-    // Long enough to be waited for.
-    place.hall.pass(Micros::from_secs(20), &mut [ada, bob]);
+    place.hall.pass(SECOND, &mut [ada, bob]);
     news(bob, place.hall.now);
     place.hall.cut(bob);
     bob.is_held = true;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tickwire_client::{Backoff, Client, ClientConfig, Event, Reconnect};
+use tickwire_client::{Backoff, Client, ClientConfig, DisconnectReason, Event, Reconnect};
 use tickwire_protocol::frame::frames;
 use tickwire_protocol::handshake::{RejectReason, Resume, ResumeToken, Role, SessionOutcome, StreamKind};
 use tickwire_protocol::room::{Introduction, Profile};
@@ -90,8 +90,16 @@ impl Hall {
             }
             self.room.advance(self.now);
             while let Some(event) = self.room.poll_event() {
-                let RoomEvent::PeerDropped { peer, fault } = event else { continue };
-                panic!("{peer} was dropped: {fault}");
+                match event {
+                    RoomEvent::PeerDropped { peer, fault } => panic!("{peer} was dropped: {fault}"),
+                    RoomEvent::PeerDismissed { peer, code, reason } => {
+                        let guest = guests.iter_mut().find(|guest| guest.peer == Some(peer)).unwrap();
+                        guest.peer = None;
+                        let reason = DisconnectReason::Closed { code, reason: reason.to_string() };
+                        guest.client.handle_disconnect(self.now, reason);
+                    }
+                    RoomEvent::TokenCame { .. } | RoomEvent::SessionEnded { .. } => {}
+                }
             }
             for guest in guests.iter_mut() {
                 self.tell(guest);
@@ -103,7 +111,7 @@ impl Hall {
     pub(crate) fn cut(&mut self, guest: &mut Guest) {
         if let Some(peer) = guest.peer.take() {
             self.room.disconnect(self.now, peer);
-            guest.client.handle_disconnect(self.now, tickwire_client::DisconnectReason::Lost);
+            guest.client.handle_disconnect(self.now, DisconnectReason::Lost);
         }
     }
 

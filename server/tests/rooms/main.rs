@@ -1,7 +1,9 @@
-//! What a room tells beside its world, with clients in virtual time: who is in it, and how its
-//! match stands, and which of them belong together.
+//! What a room tells beside its world, with clients in virtual time: who is in it, how its
+//! match stands, which of them belong together, and who has to go.
 
+mod dismissals;
 mod groups;
 mod hall;
+mod marshal;
 mod match_state;
 mod members;

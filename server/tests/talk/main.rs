@@ -2,6 +2,7 @@
 
 mod audience;
 mod events;
+mod outcomes;
 mod permissions;
 mod pressure;
 mod rates;

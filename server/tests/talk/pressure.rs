@@ -64,7 +64,7 @@ fn restless(play: &mut Play, ctx: &mut StepContext<'_>) {
     for (place, (player, _)) in ctx.players().enumerate() {
         let number = play.told[place].to_le_bytes();
         match ctx.send(Audience::Player(player), DOWN, 0, Bytes::copy_from_slice(&number)) {
-            Ok(()) => play.told[place] += 1,
+            Ok(_) => play.told[place] += 1,
             Err(SendError::Full { messages, .. }) => play.note(format!("{place} {messages}")),
             Err(error) => panic!("{error}"),
         }

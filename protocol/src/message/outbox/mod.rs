@@ -101,11 +101,16 @@ impl Outbox {
         &self.newest
     }
 
-    /// For who never asks [`Outbox::poll_outcome`]: outcomes would pile up.
+    /// For who does not ask [`Outbox::poll_outcome`], or [not yet](Outbox::tell_outcomes): outcomes would pile up.
     #[must_use]
     pub fn without_outcomes(mut self) -> Self {
-        self.fates.silence();
+        self.fates.set_told(false);
         self
+    }
+
+    /// Somebody asks [`Outbox::poll_outcome`] from now on.
+    pub fn tell_outcomes(&mut self) {
+        self.fates.set_told(true);
     }
 
     /// Holds it to the rates of the types, and to the limits that it is [told](Outbox::set_limits).
@@ -150,20 +155,36 @@ impl Outbox {
         let terms = self.check(ty, "send", body.len())?;
         let bytes = body.len();
         self.check_governor(now, ty, bytes)?;
-        let id = self.push(now, terms, key, body)?;
+        let id = self.push_own(now, terms, key, body, lifetime_end(now, terms))?;
         self.count(now, ty, bytes);
         Ok(id)
     }
 
-    /// Takes a game event, as [encoded](super::GameEvent::encode). Its receiver tells it as the type says: at once or in view time.
+    /// As [`Outbox::send`], of a message that its sender has named: one that goes to many has one name in all their outboxes. Who names
+    /// messages names all of them, in ascending order, and does not ask for their [`Outbox::standing`].
+    pub fn send_as(
+        &mut self,
+        now: Micros,
+        id: MessageId,
+        ty: MessageTypeId,
+        key: u32,
+        body: MessageBody,
+    ) -> Result<(), SendError> {
+        let terms = self.check(ty, "send", body.len())?;
+        self.push(now, id, terms, key, body, lifetime_end(now, terms))
+    }
+
+    /// Takes a game event, as [encoded](super::GameEvent::encode), that its sender has named, as in [`Outbox::send_as`]. Its receiver tells it as
+    /// the type says: at once or in view time.
     pub fn send_event(
         &mut self,
         now: Micros,
+        id: MessageId,
         ty: MessageTypeId,
         event: MessageBody,
     ) -> Result<(), SendError> {
         let terms = self.check(ty, "emit_event", event.len())?;
-        self.push(now, terms, 0, event).map(drop)
+        self.push(now, id, terms, 0, event, lifetime_end(now, terms))
     }
 
     /// Whether a body of so many bytes may be sent by this call.
@@ -202,7 +223,7 @@ impl Outbox {
         let terms = self.check(ty, "request", request.len())?;
         let bytes = request.len();
         self.check_governor(now, ty, bytes)?;
-        let id = self.push_until(now, terms, 0, request, Some(deadline))?;
+        let id = self.push_own(now, terms, 0, request, Some(deadline))?;
         self.count(now, ty, bytes);
         Ok(id)
     }
@@ -252,22 +273,11 @@ impl Outbox {
         let terms = super::engine::terms(ty).filter(|terms| terms.goes(self.way));
         let terms = terms.ok_or(SendError::UnknownType(ty))?;
         debug_assert!(body.len() <= terms.bytes_max as usize, "{} bytes of {ty}", body.len());
-        self.push(now, terms, key, body).map(drop)
+        self.push_own(now, terms, key, body, lifetime_end(now, terms)).map(drop)
     }
 
-    fn push(
-        &mut self,
-        now: Micros,
-        terms: MessageTerms,
-        key: u32,
-        body: MessageBody,
-    ) -> Result<MessageId, SendError> {
-        let lifetime = u64::from(terms.expires_after_millis);
-        let deadline = (lifetime > 0).then(|| now + Micros::from_millis(lifetime));
-        self.push_until(now, terms, key, body, deadline)
-    }
-
-    fn push_until(
+    /// Takes one that its sender has not named.
+    fn push_own(
         &mut self,
         now: Micros,
         terms: MessageTerms,
@@ -275,10 +285,23 @@ impl Outbox {
         body: MessageBody,
         deadline: Option<Micros>,
     ) -> Result<MessageId, SendError> {
+        let id = MessageId(self.next_id);
+        self.push(now, id, terms, key, body, deadline)?;
+        self.next_id += 1;
+        Ok(id)
+    }
+
+    fn push(
+        &mut self,
+        now: Micros,
+        id: MessageId,
+        terms: MessageTerms,
+        key: u32,
+        body: MessageBody,
+        deadline: Option<Micros>,
+    ) -> Result<(), SendError> {
         self.expire(now);
         self.check_room(terms, key, body.len())?;
-        let id = MessageId(self.next_id);
-        self.next_id += 1;
         self.earliest_deadline = earlier(self.earliest_deadline, deadline);
         let waiting = Waiting::new(id, terms.id, key, body, deadline);
         let waiting = if terms.class == MessageClass::Request { waiting.untold() } else { waiting };
@@ -287,7 +310,7 @@ impl Outbox {
             Some(Lane::Latest) => self.newest.replace(waiting, &mut self.fates),
             Some(lane) => self.lanes[lane as usize].push(waiting),
         }
-        Ok(id)
+        Ok(())
     }
 
     fn check_room(&self, terms: MessageTerms, key: u32, bytes: usize) -> Result<(), SendError> {
@@ -398,3 +421,9 @@ impl Outbox {
 
 /// More than a program sends between two exports of its session: who goes on with an older one gives none of those names again.
 const IDS_SENT_SINCE_MAX: u64 = 1 << 24;
+
+/// When a message is given up that was not written by then.
+fn lifetime_end(now: Micros, terms: MessageTerms) -> Option<Micros> {
+    let lifetime = u64::from(terms.expires_after_millis);
+    (lifetime > 0).then(|| now + Micros::from_millis(lifetime))
+}

@@ -1,4 +1,4 @@
-//! Who is in a room: sessions begin, go on over other connections, wait, and end.
+//! Who comes into a room: sessions begin, and go on over other connections.
 
 use tickwire_protocol::bulk::BulkReceived;
 use tickwire_protocol::handshake::{
@@ -8,9 +8,9 @@ use tickwire_protocol::handshake::{
 use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX};
 use tickwire_protocol::room::{Introduction, LeaveReason};
 use tickwire_protocol::snapshot::Codec;
-use tickwire_protocol::{CloseCode, Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tick};
+use tickwire_protocol::{Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tick};
 
-use super::{Room, RoomConfig, RoomEvent};
+use super::{Room, RoomConfig};
 use crate::core::belief::ViewBelief;
 use crate::core::identity::{Identity, Renewal};
 use crate::core::input_queue::InputQueue;
@@ -81,8 +81,11 @@ impl Room {
     }
 
     /// Lets a connection in; its welcome comes with its first transmission. A session that goes on keeps its player; a
-    /// connection that it still had is [dropped](RoomEvent::PeerDropped). Nobody's session ends for one that is refused.
+    /// connection that it still had is [dropped](super::RoomEvent::PeerDropped). Nobody's session ends for one that is refused.
     pub fn join(&mut self, now: Micros, join: Join) -> Result<PeerId, RejectReason> {
+        if self.is_over {
+            return Err(RejectReason::NoSuchRoom);
+        }
         join.identity.check_role(join.role, &self.identity.name)?;
         let peer = PeerId(self.next_id);
         let resumed = join.resume.map(|resume| (resume.session, self.resume_session(peer, &join, &resume)));
@@ -146,10 +149,8 @@ impl Room {
 
     /// A new session.
     fn begin(&mut self, now: Micros, peer: PeerId, join: &Join) -> Result<SessionId, RejectReason> {
-        let stays = |session: &&SessionId| !join.replaces.contains(session);
-        let players = self.players.values().filter(stays).count() as u32;
-        if join.role == Role::Player && players >= self.config.players_max {
-            return Err(RejectReason::RoomFull { players, max: self.config.players_max });
+        if join.role == Role::Player {
+            self.find_place(now, join)?;
         }
         let player = (join.role == Role::Player).then(|| Player {
             id: PlayerId(peer.0),
@@ -160,8 +161,25 @@ impl Room {
         let id = SessionId::new(self.identity.id, self.config.first_session.wrapping_add(peer.0));
         self.players.extend(player.as_ref().map(|player| (player.id, id)));
         let session = Session::new(id, join.token, peer, join.stream, player, &self.schema, now);
-        self.sessions.insert(id, Box::new(session.allowing(self.config.message_limits)));
+        let mut session = session.allowing(self.config.message_limits);
+        self.outcomes.follow(&mut session);
+        self.sessions.insert(id, Box::new(session));
         Ok(id)
+    }
+
+    /// A place for another player: who is overdue gives way.
+    fn find_place(&mut self, now: Micros, join: &Join) -> Result<(), RejectReason> {
+        let stays = |session: &&SessionId| !join.replaces.contains(session);
+        let max = self.config.players_max;
+        loop {
+            let players = self.players.values().filter(stays).count() as u32;
+            if players < max {
+                return Ok(());
+            }
+            if !self.give_way(now, Role::Player) {
+                return Err(RejectReason::RoomFull { players, max });
+            }
+        }
     }
 
     /// Lets a session go on over this connection, and drops the one that it still had.
@@ -200,26 +218,8 @@ impl Room {
         if let Some(peer) = session.peer() {
             self.drop_peer(peer, PeerFault::TakenOver);
         }
-        self.end(resume.session, LeaveReason::Removed);
+        self.end_session(resume.session, LeaveReason::Removed);
         Err(FreshReason::Inconsistent)
-    }
-
-    /// Ends a session because its account has begun another. A connection that it still has is
-    /// [dropped](RoomEvent::PeerDropped). One that is not here any more is passed over.
-    pub fn replace(&mut self, session: SessionId) {
-        if let Some(peer) = self.sessions.get(&session).and_then(|session| session.peer()) {
-            self.drop_peer(peer, PeerFault::Replaced);
-        }
-        if self.sessions.contains_key(&session) {
-            self.end(session, LeaveReason::Left);
-        }
-    }
-
-    /// Takes a connection from its session.
-    fn drop_peer(&mut self, peer: PeerId, fault: PeerFault) {
-        self.peers.remove(&peer);
-        self.note_peers();
-        self.events.push(RoomEvent::PeerDropped { peer, fault });
     }
 
     /// The token that a peer has brought, to be checked: once.
@@ -241,7 +241,7 @@ impl Room {
         let role = self.sessions.get(&session).map(|session| session.role());
         if role.is_some_and(|role| found.check_role(role, &self.identity.name).is_err()) {
             self.drop_peer(id, PeerFault::Forbidden);
-            return self.end(session, LeaveReason::Removed);
+            return self.end_session(session, LeaveReason::Removed);
         }
         self.identify(session, found);
     }
@@ -252,89 +252,6 @@ impl Room {
             session.gate.set_permissions(&self.schema, |action| identity.may(action, &self.identity.name));
         }
         self.identities.insert(id, identity);
-    }
-
-    /// A client has said goodbye: its session is over. Its player's entity is the simulation's to take away.
-    pub fn leave(&mut self, peer: PeerId) {
-        self.end_of(peer, LeaveReason::Left);
-    }
-
-    /// A client is let go, for a fault of its own or because the server wants it: its session is over.
-    pub fn remove(&mut self, peer: PeerId) {
-        self.end_of(peer, LeaveReason::Removed);
-    }
-
-    fn end_of(&mut self, peer: PeerId, reason: LeaveReason) {
-        if let Some(peer) = self.peers.remove(&peer) {
-            self.note_peers();
-            self.end(peer.session, reason);
-        }
-    }
-
-    /// A connection was lost. Its session waits for its client to come back, as long as the room's configuration says.
-    pub fn disconnect(&mut self, now: Micros, peer: PeerId) {
-        if self.config.session_window == Micros::ZERO {
-            return self.end_of(peer, LeaveReason::Lost);
-        }
-        let Some(peer) = self.peers.remove(&peer) else { return };
-        self.note_peers();
-        match self.sessions.get_mut(&peer.session) {
-            Some(session) if session.is_known() => {
-                session.rest(now);
-                if let Some(player) = session.player_id() {
-                    self.members.set_connected(player, false);
-                }
-            }
-            // A client that never spoke behind its welcome has no token to come back with.
-            _ => self.end(peer.session, LeaveReason::Lost),
-        }
-    }
-
-    fn end(&mut self, session: SessionId, reason: LeaveReason) {
-        self.events.push(RoomEvent::SessionEnded { session });
-        self.identities.remove(&session);
-        let Some(session) = self.sessions.remove(&session) else { return };
-        let Session { player: Some(player), mut bulk, .. } = *session else { return };
-        self.players.remove(&player.id);
-        self.members.remove(player.id, reason);
-        self.groups.remove(player.id);
-        // Also of one that was told to have left when its client went away: there is an end to everything that the game has begun.
-        bulk.handle_end();
-        let lost = core::iter::from_fn(|| bulk.poll_event(self.now));
-        self.bulk_turn.lost.extend(lost.map(|event| (player.id, event)));
-        if player.is_announced {
-            self.left.push(player.id);
-        }
-    }
-
-    /// Ends the sessions whose clients have not come back in time.
-    pub(super) fn give_up_absent(&mut self, now: Micros) {
-        let window = self.config.session_window;
-        let sessions = self.sessions.values();
-        let over: Vec<_> =
-            sessions.filter(|session| session.is_given_up(now, window)).map(|session| session.id).collect();
-        for session in over {
-            self.end(session, LeaveReason::Lost);
-        }
-    }
-
-    /// Lets those go who say nothing, take nothing, play nothing, or whose token has expired.
-    pub(super) fn drop_dead_peers(&mut self, now: Micros) {
-        let first = self.events.len();
-        for (&peer, state) in &self.peers {
-            let fault = state.find_dead(now, &self.config);
-            self.events.extend(fault.map(|fault| RoomEvent::PeerDropped { peer, fault }));
-        }
-        for index in first..self.events.len() {
-            match self.events[index] {
-                RoomEvent::PeerDropped { peer, fault } if CloseCode::from(fault).may_pass() => {
-                    self.disconnect(now, peer);
-                }
-                // Its client does not come back to it.
-                RoomEvent::PeerDropped { peer, .. } => self.remove(peer),
-                RoomEvent::TokenCame { .. } | RoomEvent::SessionEnded { .. } => {}
-            }
-        }
     }
 
     fn welcome(
@@ -405,10 +322,11 @@ mod tests {
     use tickwire_protocol::TickRate;
     use tickwire_protocol::handshake::Permission;
     use tickwire_protocol::message::{Lane, Received};
+    use tickwire_protocol::ping::Ping;
     use tickwire_sim::arena::{Arena, Level};
 
     use super::*;
-    use crate::core::RoomIdentity;
+    use crate::core::{RoomEvent, RoomIdentity};
 
     const NOW: Micros = Micros::from_secs(1);
 
@@ -474,6 +392,32 @@ mod tests {
             assert_eq!(faults(&mut room), [(peer, PeerFault::TakenOver)]);
             assert_eq!((room.session_count(), room.peer_count()), (0, 0));
         }
+    }
+
+    #[test]
+    fn who_was_hardly_here_keeps_its_place_until_somebody_needs_it() {
+        let mut room = room(2);
+        let second = Micros::from_secs;
+        let join = |room: &mut Room, now| room.join(now, Join::new(Role::Player, StreamKind::Ordered));
+        let mut ping = Vec::new();
+        Ping { client_time: Micros::ZERO }.encode(&mut ping);
+        let [first, long] = [(); 2].map(|()| join(&mut room, second(1)).unwrap());
+        for (peer, left) in [(first, second(2)), (long, second(61))] {
+            room.handle_message(second(1), peer, ping.clone().into()).unwrap();
+            room.disconnect(left, peer);
+        }
+        let (of_first, of_long) = (SessionId::new(RoomId(1), first.0), SessionId::new(RoomId(1), long.0));
+        room.give_up_absent(second(70));
+        assert_eq!(room.session_count(), 2, "nobody needs a place");
+        assert_eq!(room.overdue(second(8), Role::Player), None);
+        assert_eq!(room.overdue(second(70), Role::Spectator), None);
+        assert_eq!(room.overdue(second(70), Role::Player), Some(of_first));
+        assert!(join(&mut room, second(70)).is_ok());
+        let full = RejectReason::RoomFull { players: 2, max: 2 };
+        assert_eq!(join(&mut room, second(70)), Err(full), "who has played is waited for");
+        assert!(room.sessions.contains_key(&of_long) && !room.sessions.contains_key(&of_first));
+        let left = core::iter::from_fn(|| room.poll_event());
+        assert!(left.into_iter().any(|event| event == RoomEvent::SessionEnded { session: of_first }));
     }
 
     #[test]

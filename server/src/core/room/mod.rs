@@ -12,6 +12,7 @@
 
 mod bulk;
 mod config;
+mod end;
 mod join;
 mod transmit;
 
@@ -26,9 +27,11 @@ use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::recording::RecordingHeader;
 use tickwire_protocol::snapshot::Codec;
 use tickwire_protocol::{
-    Cue, EntityId, Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tables, Tick,
+    CloseCode, Cue, EntityId, Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tables, Tick,
 };
-use tickwire_sim::{Groups, MatchBoard, Outside, PlayerInputs, Simulation, World, WorldConfig};
+use tickwire_sim::{
+    Dismissals, Groups, MatchBoard, Outside, PlayerInputs, RemovalReason, Simulation, World, WorldConfig,
+};
 
 pub use config::{BUDGET_BYTES_PER_SECOND, JOIN_BYTES_PER_SECOND, RoomConfig};
 pub use join::{Join, schema_welcome};
@@ -41,6 +44,7 @@ use super::identity::{Identity, RoomAccounts};
 use super::input_queue::InputCounters;
 use super::mail::RoomMail;
 use super::members::Members;
+use super::outcomes::Outcomes;
 use super::peer::{Inbox, Peer};
 use super::peer_stats::PeerStats;
 use super::recording::{RoomRecording, Stepped, is_turn};
@@ -78,7 +82,7 @@ pub struct StepReport {
 }
 
 /// Something that the owner of the connections has to act on.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum RoomEvent {
     /// The room has dropped this peer: its connection is to be closed with the fault's code and reason.
     PeerDropped {
@@ -87,13 +91,23 @@ pub enum RoomEvent {
         /// Why.
         fault: PeerFault,
     },
+    /// The game lets this peer go, or has [ended](Room::is_over) the room: its connection is to be closed with this code and reason, which its
+    /// client is told.
+    PeerDismissed {
+        /// Which.
+        peer: PeerId,
+        /// [`CloseCode::REMOVED`] or [`CloseCode::ROOM_ENDED`].
+        code: CloseCode,
+        /// Why, in the game's words.
+        reason: RemovalReason,
+    },
     /// A peer has brought a newer token: [`Room::take_token`] has it. The room is to be told what was found of it, with
     /// [`Room::handle_checked`].
     TokenCame {
         /// Which.
         peer: PeerId,
     },
-    /// A session is over: its client has left, or has not come back in time.
+    /// A session is over: its client has left, was let go, or has not come back in time.
     SessionEnded {
         /// Which.
         session: SessionId,
@@ -130,8 +144,13 @@ pub struct Room {
     rewind: Rewind,
     /// Players whose sessions ended since the last step.
     left: Vec<PlayerId>,
+    /// What the last step wants to become of its players and its room.
+    dismissals: Dismissals,
+    /// The game has ended it.
+    is_over: bool,
     mail_turns: Turns,
     bulk_turn: BulkTurn,
+    outcomes: Outcomes,
     events: Vec<RoomEvent>,
     shared: Shared,
     input_frame: InputFrame,
@@ -195,8 +214,11 @@ impl Room {
             is_spread: false,
             next_id: 1,
             left: Vec::new(),
+            dismissals: Dismissals::default(),
+            is_over: false,
             mail_turns: Turns::default(),
             bulk_turn: BulkTurn::default(),
+            outcomes: Outcomes::default(),
             events: Vec::new(),
             shared: Shared::default(),
             input_frame: InputFrame::new(),
@@ -323,7 +345,7 @@ impl Room {
         self.schedule.resume(now);
     }
 
-    /// Makes the steps that are due, at most a few at once. Early or repeated calls do nothing.
+    /// Makes the steps that are due, at most a few at once. Early or repeated calls do nothing, nor does any once the room [is over](Room::is_over).
     ///
     /// # Panics
     /// If the simulation does. The room is of no use afterwards.
@@ -332,8 +354,16 @@ impl Room {
         let due = self.schedule.take_due(now);
         let mut snapshot_due = false;
         for _ in 0..due.steps {
+            self.carry_out_dismissals();
+            if self.is_over {
+                break;
+            }
             self.step(now);
             snapshot_due |= self.find_due(now);
+        }
+        if self.peers.is_empty() {
+            // Nobody is there to be told anything first, and the owner of an empty room may let its time stand still.
+            self.carry_out_dismissals();
         }
         if due.steps > 0 {
             self.drop_dead_peers(now);
@@ -433,7 +463,7 @@ impl Room {
         let mut eyes =
             RewoundEyes { rewind: &mut self.rewind, history: &self.history, was_shown: &was_shown };
         let (players, sessions) = (&self.players, &mut self.sessions);
-        let (turns, bulk) = (&mut self.mail_turns, &mut self.bulk_turn);
+        let (turns, outcomes, bulk) = (&mut self.mail_turns, &mut self.outcomes, &mut self.bulk_turn);
         let ears = Ears {
             identities: &self.identities,
             peers,
@@ -442,7 +472,7 @@ impl Room {
             scene: &mut self.scene,
         };
         let (schema, groups) = (&self.schema, &mut self.groups);
-        let mut mail = RoomMail { now, schema, players, sessions, turns, bulk, groups, ears };
+        let mut mail = RoomMail { now, schema, players, sessions, turns, outcomes, bulk, groups, ears };
         let accounts = RoomAccounts { room: &self.identity.name, players, identities: &self.identities };
         let outside = Outside {
             eyes: Some(&mut eyes),
@@ -450,9 +480,11 @@ impl Room {
             accounts: Some(&accounts),
             roster: Some(&self.members),
             match_state: Some(&mut self.match_state),
+            dismissals: Some(&mut self.dismissals),
         };
         self.world.step_with(&self.inputs, outside);
         self.bulk_turn.handle_step();
+        self.outcomes.handle_step();
         self.mail_turns.handle_step();
     }
 
