@@ -10,5 +10,6 @@ mod saved;
 mod states;
 mod stats;
 mod support;
+mod tokens;
 #[cfg(feature = "net")]
 mod websocket;
