@@ -42,7 +42,7 @@ pub use groups::Groups;
 pub use match_state::{MatchNews, MatchState};
 pub use members::{Member, MemberEvent, Members};
 pub use moments::ToldEvent;
-pub use problem::{Operation, Problem, ProblemKind, Retry};
+pub use problem::{AsProblem, Operation, Problem, ProblemKind, Retry};
 pub use reconnect::{Backoff, Network, Reconnect};
 pub use rooms::read_rooms;
 pub use saved::{SavedSession, SavedSessionError};
