@@ -6,7 +6,7 @@ use tickwire_client::protocol::handshake::{
     AuthRefusal, AuthTerms, Features, FreshReason, RejectReason, SessionOutcome, StreamKind,
 };
 use tickwire_client::protocol::message::{
-    Denial, MessageId, MessageTypeId, Outcome, Refusal, RequestError, RequestId, SendError,
+    Denial, MessageId, MessageTypeId, Missed, Outcome, Refusal, RequestError, RequestId, SendError,
 };
 use tickwire_client::protocol::{CloseCode, DecodeError, Micros, RoomId, SessionId};
 use tickwire_client::{
@@ -193,7 +193,7 @@ fn every_outcome_says_of_what_it_is() {
     }
     let why = BulkFailure::Lost;
     check(&Event::Bulk(BulkEvent::NotReceived { id: BULK, why }), of_transfer, Kind::Lost, Retry::AnyTime);
-    let missed = Default::default();
+    let missed = Missed::default();
     check(&connected(SessionOutcome::Resynced { missed }), Operation::Resume, Kind::Lost, Retry::Never);
 }
 
