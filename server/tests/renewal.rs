@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use common::{PATIENCE, Running, arena, start};
-use tickwire_client::net::{Connection, Options, TokenProvider, Wake, connect_with};
+use tickwire_client::net::{ConnectError, Connection, Options, TokenProvider, Wake, connect_with};
 use tickwire_client::{ClientConfig, DisconnectReason, Event, Reconnect};
-use tickwire_protocol::handshake::{FreshReason, SessionOutcome, Token};
+use tickwire_protocol::handshake::{AuthRefusal, FreshReason, RejectReason, SessionOutcome, Token};
 use tickwire_protocol::{CloseCode, Micros, TickRate};
 use tickwire_server::auth::{Grant, JwtAuthenticator, JwtKeys, JwtPolicy, mint};
 use tickwire_server::core::RoomConfig;
@@ -34,14 +34,37 @@ async fn server() -> Running {
     start(config, arena()).await
 }
 
+/// Where a token goes.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Request,
+    Hello,
+}
+
 /// A client that comes back, and is given these tokens for its connections.
-async fn play(server: &Running, tokens: impl Fn(u32) -> Token + Send + Sync + 'static) -> Connection {
+async fn connect(
+    server: &Running,
+    place: Place,
+    tokens: impl Fn(u32) -> Token + Send + Sync + 'static,
+) -> Result<Connection, ConnectError> {
     let asked = AtomicU32::new(0);
     let tokens = TokenProvider::new(move || Some(tokens(asked.fetch_add(1, Ordering::Relaxed))));
-    let config = ClientConfig { reconnect: Some(Reconnect::default()), ..ClientConfig::new("test") };
-    let options = Options { tokens: Some(tokens), ..Options::default() };
+    let mut config = ClientConfig { reconnect: Some(Reconnect::default()), ..ClientConfig::new("test") };
+    let mut options = Options::default();
+    match place {
+        Place::Request => options.tokens = Some(tokens),
+        Place::Hello => config.tokens = Some(tokens),
+    }
     let schema = arena().schema().clone();
-    connect_with(&format!("ws://{}", server.addr), config, schema, options).await.unwrap()
+    connect_with(&format!("ws://{}", server.addr), config, schema, options).await
+}
+
+async fn play(
+    server: &Running,
+    place: Place,
+    tokens: impl Fn(u32) -> Token + Send + Sync + 'static,
+) -> Connection {
+    connect(server, place, tokens).await.unwrap()
 }
 
 /// Plays until an event is what is waited for.
@@ -76,22 +99,28 @@ fn last_error(event: &Event) -> Option<DisconnectReason> {
 
 #[tokio::test]
 async fn the_provider_is_asked_at_each_connect_and_the_session_goes_on_with_the_newer_token() {
-    let server = server().await;
-    let mut alice = play(&server, |asked| token(if asked == 0 { 2 } else { 3600 })).await;
-    assert_eq!(until(&mut alice, outcome).await, SessionOutcome::Fresh(FreshReason::First));
-    let DisconnectReason::Closed { code, .. } = until(&mut alice, last_error).await else {
-        panic!("a close")
-    };
-    assert_eq!(code, CloseCode::TOKEN_EXPIRED);
-    assert_eq!(until(&mut alice, outcome).await, SessionOutcome::Resumed);
-    assert_eq!(server.handle.stats().await.players, 1);
+    for place in [Place::Request, Place::Hello] {
+        let server = server().await;
+        let mut alice = play(&server, place, |asked| token(if asked == 0 { 2 } else { 3600 })).await;
+        assert_eq!(until(&mut alice, outcome).await, SessionOutcome::Fresh(FreshReason::First));
+        let DisconnectReason::Closed { code, .. } = until(&mut alice, last_error).await else {
+            panic!("a close")
+        };
+        assert_eq!(code, CloseCode::TOKEN_EXPIRED);
+        assert_eq!(until(&mut alice, outcome).await, SessionOutcome::Resumed, "{place:?}");
+        assert_eq!(server.handle.stats().await.players, 1);
+    }
 }
 
 #[tokio::test]
 async fn who_has_no_newer_token_stops_at_the_refusal() {
     let server = server().await;
     let old = token(2);
-    let mut alice = play(&server, move |_| old.clone()).await;
+    let mut alice = play(&server, Place::Request, {
+        let old = old.clone();
+        move |_| old.clone()
+    })
+    .await;
     until(&mut alice, outcome).await;
     let DisconnectReason::Closed { code, .. } = until(&mut alice, last_error).await else {
         panic!("a close")
@@ -102,12 +131,31 @@ async fn who_has_no_newer_token_stops_at_the_refusal() {
     };
     assert!(status == 401 && reason.contains("expired"), "{status} {reason}");
     assert!(alice.client().is_closed(), "it does not try again");
+
+    let expired = RejectReason::Unauthorized(AuthRefusal::Expired);
+    let at_once = connect(&server, Place::Hello, move |_| old.clone()).await;
+    assert!(matches!(at_once, Err(ConnectError::Rejected(reason)) if reason == expired));
+}
+
+#[tokio::test]
+async fn who_has_no_newer_token_for_its_hello_is_told_so_and_stops() {
+    let server = server().await;
+    let old = token(2);
+    let mut alice = play(&server, Place::Hello, move |_| old.clone()).await;
+    until(&mut alice, outcome).await;
+    until(&mut alice, last_error).await;
+    let rejected = until(&mut alice, |event| match event {
+        Event::Rejected(reason) => Some(reason.clone()),
+        _ => None,
+    });
+    assert_eq!(rejected.await, RejectReason::Unauthorized(AuthRefusal::Expired));
+    assert!(alice.client().is_closed(), "it does not try again");
 }
 
 #[tokio::test]
 async fn who_brings_a_newer_token_in_time_notices_nothing() {
     let server = server().await;
-    let mut alice = play(&server, |_| token(2)).await;
+    let mut alice = play(&server, Place::Hello, |_| token(2)).await;
     until(&mut alice, outcome).await;
     alice.client_mut().renew_token(token(3600));
     let checked = until(&mut alice, |event| match event {

@@ -9,6 +9,7 @@ use tickwire_protocol::{DecodeError, Micros, Schema};
 
 use super::reconnect::Reconnect;
 use super::saved::SavedSession;
+use super::tokens::TokenProvider;
 
 /// Who the client is, what it wants, and the few things that it decides itself. Everything else comes with the
 /// server's welcome.
@@ -32,6 +33,10 @@ pub struct ClientConfig {
     pub role: Role,
     /// What the other members of the room are told of this one: see [`Client::members`](crate::Client::members).
     pub profile: Profile,
+    /// Asked for the token of each hello; absent: the client is a guest, or its transport brings the token, as `net::Options::tokens`
+    /// does. A hello takes a token of at most 1,533 bytes, less what
+    /// [`ClientConfig::extensions`] leave no room for.
+    pub tokens: Option<TokenProvider>,
     /// What carries the frames.
     pub stream: StreamKind,
     /// Priors that the client has beside the default one; at most 7. A room that has another sends it with its welcome:
@@ -77,6 +82,7 @@ impl ClientConfig {
             room: RoomWish::Any,
             role: Role::Player,
             profile: Profile::default(),
+            tokens: None,
             stream: StreamKind::Ordered,
             priors: Vec::new(),
             features: Features::NONE,
@@ -91,7 +97,7 @@ impl ClientConfig {
         }
     }
 
-    /// What a server would refuse the hello for: to be asked where its texts come from outside.
+    /// What a server would refuse the hello for, whatever its token is: to be asked where its texts come from outside.
     pub fn check(&self) -> Result<(), DecodeError> {
         self.hello(0, TableVersions::default()).check()
     }
@@ -105,6 +111,13 @@ impl ClientConfig {
     ) -> Hello {
         let mut hello = self.hello(schema.hash(), told);
         hello.extensions.extend(own);
+        self.signed(hello)
+    }
+
+    /// With the token of now, if there is one.
+    fn signed(&self, mut hello: Hello) -> Hello {
+        let token = self.tokens.as_ref().and_then(TokenProvider::provide);
+        hello.extensions.extend(token.map(|token| token.extension()));
         hello.extensions.sort_by_key(|extension| extension.id);
         hello
     }
@@ -119,7 +132,7 @@ impl ClientConfig {
     #[must_use]
     pub fn schema_hello(&self) -> Hello {
         let no_schema = 0;
-        self.hello(no_schema, TableVersions::default())
+        self.signed(self.hello(no_schema, TableVersions::default()))
     }
 
     /// The client is in the room of this name: one that was opened for it is not wanted a second time.

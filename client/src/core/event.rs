@@ -143,6 +143,11 @@ pub enum DisconnectReason {
     /// The server has not let the client in.
     #[error("the server does not let us in: {0}")]
     Rejected(RejectReason),
+    /// What the client would say first breaks a limit of the protocol, so nothing was said.
+    #[error(
+        "the server would refuse this hello ({0}): shorten its token, or the texts of the client's configuration"
+    )]
+    InvalidHello(DecodeError),
     /// The session could not go on, and the client is [not to begin another](crate::ClientConfig::rejoin).
     #[error("the session could not go on: {0:?}")]
     SessionOver(FreshReason),
@@ -152,7 +157,7 @@ pub enum DisconnectReason {
 }
 
 /// Longer is believed of no server: a player who waits an hour has left.
-const RETRY_AFTER_MAX: Micros = Micros::from_secs(3600);
+pub(crate) const RETRY_AFTER_MAX: Micros = Micros::from_secs(3600);
 
 impl DisconnectReason {
     /// Whether it may be another time: docs/WIRE.md has the table of close codes.
@@ -162,7 +167,7 @@ impl DisconnectReason {
             Self::Rejected(reason) => reason.close_code().may_pass(),
             Self::Lost | Self::Silent | Self::NoWelcome | Self::Unreachable(_) => true,
             Self::Refused { status, .. } => matches!(status, 429 | 500..),
-            Self::Fault(_) | Self::SessionOver(_) | Self::Left => false,
+            Self::Fault(_) | Self::InvalidHello(_) | Self::SessionOver(_) | Self::Left => false,
         }
     }
 
@@ -193,7 +198,7 @@ impl DisconnectReason {
             Self::Fault(fault) => Some((*fault).into()),
             Self::Silent => Some(CloseCode::SILENT),
             Self::NoWelcome => Some(CloseCode::HANDSHAKE_TIMEOUT),
-            Self::SessionOver(_) | Self::Left => Some(CloseCode::NORMAL),
+            Self::InvalidHello(_) | Self::SessionOver(_) | Self::Left => Some(CloseCode::NORMAL),
         }
     }
 }

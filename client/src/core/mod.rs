@@ -29,17 +29,20 @@ mod state;
 mod stats;
 mod timekeeper;
 mod timeline;
+mod tokens;
 mod view;
 
 pub use client::{Client, REQUEST_TIMEOUT};
 pub use clock::Clock;
 pub use config::ClientConfig;
+#[cfg(feature = "net")]
+pub(crate) use event::RETRY_AFTER_MAX;
 pub use event::{ClientFault, DisconnectReason, Event};
 pub use groups::Groups;
 pub use match_state::{MatchNews, MatchState};
 pub use members::{Member, MemberEvent, Members};
 pub use moments::ToldEvent;
-pub use problem::{Operation, Problem, ProblemKind, Retry};
+pub use problem::{AsProblem, Operation, Problem, ProblemKind, Retry};
 pub use reconnect::{Backoff, Network, Reconnect};
 pub use rooms::read_rooms;
 pub use saved::{SavedSession, SavedSessionError};
@@ -47,4 +50,5 @@ pub use session::OwnEntity;
 pub use state::ConnectionState;
 pub use stats::{ClientStats, Correction, Traffic};
 pub use timekeeper::Timekeeper;
+pub use tokens::TokenProvider;
 pub use view::{EntityView, View};

@@ -1,42 +1,64 @@
 //! What went wrong with something that the game wanted, in one form for all that it may want.
 
-use tickwire_protocol::Micros;
-use tickwire_protocol::handshake::AuthRefusal;
-use tickwire_protocol::message::{Denial, MessageId, Outcome, Refusal, RequestError, RequestId};
+use tickwire_protocol::bulk::{BulkError, BulkEvent, BulkFailure, BulkId};
+use tickwire_protocol::handshake::{AuthRefusal, FreshReason, RejectReason, SessionOutcome};
+use tickwire_protocol::message::{Denial, MessageId, Outcome, Refusal, RequestError, RequestId, SendError};
+use tickwire_protocol::{CloseCode, Micros};
 
 use super::event::{DisconnectReason, Event};
+use super::saved::SavedSessionError;
 
 /// What the game wanted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Operation {
+    /// What the call that gave this error was to do. Nothing was begun that would have a name.
+    Call,
     /// To send this message.
     Send(MessageId),
     /// To have this request answered.
     Request(RequestId),
+    /// To bring this transfer to its end, either way.
+    Transfer(BulkId),
     /// To give a newer token.
     RenewToken,
-    /// To be let in, or to stay.
+    /// To be let in, or to stay; to be told which rooms there are, or of which game they are.
     Connect,
+    /// To go on with the session that there was, whole.
+    Resume,
 }
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum ProblemKind {
-    /// The account may not, or the token is worth nothing.
+    /// What was given can never be done: it breaks a limit, or is not for this client or connection.
+    Invalid,
+    /// The account may not, the token is worth nothing, or the secret is wrong.
     Forbidden,
     /// A rate was exceeded.
     TooOften,
+    /// There is no room for it now.
+    Full,
     /// It waited too long, and was never written.
     Expired,
     /// The session in which it was wanted has ended. It may have been done.
     Lost,
     /// No answer came in time. It may have been done.
     Timeout,
+    /// One of the two sides has stopped it.
+    Cancelled,
     /// The other side says no.
     Refused,
-    /// The other side's game does not know of such a thing.
+    /// There is no such thing, here or on the other side.
     Unknown,
-    /// The connection is over.
+    /// The two sides are not of one version, game or kind.
+    Incompatible,
+    /// What came is not what was sent, or is no lawful thing to send.
+    Damaged,
+    /// The other side does not show that it is who it is to be.
+    Untrusted,
+    /// There is no way to the server.
+    Unreachable,
+    /// The connection or the session is over.
     Closed,
 }
 
@@ -49,9 +71,11 @@ pub enum Retry {
     AnyTime,
     /// Not before so much time has passed.
     After(Micros),
+    /// The client does so by itself.
+    ByItself,
 }
 
-/// Something that the game wanted and does not get. What a call refuses at once is its error.
+/// Something that the game wanted and does not get.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Problem {
     /// What was wanted.
@@ -62,25 +86,127 @@ pub struct Problem {
     pub retry: Retry,
 }
 
-impl Event {
-    /// What went wrong, if this event tells that something did.
-    pub fn problem(&self) -> Option<Problem> {
+/// What may tell of a [`Problem`]: every event, and every error that a call gives.
+///
+/// ```
+/// use tickwire_client::{AsProblem as _, Event, Problem, Retry};
+///
+/// fn note(event: &Event) {
+///     if let Some(Problem { operation, kind, retry: Retry::After(time) }) = event.problem() {
+///         println!("{operation:?}: {kind:?}, again in {time:?}");
+///     }
+/// }
+/// ```
+pub trait AsProblem {
+    /// What went wrong; nothing if all went as the game wanted it.
+    fn problem(&self) -> Option<Problem>;
+}
+
+/// What became of something, and whether to want it again.
+type Verdict = (ProblemKind, Retry);
+
+impl AsProblem for Event {
+    fn problem(&self) -> Option<Problem> {
         let (operation, (kind, retry)) = match self {
+            Self::Connected { outcome, .. } => (Operation::Resume, of_outcome(*outcome)?),
+            Self::Reconnecting { last_error, .. } => {
+                (Operation::Connect, (of_end(last_error)?.0, Retry::ByItself))
+            }
+            Self::Rejected(reason) => return reason.problem(),
             Self::Sent(id, outcome) => (Operation::Send(*id), of_message(*outcome)?),
             Self::Response(id, Err(error)) => (Operation::Request(*id), of_request(error)?),
-            Self::TokenChecked(Err(refusal)) => (Operation::RenewToken, of_token(*refusal)),
-            Self::Rejected(reason) => {
-                let retry = if reason.close_code().may_pass() { Retry::AnyTime } else { Retry::Never };
-                (Operation::Connect, (ProblemKind::Refused, retry))
+            Self::Bulk(BulkEvent::NotSent { id, why } | BulkEvent::NotReceived { id, why }) => {
+                (Operation::Transfer(*id), of_transfer(*why))
             }
-            Self::Disconnected(reason) => (Operation::Connect, (ProblemKind::Closed, of_end(reason)?)),
-            _ => return None,
+            Self::TokenChecked(Err(refusal)) => (Operation::RenewToken, of_token(*refusal)),
+            Self::Disconnected(reason) => return reason.problem(),
+            Self::Entered { .. }
+            | Self::Left { .. }
+            | Self::Cue(_)
+            | Self::Confirmed { .. }
+            | Self::Member(_)
+            | Self::Game(_)
+            | Self::Match(_)
+            | Self::Groups
+            | Self::Message(_)
+            | Self::Request(_)
+            | Self::Response(_, Ok(_))
+            | Self::Bulk(_)
+            | Self::TokenChecked(Ok(_)) => return None,
         };
         Some(Problem { operation, kind, retry })
     }
 }
 
-fn of_message(outcome: Outcome) -> Option<(ProblemKind, Retry)> {
+impl AsProblem for DisconnectReason {
+    fn problem(&self) -> Option<Problem> {
+        of_end(self).map(|verdict| of(Operation::Connect, verdict))
+    }
+}
+
+impl AsProblem for RejectReason {
+    fn problem(&self) -> Option<Problem> {
+        Some(of(Operation::Connect, of_reject(self)))
+    }
+}
+
+impl AsProblem for SendError {
+    fn problem(&self) -> Option<Problem> {
+        let verdict = match self {
+            Self::UnknownType(_)
+            | Self::WrongWay { .. }
+            | Self::OtherCall { .. }
+            | Self::TooLarge { .. }
+            | Self::NotOrdered
+            | Self::OnlyWatches => (ProblemKind::Invalid, Retry::Never),
+            Self::NotPolled { .. } | Self::Full { .. } => (ProblemKind::Full, Retry::AnyTime),
+            Self::Denied { denial, .. } => of_denial(*denial),
+            Self::NotAsked => (ProblemKind::Unknown, Retry::Never),
+            Self::Closed => (ProblemKind::Closed, Retry::Never),
+        };
+        Some(of(Operation::Call, verdict))
+    }
+}
+
+impl AsProblem for BulkError {
+    fn problem(&self) -> Option<Problem> {
+        let verdict = match self {
+            Self::TooLarge { .. } | Self::NotOrdered => (ProblemKind::Invalid, Retry::Never),
+            Self::Full { .. } => (ProblemKind::Full, Retry::AnyTime),
+            Self::Unknown => (ProblemKind::Unknown, Retry::Never),
+            Self::Closed => (ProblemKind::Closed, Retry::Never),
+        };
+        Some(of(Operation::Call, verdict))
+    }
+}
+
+impl AsProblem for SavedSessionError {
+    fn problem(&self) -> Option<Problem> {
+        let kind = match self {
+            Self::NoSession => ProblemKind::Unknown,
+            Self::Foreign => ProblemKind::Invalid,
+            Self::Version(_) | Self::OtherSchema { .. } => ProblemKind::Incompatible,
+            Self::Damaged => ProblemKind::Damaged,
+        };
+        Some(of(Operation::Call, (kind, Retry::Never)))
+    }
+}
+
+fn of(operation: Operation, (kind, retry): Verdict) -> Problem {
+    Problem { operation, kind, retry }
+}
+
+fn of_outcome(outcome: SessionOutcome) -> Option<Verdict> {
+    let kind = match outcome {
+        SessionOutcome::Resumed | SessionOutcome::Fresh(FreshReason::First) => return None,
+        SessionOutcome::Resynced { .. }
+        | SessionOutcome::Fresh(FreshReason::Unknown | FreshReason::Inconsistent) => ProblemKind::Lost,
+        SessionOutcome::Fresh(FreshReason::WrongToken | FreshReason::OtherAccount) => ProblemKind::Forbidden,
+    };
+    Some((kind, Retry::Never))
+}
+
+fn of_message(outcome: Outcome) -> Option<Verdict> {
     match outcome {
         Outcome::Delivered | Outcome::Replaced => None,
         Outcome::Expired => Some((ProblemKind::Expired, Retry::AnyTime)),
@@ -89,14 +215,14 @@ fn of_message(outcome: Outcome) -> Option<(ProblemKind, Retry)> {
     }
 }
 
-fn of_denial(denial: Denial) -> (ProblemKind, Retry) {
+fn of_denial(denial: Denial) -> Verdict {
     match denial.retry_after() {
         Some(time) => (ProblemKind::TooOften, Retry::After(time)),
         None => (ProblemKind::Forbidden, Retry::Never),
     }
 }
 
-fn of_request(error: &RequestError) -> Option<(ProblemKind, Retry)> {
+fn of_request(error: &RequestError) -> Option<Verdict> {
     Some(match error {
         // The game wanted that.
         RequestError::Cancelled => return None,
@@ -111,61 +237,85 @@ fn of_request(error: &RequestError) -> Option<(ProblemKind, Retry)> {
     })
 }
 
-fn of_token(refusal: AuthRefusal) -> (ProblemKind, Retry) {
-    let may_pass = matches!(refusal, AuthRefusal::Unavailable | AuthRefusal::NotYet);
-    (ProblemKind::Forbidden, if may_pass { Retry::AnyTime } else { Retry::Never })
-}
-
-fn of_end(reason: &DisconnectReason) -> Option<Retry> {
-    match reason {
-        DisconnectReason::Left => None,
-        DisconnectReason::Refused { retry_after: Some(time), .. } if reason.may_pass() => {
-            Some(Retry::After(*time))
-        }
-        _ if reason.may_pass() => Some(Retry::AnyTime),
-        _ => Some(Retry::Never),
+fn of_transfer(failure: BulkFailure) -> Verdict {
+    match failure {
+        BulkFailure::Refused => (ProblemKind::Refused, Retry::Never),
+        BulkFailure::Expired => (ProblemKind::Timeout, Retry::AnyTime),
+        BulkFailure::Cancelled => (ProblemKind::Cancelled, Retry::Never),
+        BulkFailure::Damaged => (ProblemKind::Damaged, Retry::AnyTime),
+        BulkFailure::Lost => (ProblemKind::Lost, Retry::AnyTime),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tickwire_protocol::CloseCode;
+fn of_token(refusal: AuthRefusal) -> Verdict {
+    let retry = match refusal {
+        AuthRefusal::NotYet => Retry::AnyTime,
+        refusal => of_code(RejectReason::Unauthorized(refusal).close_code()),
+    };
+    (ProblemKind::Forbidden, retry)
+}
 
-    #[test]
-    fn each_refusal_says_of_what_it_is_and_when_to_try_again() {
-        let (message, request) = (MessageId(7), RequestId(9));
-        let soon = Micros::from_millis(200);
-        let closed = |code| Event::Disconnected(DisconnectReason::Closed { code, reason: String::new() });
-        let too_often = Outcome::Refused(Denial::TooOften { retry_after: soon });
-        let told = [
-            (Event::Sent(message, too_often), ProblemKind::TooOften, Retry::After(soon)),
-            (Event::Sent(message, Outcome::Refused(Denial::Forbidden)), ProblemKind::Forbidden, Retry::Never),
-            (Event::Sent(message, Outcome::Expired), ProblemKind::Expired, Retry::AnyTime),
-            (Event::Sent(message, Outcome::Lost), ProblemKind::Lost, Retry::AnyTime),
-            (Event::Response(request, Err(RequestError::Timeout)), ProblemKind::Timeout, Retry::AnyTime),
-            (
-                Event::Response(request, Err(Refusal::TooOften { retry_after: soon }.into())),
-                ProblemKind::TooOften,
-                Retry::After(soon),
-            ),
-            (closed(CloseCode::TOO_OFTEN), ProblemKind::Closed, Retry::Never),
-            (closed(CloseCode::TRY_AGAIN_LATER), ProblemKind::Closed, Retry::AnyTime),
-        ];
-        for (event, kind, retry) in told {
-            let operation = match event {
-                Event::Sent(..) => Operation::Send(message),
-                Event::Response(..) => Operation::Request(request),
-                _ => Operation::Connect,
-            };
-            assert_eq!(event.problem(), Some(Problem { operation, kind, retry }), "{event:?}");
+fn of_reject(reason: &RejectReason) -> Verdict {
+    let kind = match reason {
+        RejectReason::Magic
+        | RejectReason::Version { .. }
+        | RejectReason::Schema { .. }
+        | RejectReason::Features { .. }
+        | RejectReason::GameBuild { .. }
+        | RejectReason::Stream { .. } => ProblemKind::Incompatible,
+        RejectReason::ServerFull { .. }
+        | RejectReason::RoomFull { .. }
+        | RejectReason::TooManyRooms { .. } => ProblemKind::Full,
+        RejectReason::ShuttingDown => ProblemKind::Closed,
+        RejectReason::BadRoomName => ProblemKind::Invalid,
+        RejectReason::NoSuchRoom => ProblemKind::Unknown,
+        RejectReason::AccountBusy { .. } | RejectReason::RoomExists | RejectReason::Game(_) => {
+            ProblemKind::Refused
         }
-        for event in [
-            Event::Sent(message, Outcome::Delivered),
-            Event::Response(request, Err(RequestError::Cancelled)),
-            Event::Disconnected(DisconnectReason::Left),
-        ] {
-            assert_eq!(event.problem(), None, "{event:?}");
+        RejectReason::Forbidden { .. } | RejectReason::WrongSecret | RejectReason::NoSpectators => {
+            ProblemKind::Forbidden
         }
+        RejectReason::Unauthorized(refusal) => return of_token(*refusal),
+    };
+    (kind, of_code(reason.close_code()))
+}
+
+/// As the table of close codes has it.
+fn of_code(code: CloseCode) -> Retry {
+    retry(code.may_pass(), code.retry_after())
+}
+
+fn retry(may_pass: bool, retry_after: Option<Micros>) -> Retry {
+    match retry_after {
+        _ if !may_pass => Retry::Never,
+        Some(time) => Retry::After(time),
+        None => Retry::AnyTime,
+    }
+}
+
+fn of_end(reason: &DisconnectReason) -> Option<Verdict> {
+    let kind = match reason {
+        DisconnectReason::Left => return None,
+        DisconnectReason::Rejected(reason) => return Some(of_reject(reason)),
+        DisconnectReason::Refused { status, .. } => of_status(*status),
+        DisconnectReason::Closed { .. } | DisconnectReason::Lost => ProblemKind::Closed,
+        DisconnectReason::Silent | DisconnectReason::NoWelcome => ProblemKind::Timeout,
+        DisconnectReason::Fault(_) => ProblemKind::Damaged,
+        DisconnectReason::InvalidHello(_) => ProblemKind::Invalid,
+        DisconnectReason::Unreachable(_) => ProblemKind::Unreachable,
+        DisconnectReason::SessionOver(_) => ProblemKind::Lost,
+    };
+    Some((kind, retry(reason.may_pass(), reason.retry_after())))
+}
+
+/// An HTTP status instead of a WebSocket.
+fn of_status(status: u16) -> ProblemKind {
+    match status {
+        401 | 403 => ProblemKind::Forbidden,
+        404 => ProblemKind::Unknown,
+        426 => ProblemKind::Incompatible,
+        429 => ProblemKind::TooOften,
+        503 => ProblemKind::Full,
+        _ => ProblemKind::Refused,
     }
 }

@@ -351,7 +351,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.needs_flush {
                 match Pin::new(&mut self.socket).poll_flush(cx) {
                     Poll::Ready(Ok(())) => self.needs_flush = false,
-                    Poll::Ready(Err(error)) => return self.fail(&error),
+                    Poll::Ready(Err(error)) => return self.fail_to_write(cx, &error),
                     Poll::Pending => return,
                 }
             }
@@ -364,19 +364,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.stats.up_bytes += wire_bytes(self.message.len(), true);
             let message = Message::Binary(Bytes::copy_from_slice(&self.message));
             if let Err(error) = Pin::new(&mut self.socket).start_send(message) {
-                return self.fail(&error);
+                return self.fail_to_write(cx, &error);
             }
             self.needs_flush = true;
         }
     }
 
+    /// A server that has hung up may have said why: what has come is heard before the connection counts as lost.
+    fn fail_to_write(&mut self, cx: &mut Context<'_>, error: &Error) {
+        self.poll_read(cx);
+        self.fail(error);
+    }
+
     fn fail(&mut self, error: &Error) {
-        let reason = match error {
-            Error::Capacity(_) => DisconnectReason::Fault(ClientFault::Oversized),
-            Error::Utf8(_) => DisconnectReason::Fault(ClientFault::Text),
-            _ => DisconnectReason::Lost,
-        };
-        self.client.handle_disconnect(self.now(), reason);
+        self.client.handle_disconnect(self.now(), failure(error));
     }
 
     /// The client is closed: so is the socket, with the reason if it is ours.
@@ -400,6 +401,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let _ = Pin::new(&mut self.socket).start_send(Message::Close(Some(close)));
         }
         let _ = Pin::new(&mut self.socket).poll_flush(&mut cx);
+    }
+}
+
+/// What it means that a socket cannot be read or written any more.
+pub(super) fn failure(error: &Error) -> DisconnectReason {
+    match error {
+        Error::Capacity(_) => DisconnectReason::Fault(ClientFault::Oversized),
+        Error::Utf8(_) => DisconnectReason::Fault(ClientFault::Text),
+        _ => DisconnectReason::Lost,
     }
 }
 
@@ -427,6 +437,61 @@ fn wire_bytes(payload: usize, is_masked: bool) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
+    use tokio::io::ReadBuf;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    /// A server that has said something and hung up: that is found out by who writes.
+    struct HungUp {
+        said: &'static [u8],
+        is_noticed: bool,
+    }
+
+    impl AsyncRead for HungUp {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if !self.is_noticed {
+                return Poll::Pending;
+            }
+            buffer.put_slice(core::mem::take(&mut self.said));
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for HungUp {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            self.is_noticed = true;
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn why_a_server_hung_up_is_heard_by_who_finds_out_while_it_writes() {
+        let schema = Schema::builder("test").build().unwrap();
+        for (said, reason) in [
+            (
+                &b"\x88\x02\x03\xf5"[..],
+                close_reason(Some(CloseFrame { code: 1013.into(), reason: "".into() })),
+            ),
+            (b"", DisconnectReason::Lost),
+        ] {
+            let stream = Transport::plain(HungUp { said, is_noticed: false });
+            let socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
+            let mut connection = Connection::new(socket, ClientConfig::new("test"), schema.clone());
+            assert_eq!(connection.next().await, Some(Wake::Event(Event::Disconnected(reason))));
+        }
+    }
 
     #[test]
     fn messages_cost_what_the_standard_says() {

@@ -3,21 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _};
 use tickwire_protocol::frame::{FrameType, frames};
 use tickwire_protocol::handshake::{RejectReason, Welcome};
 use tickwire_protocol::{DecodeError, Schema};
-use tokio::time::{Duration, timeout};
-use tokio_tungstenite::tungstenite::Message;
 
-use super::connection::close_reason;
 use super::error::ConnectError;
-use super::open::{ask, dial, within};
 use super::options::Options;
+use super::question::ask_once;
 use crate::core::{ClientConfig, ClientFault, DisconnectReason};
-
-/// How long the server may take to end a connection that has served its purpose.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Asks a server for the schema of its game: for tools that work with any. It takes a connection of its own, in no room, that is
 /// over when this returns; [`connect`](super::connect) with the schema is the next.
@@ -26,27 +19,9 @@ pub async fn discover(
     config: &ClientConfig,
     options: &Options,
 ) -> Result<Arc<Schema>, ConnectError> {
-    let asking = async {
-        let mut socket = ask(dial(url, config).await?, url, options).await?;
-        let mut hello = Vec::new();
-        config.schema_hello().encode(&mut hello);
-        let lost = |_| ConnectError::Ended(DisconnectReason::Lost);
-        socket.send(Message::Binary(hello.into())).await.map_err(lost)?;
-        while let Some(message) = socket.next().await {
-            let answer = match message.map_err(lost)? {
-                Message::Binary(answer) => answer,
-                Message::Close(close) => return Err(ConnectError::Ended(close_reason(close))),
-                _ => continue,
-            };
-            let schema = read(answer);
-            // The server closes: an address that may have one connection has none when the next one comes.
-            let closed = async { while let Some(Ok(_)) = socket.next().await {} };
-            let _ = timeout(FAREWELL, closed).await;
-            return schema;
-        }
-        Err(ConnectError::Ended(DisconnectReason::Lost))
-    };
-    within(url, config, asking).await
+    let mut hello = Vec::new();
+    options.client_config(config).schema_hello().encode(&mut hello);
+    read(ask_once(url, config, options, hello).await?)
 }
 
 /// The schema in the answer to a hello.

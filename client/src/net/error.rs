@@ -7,7 +7,7 @@ use thiserror::Error;
 use tickwire_protocol::handshake::RejectReason;
 use tickwire_protocol::{DecodeError, Micros};
 
-use crate::core::DisconnectReason;
+use crate::core::{AsProblem, DisconnectReason, Operation, Problem, ProblemKind, Retry};
 
 /// Words of a stranger, fit for logs and terminals.
 pub(super) fn printable(words: &str) -> String {
@@ -128,6 +128,31 @@ pub enum CertificateProblem {
     Unusable(String),
 }
 
+impl AsProblem for ConnectError {
+    fn problem(&self) -> Option<Problem> {
+        let (kind, retry) = match self {
+            Self::Address { .. } | Self::Config(_) => (ProblemKind::Invalid, Retry::Never),
+            Self::Absent { .. } | Self::Unreachable { .. } => (ProblemKind::Unreachable, Retry::AnyTime),
+            Self::TooManyOpenFiles => (ProblemKind::Full, Retry::AnyTime),
+            Self::NotWebSocket { .. } | Self::Tls { .. } => (ProblemKind::Incompatible, Retry::Never),
+            Self::Certificate { .. } => (ProblemKind::Untrusted, Retry::Never),
+            Self::TimedOut { .. } => (ProblemKind::Timeout, Retry::AnyTime),
+            Self::Refused { status, reason, retry_after, .. } => {
+                return refused(*status, reason.clone(), *retry_after).problem();
+            }
+            Self::Rejected(reason) => return reason.problem(),
+            Self::Ended(reason) => return reason.problem(),
+        };
+        Some(Problem { operation: Operation::Connect, kind, retry })
+    }
+}
+
+/// The answer to the request for a WebSocket, as the core tells it.
+fn refused(status: u16, reason: String, retry_after: Option<Duration>) -> DisconnectReason {
+    let micros = |after: Duration| Micros(u64::try_from(after.as_micros()).unwrap_or(u64::MAX));
+    DisconnectReason::Refused { status, reason, retry_after: retry_after.map(micros) }
+}
+
 impl ConnectError {
     /// How long the server wants to be left alone, if it said so.
     pub fn retry_after(&self) -> Option<Duration> {
@@ -143,11 +168,7 @@ impl ConnectError {
     /// What it means to a client that wanted to come back.
     pub(super) fn into_reason(self) -> DisconnectReason {
         match self {
-            Self::Refused { status, reason, retry_after, .. } => {
-                let micros = |after: Duration| Micros(u64::try_from(after.as_micros()).unwrap_or(u64::MAX));
-                let retry_after = retry_after.map(micros);
-                DisconnectReason::Refused { status, reason, retry_after }
-            }
+            Self::Refused { status, reason, retry_after, .. } => refused(status, reason, retry_after),
             error => DisconnectReason::Unreachable(error.to_string()),
         }
     }
@@ -162,6 +183,58 @@ impl ConnectError {
         match source.kind() {
             io::ErrorKind::ConnectionRefused => Self::Absent { address },
             _ => Self::Unreachable { address, source },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_connection_that_did_not_begin_says_whether_to_try_again() {
+        let text = || "x".to_owned();
+        let io = || io::ErrorKind::NetworkUnreachable.into();
+        let (soon, later) = (Duration::from_secs(7), Retry::After(Micros::from_secs(7)));
+        let second = Retry::After(Micros::from_secs(1));
+        let full = RejectReason::RoomFull { players: 1, max: 1 };
+        for (error, kind, retry) in [
+            (ConnectError::Address { url: text(), reason: text() }, ProblemKind::Invalid, Retry::Never),
+            (ConnectError::Config(DecodeError::Damaged("x")), ProblemKind::Invalid, Retry::Never),
+            (ConnectError::Absent { address: text() }, ProblemKind::Unreachable, Retry::AnyTime),
+            (
+                ConnectError::Unreachable { address: text(), source: io() },
+                ProblemKind::Unreachable,
+                Retry::AnyTime,
+            ),
+            (ConnectError::TooManyOpenFiles, ProblemKind::Full, Retry::AnyTime),
+            (
+                ConnectError::NotWebSocket { address: text(), reason: text() },
+                ProblemKind::Incompatible,
+                Retry::Never,
+            ),
+            (ConnectError::Tls { address: text(), reason: text() }, ProblemKind::Incompatible, Retry::Never),
+            (
+                ConnectError::Certificate { address: text(), problem: CertificateProblem::Unknown },
+                ProblemKind::Untrusted,
+                Retry::Never,
+            ),
+            (
+                ConnectError::Refused {
+                    address: text(),
+                    status: 429,
+                    reason: text(),
+                    retry_after: Some(soon),
+                },
+                ProblemKind::TooOften,
+                later,
+            ),
+            (ConnectError::TimedOut { address: text(), seconds: 1 }, ProblemKind::Timeout, Retry::AnyTime),
+            (ConnectError::Rejected(full), ProblemKind::Full, second),
+            (ConnectError::Ended(DisconnectReason::Silent), ProblemKind::Timeout, Retry::AnyTime),
+        ] {
+            let told = Problem { operation: Operation::Connect, kind, retry };
+            assert_eq!(error.problem(), Some(told), "{error:?}");
         }
     }
 }

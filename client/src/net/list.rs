@@ -1,17 +1,15 @@
 //! Which rooms a server has, asked before one is joined.
 
-use futures_util::{SinkExt as _, StreamExt as _};
-use tickwire_protocol::CloseCode;
 use tickwire_protocol::room::{ListRooms, RoomList};
-use tokio_tungstenite::tungstenite::Message;
 
 use super::error::ConnectError;
-use super::open::{ask, dial, within};
 use super::options::Options;
+use super::question::ask_once;
 use crate::core::{ClientConfig, DisconnectReason, read_rooms};
 
 /// Asks a server for a page of its public rooms, over a connection of its own that is over when this returns. A room is joined by its
-/// name: [`RoomWish::Existing`](tickwire_protocol::RoomWish::Existing). Of `config` it needs how long it may take.
+/// name: [`RoomWish::Existing`](tickwire_protocol::RoomWish::Existing). Of `config` it needs how long it may take, and the
+/// [tokens](ClientConfig::tokens) if the options have none.
 ///
 /// ```no_run
 /// use tickwire_client::net::{self, Options};
@@ -40,30 +38,14 @@ pub async fn list_rooms(
     question: &ListRooms,
     options: &Options,
 ) -> Result<RoomList, ConnectError> {
-    let asking = async {
-        let mut socket = ask(dial(url, config).await?, url, options).await?;
-        let mut message = Vec::new();
-        question.encode(&mut message);
-        let lost = |_| ConnectError::Ended(DisconnectReason::Lost);
-        socket.send(Message::Binary(message.into())).await.map_err(lost)?;
-        while let Some(message) = socket.next().await {
-            match message.map_err(lost)? {
-                Message::Binary(answer) => {
-                    // Whoever does not hear the goodbye finds out by itself.
-                    let _ = socket.close(None).await;
-                    return read_rooms(answer).map_err(|reason| match reason {
-                        DisconnectReason::Rejected(reason) => ConnectError::Rejected(reason),
-                        reason => ConnectError::Ended(reason),
-                    });
-                }
-                Message::Close(Some(close)) => {
-                    let (code, reason) = (CloseCode(close.code.into()), close.reason.to_string());
-                    return Err(ConnectError::Ended(DisconnectReason::Closed { code, reason }));
-                }
-                _ => {}
-            }
-        }
-        Err(ConnectError::Ended(DisconnectReason::Lost))
-    };
-    within(url, config, asking).await
+    // There is no hello that could bring it.
+    let tokens = options.tokens.clone().or_else(|| config.tokens.clone());
+    let options = Options { tokens, ..options.clone() };
+    let mut message = Vec::new();
+    question.encode(&mut message);
+    let answer = ask_once(url, config, &options, message).await?;
+    read_rooms(answer).map_err(|reason| match reason {
+        DisconnectReason::Rejected(reason) => ConnectError::Rejected(reason),
+        reason => ConnectError::Ended(reason),
+    })
 }

@@ -65,14 +65,16 @@ mod error;
 mod list;
 mod open;
 mod options;
+mod question;
 mod tls;
 mod transport;
 
+pub use crate::core::TokenProvider;
 pub use connection::{Connection, SocketStats, Wake};
 pub use discover::discover;
 pub use error::{CertificateProblem, ConnectError};
 pub use list::list_rooms;
 pub use open::{connect, connect_by, connect_over, connect_with, dial, upgrade};
-pub use options::{Options, TokenProvider};
+pub use options::Options;
 pub use tls::Roots;
 pub use transport::Transport;

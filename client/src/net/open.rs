@@ -16,16 +16,19 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::connection::Connection;
 use super::error::{ConnectError, printable};
-use super::options::{Options, TokenProvider};
+use super::options::Options;
 use super::tls::secure;
 use super::transport::Transport;
-use crate::core::{ClientConfig, DisconnectReason};
+use crate::core::{ClientConfig, DisconnectReason, TokenProvider};
 
 /// Bytes that are read at once. Snapshots are some hundred bytes; a larger one takes several reads.
 const READ_BUFFER_BYTES: usize = 8 * 1024;
 
 /// What is kept of the text with which a server refuses a connection, bytes.
 const REFUSAL_BYTES_MAX: usize = 1024;
+
+/// Longer is believed of no server.
+const RETRY_AFTER_MAX: Duration = Duration::from_micros(crate::core::RETRY_AFTER_MAX.0);
 
 /// The ports of `ws://` and `wss://` where none is named.
 const DEFAULT_PORT: u16 = 80;
@@ -130,7 +133,7 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<Connection<S>, ConnectError> {
     config.check().map_err(ConnectError::Config)?;
     let socket = ask(stream, url, options).await?;
-    let mut connection = Connection::new(socket, config.clone(), schema);
+    let mut connection = Connection::new(socket, options.client_config(config), schema);
     match connection.handshake().await {
         Ok(()) => Ok(connection),
         Err(ConnectError::Ended(DisconnectReason::NoWelcome)) => Err(timed_out(url, config)),
@@ -153,7 +156,8 @@ fn timed_out(url: &str, config: &ClientConfig) -> ConnectError {
 }
 
 /// Asks for the upgrade to a WebSocket and gives the stream back: for those who frame messages themselves and drive a
-/// [`Client`](crate::Client) without a [`Connection`], thousands of them to a thread. It has `connect_timeout` of `config` for it.
+/// [`Client`](crate::Client) without a [`Connection`], thousands of them to a thread. It has `connect_timeout` of `config` for it, and
+/// asks [`Options::tokens`] alone: those of the configuration are the client's, and one of the two may have some.
 ///
 /// A server speaks only when it has heard the hello. What one says before that may be lost.
 pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
@@ -209,7 +213,7 @@ fn refused(url: &str, answer: &Response<Option<Vec<u8>>>) -> ConnectError {
         address: url.to_owned(),
         status: answer.status().as_u16(),
         reason: printable(text.trim()),
-        retry_after: seconds.map(Duration::from_secs),
+        retry_after: seconds.map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_MAX)),
     }
 }
 

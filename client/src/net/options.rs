@@ -1,49 +1,24 @@
 //! How a connection is opened: with which token, and whom it believes.
 
-use std::fmt;
-use std::sync::Arc;
-
-use tickwire_protocol::handshake::Token;
-
 use super::tls::Roots;
+use crate::core::{ClientConfig, TokenProvider};
 
 /// How connections are opened. The default has no token, and believes the usual authorities.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Asked for a token at each connect, also when the client comes back: one that was good an hour ago may not be. Without, the client is a
-    /// guest.
+    /// Asked for the token of each request for a WebSocket, also when the client comes back. It goes with the `Authorization` header, so a
+    /// server refuses it before there is a WebSocket, and it may be longer than a hello takes. Where there is none,
+    /// [`ClientConfig::tokens`] are asked for that of the hello, as a proxy wants it that keeps the header for itself; where
+    /// there are both, these are taken. Without either the client is a guest.
     pub tokens: Option<TokenProvider>,
     /// Who may vouch for the server of a `wss://` address.
     pub roots: Roots,
 }
 
-/// Gives the token for the next connection.
-///
-/// It is asked on the task of the connection, so it answers at once: a game that must ask a service for a new token does so
-/// beside it, before the old one expires, and keeps the newest here. On the connection of now it tells the server with
-/// [`Client::renew_token`](crate::Client::renew_token).
-#[derive(Clone)]
-pub struct TokenProvider(Arc<dyn Fn() -> Option<Token> + Send + Sync>);
-
-impl TokenProvider {
-    /// What `provide` gives; with `None` the client comes as a guest.
-    pub fn new(provide: impl Fn() -> Option<Token> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(provide))
-    }
-
-    /// Always the same token: for tools, and for games shorter than it lasts.
-    pub fn fixed(token: Token) -> Self {
-        Self::new(move || Some(token.clone()))
-    }
-
-    pub(super) fn provide(&self) -> Option<Token> {
-        (self.0)()
-    }
-}
-
-/// Without any token.
-impl fmt::Debug for TokenProvider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TokenProvider(..)")
+impl Options {
+    /// What the client is told: a server takes one token of it, and refuses two.
+    pub(super) fn client_config(&self, config: &ClientConfig) -> ClientConfig {
+        let tokens = config.tokens.clone().filter(|_| self.tokens.is_none());
+        ClientConfig { tokens, ..config.clone() }
     }
 }

@@ -1,9 +1,7 @@
-//! Every call in every state: the table of docs/SESSIONS.md, executed.
+//! The states of a client: what leads from one to the next, and what each tells.
 
 use bytes::Bytes;
-use tickwire_client::{
-    Backoff, Client, ClientConfig, ConnectionState, DisconnectReason, Event, Network, Reconnect,
-};
+use tickwire_client::{Backoff, ClientConfig, ConnectionState, DisconnectReason, Event, Network, Reconnect};
 use tickwire_protocol::bulk::{BulkEvent, BulkFailure};
 use tickwire_protocol::handshake::{
     FreshReason, RejectReason, Resume, Role, SessionOutcome, StreamKind, Welcome,
@@ -14,13 +12,13 @@ use tickwire_protocol::{CloseCode, Micros};
 use super::support::*;
 
 /// Comes back twice, a second after each loss.
-fn config() -> ClientConfig {
+pub(super) fn config() -> ClientConfig {
     let backoff = Backoff::Listed([Micros::from_secs(1)].into());
     ClientConfig { reconnect: Some(Reconnect { backoff, attempts: 2 }), ..ClientConfig::new("test 1") }
 }
 
 /// Welcomed, with an entity in view.
-fn connected() -> Pair {
+pub(super) fn connected() -> Pair {
     let mut server = FakeServer::new(StreamKind::Ordered, 1_000);
     server.session_outcome = Some(SessionOutcome::Fresh(FreshReason::First));
     let welcome = server.welcome_value();
@@ -34,41 +32,18 @@ fn connected() -> Pair {
     pair
 }
 
-fn lose(pair: &mut Pair) {
+pub(super) fn lose(pair: &mut Pair) {
     pair.client.handle_disconnect(pair.now, DisconnectReason::Lost);
 }
 
 /// The next attempt is made, and fails.
-fn fail(pair: &mut Pair) {
+pub(super) fn fail(pair: &mut Pair) {
     pair.now = pair.now + Micros::from_secs(1);
     assert!(pair.client.poll_connect(pair.now));
     lose(pair);
 }
 
-/// A client in the state of a column.
-fn in_state(name: &str) -> Pair {
-    let mut pair = connected();
-    match name {
-        "Connecting" => {
-            pair.client = Client::new(config(), schema().clone(), pair.now);
-            pair.hear();
-        }
-        "Connected" => {}
-        "Reconnecting" => lose(&mut pair),
-        "Failed" => {
-            lose(&mut pair);
-            fail(&mut pair);
-            fail(&mut pair);
-        }
-        "Disconnected" => pair.client.close(pair.now, None),
-        other => panic!("a column {other}"),
-    }
-    assert_eq!(state(&pair), name);
-    pair.events();
-    pair
-}
-
-fn state(pair: &Pair) -> String {
+pub(super) fn state(pair: &Pair) -> String {
     match pair.client.connection_state(pair.now) {
         ConnectionState::Disconnected => "Disconnected",
         ConnectionState::Connecting => "Connecting",
@@ -79,82 +54,11 @@ fn state(pair: &Pair) -> String {
     .to_owned()
 }
 
-fn send(pair: &mut Pair) -> Result<(), SendError> {
+pub(super) fn send(pair: &mut Pair) -> Result<(), SendError> {
     pair.client.send(pair.now, SAY, 0, vec![1]).map(drop)
 }
 
-/// What a call does: the word that its row has in the table, or the state behind it.
-fn outcome(call: &str, pair: &mut Pair) -> String {
-    let now = pair.now;
-    let word = |is_so, yes: &str, no: &str| if is_so { yes } else { no }.to_owned();
-    match call {
-        "`send`" => send(pair).map_or_else(|error| format!("error `{error:?}`"), |()| "taken".to_owned()),
-        "`due_input_tick`" => word(pair.client.due_input_tick(now).is_some(), "a tick", "none"),
-        "`push_input`" => {
-            let before = pair.client.stats(now).inputs;
-            pair.client.push_input(now, pair.server.tick + 9, |_| {});
-            word(pair.client.stats(now).inputs > before, "taken", "passed over")
-        }
-        "`set_budget`" => {
-            pair.client.set_budget(Some(5_000));
-            pair.hear();
-            word(pair.heard.budgets == [Some(5_000)], "told", "kept")
-        }
-        "`pause`" => {
-            pair.client.pause(now);
-            pair.hear();
-            word(pair.heard.pauses == [true], "told", "kept")
-        }
-        "`export_session`" => match pair.client.export_session(now) {
-            Ok(bytes) => word(!bytes.is_empty(), "bytes", "none"),
-            Err(error) => format!("error `{error:?}`"),
-        },
-        "`view`" => word(pair.client.view(now).all().count() > 0, "shown", "empty"),
-        "`clock`" => word(pair.client.clock().is_some(), "some", "none"),
-        "`poll_connect`" => word(pair.client.poll_connect(now), "true", "false"),
-        "`handle_message` of nonsense" => {
-            let is_refused = pair.client.handle_message(now, Bytes::from_static(&[9])).is_err();
-            let after = state(pair);
-            word(is_refused, &format!("error, {after}"), "passed over")
-        }
-        "`handle_disconnect(Lost)`" => then(pair, lose),
-        "`reconnect`" => then(pair, |pair| pair.client.reconnect(now)),
-        "`set_network(Down)`" => then(pair, |pair| pair.client.set_network(now, Network::Down)),
-        "`set_network(Up)`" => then(pair, |pair| pair.client.set_network(now, Network::Up)),
-        "`set_network(Changed)`" => then(pair, |pair| pair.client.set_network(now, Network::Changed)),
-        "`close(None)`" => then(pair, |pair| pair.client.close(now, None)),
-        "`close(Some)`, nothing waits" => then(pair, |pair| pair.client.close(now, Some(SECOND))),
-        "`close(Some)`, a message waits" => then(pair, |pair| {
-            let _ = send(pair);
-            pair.client.close(now, Some(SECOND));
-        }),
-        other => panic!("a call {other}"),
-    }
-}
-
-fn then(pair: &mut Pair, call: impl FnOnce(&mut Pair)) -> String {
-    call(pair);
-    state(pair)
-}
-
 const SECOND: Micros = Micros::from_secs(1);
-
-#[test]
-fn every_call_in_every_state_does_what_the_table_says() {
-    const PAGE: &str = include_str!("../../../docs/SESSIONS.md");
-    let rows =
-        PAGE.lines().skip_while(|line| !line.starts_with("| call ")).take_while(|line| !line.is_empty());
-    let rows = rows.map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
-    let rows: Vec<_> = rows.filter(|row| !row[0].starts_with('-')).collect();
-    let (states, calls) = rows.split_first().expect("a table");
-    assert_eq!((states.len(), calls.len()), (6, 18), "no row is lost on the way");
-    for call in calls {
-        for (name, told) in states.iter().zip(call).skip(1) {
-            let mut pair = in_state(name);
-            assert_eq!(outcome(call[0], &mut pair), *told, "{} in {name}", call[0]);
-        }
-    }
-}
 
 #[test]
 fn states_tell_the_attempt_and_why() {

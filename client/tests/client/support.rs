@@ -39,6 +39,7 @@ pub(crate) const WIDTH: FieldId = FieldId(0);
 pub(crate) const MOVE: FieldId = FieldId(0);
 pub(crate) const BANG: CueId = CueId(0);
 pub(crate) const SAY: MessageTypeId = MessageTypeId(0);
+pub(crate) const ASK: MessageTypeId = MessageTypeId(1);
 
 /// Who the client is.
 pub(crate) const PLAYER: PlayerId = PlayerId(7);
@@ -69,6 +70,7 @@ pub(crate) fn schema() -> &'static Arc<Schema> {
             .kind(Kind::new(DOOR, "door", [f(WIDTH, "width", FieldType::scalar(0.0..=4.0, 0.125))]))
             .cue(Kind::cue(BANG, "bang", [f(FieldId(0), "force", FieldType::integer(0..=9))]))
             .message(MessageType::new(SAY, "say", Direction::BothWays, MessageClass::Reliable, 16))
+            .message(MessageType::new(ASK, "ask", Direction::BothWays, MessageClass::Request, 16))
             .input([f(MOVE, "move", FieldType::integer(-1000..=1000))])
             .build()
             .unwrap()
@@ -103,6 +105,8 @@ pub(crate) struct Heard {
     pub(crate) messages: usize,
     pub(crate) pauses: Vec<bool>,
     pub(crate) pings: Vec<Ping>,
+    pub(crate) profiles: usize,
+    pub(crate) tokens: usize,
     pub(crate) acks: Vec<Ack>,
     /// Acks that came by themselves.
     pub(crate) ack_frames: usize,
@@ -375,6 +379,8 @@ pub(crate) fn hear(message: &[u8], near: Tick, heard: &mut Heard) {
             FrameType::Budget => heard.budgets.push(Budget::decode(&frame.payload).unwrap().bytes_per_second),
             FrameType::Pause => heard.pauses.push(Pause::decode(&frame.payload).unwrap().is_paused),
             FrameType::Message => heard.messages += 1,
+            FrameType::Auth => heard.tokens += 1,
+            FrameType::Profile => heard.profiles += 1,
             FrameType::MessageAck => {}
             other => panic!("a client sent {other}"),
         }

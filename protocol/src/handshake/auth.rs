@@ -46,7 +46,7 @@ impl Token {
         &self.0
     }
 
-    /// As an extension of a hello. It takes one of up to [`EXTENSION_BYTES_MAX`](crate::limits::EXTENSION_BYTES_MAX) - 2 bytes; a
+    /// As an extension of a hello. It takes one of up to [`EXTENSION_BYTES_MAX`](crate::limits::EXTENSION_BYTES_MAX) - 3 bytes; a
     /// longer one must come with the request for the WebSocket.
     pub fn extension(&self) -> Extension {
         Extension { id: AUTH_EXTENSION, value: cold::write(self) }

@@ -5,6 +5,7 @@ use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome, We
 
 use super::auth::Renewal;
 use super::{Client, State};
+use crate::core::config::TableVersions;
 use crate::core::event::{ClientFault, DisconnectReason, Event};
 use crate::core::reconnect::Network;
 use crate::core::saved::SavedSessionError;
@@ -15,6 +16,26 @@ use crate::core::session::Session;
 const LASTING: Micros = Micros::from_secs(5);
 
 impl Client {
+    /// Appends the hello, unless the server would refuse it for what it cannot read: then the connection ends with that.
+    pub(super) fn write_hello(&mut self, now: Micros, out: &mut Vec<u8>) {
+        let told = TableVersions {
+            members: self.members.version(),
+            match_state: self.match_state.version(),
+            groups: self.groups.version(),
+        };
+        let resume = self.continuity.resume();
+        let bulk = resume.as_ref().and_then(|_| self.transfers.hello());
+        let hello = self.config.hello_for(&self.schema, resume.into_iter().chain(bulk), told);
+        if let Err(error) = hello.check() {
+            return self.handle_disconnect(now, DisconnectReason::InvalidHello(error));
+        }
+        hello.encode(out);
+        self.is_profile_told = true;
+        if let State::Hello { asked, .. } = &mut self.state {
+            *asked = Some(now);
+        }
+    }
+
     /// A server that is full or about to end may let in later who was there before.
     pub(super) fn handle_reject(&mut self, now: Micros, reason: RejectReason) {
         if self.is_reconnecting() && reason.close_code().may_pass() {

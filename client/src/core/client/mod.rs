@@ -34,7 +34,7 @@ use tickwire_sim::Simulation;
 use self::auth::Renewal;
 use self::bulk::Transfers;
 use self::pause::Pausing;
-use crate::core::config::{ClientConfig, TableVersions};
+use crate::core::config::ClientConfig;
 use crate::core::continuity::Continuity;
 use crate::core::event::{ClientFault, DisconnectReason, Event};
 use crate::core::groups::Groups;
@@ -222,18 +222,7 @@ impl Client {
         self.expire(now);
         let start = out.len();
         match &mut self.state {
-            State::Hello { asked: asked @ None, .. } => {
-                *asked = Some(now);
-                let told = TableVersions {
-                    members: self.members.version(),
-                    match_state: self.match_state.version(),
-                    groups: self.groups.version(),
-                };
-                let resume = self.continuity.resume();
-                let bulk = resume.as_ref().and_then(|_| self.transfers.hello());
-                self.config.hello_for(&self.schema, resume.into_iter().chain(bulk), told).encode(out);
-                self.is_profile_told = true;
-            }
+            State::Hello { asked: None, .. } => self.write_hello(now, out),
             State::Playing(_) if self.renewal.poll_transmit(out) => {}
             State::Playing(session) => {
                 // Before inputs: those that the server has when it hears of the end of a pause count as given before it.
