@@ -161,6 +161,8 @@ impl AsProblem for SendError {
             | Self::OnlyWatches => (ProblemKind::Invalid, Retry::Never),
             Self::NotPolled { .. } | Self::Full { .. } => (ProblemKind::Full, Retry::AnyTime),
             Self::Denied { denial, .. } => of_denial(*denial),
+            // Servers alone speak to many.
+            Self::NotAll { error, .. } => return error.problem(),
             Self::NotAsked => (ProblemKind::Unknown, Retry::Never),
             Self::Closed => (ProblemKind::Closed, Retry::Never),
         };
