@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tickwire_protocol::frame::frames;
-use tickwire_protocol::limits::{LATEST_KEYS_MAX, MESSAGE_BYTES_PER_TRANSMIT_MAX, OUTCOMES_WAITING_MAX};
+use tickwire_protocol::limits::{
+    LATEST_KEYS_MAX, MESSAGE_BYTES_PER_TRANSMIT_MAX, OUTCOMES_WAITING_MAX, REQUESTS_OPEN_MAX,
+};
 use tickwire_protocol::message::{
     Direction, GameEvent, Inbox, Lane, Message, MessageAck, MessageBody, MessageClass, MessageFrame,
     MessageId, MessageType, MessageTypeId, Outbox, Received, Requests, SendError,
@@ -163,6 +165,22 @@ fn who_goes_on_with_an_old_export_gives_no_request_a_name_that_was_given() {
     assert_ne!(before, now);
     answer(&mut outbox, &mut asked).unwrap();
     assert_eq!(asked.poll_response(NOW, &mut outbox), None, "it is nobody's answer any more");
+}
+
+#[test]
+fn requests_beyond_those_that_may_be_open_count_as_asked() {
+    let mut outbox = Outbox::new(schema(), Direction::ToClient);
+    let (mut requests, mut counted) = (Requests::default(), 0);
+    for id in 0..=REQUESTS_OPEN_MAX as u8 {
+        let message = Message { ty: BUY, key: 0, body: Bytes::copy_from_slice(&[id]) };
+        let count = |_, _| {
+            counted += 1;
+            None
+        };
+        requests.handle(NOW, &schema(), &mut outbox, message, count).unwrap();
+    }
+    assert_eq!(counted, REQUESTS_OPEN_MAX + 1);
+    assert_eq!(outbox.messages(), 1, "the last is answered");
 }
 
 #[test]

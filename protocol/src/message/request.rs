@@ -193,6 +193,8 @@ impl Requests {
                         value: u64::from(id.0),
                     });
                 }
+                // Before it is known that there are too many open: those count against the rates as well.
+                let refusal = refuses(ty, message.body.len());
                 if self.open.len() >= REQUESTS_OPEN_MAX {
                     let refusal = headed(id, &[3], &millis(TRY_AGAIN_AFTER));
                     let (value, limit) = (self.open.len() as u64 + 1, REQUESTS_OPEN_MAX as u64);
@@ -200,7 +202,7 @@ impl Requests {
                     return outbox.send_engine(now, RESPONSE, 0, refusal).map_err(|_| too_many);
                 }
                 self.open.insert(id, ty);
-                match refuses(ty, message.body.len()) {
+                match refusal {
                     // There is room: no more wait for an answer than the lane holds. If not, it runs into its deadline.
                     Some(refusal) => drop(self.respond(now, schema, outbox, id, Err(refusal))),
                     None => self.unseen.push_back(Request { id, ty, body: message.body }),
