@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Ending, Honest, PATIENCE, Raw, Running, hello, start};
+use common::{Ending, Honest, PATIENCE, Raw, Running, encoded, hello, start};
 use tickwire_client::net::{Connection, Wake, connect};
 use tickwire_client::{Backoff, ClientConfig, DisconnectReason, Event, Reconnect};
+use tickwire_protocol::frame::FrameType;
 use tickwire_protocol::handshake::{
     FreshReason, Resume, ResumeToken, RoomWish, SessionOutcome, SessionTerms, Welcome,
 };
@@ -413,4 +414,31 @@ async fn who_is_let_go_is_told_why_and_a_room_that_is_ended_is_gone() {
     assert_eq!(server.handle.stats().await.players, 0);
     let mut next = cable.connect().await;
     assert_eq!(connected(&mut next).await.2, SessionOutcome::Fresh(FreshReason::First), "another is opened");
+}
+
+#[tokio::test]
+async fn who_has_played_for_a_moment_keeps_its_place_until_somebody_needs_it() {
+    let mut config = config(Micros::from_secs(600));
+    config.directory.players_max = 1;
+    let server = start(config, echo()).await;
+    let mut first = Honest::join(server.addr, &schema(), &hello(&schema())).await;
+    first.play_until(|first| first.snapshots > 3).await;
+    drop(first);
+    // Long before the window is over.
+    let let_in = async {
+        let mut refused = 0;
+        loop {
+            let mut raw = Raw::connect(server.addr).await;
+            raw.send(encoded(&hello(&schema()))).await;
+            let answer = raw.receive().await.expect("an answer");
+            match answer[0].ty {
+                FrameType::Welcome => return (raw, refused),
+                _ => refused += 1,
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let (_second, refused) = tokio::time::timeout(PATIENCE, let_in).await.expect("it is let in");
+    assert!(refused > 0, "the place was kept for a while");
+    assert_eq!(server.handle.stats().await.players, 1);
 }

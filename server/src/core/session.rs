@@ -1,12 +1,12 @@
 //! What outlives a connection: who a client is, its player, and the messages whose fate is not known yet.
 //!
 //! ```text
-//!            join                    connection lost                   window passed
+//!            join                    connection lost              window passed, or in the way
 //!   (none) ────────> connected ─────────────────────────> absent ────────────────────> over: the player leaves
 //!                     │  ^  ^                                │
 //!                     │  └──┼───────── resumed (token) ──────┘
 //!                     │     └── taken over by another connection (token)
-//!                     └── goodbye, or a law of the protocol broken ──> over
+//!                     └── goodbye, a law of the protocol broken, let go by the game ──> over
 //! ```
 
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub(crate) enum Whereabouts {
 /// Credit, ends and stops of all transfers both ways take less, bytes.
 const BULK_CONTROL_BYTES_MAX: usize = 512;
 
-/// For how long a session is waited for that was lost at once.
+/// For how long a session that was lost at once keeps its place from who needs one.
 const PATIENCE_AT_FIRST: Micros = Micros::from_secs(5);
 
 /// One client, whatever connection it comes over.
@@ -158,17 +158,26 @@ impl Session {
         self.player.as_ref().map(|player| player.id)
     }
 
-    /// Whether its connection was lost so long ago that nobody waits for it any more. It is waited for twice as long as it has been here,
-    /// and a little, up to the window: who connects and vanishes over and over holds few places.
-    pub(crate) fn is_given_up(&self, now: Micros, window: Micros) -> bool {
+    /// For how long its connection has been lost, if it is.
+    fn away_for(&self, now: Micros) -> Option<Micros> {
         match self.whereabouts {
-            Whereabouts::Connected(_) => false,
-            Whereabouts::AbsentSince(since) => {
-                let been_here = since.saturating_since(self.begun);
-                let patience = Micros(PATIENCE_AT_FIRST.0.saturating_add(2 * been_here.0)).min(window);
-                now.saturating_since(since) >= patience
-            }
+            Whereabouts::Connected(_) => None,
+            Whereabouts::AbsentSince(since) => Some(now.saturating_since(since)),
         }
+    }
+
+    /// Whether its connection was lost so long ago that nobody waits for it any more.
+    pub(crate) fn is_given_up(&self, now: Micros, window: Micros) -> bool {
+        self.away_for(now).is_some_and(|away| away >= window)
+    }
+
+    /// For how long its place is somebody else's who needs one: once it has been away for twice as long as it had been here, and a little. So
+    /// who connects and vanishes over and over keeps nobody out for long, and who has played is waited for.
+    pub(crate) fn overdue_for(&self, now: Micros) -> Option<Micros> {
+        let Whereabouts::AbsentSince(since) = self.whereabouts else { return None };
+        let been_here = since.saturating_since(self.begun);
+        let patience = PATIENCE_AT_FIRST.0.saturating_add(2 * been_here.0);
+        self.away_for(now)?.0.checked_sub(patience).map(Micros)
     }
 
     /// The client has said something on this connection: it has read of the newest token there.
@@ -371,24 +380,21 @@ mod tests {
     }
 
     #[test]
-    fn who_was_here_for_long_is_waited_for_for_long() {
+    fn who_was_here_for_long_keeps_its_place_for_long_and_everybody_is_waited_for() {
         let schema = Schema::builder("s").build().unwrap();
         let (window, second) = (Micros::from_secs(120), Micros::from_secs);
-        for (been_here, waits) in [(0, 5), (10, 25), (57, 119), (600, 120)] {
-            let mut session = Session::new(
-                SessionId(1),
-                token(1),
-                PeerId(1),
-                StreamKind::Ordered,
-                None,
-                &schema,
-                second(7),
-            );
-            let lost = second(7 + been_here);
-            assert!(!session.is_given_up(second(10_000), window), "connected");
+        for (been_here, keeps) in [(0, 5), (10, 25), (57, 119), (600, 1205)] {
+            let begun = second(7);
+            let stream = StreamKind::Ordered;
+            let mut session = Session::new(SessionId(1), token(1), PeerId(1), stream, None, &schema, begun);
+            let lost = begun + second(been_here);
+            let later = second(10_000);
+            assert!(!session.is_given_up(later, window) && session.overdue_for(later).is_none(), "connected");
             session.whereabouts = Whereabouts::AbsentSince(lost);
-            assert!(!session.is_given_up(lost + Micros(waits * 1_000_000 - 1), window), "{been_here}");
-            assert!(session.is_given_up(lost + second(waits), window), "{been_here}");
+            assert_eq!(session.overdue_for(lost + Micros(keeps * 1_000_000 - 1)), None, "{been_here}");
+            assert_eq!(session.overdue_for(lost + second(keeps + 3)), Some(second(3)), "{been_here}");
+            assert!(!session.is_given_up(lost + Micros(119_999_999), window), "{been_here}");
+            assert!(session.is_given_up(lost + window, window), "{been_here}");
         }
     }
 }

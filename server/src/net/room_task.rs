@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tickwire_protocol::handshake::FreshReason;
+use tickwire_protocol::handshake::{FreshReason, Role};
 use tickwire_protocol::room::MatchStatus;
 use tickwire_protocol::{Micros, PeerFault, PeerId, SessionId};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -309,6 +309,7 @@ impl RoomTask {
         self.take_checked();
         let report = self.room.advance(now);
         self.record();
+        self.give_way(now);
         self.handle_events();
         self.list();
         let ticked = watch.lap();
@@ -379,6 +380,21 @@ impl RoomTask {
                 Err(reason) => seat.end(Ending::Rejected(reason)),
             }
         }
+    }
+
+    /// Who keeps a place for longer than it was here gives way while others may find none.
+    fn give_way(&mut self, now: Micros) {
+        for role in [Role::Player, Role::Spectator] {
+            if self.room.overdue(now, role).is_some() && self.is_needed(role) {
+                self.room.give_way(now, role);
+            }
+        }
+    }
+
+    /// Whether somebody may be turned away because of who is in this room in this role, or because there is this room.
+    fn is_needed(&self, role: Role) -> bool {
+        let (directory, room) = (lock(&self.directory), self.room.identity().id);
+        directory.is_crowded(room, role) || (self.seats.is_empty() && directory.is_in_the_way(room))
     }
 
     fn handle_events(&mut self) {

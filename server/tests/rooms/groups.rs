@@ -91,8 +91,7 @@ fn a_session_that_goes_on_is_in_its_groups_and_a_fresh_one_in_none() {
     place.hall.pass(SECOND, &mut [ada, bob]);
     place.join(RED, &[ada, bob]);
     place.join(BLUE, &[bob]);
-    // Long enough to be waited for.
-    place.hall.pass(Micros::from_secs(20), &mut [ada, bob]);
+    place.hall.pass(SECOND, &mut [ada, bob]);
     news(bob, place.hall.now);
     place.hall.cut(bob);
     bob.is_held = true;

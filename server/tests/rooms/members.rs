@@ -11,7 +11,8 @@ use crate::hall::{Guest, Hall, profile};
 const SECOND: Micros = Micros::from_secs(1);
 
 fn hall() -> Hall {
-    Hall::new(Box::new(Arena::new(Level::for_players(16))), |_| {})
+    let arena = Arena::new(Level::for_players(16));
+    Hall::new(Box::new(arena), |config| config.session_window = Micros::from_secs(8))
 }
 
 fn news(guest: &mut Guest, now: Micros) -> Vec<MemberEvent> {

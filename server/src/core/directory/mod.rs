@@ -193,6 +193,22 @@ impl Directory {
         true
     }
 
+    /// Whether somebody may find no place in this role because of who keeps one in this room: it is full, or the server is.
+    pub fn is_crowded(&self, room: RoomId, role: Role) -> bool {
+        let is_full = self.rooms.get(&room).is_some_and(|entry| {
+            let (taken, max) = self.places(entry, role);
+            taken >= max
+        });
+        let is_server_full = role == Role::Player && self.players >= self.config.players_max;
+        is_full || is_server_full
+    }
+
+    /// Whether a room that nobody is connected to stands in the way of another: there are as many as there may be, and it is not to stay.
+    pub fn is_in_the_way(&self, room: RoomId) -> bool {
+        let stays = self.rooms.get(&room).is_none_or(|entry| entry.opened == Opened::ForGood);
+        !stays && self.rooms.len() >= self.config.rooms_max as usize
+    }
+
     /// Gives back a place.
     pub fn leave(&mut self, room: RoomId, role: Role) {
         let Some(entry) = self.rooms.get_mut(&room) else { return };

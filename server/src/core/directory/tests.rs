@@ -310,3 +310,27 @@ fn who_leaves_a_place_for_another_finds_it_free() {
     directory.leave(RoomId(1), Role::Player);
     assert_eq!(directory.players(), 5);
 }
+
+#[test]
+fn a_room_is_crowded_when_it_or_the_server_is_full_and_in_the_way_when_no_other_can_be_opened() {
+    let config = DirectoryConfig { rooms_max: 2, players_max: 3, ..directory().config };
+    let mut directory = Directory::new(config);
+    let lobby = NewRoom { name: "lobby".to_owned(), ..NewRoom::default() };
+    directory.open(&lobby, true).unwrap();
+    let (lobby, second) = (RoomId(1), RoomId(2));
+    let of = |directory: &Directory, room| {
+        let crowded = [Role::Player, Role::Spectator].map(|role| directory.is_crowded(room, role));
+        (crowded, directory.is_in_the_way(room))
+    };
+    any(&mut directory).unwrap();
+    assert_eq!(of(&directory, lobby), ([false, false], false));
+    any(&mut directory).unwrap();
+    assert_eq!(of(&directory, lobby), ([true, false], false), "both its places are taken");
+    directory.leave(lobby, Role::Player);
+    any(&mut directory).unwrap();
+    any(&mut directory).unwrap();
+    assert_eq!(of(&directory, second), ([true, false], true), "it has a place, and the server none");
+    assert_eq!(of(&directory, lobby), ([true, false], false), "the lobby stays");
+    directory.leave(second, Role::Player);
+    assert_eq!(of(&directory, second), ([false, false], true));
+}

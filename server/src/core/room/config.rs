@@ -71,7 +71,8 @@ pub struct RoomConfig {
     /// How long a player's client may give no input and send no message, though it answers: nobody is there. Who only watches, and who is
     /// [paused](tickwire_protocol::pause), may be silent. None: as long as it likes.
     pub idle_timeout: Option<Micros>,
-    /// How long a session waits for its client after a connection was lost; 0 to give it up at once. Who was there for a short time only is waited for twice as long as that, and 5 seconds, at most.
+    /// How long a session waits for its client after a connection was lost; 0 to give it up at once. It [gives way](crate::core::Room::give_way) before if somebody
+    /// finds no place, and it was away for more than twice as long as it had been there, and 5 seconds.
     pub session_window: Micros,
     /// What a player does in the world while its session waits, or is paused.
     pub absence: Absence,

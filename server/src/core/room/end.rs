@@ -1,5 +1,6 @@
 //! Who leaves a room: connections are lost or let go, sessions wait for their clients and end, and so does the room.
 
+use tickwire_protocol::handshake::Role;
 use tickwire_protocol::room::LeaveReason;
 use tickwire_protocol::{CloseCode, Micros, PeerFault, PeerId, PlayerId, SessionId};
 use tickwire_sim::RemovalReason;
@@ -130,6 +131,23 @@ impl Room {
         for session in over {
             self.end_session(session, LeaveReason::Lost);
         }
+    }
+
+    /// Who of a role keeps a place that it has to leave to somebody who needs one, for it is away for longer than it was here: of several the one
+    /// that has kept it for longest.
+    pub fn overdue(&self, now: Micros, role: Role) -> Option<SessionId> {
+        let sessions = self.sessions.values().filter(|session| session.role() == role);
+        let overdue = sessions.filter_map(|session| Some((session.overdue_for(now)?, session.id)));
+        overdue.max().map(|(_, session)| session)
+    }
+
+    /// Somebody needs a place: the session that is [overdue](Room::overdue) is over. Whether there was one.
+    pub fn give_way(&mut self, now: Micros, role: Role) -> bool {
+        let overdue = self.overdue(now, role);
+        if let Some(session) = overdue {
+            self.end_session(session, LeaveReason::Lost);
+        }
+        overdue.is_some()
     }
 
     /// Lets those go who say nothing, take nothing, play nothing, or whose token has expired.

@@ -149,10 +149,8 @@ impl Room {
 
     /// A new session.
     fn begin(&mut self, now: Micros, peer: PeerId, join: &Join) -> Result<SessionId, RejectReason> {
-        let stays = |session: &&SessionId| !join.replaces.contains(session);
-        let players = self.players.values().filter(stays).count() as u32;
-        if join.role == Role::Player && players >= self.config.players_max {
-            return Err(RejectReason::RoomFull { players, max: self.config.players_max });
+        if join.role == Role::Player {
+            self.find_place(now, join)?;
         }
         let player = (join.role == Role::Player).then(|| Player {
             id: PlayerId(peer.0),
@@ -167,6 +165,21 @@ impl Room {
         self.outcomes.follow(&mut session);
         self.sessions.insert(id, Box::new(session));
         Ok(id)
+    }
+
+    /// A place for another player: who is overdue gives way.
+    fn find_place(&mut self, now: Micros, join: &Join) -> Result<(), RejectReason> {
+        let stays = |session: &&SessionId| !join.replaces.contains(session);
+        let max = self.config.players_max;
+        loop {
+            let players = self.players.values().filter(stays).count() as u32;
+            if players < max {
+                return Ok(());
+            }
+            if !self.give_way(now, Role::Player) {
+                return Err(RejectReason::RoomFull { players, max });
+            }
+        }
     }
 
     /// Lets a session go on over this connection, and drops the one that it still had.
@@ -309,6 +322,7 @@ mod tests {
     use tickwire_protocol::TickRate;
     use tickwire_protocol::handshake::Permission;
     use tickwire_protocol::message::{Lane, Received};
+    use tickwire_protocol::ping::Ping;
     use tickwire_sim::arena::{Arena, Level};
 
     use super::*;
@@ -378,6 +392,32 @@ mod tests {
             assert_eq!(faults(&mut room), [(peer, PeerFault::TakenOver)]);
             assert_eq!((room.session_count(), room.peer_count()), (0, 0));
         }
+    }
+
+    #[test]
+    fn who_was_hardly_here_keeps_its_place_until_somebody_needs_it() {
+        let mut room = room(2);
+        let second = Micros::from_secs;
+        let join = |room: &mut Room, now| room.join(now, Join::new(Role::Player, StreamKind::Ordered));
+        let mut ping = Vec::new();
+        Ping { client_time: Micros::ZERO }.encode(&mut ping);
+        let [first, long] = [(); 2].map(|()| join(&mut room, second(1)).unwrap());
+        for (peer, left) in [(first, second(2)), (long, second(61))] {
+            room.handle_message(second(1), peer, ping.clone().into()).unwrap();
+            room.disconnect(left, peer);
+        }
+        let (of_first, of_long) = (SessionId::new(RoomId(1), first.0), SessionId::new(RoomId(1), long.0));
+        room.give_up_absent(second(70));
+        assert_eq!(room.session_count(), 2, "nobody needs a place");
+        assert_eq!(room.overdue(second(8), Role::Player), None);
+        assert_eq!(room.overdue(second(70), Role::Spectator), None);
+        assert_eq!(room.overdue(second(70), Role::Player), Some(of_first));
+        assert!(join(&mut room, second(70)).is_ok());
+        let full = RejectReason::RoomFull { players: 2, max: 2 };
+        assert_eq!(join(&mut room, second(70)), Err(full), "who has played is waited for");
+        assert!(room.sessions.contains_key(&of_long) && !room.sessions.contains_key(&of_first));
+        let left = core::iter::from_fn(|| room.poll_event());
+        assert!(left.into_iter().any(|event| event == RoomEvent::SessionEnded { session: of_first }));
     }
 
     #[test]
