@@ -11,7 +11,7 @@ use tickwire_protocol::handshake::{
     FreshReason, Hello, RejectReason, Resume, ResumeToken, StreamKind, Token,
 };
 use tickwire_protocol::room::Introduction;
-use tickwire_protocol::{CloseCode, DecodeError, Misbehavior, PeerFault, PeerId};
+use tickwire_protocol::{CloseCode, DecodeError, Micros, Misbehavior, PeerFault, PeerId};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
@@ -114,8 +114,8 @@ async fn receive_alone(reader: &mut WebSocketReader, shared: &Shared) -> Result<
     let message = loop {
         match reader.receive().await.map_err(ending_of)? {
             Received::Message(message) => break message,
-            // Its answer would have to wait until there is somebody to ask.
-            Received::Ping(_) => {}
+            // The answer to a ping would have to wait until there is somebody to ask.
+            Received::Part | Received::Ping(_) => {}
             Received::Close(code) => return Err(Ending::Closed(Closing::answer(code))),
         }
     };
@@ -274,6 +274,8 @@ async fn listen(
     peer: PeerId,
     shared: &Shared,
 ) -> Ending {
+    let between_parts = Micros(shared.config.room.silence_timeout.0 / 4);
+    let mut told_of_part = Micros::ZERO;
     loop {
         let received = match reader.receive().await {
             Ok(received) => received,
@@ -281,6 +283,12 @@ async fn listen(
         };
         let at = shared.clock.now();
         let said = match received {
+            // Often enough to be taken for alive, and no oftener.
+            Received::Part if at.saturating_since(told_of_part) < between_parts => continue,
+            Received::Part => {
+                told_of_part = at;
+                ToRoom::Part { peer, at }
+            }
             Received::Message(message) => ToRoom::Message { peer, at, message },
             Received::Ping(payload) => ToRoom::Ping { peer, payload },
             Received::Close(code) => return Ending::Closed(Closing::answer(code)),

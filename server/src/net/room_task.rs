@@ -43,6 +43,8 @@ const ROUND_MAX: Duration = Duration::from_millis(50);
 pub(super) enum ToRoom {
     /// A transport message of a peer, stamped at the socket.
     Message { peer: PeerId, at: Micros, message: Bytes },
+    /// Part of a message of a peer, which takes its time.
+    Part { peer: PeerId, at: Micros },
     /// A WebSocket ping of a peer.
     Ping { peer: PeerId, payload: Bytes },
     /// A connection wants out; it gets its writer back. With a goodbye its session is over.
@@ -443,6 +445,7 @@ impl RoomTask {
     fn handle(&mut self, message: ToRoom) {
         match message {
             ToRoom::Message { peer, at, message } => self.handle_message(peer, at, message),
+            ToRoom::Part { peer, at } => self.room.handle_part(at, peer),
             ToRoom::Ping { peer, payload } => {
                 let told = self.seats.get_mut(&peer).map_or(Ok(()), |seat| seat.handle_ping(payload));
                 if let Err(fault) = told {
