@@ -12,9 +12,8 @@ const SECOND: Micros = Micros::from_secs(1);
 
 /// Sessions wait for eight seconds.
 fn hall() -> Hall {
-    Hall::new(Box::new(Arena::new(Level::for_players(16))), |config| {
-        config.session_window = Micros::from_secs(8)
-    })
+    let arena = Arena::new(Level::for_players(16));
+    Hall::new(Box::new(arena), |config| config.session_window = Micros::from_secs(8))
 }
 
 fn news(guest: &mut Guest, now: Micros) -> Vec<MemberEvent> {
