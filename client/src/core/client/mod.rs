@@ -156,11 +156,8 @@ impl Client {
     pub fn handle_message(&mut self, now: Micros, message: Bytes) -> Result<(), ClientFault> {
         self.stats.received.messages += 1;
         self.stats.received.bytes += message.len() as u64;
-        self.note_awake(now);
+        self.handle_progress(now);
         self.continuity.outbox.handle_heard(now);
-        if let State::Playing(session) = &mut self.state {
-            session.handle_life(now);
-        }
         let result = self.handle_frames(now, message);
         if let State::Playing(session) = &self.state {
             self.continuity.outbox.set_room(session.uplink().room(now));
@@ -170,6 +167,15 @@ impl Client {
             self.handle_disconnect(now, DisconnectReason::Fault(fault));
         }
         result
+    }
+
+    /// Some bytes of the transport have come, and no message yet: the server is there. For transports that see the parts of a message: over a
+    /// slow link one of 64 KiB may take longer than the server may be silent. One that gives whole messages needs it not.
+    pub fn handle_progress(&mut self, now: Micros) {
+        self.note_awake(now);
+        if let State::Playing(session) = &mut self.state {
+            session.handle_life(now);
+        }
     }
 
     fn handle_frames(&mut self, now: Micros, message: Bytes) -> Result<(), ClientFault> {
