@@ -58,6 +58,7 @@
 //! | `playout`, `lateness` | how far behind that others are shown: the jitter buffer |
 //! | `lead` | how far ahead of it inputs are given |
 //! | `inputs`, `receipts` | which inputs and acks are still to be sent |
+//! | `uplink` | how many bytes of messages may be on their way, so that inputs do not wait behind them |
 //! | `stage`, `timeline` | the states that a view may need, per entity |
 //! | `view`, `pose`, `interpolation` | what is shown between two states, and beyond the newest |
 //! | `prediction` | the own player ahead of the server: steps, comparison, replay, cues told at once, smoothing |

@@ -132,12 +132,14 @@ impl Continuity {
         self.requests.handle_fresh(&self.outbox);
     }
 
-    /// Appends messages, and what was polled of the server's, to a transport message that may have so many bytes.
-    pub(crate) fn write_messages(&mut self, now: Micros, bytes_max: usize, out: &mut Vec<u8>) {
+    /// Appends messages, and what was polled of the server's, to a transport message that may have so many bytes. How many the former have.
+    pub(crate) fn write_messages(&mut self, now: Micros, bytes_max: usize, out: &mut Vec<u8>) -> usize {
         let start = out.len();
         self.inbox.poll_ack(out);
         self.requests.flush(now, &mut self.outbox);
-        self.outbox.poll_transmit(now, bytes_max.saturating_sub(out.len() - start), out);
+        let acked = out.len();
+        self.outbox.poll_transmit(now, bytes_max.saturating_sub(acked - start), out);
+        out.len() - acked
     }
 
     /// The connection was lost: keeps what it has to, and no memory beside.

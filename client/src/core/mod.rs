@@ -30,6 +30,7 @@ mod stats;
 mod timekeeper;
 mod timeline;
 mod tokens;
+mod uplink;
 mod view;
 
 pub use client::{Client, REQUEST_TIMEOUT};

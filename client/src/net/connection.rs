@@ -320,13 +320,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(Some(Ok(message))) => self.take_message(message),
                 Poll::Ready(Some(Err(error))) => self.fail(&error),
                 Poll::Ready(None) => self.client.handle_disconnect(self.now(), DisconnectReason::Lost),
-                Poll::Pending => return,
+                Poll::Pending => return self.note_progress(),
             }
             if self.client.is_closed() || self.client.is_waiting() {
                 return;
             }
         }
         cx.waker().wake_by_ref();
+    }
+
+    /// A part of a message is a sign of life as well: a large one may take a slow link longer than the server may be silent.
+    fn note_progress(&mut self) {
+        if self.socket.get_mut().take_has_read() {
+            self.client.handle_progress(self.now());
+        }
     }
 
     fn take_message(&mut self, message: Message) {

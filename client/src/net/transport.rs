@@ -10,7 +10,11 @@ use tokio_rustls::rustls::ClientConnection;
 
 /// A stream to a server, with TLS over it if the address said `wss://`.
 #[derive(Debug)]
-pub struct Transport<S>(Carrier<S>);
+pub struct Transport<S> {
+    carrier: Carrier<S>,
+    /// Something was read since it was last asked.
+    has_read: bool,
+}
 
 #[derive(Debug)]
 enum Carrier<S> {
@@ -20,17 +24,26 @@ enum Carrier<S> {
 
 impl<S> Transport<S> {
     pub(super) fn plain(stream: S) -> Self {
-        Self(Carrier::Plain(stream))
+        Self::new(Carrier::Plain(stream))
     }
 
     pub(super) fn tls(stream: TlsStream<S>) -> Self {
-        Self(Carrier::Tls(Box::new(stream)))
+        Self::new(Carrier::Tls(Box::new(stream)))
+    }
+
+    fn new(carrier: Carrier<S>) -> Self {
+        Self { carrier, has_read: false }
+    }
+
+    /// Whether any byte has come since the last call.
+    pub(super) fn take_has_read(&mut self) -> bool {
+        core::mem::take(&mut self.has_read)
     }
 
     /// The stream below, and the keys if there are any: for those who move the bytes themselves. What the server has said already may be
     /// in the latter.
     pub fn into_parts(self) -> (S, Option<ClientConnection>) {
-        match self.0 {
+        match self.carrier {
             Carrier::Plain(stream) => (stream, None),
             Carrier::Tls(stream) => {
                 let (stream, connection) = stream.into_inner();
@@ -46,30 +59,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Transport<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().0 {
+        let (this, before) = (self.get_mut(), buffer.filled().len());
+        let read = match &mut this.carrier {
             Carrier::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Carrier::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
+        };
+        this.has_read |= buffer.filled().len() > before;
+        read
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Transport<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().0 {
+        match &mut self.get_mut().carrier {
             Carrier::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Carrier::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().0 {
+        match &mut self.get_mut().carrier {
             Carrier::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Carrier::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().0 {
+        match &mut self.get_mut().carrier {
             Carrier::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Carrier::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }

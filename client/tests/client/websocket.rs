@@ -11,7 +11,7 @@ use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome, St
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::limits::MESSAGE_BYTES_MAX;
 use tickwire_protocol::{CloseCode, DecodeError, Micros, PlayerId, RoomId, SessionId};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -67,6 +67,36 @@ async fn welcomed() -> (Connection, Socket, FakeServer) {
         socket
     });
     (connection.unwrap(), socket, server)
+}
+
+/// A server that says a large message a byte a second, and so much of it.
+async fn drip(bytes: usize) -> Connection<DuplexStream> {
+    let (near, far) = tokio::io::duplex(4_096);
+    tokio::spawn(async move {
+        let mut socket = accept_async(far).await.unwrap();
+        socket.next().await.unwrap().unwrap();
+        socket.send(welcome(&FakeServer::new(StreamKind::Ordered, 1_000))).await.unwrap();
+        let far = socket.get_mut();
+        // A message of 60,000 bytes.
+        far.write_all(&[0x82, 126, 0xea, 0x60]).await.unwrap();
+        for _ in 0..bytes {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            far.write_all(&[0]).await.unwrap();
+        }
+        std::future::pending::<()>().await;
+    });
+    let (config, options) = (ClientConfig::new("test 1"), net::Options::default());
+    net::connect_over(near, "ws://test", config, schema().clone(), options).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_byte_is_life_also_in_the_midst_of_a_message() {
+    let mut connection = drip(usize::MAX).await;
+    connection.run_until(Micros::from_secs(60)).await;
+    assert!(connection.client().is_playing());
+    let mut connection = drip(3).await;
+    connection.run_until(Micros::from_secs(60)).await;
+    assert_eq!(connection.client().disconnect_reason(), Some(&DisconnectReason::Silent));
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use tickwire_sim::{Audience, Simulation, StepContext};
 const BODY: KindId = KindId(0);
 const PLACE: FieldId = FieldId(0);
 const SAY: MessageTypeId = MessageTypeId(0);
+pub(crate) const SHOUT: MessageTypeId = MessageTypeId(1);
 
 /// What a test and the game say to each other.
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ pub(crate) struct Desk {
     pub(crate) accepts: bool,
     /// How many bytes to say to all, and at each how-many-eth step.
     pub(crate) to_say: Option<(usize, u32)>,
+    /// Bytes of what players have said.
+    pub(crate) heard: usize,
     /// What the game was told, but progress.
     pub(crate) told: Vec<(PlayerId, BulkEvent)>,
     /// Of progress, the newest.
@@ -42,8 +45,9 @@ pub(crate) fn schema() -> Arc<Schema> {
     let place = Field::new(PLACE, "place", FieldType::position([-500.0..=500.0, -500.0..=500.0], 0.01));
     let input = Field::new(FieldId(0), "move", FieldType::integer(0..=9));
     let say = MessageType::new(SAY, "say", Direction::ToClient, MessageClass::Reliable, 48 * 1024);
+    let shout = MessageType::new(SHOUT, "shout", Direction::ToServer, MessageClass::Reliable, 3 * 1024);
     let kind = Kind::new(BODY, "body", [place]);
-    Schema::builder("depot").kind(kind).input([input]).message(say).build().unwrap()
+    Schema::builder("depot").kind(kind).input([input]).message(say).message(shout).build().unwrap()
 }
 
 impl Depot {
@@ -69,6 +73,9 @@ impl Simulation for Depot {
             self.bodies.push((ctx.spawn(BODY), Some(player)));
         }
         let mut desk = self.desk.lock().unwrap();
+        while let Some((_, message)) = ctx.poll_message() {
+            desk.heard += message.body.len();
+        }
         while let Some((player, event)) = ctx.poll_bulk() {
             match event {
                 BulkEvent::Offered { id, .. } if desk.accepts => ctx.accept_bulk(player, id).unwrap(),

@@ -7,3 +7,4 @@ mod depot;
 mod ends;
 #[cfg(feature = "net")]
 mod sockets;
+mod uplink;

@@ -156,17 +156,26 @@ impl Client {
     pub fn handle_message(&mut self, now: Micros, message: Bytes) -> Result<(), ClientFault> {
         self.stats.received.messages += 1;
         self.stats.received.bytes += message.len() as u64;
-        self.note_awake(now);
+        self.handle_progress(now);
         self.continuity.outbox.handle_heard(now);
-        if let State::Playing(session) = &mut self.state {
-            session.handle_life(now);
-        }
         let result = self.handle_frames(now, message);
+        if let State::Playing(session) = &self.state {
+            self.continuity.outbox.set_room(session.uplink().room(now));
+        }
         if let Err(fault) = result {
             self.stats.decode_errors += u64::from(matches!(fault, ClientFault::Malformed(_)));
             self.handle_disconnect(now, DisconnectReason::Fault(fault));
         }
         result
+    }
+
+    /// Some bytes of the transport have come, and no message yet: the server is there. For transports that see the parts of a message: over a
+    /// slow link one of 64 KiB may take longer than the server may be silent. One that gives whole messages needs it not.
+    pub fn handle_progress(&mut self, now: Micros) {
+        self.note_awake(now);
+        if let State::Playing(session) = &mut self.state {
+            session.handle_life(now);
+        }
     }
 
     fn handle_frames(&mut self, now: Micros, message: Bytes) -> Result<(), ClientFault> {
@@ -237,7 +246,10 @@ impl Client {
                 }
                 if self.config.stream == StreamKind::Ordered {
                     let bytes_max = session.welcome().limits.message_bytes_max as usize;
-                    self.continuity.write_messages(now, bytes_max.saturating_sub(out.len() - start), out);
+                    let left = bytes_max.saturating_sub(out.len() - start);
+                    self.continuity.outbox.set_room(session.uplink().room(now));
+                    let bytes = self.continuity.write_messages(now, left, out);
+                    session.uplink_mut().handle_messages(now, bytes, self.continuity.outbox.is_held());
                     let before = out.len();
                     self.transfers.poll_transmit(now, start, bytes_max, out);
                     self.stats.sent.bulk_bytes += (out.len() - before) as u64;
@@ -316,8 +328,12 @@ impl Client {
                 Some(Micros::ZERO)
             }
             State::Playing(session) => {
-                let bulk = self.transfers.poll_timeout().filter(|_| self.takes_messages(session));
-                bulk.into_iter().chain([session.next_ping(), session.silence_deadline()]).min()
+                let takes_messages = self.takes_messages(session);
+                let bulk = self.transfers.poll_timeout().filter(|_| takes_messages);
+                let is_held = takes_messages && self.continuity.outbox.is_held();
+                let held = is_held.then(|| session.uplink().opens_at());
+                let others = [session.next_ping(), session.silence_deadline()];
+                bulk.into_iter().chain(held).chain(others).min()
             }
             State::Waiting { until, .. } => *until,
             State::Closed { .. } => return None,

@@ -31,6 +31,7 @@ use crate::core::receipts::Receipts;
 use crate::core::stage::Stage;
 use crate::core::stats::ClientStats;
 use crate::core::timekeeper::Timekeeper;
+use crate::core::uplink::Uplink;
 
 /// How long a server may take to say a word whose way is in doubt.
 const DOUBT: Micros = Micros::from_secs(2);
@@ -55,6 +56,8 @@ pub(crate) struct Session {
     time: Timekeeper,
     inputs: Inputs,
     receipts: Receipts,
+    /// What messages may put on the way before inputs wait behind them.
+    uplink: Uplink,
     /// The newest tick that a snapshot or a pong told of: the room is there, or further.
     room_tick: Tick,
     /// When that was told.
@@ -143,6 +146,7 @@ impl Session {
             time: Timekeeper::new(&welcome, asked, now),
             inputs,
             receipts: Receipts::new(config.stream, welcome.player.is_some()),
+            uplink: Uplink::new(now),
             room_tick: welcome.tick,
             room_told: now,
             last_heard: now,
@@ -186,6 +190,14 @@ impl Session {
 
     pub(crate) fn loss(&self) -> f32 {
         self.receipts.loss()
+    }
+
+    pub(crate) fn uplink(&self) -> &Uplink {
+        &self.uplink
+    }
+
+    pub(crate) fn uplink_mut(&mut self) -> &mut Uplink {
+        &mut self.uplink
     }
 
     pub(crate) fn stage(&self) -> &Stage {
@@ -330,6 +342,7 @@ impl Session {
             stats.input_frames += 1;
             if let Some(newest) = frame.newest() {
                 self.lead.handle_sent(newest, lead);
+                self.uplink.handle_input(now, self.time.clock().at(now), newest);
             }
         }
         if let Some(ack) = self.receipts.take_overdue_ack() {

@@ -31,7 +31,7 @@ impl Session {
     pub(super) fn handle_pong(&mut self, now: Micros, pong: &Pong, stats: &mut ClientStats) {
         let Some(has_jumped) = self.time.handle_pong(now, pong) else { return };
         if has_jumped {
-            self.handle_clock_jump();
+            self.handle_clock_jump(now);
         } else {
             self.playout.handle_clock_confirmed();
             self.lead.handle_clock_confirmed();
@@ -80,15 +80,16 @@ impl Session {
     }
 
     /// Server time was set anew: what was measured with the old one says nothing.
-    pub(super) fn handle_clock_jump(&mut self) {
+    pub(super) fn handle_clock_jump(&mut self, now: Micros) {
         self.playout.handle_clock_jump();
         self.lead.handle_clock_jump();
+        self.uplink.handle_clock_jump(now);
     }
 
     /// A state newer than all before has arrived.
     pub(super) fn handle_newest(&mut self, now: Micros, tick: Tick) {
         if self.time.handle_tick(now, tick) {
-            self.handle_clock_jump();
+            self.handle_clock_jump(now);
         }
         let (server_now, due) = (self.time.clock.at(now), self.time.clock.due(tick));
         self.playout.handle_state(server_now, now, due, self.time.clock.slew(now));
@@ -101,6 +102,7 @@ impl Session {
             deviation: self.playout.deviation(),
         };
         self.lead.handle_feedback(now, tick, newest_input, link);
+        self.uplink.handle_feedback(now, self.time.clock.due(tick), newest_input);
     }
 
     pub(super) fn apply(&mut self, now: Micros, header: SnapshotHeader, stats: &mut ClientStats) {
