@@ -144,7 +144,9 @@ impl Room {
     /// Somebody needs a place: the session that is [overdue](Room::overdue) is over. Whether there was one.
     pub fn give_way(&mut self, now: Micros, role: Role) -> bool {
         let overdue = self.overdue(now, role);
-        overdue.into_iter().for_each(|session| self.end_session(session, LeaveReason::Lost));
+        if let Some(session) = overdue {
+            self.end_session(session, LeaveReason::Lost);
+        }
         overdue.is_some()
     }
 
