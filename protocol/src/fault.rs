@@ -108,8 +108,8 @@ pub enum PeerFault {
     /// The peer does not take what is written to it.
     #[error("writes stalled for too long")]
     Stalled,
-    /// Its player has given no input and sent no message for too long: nobody is at the other end.
-    #[error("no input and no message for too long: come back when somebody plays")]
+    /// Its player has given the same input, or none, and sent no message for too long: nobody is at the other end.
+    #[error("no new input and no message for too long: come back when somebody plays")]
     Idle,
     /// It goes on sending what it may not send, or not so often.
     #[error("messages that may not be sent, or not so often, were sent for too long")]
@@ -159,7 +159,7 @@ impl CloseCode {
     pub const STALLED: Self = Self(4003);
     /// The session goes on over another connection.
     pub const TAKEN_OVER: Self = Self(4004);
-    /// No input and no message for too long.
+    /// The same input, or none, and no message for too long.
     pub const IDLE: Self = Self(4005);
     /// The game has let the player go; the reason is the game's.
     pub const REMOVED: Self = Self(4006);

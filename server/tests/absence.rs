@@ -70,12 +70,18 @@ struct Table {
     tokens: u8,
     snapshots: u64,
     dropped: u32,
+    /// What the player wants.
+    wish: i32,
 }
 
 impl Table {
     fn new(absence: Absence) -> Self {
+        Self::with(|config| config.absence = absence)
+    }
+
+    fn with(configure: impl FnOnce(&mut RoomConfig)) -> Self {
         let mut config = RoomConfig::new(TickRate::new(50).unwrap(), 25);
-        config.absence = absence;
+        configure(&mut config);
         let simulation = Counting { schema: schema(), bodies: Vec::new() };
         let identity = RoomIdentity { id: RoomId(1), name: "absence".into(), seed: 1 };
         let backoff = Backoff::Listed([Micros::ZERO].into());
@@ -83,8 +89,16 @@ impl Table {
         let client =
             Client::new(ClientConfig { reconnect, ..ClientConfig::new("test") }, schema(), Micros::ZERO);
         let room = Room::new(identity, config, Box::new(simulation), Micros::ZERO);
-        let mut table =
-            Self { room, client, peer: None, now: Micros::ZERO, tokens: 0, snapshots: 0, dropped: 0 };
+        let mut table = Self {
+            room,
+            client,
+            peer: None,
+            now: Micros::ZERO,
+            tokens: 0,
+            snapshots: 0,
+            dropped: 0,
+            wish: 5,
+        };
         table.connect(None);
         table.run(Micros::from_secs(10));
         table
@@ -105,8 +119,9 @@ impl Table {
             self.now = self.now + Micros::from_millis(10);
             self.serve();
             while let Some(tick) = self.client.due_input_tick(self.now) {
+                let wish = self.wish;
                 self.client.push_input(self.now, tick, |row| {
-                    row.set_integer(MOVE, 5);
+                    row.set_integer(MOVE, wish);
                 });
             }
             let mut out = Vec::new();
@@ -294,4 +309,16 @@ fn the_inputs_that_come_with_the_end_of_a_pause_count() {
         table.run(SECOND);
         assert_eq!(substituted(&table), before);
     }
+}
+
+#[test]
+fn a_player_whose_input_never_changes_is_let_go_and_one_who_plays_now_and_then_is_not() {
+    let mut table = Table::with(|config| config.idle_timeout = Some(Micros::from_secs(11)));
+    for wish in [6, 5, 0, 9] {
+        table.wish = wish;
+        table.run(Micros::from_secs(10));
+        assert_eq!(table.dropped, 0);
+    }
+    table.run(Micros::from_secs(2));
+    assert_eq!((table.dropped, table.room.session_count()), (1, 0), "and its session is over");
 }

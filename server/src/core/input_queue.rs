@@ -16,6 +16,8 @@ pub(crate) struct InputQueue {
     /// What the last step was made with: its own input, or what stood for it.
     last_used: Vec<i32>,
     newest: Option<Tick>,
+    /// Its input.
+    newest_given: Vec<i32>,
     /// How many ticks before its step the newest input came.
     margin_ticks: i8,
     /// The least of those that have come since the last feedback.
@@ -46,6 +48,7 @@ impl InputQueue {
         Self {
             policy,
             waiting: TickRing::new(columns, 0),
+            newest_given: last_used.clone(),
             last_used,
             newest: None,
             margin_ticks: 0,
@@ -55,14 +58,18 @@ impl InputQueue {
         }
     }
 
-    /// Takes in the input for `tick`, where `next` is the tick that will be stepped next.
-    pub(crate) fn push(&mut self, next: Tick, tick: Tick, values: &[i32]) -> Result<(), Misbehavior> {
+    /// Takes in the input for `tick`, where `next` is the tick that will be stepped next. Whether somebody plays: it is newer than all before it,
+    /// and another. The first is compared with an input of nothing.
+    pub(crate) fn push(&mut self, next: Tick, tick: Tick, values: &[i32]) -> Result<bool, Misbehavior> {
         let ahead = tick.since(next);
         if ahead > INPUT_AHEAD_TICKS_MAX as i32 {
             return Err(Misbehavior::FutureInput(ahead));
         }
-        if self.newest.is_none_or(|newest| tick.is_newer_than(newest)) {
+        let is_newest = self.newest.is_none_or(|newest| tick.is_newer_than(newest));
+        let is_another = is_newest && self.newest_given != values;
+        if is_newest {
             self.newest = Some(tick);
+            self.newest_given.copy_from_slice(values);
             let margin = ahead.clamp((*MARGIN_TICKS.start()).into(), (*MARGIN_TICKS.end()).into()) as i8;
             self.margin_ticks = margin;
             self.least_margin = Some(self.least_margin.map_or(margin, |least| least.min(margin)));
@@ -72,7 +79,7 @@ impl InputQueue {
         } else if !self.waiting.insert(next, tick, values) {
             self.counters.repeated += 1;
         }
-        Ok(())
+        Ok(is_another)
     }
 
     /// The input for the step of `tick`: its own, or what stands for it.
@@ -94,6 +101,7 @@ impl InputQueue {
         self.waiting.clear();
         (self.newest, self.least_margin, self.substituted) = (None, None, 0);
         RowMut::new(kind, &mut self.last_used).reset();
+        self.newest_given.copy_from_slice(&self.last_used);
     }
 
     /// Nobody gives inputs for now.
@@ -136,7 +144,7 @@ mod tests {
             Self { queue: InputQueue::new(schema.input(), policy), schema }
         }
 
-        fn push(&mut self, next: Tick, tick: Tick, n: i32) -> Result<(), Misbehavior> {
+        fn push(&mut self, next: Tick, tick: Tick, n: i32) -> Result<bool, Misbehavior> {
             self.queue.push(next, tick, &[n, 1])
         }
 
@@ -205,5 +213,14 @@ mod tests {
         queue.push(Tick(10), Tick(10) + limit, 3).unwrap();
         assert_eq!(queue.take(Tick(10) + limit), [1, 1], "the first copy counts");
         assert_eq!(queue.queue.counters.repeated, 1);
+    }
+
+    #[test]
+    fn what_is_given_anew_counts_and_what_is_given_again_does_not() {
+        let mut queue = Queue::new(MissingInput::Hold);
+        let given = [(1, 4, true), (2, 4, false), (3, 5, true), (2, 9, false), (3, 9, false), (5, 5, false)];
+        for (tick, n, is_another) in given {
+            assert_eq!(queue.push(Tick(1), Tick(tick), n), Ok(is_another), "{n} for {tick}");
+        }
     }
 }

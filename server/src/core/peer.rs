@@ -309,7 +309,9 @@ impl Peer {
         }
         player.view.handle_frame(frame, next, self.replicator.held());
         for (tick, values) in frame.rows() {
-            player.inputs.push(next, tick, values)?;
+            if player.inputs.push(next, tick, values)? {
+                self.last_active = inbox.now;
+            }
         }
         Ok(())
     }
@@ -480,8 +482,8 @@ impl Peer {
     }
 }
 
-/// Whether a frame comes of a game that goes on: acks and pings come of a machine that was left alone as well.
+/// Whether a frame comes of a game that goes on: acks and pings come of a machine that was left alone as well, and so do inputs that are
+/// always the same.
 fn is_activity(ty: FrameType) -> bool {
-    matches!(ty, FrameType::Input | FrameType::Message | FrameType::Profile | FrameType::Pause)
-        || ty.is_bulk()
+    matches!(ty, FrameType::Message | FrameType::Profile | FrameType::Pause) || ty.is_bulk()
 }
