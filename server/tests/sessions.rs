@@ -17,11 +17,13 @@ use tickwire_protocol::handshake::{
 use tickwire_protocol::message::{
     Direction, Message, MessageClass, MessageType, MessageTypeId, Outcome, Received,
 };
+use tickwire_protocol::ping::Ping;
 use tickwire_protocol::{CloseCode, Micros, PlayerId, RoomId, RowHead, Schema, SessionId, Tables, TickRate};
 use tickwire_server::core::RoomConfig;
 use tickwire_server::net::{Game, ServerConfig};
 use tickwire_sim::Audience;
 use tickwire_sim::prelude::*;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -441,4 +443,31 @@ async fn who_has_played_for_a_moment_keeps_its_place_until_somebody_needs_it() {
     let (_second, refused) = tokio::time::timeout(PATIENCE, let_in).await.expect("it is let in");
     assert!(refused > 0, "the place was kept for a while");
     assert_eq!(server.handle.stats().await.players, 1);
+}
+
+#[tokio::test]
+async fn who_says_something_for_longer_than_it_may_be_silent_is_heard_to_the_end() {
+    let mut config = config(Micros::ZERO);
+    (config.room.silence_timeout, config.room.stall_timeout) = (Micros::from_secs(1), Micros::from_secs(60));
+    let server = start(config, echo()).await;
+    let Honest { mut raw, .. } = Honest::join(server.addr, &schema(), &hello(&schema())).await;
+    // Of a type that nobody knows, which is passed over; then a ping.
+    let mut message = vec![40, 200];
+    message.resize(42, 0);
+    Ping { client_time: Micros(7) }.encode(&mut message);
+    let pipe = raw.socket.get_mut();
+    pipe.write_all(&[0x82, 0x80 | message.len() as u8, 0, 0, 0, 0]).await.unwrap();
+    for byte in message {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        pipe.write_all(&[byte]).await.unwrap();
+        pipe.flush().await.unwrap();
+    }
+    let answered = async {
+        while !raw.receive().await.expect("it is alive").iter().any(|frame| frame.ty == FrameType::Pong) {}
+    };
+    tokio::time::timeout(PATIENCE, answered).await.expect("an answer");
+    // Whose message stops half-way is not.
+    raw.socket.get_mut().write_all(&[0x82, 0x80 + 100, 0, 0, 0, 0, 1]).await.unwrap();
+    let (_, ending) = tokio::time::timeout(PATIENCE, raw.ending()).await.expect("an end");
+    assert_eq!(ending.expect("a close").0, CloseCode::SILENT.0);
 }

@@ -45,6 +45,11 @@ const WINDOW_MIN: u64 = 800;
 /// At most, bytes: one largest frame after another. 128 KiB on the way to one player are no game.
 const WINDOW_MAX: u64 = FRAME_BYTES_MAX as u64;
 
+/// A link on which a game can still be played, bytes a second: 16 kbit/s.
+const SLOWEST_LINK: u64 = 2_000;
+/// It takes about so long for the largest message, 48 KiB.
+const MESSAGE_PATIENCE_MAX: Micros = Micros::from_secs(30);
+
 /// How long a peer may ack nothing before one more snapshot is let through.
 const PROBE_AFTER: Micros = Micros::from_millis(500);
 /// Half of how long a least delay is remembered.
@@ -183,6 +188,13 @@ impl Flight {
         }
         let silent_since = self.progress.max(self.probed);
         if now.saturating_since(silent_since) >= PROBE_AFTER { SNAPSHOT_BYTES_MIN * 2 } else { 0 }
+    }
+
+    /// How long the slowest link that can be played over takes for the messages on their way, behind which acks wait. State is not
+    /// counted: it goes on being sent to who acks nothing.
+    pub(crate) fn message_patience(&self) -> Micros {
+        let bytes = self.riders + u64::from(self.behind);
+        Micros(bytes * 1_000_000 / SLOWEST_LINK).min(MESSAGE_PATIENCE_MAX)
     }
 
     /// For how long nothing was acked of what is in flight.
@@ -391,6 +403,20 @@ mod tests {
         flight.handle_sent(later, Tick(3_600), 400);
         flight.handle_ack(later, 1, |tick| panic!("{tick:?}"));
         assert_eq!(flight.stalled_for(later + Micros(1)), Micros(1));
+    }
+
+    #[test]
+    fn who_is_sent_something_large_is_waited_for_and_state_buys_no_time() {
+        let mut flight = Flight::default();
+        flight.handle_sent(Micros(1_000), Tick(0), 8_000);
+        assert_eq!(flight.message_patience(), Micros::ZERO);
+        flight.handle_messages(Micros(1_000), 4_000);
+        assert_eq!(flight.message_patience(), Micros::from_secs(2));
+        flight.handle_sent(Micros(2_000), Tick(1), 100);
+        flight.handle_messages(Micros(2_000), 48 * 1024);
+        assert_eq!(flight.message_patience(), Micros(26_576_000));
+        flight.handle_messages(Micros(2_000), 48 * 1024);
+        assert_eq!(flight.message_patience(), MESSAGE_PATIENCE_MAX);
     }
 
     #[test]

@@ -268,7 +268,7 @@ impl Peer {
             if self.paused_since.is_some() { Micros(PAUSED_SILENCE_TIMEOUT_MICROS) } else { Micros::ZERO };
         if silent_for > config.silence_timeout.max(patience) {
             Some(PeerFault::Silent)
-        } else if self.paused_since.is_none() && self.stalled_for(now) > config.stall_timeout {
+        } else if self.paused_since.is_none() && self.is_stalled(now, config.stall_timeout) {
             Some(PeerFault::Stalled)
         } else if self.renewal.is_expired(now) {
             Some(PeerFault::TokenExpired)
@@ -437,13 +437,11 @@ impl Peer {
         }
     }
 
-    /// For how long nothing was acked on an ordered stream of what was sent.
-    pub(crate) fn stalled_for(&self, now: Micros) -> Micros {
-        if self.stream == StreamKind::Ordered {
-            self.replicator.flight().stalled_for(now)
-        } else {
-            Micros::ZERO
-        }
+    /// Whether nothing was acked on an ordered stream of what was sent for longer than that, and than a slow link takes for it: behind a large
+    /// message acks wait.
+    fn is_stalled(&self, now: Micros, timeout: Micros) -> bool {
+        let flight = self.replicator.flight();
+        self.stream == StreamKind::Ordered && flight.stalled_for(now) > timeout + flight.message_patience()
     }
 
     /// How it is doing; all but the age of what its client holds.

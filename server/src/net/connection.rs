@@ -114,8 +114,8 @@ async fn receive_alone(reader: &mut WebSocketReader, shared: &Shared) -> Result<
     let message = loop {
         match reader.receive().await.map_err(ending_of)? {
             Received::Message(message) => break message,
-            // Its answer would have to wait until there is somebody to ask.
-            Received::Ping(_) => {}
+            // The answer to a ping would have to wait until there is somebody to ask.
+            Received::Part | Received::Ping(_) => {}
             Received::Close(code) => return Err(Ending::Closed(Closing::answer(code))),
         }
     };
@@ -278,18 +278,30 @@ async fn listen(
     slot: &Slot,
     shared: &Shared,
 ) -> Ending {
+    let between_parts = Micros(shared.config.room.silence_timeout.0 / 4);
+    let mut told_of_part = Micros::ZERO;
     loop {
         let received = match reader.receive().await {
             Ok(received) => received,
             Err(fault) => return ending_of(fault),
         };
         let at = shared.clock.now();
-        let wait = slot.hold_message(at);
+        let is_part = received == Received::Part;
+        // Often enough to be taken for alive, and no oftener.
+        if is_part && at.saturating_since(told_of_part) < between_parts {
+            continue;
+        }
+        // What is not whole is no message yet.
+        let wait = if is_part { Micros::ZERO } else { slot.hold_message(at) };
         if wait > Micros::ZERO {
             // Not read on meanwhile: what else comes waits in the socket, and holds its sender back.
             sleep(Duration::from_micros(wait.0)).await;
         }
         let said = match received {
+            Received::Part => {
+                told_of_part = at;
+                ToRoom::Part { peer, at }
+            }
             Received::Message(message) => ToRoom::Message { peer, at, message },
             Received::Ping(payload) => ToRoom::Ping { peer, payload },
             Received::Close(code) => return Ending::Closed(Closing::answer(code)),

@@ -22,6 +22,8 @@ const JOINS_WAITING_MAX: usize = 64;
 pub(super) enum ToRoom {
     /// A transport message of a peer, stamped at the socket.
     Message { peer: PeerId, at: Micros, message: Bytes },
+    /// Part of a message of a peer, which takes its time.
+    Part { peer: PeerId, at: Micros },
     /// A WebSocket ping of a peer.
     Ping { peer: PeerId, payload: Bytes },
     /// A connection wants out; it gets its writer back. With a goodbye its session is over.

@@ -353,6 +353,7 @@ impl RoomTask {
     fn handle(&mut self, message: ToRoom) {
         match message {
             ToRoom::Message { peer, at, message } => self.handle_message(peer, at, message),
+            ToRoom::Part { peer, at } => self.room.handle_part(at, peer),
             ToRoom::Ping { peer, payload } => {
                 let told = self.seats.get_mut(&peer).map_or(Ok(()), |seat| seat.handle_ping(payload));
                 if let Err(fault) = told {

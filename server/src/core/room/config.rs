@@ -66,9 +66,10 @@ pub struct RoomConfig {
     pub interpolation_delay: Micros,
     /// How often clients ping.
     pub ping_interval: Micros,
-    /// How long nothing may be heard of a peer.
+    /// How long nothing may be heard of a peer, not even [part of a message](crate::core::Room::handle_part).
     pub silence_timeout: Micros,
-    /// How long a player's client may give no input and send no message, though it answers: nobody is there. Who only watches, and who is
+    /// How long a player's client may give the same input over and over, or none, and send no message, though it answers: nobody is there. Activity
+    /// is an input that differs from the one before, a message, a request, a transfer, a change of the profile, a pause or its end. Who only watches, and who is
     /// [paused](tickwire_protocol::pause), may be silent. None: as long as it likes.
     pub idle_timeout: Option<Micros>,
     /// How long a session waits for its client after a connection was lost; 0 to give it up at once. It [gives way](crate::core::Room::give_way) before if somebody
@@ -76,7 +77,8 @@ pub struct RoomConfig {
     pub session_window: Micros,
     /// What a player does in the world while its session waits, or is paused.
     pub absence: Absence,
-    /// How long a peer on an ordered stream may ack nothing of what it was sent, before it is let go.
+    /// How long a peer on an ordered stream may ack nothing of what it was sent, before it is let go. Behind messages it has longer: as long as
+    /// a link of 16 kbit/s takes for them, up to 30 seconds.
     pub stall_timeout: Micros,
     /// How far apart the digests of a peer's state are; 0 for none.
     pub digest_interval: Micros,
@@ -93,7 +95,7 @@ pub struct RoomConfig {
 
 impl RoomConfig {
     /// The defaults at these rates: two snapshots and a half of interpolation delay, a ping and a digest a second,
-    /// a peer gone after five seconds of silence or ten without an ack, a player's after five minutes without input.
+    /// a peer gone after five seconds of silence or ten without an ack, a player's after five minutes of the same input.
     pub fn new(tick_rate: TickRate, snapshot_hz: u32) -> Self {
         let snapshot_hz = snapshot_hz.clamp(1, tick_rate.hz());
         Self {

@@ -334,6 +334,14 @@ impl Room {
         result
     }
 
+    /// Part of a message of a peer has come: who says something long over a slow way lives. It says nothing yet. A peer that is not here is
+    /// passed over.
+    pub fn handle_part(&mut self, now: Micros, peer: PeerId) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.last_heard = peer.last_heard.max(now);
+        }
+    }
+
     /// When the next step is due.
     pub fn poll_timeout(&self) -> Micros {
         self.schedule.next_due()

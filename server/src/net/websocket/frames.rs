@@ -24,6 +24,8 @@ const READ_BYTES_MIN: usize = 128;
 pub(crate) enum Received {
     /// A binary message, whole.
     Message(Bytes),
+    /// Part of something, of which the end has not come.
+    Part,
     /// It wants this back in a pong.
     Ping(Bytes),
     /// It closes the connection, and is to be answered with this code.

@@ -35,7 +35,7 @@ impl WebSocketReader {
         Self { socket, tls, frames, is_over }
     }
 
-    /// The next thing that the client says; `Err(None)` if the socket just ends. May be dropped while it waits.
+    /// The next thing that the client says, or that it is about to; `Err(None)` if the socket just ends. May be dropped while it waits.
     pub(crate) async fn receive(&mut self) -> Result<Received, Option<PeerFault>> {
         loop {
             if let Some(received) = self.frames.next()? {
@@ -46,6 +46,9 @@ impl WebSocketReader {
             }
             // A record that was bent says as little of the peer as a socket that breaks: somebody is in between.
             self.is_over = !self.read().await.unwrap_or(false);
+            if !self.is_over {
+                return Ok(self.frames.next()?.unwrap_or(Received::Part));
+            }
         }
     }
 
