@@ -235,7 +235,8 @@ async fn a_room_that_panics_falls_alone() {
     let mut other = Honest::join(server.addr, &schema, &wish("other")).await;
     doomed.play_until(|peer| peer.snapshots >= 1).await;
     let mut boom = InputFrame::new();
-    (1..=30).for_each(|ahead| boom.push(schema.input(), doomed.replica.newest_tick().unwrap() + ahead, &[1]));
+    (1..=30)
+        .for_each(|ahead| boom.push(schema.input(), doomed.replica.newest_tick().unwrap() + ahead, &[0, 1]));
     let mut out = Vec::new();
     boom.encode(schema.input(), &mut out);
     doomed.raw.send(out).await;

@@ -19,7 +19,7 @@ struct Crowd {
 }
 
 const K: KindId = KindId(0);
-const N: FieldId = FieldId(0);
+const BOOM: FieldId = FieldId(1);
 const SHOUT: MessageTypeId = MessageTypeId(0);
 const SHOUT_BYTES: u32 = 30_000;
 
@@ -33,9 +33,11 @@ pub fn shouting_crowd() -> Game {
 
 fn game(shouts: bool) -> Game {
     let fields = (0..8).map(|id| Field::new(FieldId(id), "n", FieldType::integer(0..=0xff_ffff)));
-    let boom = Field::new(N, "boom", FieldType::boolean());
+    // Who plays turns; who means harm says the other.
+    let inputs =
+        [(FieldId(0), "turn"), (BOOM, "boom")].map(|(id, name)| Field::new(id, name, FieldType::boolean()));
     let shout = MessageType::new(SHOUT, "shout", Direction::ToClient, MessageClass::Unreliable, SHOUT_BYTES);
-    let schema = Schema::builder("crowd").kind(Kind::new(K, "k", fields)).input([boom]).message(shout);
+    let schema = Schema::builder("crowd").kind(Kind::new(K, "k", fields)).input(inputs).message(shout);
     let schema = schema.build().unwrap();
     Game::new(schema.clone(), move |_| {
         Box::new(Crowd { schema: schema.clone(), bodies: Vec::new(), tick: 0, shouts })
@@ -52,7 +54,7 @@ impl Simulation for Crowd {
     }
 
     fn step(&mut self, ctx: &mut StepContext<'_>) {
-        assert!(!ctx.players().any(|(_, input)| input.boolean(N)), "boom");
+        assert!(!ctx.players().any(|(_, input)| input.boolean(BOOM)), "boom");
         self.tick += 1;
         if self.shouts {
             // Nothing in it repeats: it is to be as large on its way.
