@@ -51,6 +51,10 @@ impl Groups {
     pub(crate) fn handle_frame(&mut self, payload: &[u8]) -> Result<(), DecodeError> {
         let GroupsFrame { head, changes } = GroupsFrame::decode(payload)?;
         if head.is_anew {
+            // What was not told the last time either is no more: a game that changes its groups all the time would pile them up.
+            for group in core::mem::take(&mut self.stale) {
+                self.remove(group);
+            }
             self.stale = self.table.keys().copied().collect();
         }
         for change in changes {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tickwire_client::Event;
 use tickwire_protocol::handshake::{FreshReason, Role, SessionOutcome};
+use tickwire_protocol::limits::GROUPS_PER_PLAYER_MAX;
 use tickwire_protocol::{GroupId, Micros, PlayerId, Schema};
 use tickwire_sim::{GroupError, Groups};
 
@@ -116,4 +117,28 @@ fn a_session_that_goes_on_is_in_its_groups_and_a_fresh_one_in_none() {
     place.join(BLUE, &[ada]);
     place.hall.pass(SECOND, &mut [ada, bob]);
     assert_eq!(told(ada).len(), 2, "it was asked");
+}
+
+/// So often that of what was told in between more is left over than a client takes.
+const ROUNDS: u32 = 1_000;
+
+#[test]
+fn a_game_that_regroups_faster_than_it_can_be_told_loses_nobody_and_is_told_once_it_rests() {
+    let mut place = Place::new();
+    let mut ada = Guest::new(&place.hall, Role::Player, "ada");
+    place.hall.pass(SECOND, &mut [&mut ada]);
+    let player = ada.player.unwrap();
+    for round in 0..ROUNDS {
+        let numbers = (0..GROUPS_PER_PLAYER_MAX as u32).map(move |number| GroupId(1_000 * round + number));
+        place.order(move |groups| {
+            let before: Vec<_> = groups.of(player).collect();
+            before.into_iter().for_each(|group| groups.leave(group, player));
+            numbers.for_each(|group| groups.join(group, player).unwrap());
+        });
+        place.hall.pass(Micros::from_millis(20), &mut [&mut ada]);
+    }
+    place.hall.pass(SECOND, &mut [&mut ada]);
+    let last: Vec<_> =
+        (0..GROUPS_PER_PLAYER_MAX as u32).map(|number| 1_000 * (ROUNDS - 1) + number).collect();
+    assert_eq!(told(&ada).into_keys().collect::<Vec<_>>(), last);
 }
