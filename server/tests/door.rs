@@ -281,6 +281,7 @@ async fn a_player_that_nobody_plays_is_let_go_but_not_who_watches_or_has_paused(
     config.room.session_window = Micros::from_secs(100);
     let server = start(config, arena()).await;
     let mut witness = join(dial_from(1, server.addr).await).await;
+    witness.is_restless = true;
     let mut pause = Vec::new();
     Pause { is_paused: true }.encode(&mut pause);
     let mut alone = LeftAlone::join(&server, Role::Player, &[]).await;

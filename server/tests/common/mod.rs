@@ -181,6 +181,8 @@ pub struct Honest {
     pub snapshots: u16,
     pub digests: usize,
     pub pongs: usize,
+    /// Its input is another each time: somebody plays.
+    pub is_restless: bool,
     /// What was said of tokens that it sent.
     pub tokens_told: VecDeque<Auth>,
 }
@@ -211,6 +213,7 @@ impl Honest {
             snapshots: 0,
             digests: 0,
             pongs: 0,
+            is_restless: false,
             tokens_told: VecDeque::new(),
         };
         first.iter().skip(1).for_each(|frame| honest.handle(frame));
@@ -233,9 +236,10 @@ impl Honest {
             let mut input = InputFrame::new();
             input.ack = Some(ack);
             input.view = TickTime { tick: newest, fraction: 0.5 };
-            // Never the same for long: somebody plays.
             let mut row = vec![0; self.schema.input().column_count()];
-            row.iter_mut().take(1).for_each(|value| *value = i32::from(self.snapshots) % 2);
+            if let Some(value) = row.first_mut().filter(|_| self.is_restless) {
+                *value = i32::from(self.snapshots % 2);
+            }
             (1..=3).for_each(|ahead| input.push(self.schema.input(), newest + ahead, &row));
             input.encode(self.schema.input(), &mut out);
         } else {
