@@ -132,7 +132,9 @@ fn a_game_that_regroups_faster_than_it_can_be_told_loses_nobody_and_is_told_once
         let numbers = (0..GROUPS_PER_PLAYER_MAX as u32).map(move |number| GroupId(1_000 * round + number));
         place.order(move |groups| {
             let before: Vec<_> = groups.of(player).collect();
-            before.into_iter().for_each(|group| groups.leave(group, player));
+            for group in before {
+                groups.leave(group, player);
+            }
             numbers.for_each(|group| groups.join(group, player).unwrap());
         });
         place.hall.pass(Micros::from_millis(20), &mut [&mut ada]);
