@@ -75,8 +75,10 @@ struct Guide;
 pub mod core;
 #[doc(hidden)]
 pub mod fuzzing;
+mod handlers;
 #[cfg(feature = "net")]
 pub mod net;
 
 pub use crate::core::*;
+pub use handlers::Handlers;
 pub use tickwire_protocol as protocol;

@@ -1,10 +1,10 @@
 //! Which groups the player is in, as far as the server has told.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use tickwire_protocol::limits::GROUPS_PER_PLAYER_MAX;
 use tickwire_protocol::room::{GroupChange, GroupsFrame};
 use tickwire_protocol::{DecodeError, GroupId, PlayerId};
+
+use super::rows::{Rows, within};
 
 /// Of a table that is told in parts: its end may be those that were left.
 const GROUPS_UNTIL_WHOLE_MAX: usize = 4 * GROUPS_PER_PLAYER_MAX;
@@ -12,33 +12,29 @@ const GROUPS_UNTIL_WHOLE_MAX: usize = 4 * GROUPS_PER_PLAYER_MAX;
 /// The groups that the player is in. It is told of no others.
 #[derive(Debug, Default)]
 pub struct Groups {
-    version: u64,
-    table: BTreeMap<GroupId, Vec<PlayerId>>,
-    /// Which were not told since the table began anew.
-    stale: BTreeSet<GroupId>,
-    has_changed: bool,
+    rows: Rows<GroupId, Vec<PlayerId>>,
     is_news: bool,
 }
 
 impl Groups {
     /// Each with its members, in ascending number.
     pub fn iter(&self) -> impl Iterator<Item = (GroupId, &[PlayerId])> {
-        self.table.iter().map(|(group, players)| (*group, players.as_slice()))
+        self.rows.iter().map(|(group, players)| (group, players.as_slice()))
     }
 
     /// Who is in a group, in ascending id, the player itself among them; nobody if the player is not in it.
     pub fn members(&self, group: GroupId) -> &[PlayerId] {
-        self.table.get(&group).map_or(&[], Vec::as_slice)
+        self.rows.get(group).map_or(&[], Vec::as_slice)
     }
 
     /// What to name in the next hello.
     pub(crate) fn version(&self) -> u64 {
-        self.version
+        self.rows.version()
     }
 
     /// Another session begins, which is in none.
     pub(crate) fn clear(&mut self) {
-        let is_news = !self.table.is_empty();
+        let is_news = self.is_news || !self.rows.is_empty();
         *self = Self { is_news, ..Self::default() };
     }
 
@@ -52,50 +48,26 @@ impl Groups {
         let GroupsFrame { head, changes } = GroupsFrame::decode(payload)?;
         if head.is_anew {
             // What was not told the last time either is no more: a game that changes its groups all the time would pile them up.
-            for group in core::mem::take(&mut self.stale) {
-                self.remove(group);
-            }
-            self.stale = self.table.keys().copied().collect();
+            self.is_news |= !self.rows.drop_stale().is_empty();
         }
+        self.rows.begin(head);
         for change in changes {
             self.handle_change(change)?;
         }
-        if head.is_whole {
-            for group in core::mem::take(&mut self.stale) {
-                self.remove(group);
-            }
-            check_count(self.table.len(), GROUPS_PER_PLAYER_MAX)?;
-            self.is_news |= core::mem::take(&mut self.has_changed);
-        }
-        self.version = head.version;
-        Ok(())
+        self.is_news |= !self.rows.end(head).is_empty();
+        if head.is_whole { within("groups", self.rows.len(), GROUPS_PER_PLAYER_MAX) } else { Ok(()) }
     }
 
     fn handle_change(&mut self, change: GroupChange) -> Result<(), DecodeError> {
         match change {
             GroupChange::With { group, players } => {
-                self.stale.remove(&group);
-                let is_known = self.table.contains_key(&group);
-                if !is_known {
-                    check_count(self.table.len() + 1, GROUPS_UNTIL_WHOLE_MAX)?;
-                }
-                self.has_changed |= self.members(group) != players;
-                self.table.insert(group, players);
+                self.is_news |= self.members(group) != players;
+                self.rows.put(group, players, ("groups", GROUPS_UNTIL_WHOLE_MAX))?;
             }
-            GroupChange::Gone { group } => self.remove(group),
+            GroupChange::Gone { group } => self.is_news |= self.rows.remove(group).is_some(),
         }
         Ok(())
     }
-
-    fn remove(&mut self, group: GroupId) {
-        self.stale.remove(&group);
-        self.has_changed |= self.table.remove(&group).is_some();
-    }
-}
-
-fn check_count(count: usize, max: usize) -> Result<(), DecodeError> {
-    let (value, limit) = (count as u64, max as u64);
-    if value > limit { Err(DecodeError::TooLarge { what: "groups", value, limit }) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -123,11 +95,15 @@ mod tests {
     }
 
     #[test]
-    fn news_is_what_has_changed_once_all_of_it_was_told() {
+    fn news_is_what_has_changed() {
         let (mut groups, all, rest) = (Groups::default(), (true, true), (false, true));
         assert_eq!(hear(&mut groups, 2, all, vec![with(7, &[1, 2]), with(9, &[1])]), Ok(true));
-        assert_eq!(hear(&mut groups, 3, (false, false), vec![with(7, &[1, 2, 3])]), Ok(false), "not all yet");
-        assert_eq!(hear(&mut groups, 4, rest, vec![]), Ok(true));
+        assert_eq!(
+            hear(&mut groups, 3, (false, false), vec![with(7, &[1, 2, 3])]),
+            Ok(true),
+            "not all yet, and seen"
+        );
+        assert_eq!(hear(&mut groups, 4, rest, vec![]), Ok(false));
         assert_eq!(hear(&mut groups, 5, rest, vec![with(9, &[1])]), Ok(false), "as before");
         assert_eq!(hear(&mut groups, 6, rest, vec![GroupChange::Gone { group: GroupId(9) }]), Ok(true));
         assert_eq!(groups.iter().collect::<Vec<_>>(), [(GroupId(7), &[1, 2, 3].map(PlayerId)[..])]);

@@ -1,20 +1,16 @@
 //! How the match stands, as far as the server has told.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use tickwire_protocol::limits::MEMBERS_MAX;
 use tickwire_protocol::room::{MatchChange, MatchFrame, MatchInfo, Score};
 use tickwire_protocol::{DecodeError, PlayerId};
 
+use super::rows::Rows;
+
 /// How the match of the room stands.
 #[derive(Debug, Default)]
 pub struct MatchState {
-    version: u64,
-    is_whole: bool,
     info: MatchInfo,
-    scores: BTreeMap<PlayerId, Score>,
-    /// Whose score was not told since the table began anew.
-    stale: BTreeSet<PlayerId>,
+    scores: Rows<PlayerId, Score>,
     news: MatchNews,
 }
 
@@ -35,27 +31,29 @@ impl MatchState {
 
     /// How a player stands; it may have left.
     pub fn score(&self, player: PlayerId) -> Option<&Score> {
-        self.scores.get(&player)
+        self.scores.get(player)
     }
 
     /// Everyone who has a score, in ascending id.
     pub fn scores(&self) -> impl Iterator<Item = (PlayerId, &Score)> {
-        self.scores.iter().map(|(player, score)| (*player, score))
+        self.scores.iter()
     }
 
     /// Whether all was told, as of the newest news.
     pub fn is_whole(&self) -> bool {
-        self.is_whole
+        self.scores.is_whole()
     }
 
     /// What to name in the next hello.
     pub(crate) fn version(&self) -> u64 {
-        self.version
+        self.scores.version()
     }
 
     /// Another session begins, which has been told nothing.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        let info = self.news.info || self.info != MatchInfo::default();
+        let scores = self.news.scores || !self.scores.is_empty();
+        *self = Self { news: MatchNews { info, scores }, ..Self::default() };
     }
 
     /// What has changed since the last call.
@@ -66,18 +64,11 @@ impl MatchState {
     /// Takes in the payload of a MATCH frame. After an error the table is of no use.
     pub(crate) fn handle_frame(&mut self, payload: &[u8]) -> Result<(), DecodeError> {
         let MatchFrame { head, changes } = MatchFrame::decode(payload)?;
-        if head.is_anew {
-            self.stale = self.scores.keys().copied().collect();
-        }
+        self.scores.begin(head);
         for change in changes {
             self.handle_change(change)?;
         }
-        if head.is_whole {
-            for player in core::mem::take(&mut self.stale) {
-                self.remove(player);
-            }
-        }
-        (self.version, self.is_whole) = (head.version, head.is_whole);
+        self.news.scores |= !self.scores.end(head).is_empty();
         Ok(())
     }
 
@@ -88,23 +79,12 @@ impl MatchState {
                 self.info = info;
             }
             MatchChange::Score { player, score } => {
-                self.stale.remove(&player);
-                if !self.scores.contains_key(&player) && self.scores.len() >= MEMBERS_MAX {
-                    let (value, limit) = (self.scores.len() as u64 + 1, MEMBERS_MAX as u64);
-                    return Err(DecodeError::TooLarge { what: "scores", value, limit });
-                }
-                let before = self.scores.get(&player);
-                self.news.scores |= before != Some(&score);
-                self.scores.insert(player, score);
+                self.news.scores |= self.scores.get(player) != Some(&score);
+                self.scores.put(player, score, ("scores", MEMBERS_MAX))?;
             }
-            MatchChange::ScoreGone { player } => self.remove(player),
+            MatchChange::ScoreGone { player } => self.news.scores |= self.scores.remove(player).is_some(),
         }
         Ok(())
-    }
-
-    fn remove(&mut self, player: PlayerId) {
-        self.stale.remove(&player);
-        self.news.scores |= self.scores.remove(&player).is_some();
     }
 }
 
@@ -141,5 +121,17 @@ mod tests {
         let gone = MatchChange::ScoreGone { player: PlayerId(2) };
         assert_eq!(handle(&mut state, false, vec![gone.clone()]), Some(MatchNews { info: false, scores }));
         assert_eq!(handle(&mut state, false, vec![gone]), None);
+    }
+
+    #[test]
+    fn a_match_that_is_no_more_is_news() {
+        let mut state = MatchState::default();
+        state.clear();
+        assert_eq!(state.poll_news(), None, "there was none");
+        let (info, scores) = (false, true);
+        handle(&mut state, true, vec![score(1, 5)]);
+        state.clear();
+        assert_eq!(state.poll_news(), Some(MatchNews { info, scores }));
+        assert_eq!(state.scores().count(), 0);
     }
 }

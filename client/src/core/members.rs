@@ -1,10 +1,12 @@
 //! Who is in the room, as far as the server has told.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use tickwire_protocol::limits::MEMBERS_MAX;
 use tickwire_protocol::room::{LeaveReason, MemberChange, MembersFrame, Profile};
 use tickwire_protocol::{DecodeError, PlayerId};
+
+use super::rows::Rows;
 
 /// News of members that wait to be polled: all that may be there, and as many changes.
 const EVENTS_MAX: usize = 2 * MEMBERS_MAX;
@@ -47,45 +49,41 @@ pub enum MemberEvent {
 /// The members of the room.
 #[derive(Debug, Default)]
 pub struct Members {
-    version: u64,
+    rows: Rows<PlayerId, Member>,
     /// It was told to the end once.
     was_whole: bool,
-    is_whole: bool,
-    table: BTreeMap<PlayerId, Member>,
-    /// Who has not been told of since the table began anew.
-    stale: BTreeSet<PlayerId>,
     events: VecDeque<MemberEvent>,
 }
 
 impl Members {
     /// Everyone, in ascending id.
     pub fn iter(&self) -> impl Iterator<Item = &Member> {
-        self.table.values()
+        self.rows.iter().map(|(_, member)| member)
     }
 
     /// The one that has this id.
     pub fn get(&self, player: PlayerId) -> Option<&Member> {
-        self.table.get(&player)
+        self.rows.get(player)
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.table.len()
+        self.rows.len()
     }
 
     /// Whether nobody is there, or nobody was told of yet.
     pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+        self.rows.is_empty()
     }
 
     /// Whether all were told of who are there, as of the newest news.
     pub fn is_whole(&self) -> bool {
-        self.is_whole
+        self.rows.is_whole()
     }
 
     /// What to name in the next hello.
     pub(crate) fn version(&self) -> u64 {
-        self.version
+        self.rows.version()
     }
 
     /// Another session begins, which has been told nothing.
@@ -100,19 +98,13 @@ impl Members {
     /// Takes in the payload of a MEMBERS frame. After an error the table is of no use.
     pub(crate) fn handle_frame(&mut self, payload: &[u8]) -> Result<(), DecodeError> {
         let MembersFrame { head, changes } = MembersFrame::decode(payload)?;
-        if head.is_anew {
-            self.stale = self.table.keys().copied().collect();
-        }
+        self.rows.begin(head);
         for change in changes {
             self.handle_change(change)?;
         }
-        if head.is_whole {
-            for player in core::mem::take(&mut self.stale) {
-                self.remove(player, None);
-            }
+        for member in self.rows.end(head) {
+            self.tell(MemberEvent::Left { member, reason: None });
         }
-        self.version = head.version;
-        self.is_whole = head.is_whole;
         self.was_whole |= head.is_whole;
         Ok(())
     }
@@ -123,53 +115,37 @@ impl Members {
                 self.put(Member { player, is_connected, profile })?;
             }
             MemberChange::Connection { player, is_connected } => {
-                let Some(member) = self.table.get_mut(&player) else {
+                let Some(member) = self.rows.change(player) else {
                     let value = u64::from(player.0);
                     return Err(DecodeError::Invalid { what: "member, which was not told of", value });
                 };
-                self.stale.remove(&player);
                 if core::mem::replace(&mut member.is_connected, is_connected) != is_connected {
                     self.tell_connection(player, is_connected);
                 }
             }
-            MemberChange::Gone { player, reason } => self.remove(player, Some(reason)),
+            MemberChange::Gone { player, reason } => {
+                if let Some(member) = self.rows.remove(player) {
+                    self.tell(MemberEvent::Left { member, reason: Some(reason) });
+                }
+            }
         }
         Ok(())
     }
 
     fn put(&mut self, member: Member) -> Result<(), DecodeError> {
-        let (player, is_connected) = (member.player, member.is_connected);
-        self.stale.remove(&player);
-        if !self.table.contains_key(&player) && self.table.len() >= MEMBERS_MAX {
-            let (value, limit) = (self.table.len() as u64 + 1, MEMBERS_MAX as u64);
-            return Err(DecodeError::TooLarge { what: "members", value, limit });
-        }
-        let is_other = |before: &Member| before.profile != member.profile;
-        let Some(before) = self.table.get(&player) else {
-            self.table.insert(player, member);
-            self.tell(if self.was_whole {
-                MemberEvent::Joined(player)
-            } else {
-                MemberEvent::Present(player)
-            });
+        let (player, profile, is_connected) = (member.player, member.profile.clone(), member.is_connected);
+        let Some(before) = self.rows.put(player, member, ("members", MEMBERS_MAX))? else {
+            let (joined, present) = (MemberEvent::Joined(player), MemberEvent::Present(player));
+            self.tell(if self.was_whole { joined } else { present });
             return Ok(());
         };
-        let (has_changed, was_connected) = (is_other(before), before.is_connected);
-        self.table.insert(player, member);
-        if has_changed {
+        if before.profile != profile {
             self.tell(MemberEvent::Changed(player));
         }
-        if was_connected != is_connected {
+        if before.is_connected != is_connected {
             self.tell_connection(player, is_connected);
         }
         Ok(())
-    }
-
-    fn remove(&mut self, player: PlayerId, reason: Option<LeaveReason>) {
-        self.stale.remove(&player);
-        if let Some(member) = self.table.remove(&player) {
-            self.tell(MemberEvent::Left { member, reason });
-        }
     }
 
     fn tell_connection(&mut self, player: PlayerId, is_connected: bool) {

@@ -22,6 +22,7 @@ mod problem;
 mod receipts;
 mod reconnect;
 mod rooms;
+mod rows;
 mod saved;
 mod session;
 mod stage;

@@ -21,7 +21,7 @@ fn say(profile: &Profile, messages: usize, bytes: usize, times: usize) -> Told {
     ends.run(Micros::from_secs(10));
     let late = |ends: &Ends| {
         let counters = ends.room.input_counters(ends.peer.unwrap()).unwrap();
-        u64::from(counters.late + counters.substituted)
+        counters.late + counters.substituted
     };
     let (before, began) = (late(&ends), ends.now);
     let mut took = None;
