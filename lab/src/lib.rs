@@ -37,6 +37,7 @@ mod distribution;
 mod figures;
 #[doc(hidden)]
 pub mod fuzzing;
+mod greeting;
 mod liar;
 mod link;
 mod local_clock;

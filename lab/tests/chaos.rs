@@ -11,13 +11,14 @@ fn what_is_promised_of_sessions_holds_in_chaos() {
         report.merge(&found);
     }
     assert!(report.cuts > 200 && report.resumed > 100 && report.fresh > 40, "{report}");
-    assert!(report.messages > 10_000, "{report}");
+    assert!(report.messages > 10_000 && report.resynced > 0, "{report}");
 }
 
-/// Ends of connections that the server hears of late, and links that stall at the very end: chaos must leave time for both.
+/// Ends of connections that the server hears of late, and links that stall at the very end: chaos must leave time for both. Older exports, whose
+/// program is not known by what came since; and answers to a session that is over.
 #[test]
 fn what_once_was_found_is_found_no_more() {
-    for seed in [1_192, 2_128, 5_754] {
+    for seed in [1_192, 2_128, 5_754, 16, 250, 583] {
         let found = run_chaos(seed);
         assert!(found.is_sound(), "tickwire lab --chaos --seed {seed}: {found}");
     }

@@ -353,3 +353,19 @@ fn who_never_asks_what_became_of_its_messages_is_told_so() {
     assert_eq!(core::iter::from_fn(|| outbox.poll_outcome(NOW)).count(), OUTCOMES_WAITING_MAX);
     assert!(outbox.send(NOW, CHAT, 0, MessageBody::default()).is_ok());
 }
+
+#[test]
+fn a_late_answer_is_not_taken_for_that_to_a_question_of_the_next_session() {
+    let (mut way, mut asked) = (Way::new(), Requests::default());
+    let mut ask = |asked: &mut Requests| {
+        let message = Message { ty: BUY, key: 0, body: Bytes::from_static(&[0]) };
+        asked.handle(NOW, &schema(), &mut way.outbox, message, |_, _| None).unwrap();
+        asked.poll_request().unwrap().id
+    };
+    let before = ask(&mut asked);
+    asked.handle_fresh(&Outbox::new(schema(), Direction::ToServer));
+    let now = ask(&mut asked);
+    let mut respond = |id| asked.respond(NOW, &schema(), &mut way.outbox, id, Ok(Bytes::new()));
+    assert_eq!((respond(before), respond(now)), (Err(SendError::NotAsked), Ok(())));
+    assert_eq!(way.transmit()[0].body[..], [0, 0], "under the name that the other side knows");
+}

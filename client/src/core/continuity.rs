@@ -102,8 +102,11 @@ impl Continuity {
             SessionOutcome::Resumed => Some(Missed::default()),
             SessionOutcome::Resynced { missed } => Some(missed),
         };
-        match missed {
-            None => self.begin_anew(),
+        let outcome = match missed {
+            None => {
+                self.begin_anew();
+                terms.outcome
+            }
             Some(missed) => {
                 let is_same = self.credentials.is_some_and(|(session, _)| session == welcome.session);
                 let forgotten = self.outbox.handle_resumed(terms.received)?.total();
@@ -111,13 +114,17 @@ impl Continuity {
                     let value = forgotten;
                     return Err(DecodeError::Invalid { what: "resumed session, which is another", value });
                 }
-                self.inbox.handle_resumed(missed)?;
+                // The server does not know what was taken ahead of others: what it has forgotten is not all missing.
+                match self.inbox.handle_resumed(missed)? {
+                    missed if missed.total() > 0 => SessionOutcome::Resynced { missed },
+                    _ => SessionOutcome::Resumed,
+                }
             }
-        }
+        };
         self.credentials = Some((welcome.session, terms.token));
         self.outbox.set_limits(MessageLimits::find(&welcome.extensions)?);
         self.set_permissions(AuthTerms::find(&welcome.extensions)?.as_ref(), &welcome.room_name);
-        Ok(Some(terms.outcome))
+        Ok(Some(outcome))
     }
 
     /// What the server lets this client do in its room.

@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tickwire_netsim::Direction;
-use tickwire_protocol::frame::frames;
-use tickwire_protocol::handshake::{RejectReason, Resume, ResumeToken, Role, StreamKind};
+use tickwire_protocol::handshake::{RejectReason, ResumeToken, Role, StreamKind};
 use tickwire_protocol::{Micros, PeerId, RoomId, RowHead, Schema, SessionId, TickRate};
-use tickwire_server::core::{Absence, Join, Room, RoomConfig, RoomEvent, RoomIdentity, admit};
+use tickwire_server::core::{Absence, Join, Room, RoomConfig, RoomEvent, RoomIdentity};
 use tickwire_sim::Random;
 
-use super::game::{Counts, Person, TALKER, Talk, schema};
+use super::facts::Ledger;
+use super::game::{Counts, TALKER, Talk, schema};
 use super::report::ChaosReport;
-use super::seat::{Said, Seat, Wire};
+use super::seat::{Seat, Wire};
+use super::tag::Person;
+use crate::greeting::read_join;
 
 /// Players, as many as the room takes; and one more who watches.
-const PLAYERS: u32 = 3;
+pub(super) const PLAYERS: u32 = 3;
 
 /// How long connections are cut.
 const CHAOS: Micros = Micros::from_secs(12);
@@ -25,7 +27,7 @@ const CHAOS: Micros = Micros::from_secs(12);
 const PEACE: Micros = Micros(LATE.0 + WINDOW.0 + OLD.0);
 
 /// State is old after this: links stall for longer than a second where nobody cuts them, too.
-const OLD: Micros = Micros::from_secs(3);
+pub(super) const OLD: Micros = Micros::from_secs(3);
 
 /// A connection that is younger does not show yet what it was sent: the picture is a little behind.
 const YOUNG: Micros = Micros::from_secs(1);
@@ -60,21 +62,23 @@ struct Known {
     has_spoken: bool,
 }
 
-struct Chaos {
+pub(super) struct Chaos {
     seed: u64,
     random: Random,
     schema: Arc<Schema>,
-    room: Room,
+    pub(super) room: Room,
     /// How often the server has started anew; players of each have numbers of their own.
-    starts: u32,
-    now: Micros,
-    seats: Vec<Seat>,
+    pub(super) starts: u32,
+    pub(super) now: Micros,
+    pub(super) seats: Vec<Seat>,
     /// Connections that the server does not know are cut, and when it finds out.
     half_open: Vec<(Micros, PeerId)>,
     sessions: BTreeMap<SessionId, Known>,
     /// What was last counted of each player that ever was.
-    counted: BTreeMap<Person, Counts>,
-    report: ChaosReport,
+    pub(super) counted: BTreeMap<Person, Counts>,
+    /// What the games have told beside.
+    pub(super) ledger: Ledger,
+    pub(super) report: ChaosReport,
 }
 
 /// Runs chaos from a seed: the same seed finds the same.
@@ -94,7 +98,7 @@ fn rate() -> TickRate {
     TickRate::new(30).unwrap_or_else(|| unreachable!("a rate that there is"))
 }
 
-fn open(schema: &Arc<Schema>, seed: u64, starts: u32, now: Micros) -> Room {
+fn open(schema: &Arc<Schema>, ledger: &Ledger, seed: u64, starts: u32, now: Micros) -> Room {
     let identity = RoomIdentity { id: RoomId(starts), name: "chaos".to_owned(), seed };
     let mut config = RoomConfig::new(rate(), 10);
     config.session_window = WINDOW;
@@ -104,16 +108,16 @@ fn open(schema: &Arc<Schema>, seed: u64, starts: u32, now: Micros) -> Room {
     config.absence = if seed.is_multiple_of(2) { Absence::Stand } else { Absence::Bot };
     let left = Micros(CHAOS.0.saturating_sub(now.0));
     let calm = config.first_tick + rate().steps_in(left) as u32;
-    Room::new(identity, config, Box::new(Talk::new(schema.clone(), calm, starts)), now)
+    Room::new(identity, config, Box::new(Talk::new(schema.clone(), calm, starts, ledger.teller())), now)
 }
 
 impl Chaos {
     fn new(seed: u64) -> Self {
-        let (schema, starts) = (schema(), 1);
+        let (schema, ledger, starts) = (schema(), Ledger::new(), 1);
         Self {
             seed,
             random: Random::from_seed(seed),
-            room: open(&schema, seed, starts, Micros::ZERO),
+            room: open(&schema, &ledger, seed, starts, Micros::ZERO),
             seats: (0..=u64::from(PLAYERS))
                 .map(|number| {
                     let is_player = number < u64::from(PLAYERS);
@@ -127,6 +131,7 @@ impl Chaos {
             half_open: Vec::new(),
             sessions: BTreeMap::new(),
             counted: BTreeMap::new(),
+            ledger,
             report: ChaosReport { seeds: 1, ..ChaosReport::default() },
         }
     }
@@ -151,12 +156,23 @@ impl Chaos {
                 self.trouble(index);
             }
             self.seats[index].run(self.seed, self.now, CHAOS, &mut self.report);
+            self.check_unseen(index);
             if self.seats[index].has_left(self.now, &mut self.report) {
                 self.goodbye(index);
             }
         }
         if !self.is_calm() && self.random.below(RESTART_ODDS) == 0 {
             self.restart();
+        }
+    }
+
+    /// An event was told before somebody whom it names was in view: only who is gone is not waited for.
+    fn check_unseen(&mut self, index: usize) {
+        let seat = &mut self.seats[index];
+        let is_of_now = seat.wire.as_ref().is_some_and(|wire| wire.ends.is_none());
+        for entity in seat.scene.take_unseen() {
+            let is_there = self.room.tables().rows(TALKER).any(|(head, _)| head.id == entity);
+            self.report.messages_reordered += u64::from(is_there && is_of_now);
         }
     }
 
@@ -195,16 +211,13 @@ impl Chaos {
 
     /// Lets a connection in that says hello.
     fn admit(&mut self, index: usize, message: Bytes) {
-        let hello = frames(message).next().and_then(Result::ok);
-        let hello =
-            hello.and_then(|hello| admit(&hello.payload, &self.schema, StreamKind::Ordered).ok()?.ok());
-        let resume = hello.as_ref().and_then(|hello| Resume::find(&hello.extensions).ok());
-        let (Some(hello), Some(resume)) = (hello, resume) else {
+        let token = self.token();
+        let Some(join) = read_join(message, &self.schema, token) else {
             self.report.faults += 1;
             return;
         };
+        let resume = join.resume;
         let is_to_go_on = resume.is_some_and(|resume| self.sessions.contains_key(&resume.session));
-        let join = Join { token: self.token(), resume, ..Join::new(hello.role, StreamKind::Ordered) };
         let is_full = self.room.player_count() >= PLAYERS;
         let peer = match self.room.join(self.now, join) {
             Ok(peer) => peer,
@@ -269,6 +282,7 @@ impl Chaos {
             }
         }
         if report.due.steps > 0 {
+            self.ledger.read();
             // The room's rule, told once more.
             self.sessions
                 .retain(|_, known| known.peer.is_some() || now.saturating_since(known.absent_since) < WINDOW);
@@ -300,6 +314,9 @@ impl Chaos {
         link.flush(now.0, Direction::Down);
         if link.is_free(Direction::Down) {
             self.room.poll_transmit(now, *peer, |message| link.send(now.0, Direction::Down, message));
+        }
+        if link.is_free(Direction::Down) {
+            self.room.poll_filler(now, *peer, |message| link.send(now.0, Direction::Down, message));
         }
     }
 
@@ -385,7 +402,7 @@ impl Chaos {
     /// The server starts anew and knows nobody.
     fn restart(&mut self) {
         self.starts += 1;
-        self.room = open(&self.schema, self.seed, self.starts, self.now);
+        self.room = open(&self.schema, &self.ledger, self.seed, self.starts, self.now);
         self.sessions.clear();
         self.half_open.clear();
         for seat in &mut self.seats {
@@ -393,70 +410,5 @@ impl Chaos {
                 wire.ends.get_or_insert(self.now);
             }
         }
-    }
-
-    // ---- the end -----------------------------------------------------------------------------------------------
-
-    /// Compares what was said with what was heard.
-    fn settle(&mut self) {
-        let entities = self.room.tables().rows(TALKER).count() as u64;
-        self.report.ghost_entities += entities.abs_diff(u64::from(PLAYERS));
-        for index in 0..self.seats.len() {
-            self.settle_seat(index);
-        }
-        for counts in self.counted.values() {
-            self.report.messages_doubled += counts.doubled as u64;
-            self.report.messages_doubled += (counts.moment_back + counts.brief_back) as u64;
-            self.report.messages_reordered += (counts.gaps + counts.newest_back) as u64;
-            self.report.messages += (counts.next - (counts.first - 1).max(0)) as u64;
-        }
-    }
-
-    fn settle_seat(&mut self, index: usize) {
-        let (seat, report) = (&self.seats[index], &mut self.report);
-        let stats = seat.client.stats(self.now);
-        let age = seat.client.snapshot_age(self.now).unwrap_or(Micros(u64::MAX));
-        // A link that stalls may have ended a connection just now.
-        let is_stale = age > OLD || stats.digest_mismatches > 0;
-        report.stale_state_after_heal += u64::from(is_stale);
-        let truth = self.room.tables().rows(TALKER).map(|(head, row)| (head.id, Counts::read(row)));
-        let truth: BTreeMap<_, _> = truth.collect();
-        let view = seat.client.view(self.now);
-        let shown = view.entities(TALKER).map(|entity| (entity.id(), Counts::read(entity.latest())));
-        let shown: BTreeMap<_, _> = shown.collect();
-        report.ghost_entities += shown.keys().filter(|id| !truth.contains_key(id)).count() as u64;
-        report.aliased_ids +=
-            truth.iter().filter(|(id, counts)| shown.get(id) != Some(counts)).count() as u64;
-        if seat.is_player() {
-            self.settle_messages(index);
-        }
-    }
-
-    fn settle_messages(&mut self, index: usize) {
-        let (seat, report) = (&self.seats[index], &mut self.report);
-        let Some(person) = seat.persons.last() else {
-            report.faults += 1;
-            return;
-        };
-        let counts = self.counted.get(person).copied().unwrap_or_default();
-        // What the server said to who the client is now.
-        let heard = seat.next.get(person).copied().unwrap_or(0);
-        let newest = seat.newest_heard.get(person).copied().unwrap_or(0);
-        report.messages_lost += u64::from((counts.said as u32).abs_diff(heard));
-        report.messages_lost += u64::from((counts.newest_said as u32).abs_diff(newest));
-        // What the client said: somebody whom it was has heard it, or it was told that it is lost.
-        let counted: Vec<_> = seat.persons.iter().filter_map(|person| self.counted.get(person)).collect();
-        let is_heard = |number: u32| counted.iter().any(|counts| counts.has_heard(number));
-        let unheard = (0..seat.said).filter(|number| !is_heard(*number));
-        report.messages_lost +=
-            unheard.filter(|number| !seat.lost.contains(&Said::Talk(*number))).count() as u64;
-        let is_newest = counted.iter().any(|counts| counts.newest_heard as u32 == seat.newest_said);
-        let is_lost = seat.lost.contains(&Said::Newest(seat.newest_said));
-        report.messages_lost += u64::from(!is_newest && !is_lost);
-        // What expires is heard if it was told that it is delivered, and not if it was told that it has expired.
-        let briefs: u32 = counted.iter().map(|counts| counts.briefs as u32).sum();
-        report.messages_lost += u64::from(seat.briefs_delivered.saturating_sub(briefs));
-        let most = seat.briefs_delivered + seat.briefs_lost;
-        report.messages_doubled += u64::from(briefs.saturating_sub(most));
     }
 }

@@ -89,15 +89,17 @@ impl ReceiveLane {
     /// Takes it in; of one that was refused the number alone.
     fn push(&mut self, message: Option<Message>, own: usize) {
         self.bytes += own;
-        let was_taken = self.taken & 1 == 1;
-        self.go_on(1);
+        let was_taken = self.go_on(1) == 1;
         self.waiting.push_back(Slot { message: message.filter(|_| !was_taken), bytes: own });
         self.drop_gaps();
     }
 
-    fn go_on(&mut self, count: u64) {
+    /// So many are here, or will not come. How many of them were taken before this was saved.
+    fn go_on(&mut self, count: u64) -> u64 {
+        let before = self.taken.count_ones();
         self.next += count;
         self.taken = u32::try_from(count).ok().and_then(|count| self.taken.checked_shr(count)).unwrap_or(0);
+        u64::from(before - self.taken.count_ones())
     }
 
     fn take(&mut self, place: usize) -> Option<Message> {
@@ -322,19 +324,21 @@ impl Inbox {
     }
 
     /// The session goes on over another connection. What was `missed` will not come again: the sender has been told that it was
-    /// here, and has forgotten it.
-    pub fn handle_resumed(&mut self, missed: Missed) -> Result<(), DecodeError> {
+    /// here, and has forgotten it. Of that some may have been taken ahead of others; what is missing of the rest.
+    pub fn handle_resumed(&mut self, missed: Missed) -> Result<Missed, DecodeError> {
         let goes_on = |lane: Lane| self.lanes[lane as usize].next.checked_add(missed.of(lane));
         if let Some(lane) = Lane::ORDERED.into_iter().find(|&lane| goes_on(lane).is_none()) {
             return Err(DecodeError::Invalid { what: "messages missed", value: missed.of(lane) });
         }
+        let mut missing = missed;
         for lane in Lane::ORDERED {
-            self.lanes[lane as usize].go_on(missed.of(lane));
+            let taken = self.lanes[lane as usize].go_on(missed.of(lane));
+            missing = missing.with(lane, missed.of(lane) - taken);
         }
         // The sender may not have heard the last ack.
         let never = |acked: Received, lane| acked.with(lane, u64::MAX);
         self.acked = Lane::SENDING_ORDER.into_iter().fold(self.acked, never);
-        Ok(())
+        Ok(missing)
     }
 
     /// Gives back the memory that was needed at some time and is not now.

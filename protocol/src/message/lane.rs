@@ -119,8 +119,13 @@ pub(super) struct SendLane {
     numbered: usize,
     /// How many of these need not be written on this connection (again).
     written: usize,
+    /// How many another program may have written since it saved them here.
+    saved: usize,
     /// The number of the first of them.
     first: u64,
+    /// Numbers below this are of another program. How much of that waits at the other side is not known here, so nothing new is written before
+    /// all of it was polled.
+    foreign_end: u64,
     /// Bytes of those that have a number.
     flight_bytes: usize,
     bytes: usize,
@@ -133,23 +138,43 @@ impl SendLane {
     }
 
     /// As it was saved: all that has a number is to be written again.
-    pub(super) fn restored(first: u64, numbered: usize, waiting: VecDeque<Waiting>) -> Self {
+    pub(super) fn restored(
+        (first, foreign_end): (u64, u64),
+        (numbered, saved): (usize, usize),
+        waiting: VecDeque<Waiting>,
+    ) -> Self {
         let bytes = |waiting: &Waiting| waiting.body.len();
         let flight_bytes = waiting.iter().take(numbered).map(bytes).sum();
-        Self { numbered, written: 0, first, flight_bytes, bytes: waiting.iter().map(bytes).sum(), waiting }
+        let bytes = waiting.iter().map(bytes).sum();
+        Self { numbered, written: 0, saved, first, foreign_end, flight_bytes, bytes, waiting }
     }
 
-    /// Those that were written after this was saved have their numbers all the same: they got them in this order.
+    /// Those that were written after this was saved have their numbers all the same: they got them in this order. What was sent since then by
+    /// this program has none.
     pub(super) fn catch_up(&mut self, received: u64) {
-        while self.numbered_end() < received && self.numbered < self.waiting.len() {
+        while self.numbered_end() < received && self.numbered < self.saved {
             self.flight_bytes += self.waiting[self.numbered].body.len();
             self.numbered += 1;
         }
-        self.first += received.saturating_sub(self.numbered_end());
+        if received > self.numbered_end() {
+            self.first += received - self.numbered_end();
+            self.foreign_end = received;
+        }
+    }
+
+    /// All that may have been written since it was saved was.
+    pub(super) fn take_for_written(&mut self) {
+        self.catch_up(self.first + self.saved as u64);
     }
 
     pub(super) fn shrink_to_fit(&mut self) {
         self.waiting.shrink_to_fit();
+    }
+
+    /// How many may have been written once another program goes on with what is saved now. One that was restored itself, and has not heard
+    /// since, writes nothing.
+    pub(super) fn written_since(&self, is_restored: bool) -> usize {
+        if is_restored { self.saved } else { self.waiting.len() }
     }
 
     pub(super) fn waiting(&self) -> impl Iterator<Item = &Waiting> {
@@ -184,7 +209,8 @@ impl SendLane {
     pub(super) fn next(&self, limits: LaneLimits) -> Option<(u64, &Waiting)> {
         let waiting = self.waiting.get(self.written)?;
         let is_new = self.written == self.numbered;
-        let has_room = self.numbered < limits.in_flight
+        let has_room = self.foreign_end == 0
+            && self.numbered < limits.in_flight
             && (self.numbered == 0 || self.flight_bytes + waiting.body.len() <= limits.bytes_in_flight);
         (!is_new || has_room).then_some((self.end(), waiting))
     }
@@ -213,6 +239,11 @@ impl SendLane {
         self.first
     }
 
+    /// One past the newest number of another program that may not have been polled; 0 if there is none.
+    pub(super) fn foreign_end(&self) -> u64 {
+        self.foreign_end
+    }
+
     /// Gives up what has waited too long and was never written. When the next one is to be given up.
     pub(super) fn expire(&mut self, now: Micros, fates: &mut Fates) -> Option<Micros> {
         let (mut in_flight, mut earliest) = (self.numbered, None);
@@ -239,6 +270,9 @@ impl SendLane {
 
     /// Those before this number were polled.
     pub(super) fn take_delivered(&mut self, end: u64, fates: &mut Fates) {
+        if end >= self.foreign_end {
+            self.foreign_end = 0;
+        }
         while self.first < end && self.give_up_first(fates, Outcome::Delivered) {
             self.first += 1;
             self.written = self.written.saturating_sub(1);
@@ -254,7 +288,7 @@ impl SendLane {
     /// Numbers begin anew: what had one is lost, and what the engine said of the session before is over.
     pub(super) fn handle_fresh(&mut self, fates: &mut Fates) {
         while self.numbered > 0 && self.give_up_first(fates, Outcome::Lost) {}
-        (self.first, self.written) = (0, 0);
+        (self.first, self.written, self.foreign_end) = (0, 0, 0);
         self.waiting.retain(|waiting| !waiting.ty.is_engine());
         self.bytes = self.waiting.iter().map(|waiting| waiting.body.len()).sum();
     }
@@ -262,7 +296,7 @@ impl SendLane {
     /// All is lost.
     pub(super) fn handle_end(&mut self, fates: &mut Fates) {
         while self.give_up_first(fates, Outcome::Lost) {}
-        (self.first, self.written) = (0, 0);
+        (self.first, self.written, self.foreign_end) = (0, 0, 0);
     }
 
     fn give_up_first(&mut self, fates: &mut Fates, outcome: Outcome) -> bool {

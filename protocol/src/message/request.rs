@@ -102,8 +102,12 @@ pub struct Requests {
     asked: BTreeMap<RequestId, Asked>,
     /// What came of others, until the game asks.
     answers: VecDeque<(RequestId, Response)>,
-    /// What the other side asked for and was not answered.
+    /// What the other side asked for and was not answered, by the names that the game here was told.
     open: BTreeMap<RequestId, MessageTypeId>,
+    /// How far those names are ahead of the other side's, which begin anew with each session: so that no late answer is taken for that to
+    /// a question of the next. And one past the newest of them.
+    ahead: u32,
+    next_name: u32,
     /// Those of them that the game has not seen.
     unseen: VecDeque<Request>,
     /// Those that it has answered, with what there was no room for yet, in this order.
@@ -177,9 +181,10 @@ impl Requests {
         mut message: Message,
         refuses: impl FnOnce(MessageTypeId, usize) -> Option<Refusal>,
     ) -> Result<(), DecodeError> {
-        let id = RequestId(read_varint(&mut message.body)?);
+        let theirs = RequestId(read_varint(&mut message.body)?);
+        let id = RequestId(theirs.0.wrapping_add(self.ahead));
         match message.ty {
-            RESPONSE => self.handle_response(schema, outbox, id, message.body),
+            RESPONSE => self.handle_response(schema, outbox, theirs, message.body),
             CANCEL => {
                 self.open.remove(&id);
                 self.unseen.retain(|request| request.id != id);
@@ -190,18 +195,19 @@ impl Requests {
                 if self.open.contains_key(&id) {
                     return Err(DecodeError::Invalid {
                         what: "request, asked twice",
-                        value: u64::from(id.0),
+                        value: u64::from(theirs.0),
                     });
                 }
                 // Before it is known that there are too many open: those count against the rates as well.
                 let refusal = refuses(ty, message.body.len());
                 if self.open.len() >= REQUESTS_OPEN_MAX {
-                    let refusal = headed(id, &[3], &millis(TRY_AGAIN_AFTER));
+                    let refusal = headed(theirs, &[3], &millis(TRY_AGAIN_AFTER));
                     let (value, limit) = (self.open.len() as u64 + 1, REQUESTS_OPEN_MAX as u64);
                     let too_many = DecodeError::TooLarge { what: "requests without an answer", value, limit };
                     return outbox.send_engine(now, RESPONSE, 0, refusal).map_err(|_| too_many);
                 }
                 self.open.insert(id, ty);
+                self.next_name = id.0.wrapping_add(1);
                 match refusal {
                     // There is room: no more wait for an answer than the lane holds. If not, it runs into its deadline.
                     Some(refusal) => drop(self.respond(now, schema, outbox, id, Err(refusal))),
@@ -270,7 +276,8 @@ impl Requests {
             let (name, max) = (ty.name().to_owned(), ty.response_bytes_max());
             return Err(SendError::TooLarge { name, bytes: body.len(), max });
         }
-        self.held.push_back((id, headed(id, &[status], &body)));
+        let theirs = RequestId(id.0.wrapping_sub(self.ahead));
+        self.held.push_back((id, headed(theirs, &[status], &body)));
         self.flush(now, outbox);
         Ok(())
     }
@@ -315,6 +322,7 @@ impl Requests {
         self.open.clear();
         self.unseen.clear();
         self.held.clear();
+        self.ahead = self.next_name;
     }
 }
 

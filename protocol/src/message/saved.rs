@@ -1,7 +1,7 @@
 //! Outbox and inbox as bytes, for a session that is to go on in a program that was started anew.
 //!
 //! ```text
-//!  outbox: next id: 64 | five lanes: first: 64, numbered: 16, count: 16, messages | next: 64, acked: 64, count: 16, (number: 64, message)
+//!  outbox: next id: 64 | four lanes: first: 64, foreign end: 64, numbered: 16, written since: 16, count: 16, messages | next: 64, acked: 64, count: 16, (number: 64, message)
 //!  message: id: 64 | time left: 64 | type: 16 | key: 32 | refused: 8 | length: 16 | body
 //!  inbox: what was polled of each lane: 6 x 64 | events behind that which were taken all the same: a bit each, 128
 //! ```
@@ -86,13 +86,15 @@ impl Reader<'_> {
     }
 
     fn lane(&mut self, lane: Lane) -> Result<SendLane, DecodeError> {
-        let (first, numbered, count) = (self.number()?, self.count()?, self.count()?);
+        let (first, foreign_end) = (self.number()?, self.number()?);
+        let (numbered, saved, count) = (self.count()?, self.count()?, self.count()?);
         let limits = lane.limits();
-        if numbered > count || numbered > limits.in_flight || count > limits.queued {
+        let is_ordered = numbered <= saved && saved <= count && foreign_end <= first + numbered as u64;
+        if !is_ordered || numbered > limits.in_flight || count > limits.queued {
             return Err(DAMAGED);
         }
         let waiting = (0..count).map(|_| self.message(lane)).collect::<Result<VecDeque<_>, _>>()?;
-        Ok(SendLane::restored(first, numbered, waiting))
+        Ok(SendLane::restored((first, foreign_end), (numbered, saved), waiting))
     }
 
     fn newest(&mut self) -> Result<Newest, DecodeError> {
@@ -146,7 +148,9 @@ impl Outbox {
         for lane in Lane::ORDERED {
             let lane = self.lane(lane);
             out.extend_from_slice(&lane.first().to_le_bytes());
+            out.extend_from_slice(&lane.foreign_end().to_le_bytes());
             write_count((lane.numbered_end() - lane.first()) as usize, out);
+            write_count(lane.written_since(self.is_restored()), out);
             write_count(lane.len(), out);
             lane.waiting().for_each(|waiting| write_message(waiting, now, out));
         }

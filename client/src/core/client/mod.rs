@@ -265,7 +265,10 @@ impl Client {
         self.expire(now);
         // What belongs to a session comes before its end, and before the beginning of the next.
         let is_end = matches!(self.events.front(), Some(Event::Disconnected(_) | Event::Rejected(_)));
-        let is_beginning = matches!(self.events.front(), Some(Event::Connected { .. }));
+        // If there is another connection already, what has come over it is behind its beginning.
+        let is_anew = is_end && self.is_playing();
+        let is_end = is_end && !is_anew;
+        let is_beginning = is_anew || matches!(self.events.front(), Some(Event::Connected { .. }));
         let former = if is_beginning { self.continuity.inbox.poll_former() } else { None };
         if let Some(message) = former {
             return Some(self.said(message));
@@ -298,9 +301,7 @@ impl Client {
             return Some(Event::Bulk(event));
         }
         match &mut self.state {
-            State::Playing(session) if !is_end => session.poll_event(now, &mut self.continuity.inbox),
-            // Welcomed anew before that was asked for: what is to be told in its time belongs behind the beginning.
-            State::Playing(_) => self.events.pop_front(),
+            State::Playing(session) => session.poll_event(now, &mut self.continuity.inbox),
             _ if is_end => match self.continuity.inbox.poll_lane(Lane::Events) {
                 Some(event) => Some(self.said(event)),
                 None => self.events.pop_front(),

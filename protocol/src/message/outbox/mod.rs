@@ -93,6 +93,11 @@ impl Outbox {
         self.next_id
     }
 
+    /// It was saved by another program, and the other side has not said yet what it has heard of that.
+    pub(super) fn is_restored(&self) -> bool {
+        self.is_restored
+    }
+
     pub(super) fn lane(&self, lane: Lane) -> &SendLane {
         &self.lanes[lane as usize]
     }

@@ -1,7 +1,7 @@
 //! What the other side has: its acks, and what it tells when a session goes on or begins.
 
 use super::super::frame::{MessageAck, expand};
-use super::super::lane::{Lane, Missed, Received};
+use super::super::lane::{Lane, Missed, Received, SendLane};
 use super::super::saved::NUMBERS_MAX;
 use super::Outbox;
 use crate::fault::DecodeError;
@@ -67,9 +67,11 @@ impl Outbox {
     }
 
     /// Another session begins, of which the other side knows nothing: what was written before is lost, what was not is
-    /// written in the new one.
+    /// written in the new one. What another program may have written since it was saved counts as written.
     pub fn handle_fresh(&mut self) {
-        self.is_restored = false;
+        if core::mem::take(&mut self.is_restored) {
+            self.lanes.iter_mut().for_each(SendLane::take_for_written);
+        }
         self.lanes.iter_mut().for_each(|lane| lane.handle_fresh(&mut self.fates));
         self.newest.handle_fresh(&mut self.fates);
         self.unreliable.clear();
@@ -77,6 +79,7 @@ impl Outbox {
 
     /// There will be no other session: all that is not delivered is lost.
     pub fn handle_end(&mut self) {
+        self.is_restored = false;
         self.lanes.iter_mut().for_each(|lane| lane.handle_end(&mut self.fates));
         self.newest.handle_end(&mut self.fates);
         self.unreliable.clear();

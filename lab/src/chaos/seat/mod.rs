@@ -1,19 +1,25 @@
-//! One client of the chaos lab: what it says, hears and is told, and the connection that it has.
+//! One client of the chaos lab, and the connection that it has.
 
+mod hear;
+mod say;
+
+use core::ops::Range;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tickwire_client::{
-    Backoff, Client, ClientConfig, DisconnectReason, Event, Network, Reconnect, SavedSession,
-};
+use tickwire_client::{Backoff, Client, ClientConfig, DisconnectReason, Network, Reconnect, SavedSession};
 use tickwire_netsim::{Direction, Profile};
-use tickwire_protocol::handshake::{RejectReason, Resume, Role, SessionOutcome, SessionTerms, StreamKind};
-use tickwire_protocol::message::{Message, MessageId, Outcome};
+use tickwire_protocol::handshake::{Resume, Role, SessionOutcome, SessionTerms, StreamKind};
+use tickwire_protocol::message::{MessageTypeId, RequestId};
 use tickwire_protocol::{Micros, PeerId, Schema, SessionId};
 use tickwire_sim::Random;
 
-use super::game::{BRIEF, MOMENT, NEWEST, Person, TALK, heard, talk};
+use super::asks::{Asked, Owed};
+use super::hauls::Hauls;
+use super::memory::{Memory, Said};
 use super::report::ChaosReport;
+use super::scene::Scene;
+use super::tag::{Person, Tag};
 use crate::link::Link;
 
 /// Comes back quickly, and never gives up.
@@ -39,12 +45,16 @@ pub(super) struct Wire {
     pub(super) ends: Option<Micros>,
 }
 
-/// A message, by its number.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum Said {
-    Talk(u32),
-    Newest(u32),
-    Brief(u32),
+/// A session as bytes, with what the program that made them knew.
+struct Export {
+    saved: Vec<u8>,
+    memory: Memory,
+    /// How much it had said.
+    said: u32,
+    newest_said: u32,
+    briefs: u32,
+    /// The program goes on behind it.
+    is_old: bool,
 }
 
 pub(super) struct Seat {
@@ -55,35 +65,56 @@ pub(super) struct Seat {
     /// Its session, and all whom it has been, the present one last.
     session: Option<SessionId>,
     pub(super) persons: Vec<Person>,
+    /// As whom it asks and offers.
+    who: Person,
     random: Random,
     connections: u64,
-    /// The messages whose fate is not known.
-    waiting: BTreeMap<MessageId, Said>,
+    pub(super) memory: Memory,
     /// What it was told is lost.
     pub(super) lost: BTreeSet<Said>,
-    /// Messages that were taken.
+    /// Messages that were taken; and of those the ones that a program said behind the export with which the next began.
     pub(super) said: u32,
     pub(super) newest_said: u32,
-    /// By whom it was then: the next number that it is to hear.
-    pub(super) next: BTreeMap<Person, u32>,
-    pub(super) newest_heard: BTreeMap<Person, u32>,
-    /// Messages that expire: how many there were, and how many of them are known to be delivered, and may be.
+    pub(super) forgotten: BTreeSet<Said>,
+    /// The last of them, as it is said with each message.
+    hole: Range<u32>,
+    /// What such an export knew of the newest only as waiting: it may be written behind what is newer.
+    pub(super) rewritten: BTreeSet<u32>,
+    /// The newest of each that it ever heard: what was polled of these is not told again to who goes on with an older export.
+    pub(super) newest_heard: BTreeMap<(MessageTypeId, Person), u32>,
+    /// Messages that expire: how many there were, and which of them are known to be delivered, and may be.
     briefs: u32,
-    pub(super) briefs_delivered: u32,
-    pub(super) briefs_lost: u32,
+    pub(super) briefs_delivered: BTreeSet<u32>,
+    pub(super) briefs_uncertain: BTreeSet<u32>,
     moments: u32,
-    moment_heard: BTreeMap<Person, u32>,
+    /// Questions and contents of its own so far, and their ends.
+    questions: u32,
+    asked: Asked<RequestId>,
+    pub(super) done: BTreeSet<Tag>,
+    pub(super) not_done: BTreeSet<Tag>,
+    loads: u32,
+    hauls: Hauls<()>,
+    pub(super) sent: BTreeSet<Tag>,
+    pub(super) received: BTreeSet<Tag>,
+    /// Questions to it: all that it ever saw, and what it is to answer.
+    pub(super) handled: BTreeSet<Tag>,
+    owed: Owed<RequestId>,
+    pub(super) scene: Scene,
     /// Until then its game does not poll.
     busy_until: Micros,
     /// Until then nobody runs it, and what happens is not noticed.
     asleep_until: Micros,
     /// Until then its game has paused.
     paused_until: Option<Micros>,
+    /// One that it has made on this connection, and that is not the last.
+    export: Option<Export>,
     /// When it is started anew, and with what.
-    reborn: Option<(Micros, Vec<u8>)>,
+    reborn: Option<(Micros, Export)>,
+    /// It has begun with an older export, and may be told that something is missing.
+    is_set_back: bool,
     /// It is about to leave.
     is_leaving: bool,
-    config: ClientConfig,
+    pub(super) config: ClientConfig,
     schema: Arc<Schema>,
 }
 
@@ -96,30 +127,45 @@ impl Seat {
         config.role = role;
         let mut seat = Self {
             client: Client::new(config.clone(), schema.clone(), Micros::ZERO),
-            config,
-            schema: schema.clone(),
-            briefs: 0,
-            briefs_delivered: 0,
-            briefs_lost: 0,
-            moments: 0,
-            moment_heard: BTreeMap::new(),
-            asleep_until: Micros::ZERO,
-            paused_until: None,
-            reborn: None,
-            is_leaving: false,
             wire: None,
             overheard: None,
             session: None,
             persons: Vec::new(),
+            who: Person::of_seat(number as u32),
             random,
             connections: number << 32,
-            waiting: BTreeMap::new(),
+            memory: Memory::default(),
             lost: BTreeSet::new(),
             said: 0,
             newest_said: 0,
-            next: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
+            hole: 0..0,
+            rewritten: BTreeSet::new(),
             newest_heard: BTreeMap::new(),
+            briefs: 0,
+            briefs_delivered: BTreeSet::new(),
+            briefs_uncertain: BTreeSet::new(),
+            moments: 0,
+            questions: 0,
+            asked: Asked::new(),
+            done: BTreeSet::new(),
+            not_done: BTreeSet::new(),
+            loads: 0,
+            hauls: Hauls::new(),
+            sent: BTreeSet::new(),
+            received: BTreeSet::new(),
+            handled: BTreeSet::new(),
+            owed: Owed::new(),
+            scene: Scene::default(),
             busy_until: Micros::ZERO,
+            asleep_until: Micros::ZERO,
+            paused_until: None,
+            export: None,
+            reborn: None,
+            is_set_back: false,
+            is_leaving: false,
+            config,
+            schema: schema.clone(),
         };
         seat.open(seed);
         seat
@@ -147,11 +193,13 @@ impl Seat {
     // ---- trouble of its own ------------------------------------------------------------------------------------
 
     /// Sleeps, pauses, or hears of another network, if chance wants it.
-    fn stumble(&mut self, now: Micros, calm_at: Micros) {
+    fn stumble(&mut self, now: Micros, calm_at: Micros, report: &mut ChaosReport) {
         let mut later =
             |most: u32| (now + Micros::from_millis(u64::from(self.random.below(most)))).min(calm_at);
         let (nap, pause, busy) = (later(6_000), later(3_000), later(1_500));
         match self.random.below(1_200) {
+            13 | 14 => self.export = self.export(now, true, report),
+            15 => self.rename(),
             0..4 => self.busy_until = busy,
             4 => self.asleep_until = nap,
             5 => {
@@ -176,14 +224,21 @@ impl Seat {
         if self.is_leaving || self.reborn.is_some() {
             return;
         }
-        // Where it is busy it says no goodbye to its messages either: the server has them still.
-        while let Some(event) = self.client.poll_event(now) {
-            self.hear(event, report);
-        }
-        if let Ok(saved) = self.client.export_session(now) {
+        let older = self.export.take().filter(|_| self.random.chance(0.5));
+        if let Some(export) = older.or_else(|| self.export(now, false, report)) {
             let dead_for = Micros::from_millis(u64::from(self.random.below(4_000)));
-            self.reborn = Some((now + dead_for, saved));
+            self.reborn = Some((now + dead_for, export));
         }
+    }
+
+    fn export(&mut self, now: Micros, is_old: bool, report: &mut ChaosReport) -> Option<Export> {
+        // What was not polled of the fates of messages is not told to who goes on.
+        while let Some(event) = self.client.poll_event(now) {
+            self.hear(now, event, report);
+        }
+        let saved = self.client.export_session(now).ok()?;
+        let Self { said, newest_said, briefs, .. } = *self;
+        Some(Export { saved, memory: self.memory.clone(), said, newest_said, briefs, is_old })
     }
 
     /// Whether it is dead; when its time has come, it lives again.
@@ -192,13 +247,41 @@ impl Seat {
         if now < *at {
             return true;
         }
-        let saved = self.reborn.take().map(|(_, saved)| SavedSession::decode(&saved, &self.schema));
-        let session = saved.and_then(Result::ok);
+        let Some((_, export)) = self.reborn.take() else { return false };
+        let session = SavedSession::decode(&export.saved, &self.schema).ok();
         report.faults += u64::from(session.is_none());
-        let config = ClientConfig { session, ..self.config.clone() };
-        (self.client, self.paused_until) = (Client::new(config, self.schema.clone(), now), None);
+        self.forget_behind(export);
+        self.restart(ClientConfig { session, ..self.config.clone() }, now);
         self.open(seed);
         false
+    }
+
+    /// What the program of before knew and the export does not nobody knows any more.
+    fn forget_behind(&mut self, Export { memory, said, newest_said, briefs, is_old, .. }: Export) {
+        self.is_set_back |= is_old;
+        if is_old {
+            let waiting = memory.waiting.values().copied();
+            self.rewritten.extend(waiting.filter_map(Said::newest));
+            let talk = said..self.said;
+            self.forgotten.extend(talk.clone().map(Said::Talk));
+            self.forgotten.extend((newest_said + 1..=self.newest_said).map(Said::Newest));
+            self.briefs_uncertain.extend(briefs + 1..=self.briefs);
+            if !talk.is_empty() {
+                let is_one = self.hole.end == talk.start;
+                self.hole = if is_one { self.hole.start..talk.end } else { talk };
+            }
+        }
+        self.memory = memory;
+    }
+
+    /// Another program, which has asked and offered nothing.
+    fn restart(&mut self, config: ClientConfig, now: Micros) {
+        self.client = Client::new(config, self.schema.clone(), now);
+        (self.paused_until, self.export) = (None, None);
+        self.asked.forget(|_| true);
+        self.owed.clear();
+        self.hauls.clear();
+        self.scene.clear();
     }
 
     /// Whether it has left. What it was told of its messages then is all that it will be told.
@@ -207,17 +290,22 @@ impl Seat {
             return false;
         }
         while let Some(event) = self.client.poll_event(now) {
-            self.hear(event, report);
+            self.hear(now, event, report);
         }
-        report.messages_lost += self.waiting.len() as u64;
-        self.waiting.clear();
+        report.messages_lost += self.open_ends() + self.memory.waiting.len() as u64;
+        self.memory.waiting.clear();
         true
+    }
+
+    /// What it has asked, offered and been offered, and does not know the end of.
+    pub(super) fn open_ends(&self) -> u64 {
+        (self.asked.len() + self.hauls.len()) as u64
     }
 
     /// Somebody else, on the same machine.
     pub(super) fn begin_anew(&mut self, seed: u64, now: Micros) {
-        self.client = Client::new(self.config.clone(), self.schema.clone(), now);
-        (self.session, self.is_leaving, self.paused_until) = (None, false, None);
+        self.restart(self.config.clone(), now);
+        (self.session, self.is_leaving, self.is_set_back) = (None, false, false);
         self.open(seed);
     }
 
@@ -232,7 +320,7 @@ impl Seat {
         if is_calm {
             self.client.set_network(now, Network::Up);
         } else if !self.is_leaving {
-            self.stumble(now, calm_at);
+            self.stumble(now, calm_at, report);
         }
         if self.paused_until.is_some_and(|until| now >= until) {
             self.client.resume(now);
@@ -259,8 +347,9 @@ impl Seat {
         }
         if is_calm || now >= self.busy_until {
             while let Some(event) = self.client.poll_event(now) {
-                self.hear(event, report);
+                self.hear(now, event, report);
             }
+            self.answer(now, report);
         }
         while let Some(tick) = self.client.due_input_tick(now) {
             self.client.push_input(now, tick, |_| {});
@@ -285,7 +374,7 @@ impl Seat {
     fn check_outcome(&mut self, is_to_go_on: bool, report: &mut ChaosReport) {
         let Some(welcome) = self.client.welcome() else { return };
         let terms = SessionTerms::find(&welcome.extensions).ok().flatten();
-        let goes_on = terms.is_some_and(|terms| terms.outcome == SessionOutcome::Resumed);
+        let goes_on = terms.is_some_and(|terms| !matches!(terms.outcome, SessionOutcome::Fresh(_)));
         let person = welcome.player.map(|player| Person::new(welcome.session.room().0, player));
         let is_same = self.session == Some(welcome.session) && self.persons.last().copied() == person;
         report.wrong_outcome_told += u64::from(goes_on != is_same || goes_on != is_to_go_on);
@@ -295,6 +384,8 @@ impl Seat {
         if !is_same {
             self.persons.extend(person);
         }
+        // Its token is another from now on.
+        self.export = None;
     }
 
     fn transmit(&mut self, now: Micros) {
@@ -306,83 +397,4 @@ impl Seat {
             message.clear();
         }
     }
-
-    fn say(&mut self, now: Micros) {
-        let burst = match self.random.below(1_500) {
-            0 => 1_100,
-            1..=150 => 1 + self.random.below(4),
-            _ => 0,
-        };
-        for _ in 0..burst {
-            let body = talk(&mut self.random, Person::default(), self.said);
-            if let Ok(id) = self.client.send(now, TALK, 0, body) {
-                self.waiting.insert(id, Said::Talk(self.said));
-                self.said += 1;
-            }
-        }
-        if self.random.below(20) == 0 {
-            let number = self.briefs + 1;
-            if let Ok(id) = self.client.send(now, BRIEF, 0, numbered(number)) {
-                self.briefs = number;
-                self.waiting.insert(id, Said::Brief(number));
-            }
-            self.moments += 1;
-            // One that is refused is one that is missing.
-            let _ = self.client.send(now, MOMENT, 0, numbered(self.moments));
-        }
-        if self.random.below(30) == 0
-            && let Ok(id) = self.client.send(now, NEWEST, 7, numbered(self.newest_said + 1))
-        {
-            self.newest_said += 1;
-            self.waiting.insert(id, Said::Newest(self.newest_said));
-        }
-    }
-
-    fn hear(&mut self, event: Event, report: &mut ChaosReport) {
-        match event {
-            Event::Message(message) => self.hear_message(&message, report),
-            Event::Sent(id, outcome) => self.note_outcome(id, outcome),
-            Event::Rejected(RejectReason::RoomFull { .. }) => {}
-            Event::Rejected(_) => report.faults += 1,
-            _ => {}
-        }
-    }
-
-    fn note_outcome(&mut self, id: MessageId, outcome: Outcome) {
-        let said = self.waiting.remove(&id);
-        match (said, outcome) {
-            (Some(Said::Brief(_)), Outcome::Delivered) => self.briefs_delivered += 1,
-            (Some(Said::Brief(_)), Outcome::Lost) => self.briefs_lost += 1,
-            (Some(said), Outcome::Lost) => drop(self.lost.insert(said)),
-            _ => {}
-        }
-    }
-
-    fn hear_message(&mut self, message: &Message, report: &mut ChaosReport) {
-        let (person, number) = heard(message);
-        if message.ty == MOMENT {
-            let newest = self.moment_heard.entry(person).or_default();
-            report.messages_doubled += u64::from(number <= *newest);
-            *newest = (*newest).max(number);
-            return;
-        }
-        if message.ty == NEWEST {
-            let newest = self.newest_heard.entry(person).or_default();
-            report.messages_reordered += u64::from(number <= *newest);
-            *newest = number;
-            return;
-        }
-        report.messages += 1;
-        let next = self.next.entry(person).or_default();
-        report.messages_doubled += u64::from(number < *next);
-        // Of sessions that are over, what was not polled in time may be missing: fresh was told.
-        let is_present = self.persons.last() == Some(&person);
-        report.messages_reordered += u64::from(number > *next && is_present);
-        *next = (*next).max(number + 1);
-    }
-}
-
-/// What a client says: to nobody in particular, and a number.
-fn numbered(number: u32) -> Vec<u8> {
-    [[0; 4], number.to_le_bytes()].concat()
 }
