@@ -5,21 +5,19 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Deserialize;
 use tickwire_server::auth::{JwtAuthenticator, JwtKeys, JwtPolicy};
-use tickwire_server::net::{AccessConfig, AccountPolicy, ProxySpeech, TrustedProxies};
+use tickwire_server::net::{AccessConfig, AccountPolicy};
 
 /// Beyond an hour a clock is not off, but wrong; and a token that has expired would count on.
 const LEEWAY_SECONDS_MAX: u64 = 3600;
 
-/// More than a machine has ports and memory for.
-const CONNECTIONS_MAX: usize = 1_000_000;
-
 /// Flags, environment, and in the file the table `[access]`.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[command(next_help_heading = "Access")]
 pub(crate) struct AccessArgs {
     /// Key file that tokens (JWT) are checked with: a PEM public key, a set of keys (JWKS), or a secret of at least 32 bytes. Several may be
     /// given. Without any, clients are guests, and only those of this machine are let in
@@ -49,36 +47,6 @@ pub(crate) struct AccessArgs {
     /// Pages that may connect, as browsers name them, such as `https://play.example.org` [default: all]
     #[arg(long, env = "TICKWIRE_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     origin: Vec<String>,
-
-    /// Connections at once, players or not, 1 to 1000000 [default: 10000, or a fifth more than --max-players]
-    #[arg(long, env = "TICKWIRE_MAX_CONNECTIONS", value_name = "N")]
-    pub(crate) max_connections: Option<usize>,
-
-    /// Ends connections whose player has given no input and sent no message for so long, seconds; 0: never. Who only watches, or has
-    /// paused, may stay [default: 300]
-    #[arg(long, env = "TICKWIRE_IDLE_TIMEOUT", value_name = "SECONDS")]
-    pub(crate) idle_timeout: Option<u32>,
-
-    /// Connections of one address; 0: any number. Those of this machine are not counted [default: 64]
-    #[arg(long, env = "TICKWIRE_MAX_PER_ADDRESS", value_name = "N")]
-    max_per_address: Option<u32>,
-
-    /// Handshakes a second of one address; 0: any number [default: 10]
-    #[arg(long, env = "TICKWIRE_MAX_HANDSHAKES", value_name = "HZ")]
-    max_handshakes: Option<u32>,
-
-    /// Messages a second of one address, all its connections together; 0: any number. What is more waits [default: 8000]
-    #[arg(long, env = "TICKWIRE_MAX_ADDRESS_MESSAGES", value_name = "HZ")]
-    max_address_messages: Option<u32>,
-
-    /// Proxies whose word is taken for where clients are, by `X-Forwarded-For`: a network such as 10.0.0.0/8, or an address. Several may be given
-    /// [default: nobody's]
-    #[arg(long, env = "TICKWIRE_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',')]
-    trusted_proxy: Vec<String>,
-
-    /// These proxies say it by the PROXY protocol, version 2, instead
-    #[arg(long, env = "TICKWIRE_PROXY_PROTOCOL")]
-    proxy_protocol: bool,
 }
 
 /// [`AccountPolicy`] in words.
@@ -121,17 +89,6 @@ impl AccessArgs {
             guests: self.guests || file.guests,
             same_account: self.same_account.or(file.same_account),
             origin: if self.origin.is_empty() { file.origin } else { self.origin },
-            max_connections: self.max_connections.or(file.max_connections),
-            idle_timeout: self.idle_timeout.or(file.idle_timeout),
-            max_per_address: self.max_per_address.or(file.max_per_address),
-            max_handshakes: self.max_handshakes.or(file.max_handshakes),
-            max_address_messages: self.max_address_messages.or(file.max_address_messages),
-            trusted_proxy: if self.trusted_proxy.is_empty() {
-                file.trusted_proxy
-            } else {
-                self.trusted_proxy
-            },
-            proxy_protocol: self.proxy_protocol || file.proxy_protocol,
         }
     }
 
@@ -146,9 +103,6 @@ impl AccessArgs {
             origins: origins.collect::<anyhow::Result<_>>()?,
             ..AccessConfig::default()
         };
-        if let Some(connections) = self.max_connections.filter(|max| !(1..=CONNECTIONS_MAX).contains(max)) {
-            bail!("--max-connections {connections}: there are 1 to {CONNECTIONS_MAX}");
-        }
         let leeway = self.auth_leeway.map_or(JwtPolicy::default().leeway, Duration::from_secs);
         if leeway.as_secs() > LEEWAY_SECONDS_MAX {
             bail!("--auth-leeway {}: at most {LEEWAY_SECONDS_MAX} seconds", leeway.as_secs());
@@ -166,23 +120,8 @@ impl AccessArgs {
             );
         }
         access.accounts = self.same_account.map_or(access.accounts, |SameAccount(policy)| policy);
-        let addresses = &mut access.addresses;
-        addresses.connections_max = self.max_per_address.unwrap_or(addresses.connections_max);
-        addresses.handshakes_per_second = self.max_handshakes.unwrap_or(addresses.handshakes_per_second);
-        addresses.messages_per_second = self.max_address_messages.unwrap_or(addresses.messages_per_second);
-        access.proxies = proxies(&self.trusted_proxy, self.proxy_protocol)?;
         Ok(access)
     }
-}
-
-fn proxies(trusted: &[String], proxy_protocol: bool) -> anyhow::Result<TrustedProxies> {
-    ensure!(
-        !proxy_protocol || !trusted.is_empty(),
-        "--proxy-protocol: say from where it is believed, with --trusted-proxy"
-    );
-    let networks = trusted.iter().map(|network| network.parse()).collect::<Result<_, _>>();
-    let speech = if proxy_protocol { ProxySpeech::ProxyProtocol } else { ProxySpeech::ForwardedFor };
-    Ok(TrustedProxies { networks: networks.context("--trusted-proxy")?, speech })
 }
 
 fn read_keys(path: &Path) -> anyhow::Result<JwtKeys> {
@@ -222,18 +161,13 @@ mod tests {
 
     #[test]
     fn flags_beat_the_file() {
-        let file: AccessArgs = toml::from_str(
-            "guests = true\nsame-account = 'refuse'\nmax-per-address = 3\norigin = ['https://a.b']\n\
-             trusted-proxy = ['10.0.0.0/8', '::1']\nproxy-protocol = true",
-        )
-        .unwrap();
+        let file: AccessArgs =
+            toml::from_str("guests = true\nsame-account = 'refuse'\norigin = ['https://a.b']").unwrap();
         let given = AccessArgs { same_account: Some("2".parse().unwrap()), ..AccessArgs::default() };
         let access = given.or(file).resolve().unwrap();
         assert!(access.guests && access.authenticator.is_none());
-        assert_eq!((access.accounts, access.addresses.connections_max), (AccountPolicy::Allow(2), 3));
-        assert_eq!(access.addresses.handshakes_per_second, 10);
+        assert_eq!(access.accounts, AccountPolicy::Allow(2));
         assert_eq!(access.origins, ["https://a.b"]);
-        assert_eq!((access.proxies.networks.len(), access.proxies.speech), (2, ProxySpeech::ProxyProtocol));
     }
 
     #[test]
@@ -247,15 +181,8 @@ mod tests {
             (AccessArgs { auth_issuer: Some("x".to_owned()), ..none() }, "--auth-key"),
             (AccessArgs { auth_leeway: Some(30), ..none() }, "--auth-key"),
             (AccessArgs { auth_leeway: Some(3601), ..none() }, "at most 3600"),
-            (AccessArgs { max_connections: Some(0), ..none() }, "1 to 1000000"),
-            (AccessArgs { max_connections: Some(usize::MAX), ..none() }, "1 to 1000000"),
             (AccessArgs { origin: vec!["https://a.b/c".to_owned()], ..none() }, "https://play.example.org"),
             (AccessArgs { origin: vec!["a.b".to_owned()], ..none() }, "https://play.example.org"),
-            (
-                AccessArgs { trusted_proxy: vec!["10.0.0.1/8".to_owned()], ..none() },
-                "--trusted-proxy: 10.0.0.1/8",
-            ),
-            (AccessArgs { proxy_protocol: true, ..none() }, "--trusted-proxy"),
         ] {
             let error = format!("{:#}", args.resolve().unwrap_err());
             assert!(error.contains(words) && !error.contains("hunter2"), "{error:?} should say {words:?}");

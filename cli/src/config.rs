@@ -1,13 +1,14 @@
 //! What `serve` is told: flags beat the environment (`TICKWIRE_*`), which beats the file, which beats the defaults.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
-use tickwire_protocol::limits::BUDGET_BYTES_PER_SECOND_MIN;
+use tickwire_protocol::limits::{BUDGET_BYTES_PER_SECOND_MIN, REWIND_MICROS_MAX};
 use tickwire_protocol::snapshot::{Coder, Prior};
 use tickwire_protocol::{Micros, TickRate};
 use tickwire_server::core::{Interest, RoomConfig};
@@ -15,7 +16,9 @@ use tickwire_server::net::{RecordConfig, ServerConfig, TlsFiles};
 use tickwire_sim::arena;
 
 use crate::access::AccessArgs;
+use crate::connections::ConnectionArgs;
 use crate::directory::DirectoryArgs;
+use crate::sessions::SessionArgs;
 
 /// The address that server and swarm agree on if told nothing.
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:7777";
@@ -24,6 +27,9 @@ const DEFAULT_TICK_HZ: u32 = 60;
 const DEFAULT_SNAPSHOT_HZ: u32 = 20;
 const DEFAULT_ROOM_SIZE: u32 = 64;
 const DEFAULT_PLAYERS_MAX: u32 = 10_000;
+
+/// What a room's history can be asked for, ms.
+const REWIND_MILLIS_MAX: u32 = (REWIND_MICROS_MAX / 1_000) as u32;
 
 /// Whether rows are sent as differences.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, ValueEnum)]
@@ -58,15 +64,6 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "TICKWIRE_TLS_KEY", value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
 
-    #[command(flatten)]
-    pub(crate) access: AccessArgs,
-
-    #[command(flatten)]
-    pub(crate) rooms: RoomArgs,
-
-    #[command(flatten)]
-    pub(crate) directory: DirectoryArgs,
-
     /// Players in all rooms together [default: 10000]
     #[arg(long, env = "TICKWIRE_MAX_PLAYERS", value_name = "N")]
     pub(crate) max_players: Option<u32>,
@@ -84,14 +81,31 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "TICKWIRE_JSON_STATS", value_name = "FILE")]
     pub(crate) json_stats: Option<PathBuf>,
 
-    /// TOML file with these settings by their long names, such as `tick-hz = 60`
+    /// TOML file with these settings by their long names, such as `tick-hz = 60`; those of access, connections, sessions and which rooms
+    /// there are in tables `[access]`, `[connections]`, `[sessions]` and `[directory]`
     #[arg(long, env = "TICKWIRE_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
+
+    #[command(flatten)]
+    pub(crate) connections: ConnectionArgs,
+
+    #[command(flatten)]
+    pub(crate) sessions: SessionArgs,
+
+    #[command(flatten)]
+    pub(crate) directory: DirectoryArgs,
+
+    #[command(flatten)]
+    pub(crate) rooms: RoomArgs,
 }
 
 /// How rooms run: shared by `serve` and `demo`.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "How rooms run")]
 pub(crate) struct RoomArgs {
     /// Steps of the simulation a second, 1 to 240 [default: 60]
     #[arg(long, env = "TICKWIRE_TICK_HZ", value_name = "HZ")]
@@ -130,6 +144,10 @@ pub(crate) struct RoomArgs {
     #[arg(long, env = "TICKWIRE_BUDGET", value_name = "KBIT")]
     pub(crate) budget: Option<u32>,
 
+    /// How far back shots are judged by what the shooter saw, ms, at most 400 [default: 250]
+    #[arg(long, env = "TICKWIRE_REWIND", value_name = "MS")]
+    pub(crate) rewind: Option<u32>,
+
     /// Seed of the rooms' chance [default: 0]
     #[arg(long, env = "TICKWIRE_SEED", value_name = "N")]
     pub(crate) seed: Option<u64>,
@@ -144,6 +162,10 @@ struct FileConfig {
     tls_key: Option<PathBuf>,
     #[serde(default)]
     access: AccessArgs,
+    #[serde(default)]
+    connections: ConnectionArgs,
+    #[serde(default)]
+    sessions: SessionArgs,
     #[serde(default)]
     directory: DirectoryArgs,
     max_players: Option<u32>,
@@ -160,6 +182,7 @@ struct FileConfig {
     interest: Option<f32>,
     nearest: Option<usize>,
     budget: Option<u32>,
+    rewind: Option<u32>,
     seed: Option<u64>,
 }
 
@@ -193,27 +216,36 @@ impl ServeArgs {
             interest: self.rooms.interest.or(file.interest),
             nearest: self.rooms.nearest.or(file.nearest),
             budget: self.rooms.budget.or(file.budget),
+            rewind: self.rooms.rewind.or(file.rewind),
             seed: self.rooms.seed.or(file.seed),
         };
         let mut config = rooms.server_config(listen)?;
         self.directory.or(file.directory).apply(&mut config);
         config.tls = tls_files(self.tls_cert.or(file.tls_cert), self.tls_key.or(file.tls_key))?;
-        let access = self.access.or(file.access);
+        config.access = self.access.or(file.access).resolve()?;
+        self.sessions.or(file.sessions).apply(&mut config.room)?;
         let players_max = self.max_players.or(file.max_players);
-        // Beside the players there are those who watch, and those who are still saying hello.
-        let needed = players_max.map_or(0, |players| players as usize + players as usize / 5);
-        config.connections_max = access.max_connections.unwrap_or(config.connections_max.max(needed));
-        if let Some(seconds) = access.idle_timeout {
-            config.room.idle_timeout = (seconds > 0).then(|| Micros::from_secs(seconds.into()));
-        }
+        self.connections.or(file.connections).apply(players_max, &mut config)?;
         config.directory.players_max = players_max.unwrap_or(DEFAULT_PLAYERS_MAX);
-        config.access = access.resolve()?;
         let hz = self.record_hz.or(file.record_hz);
         config.record = match self.record.or(file.record) {
             Some(path) => Some(record_config(path, hz, config.room.tick_rate)?),
             None => None,
         };
         Ok(config)
+    }
+}
+
+/// Refuses a number that is given and out of its range; `unit` says what it counts.
+pub(crate) fn check_range(
+    flag: &str,
+    given: Option<u32>,
+    range: RangeInclusive<u32>,
+    unit: &str,
+) -> anyhow::Result<()> {
+    match given.filter(|given| !range.contains(given)) {
+        Some(given) => bail!("{flag} {given}: must be from {} to {} {unit}", range.start(), range.end()),
+        None => Ok(()),
     }
 }
 
@@ -278,6 +310,8 @@ impl RoomArgs {
         if let Some(kbit) = self.budget {
             room.budget = budget(kbit)?;
         }
+        check_range("--rewind", self.rewind, 0..=REWIND_MILLIS_MAX, "ms")?;
+        room.rewind_max = self.rewind.map_or(room.rewind_max, |millis| Micros::from_millis(millis.into()));
         let mut config = ServerConfig::new(listen, room);
         config.seed = self.seed.unwrap_or(0);
         Ok(config)
@@ -397,20 +431,17 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_connection_for_every_player() {
-        let args = ServeArgs { max_players: Some(50_000), ..ServeArgs::default() };
-        assert!(args.resolve().unwrap().connections_max > 50_000);
-    }
-
-    #[test]
-    fn players_that_nobody_plays_are_let_go_if_nothing_else_is_said() {
-        let timeout = |said| {
-            let mut args = ServeArgs::default();
-            args.access.idle_timeout = said;
-            args.resolve().unwrap().room.idle_timeout
-        };
-        let seconds = |seconds| Some(Micros::from_secs(seconds));
-        assert_eq!([None, Some(60), Some(0)].map(timeout), [seconds(300), seconds(60), None]);
+    fn tables_of_the_file_are_read() {
+        let path = file(
+            "tables",
+            "max-players = 50000\n[access]\nguests = true\n[connections]\nwrite-timeout = 3\n\
+             [sessions]\nidle-timeout = 0\n[directory]\nmax-rooms = 7",
+        );
+        let config = ServeArgs { config: Some(path.clone()), ..ServeArgs::default() }.resolve().unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert!(config.access.guests && config.connections_max > 50_000);
+        assert_eq!((config.write_timeout.as_secs(), config.room.idle_timeout), (3, None));
+        assert_eq!(config.directory.rooms_max, 7);
     }
 
     #[test]

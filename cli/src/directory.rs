@@ -11,6 +11,7 @@ use tickwire_server::net::ServerConfig;
 /// Flags, environment, and in the file the table `[directory]`.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[command(next_help_heading = "Which rooms there are")]
 pub(crate) struct DirectoryArgs {
     /// A room that is there from the start, for good and for anybody. Several may be given
     #[arg(long, env = "TICKWIRE_ROOM", value_name = "NAME", value_delimiter = ',')]
@@ -28,6 +29,10 @@ pub(crate) struct DirectoryArgs {
     /// Rooms at once that one account, or the guests of one address, have wished for; 0: any number [default: 8]
     #[arg(long, env = "TICKWIRE_MAX_ROOMS_EACH", value_name = "N")]
     max_rooms_each: Option<u32>,
+
+    /// Spectators in one room [default: 64]
+    #[arg(long, env = "TICKWIRE_ROOM_SPECTATORS", value_name = "N")]
+    room_spectators: Option<u32>,
 
     /// How long a room that clients have opened stays when nobody is in it, seconds [default: 30]
     #[arg(long, env = "TICKWIRE_ROOM_LIFETIME", value_name = "SECONDS")]
@@ -54,6 +59,7 @@ impl DirectoryArgs {
             room_opening: self.room_opening.or(file.room_opening),
             max_rooms: self.max_rooms.or(file.max_rooms),
             max_rooms_each: self.max_rooms_each.or(file.max_rooms_each),
+            room_spectators: self.room_spectators.or(file.room_spectators),
             room_lifetime: self.room_lifetime.or(file.room_lifetime),
         }
     }
@@ -70,6 +76,8 @@ impl DirectoryArgs {
         config.directory.rooms_max = self.max_rooms.unwrap_or(config.directory.rooms_max);
         let each = &mut config.directory.rooms_per_opener_max;
         *each = self.max_rooms_each.unwrap_or(*each);
+        let spectators = self.room_spectators.unwrap_or(config.directory.room_spectators_max);
+        config.directory.room_spectators_max = spectators;
         config.room_lifetime = self.room_lifetime.map_or(config.room_lifetime, Duration::from_secs);
     }
 }
@@ -82,8 +90,10 @@ mod tests {
 
     #[test]
     fn flags_beat_the_file_and_the_file_beats_the_defaults() {
-        let file: DirectoryArgs =
-            toml::from_str("room = ['lobby', 'arena']\nroom-opening = 'never'\nmax-rooms = 5").unwrap();
+        let file: DirectoryArgs = toml::from_str(
+            "room = ['lobby', 'arena']\nroom-opening = 'never'\nmax-rooms = 5\nroom-spectators = 2",
+        )
+        .unwrap();
         let flags = DirectoryArgs { max_rooms: Some(7), ..DirectoryArgs::default() };
         let room = RoomConfig::new(TickRate::new(60).unwrap(), 20);
         let mut config = ServerConfig::new(([127, 0, 0, 1], 0).into(), room);
@@ -92,6 +102,7 @@ mod tests {
         assert_eq!(names, ["lobby", "arena"]);
         assert_eq!((config.directory.opening, config.directory.rooms_max), (RoomOpening::Never, 7));
         assert_eq!(config.directory.rooms_per_opener_max, 8);
+        assert_eq!(config.directory.room_spectators_max, 2);
         assert_eq!(config.room_lifetime, Duration::from_secs(30));
         assert!(toml::from_str::<DirectoryArgs>("rooms = 3").is_err());
     }

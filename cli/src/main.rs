@@ -7,6 +7,7 @@
 mod access;
 mod config;
 mod connect;
+mod connections;
 mod demo;
 mod directory;
 mod fields;
@@ -18,6 +19,7 @@ mod replay;
 mod rooms;
 mod roots;
 mod serve;
+mod sessions;
 mod signals;
 mod stats_file;
 mod status;
@@ -107,7 +109,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         match command {
             Command::Serve(args) => serve::run(*args).await,
             Command::Swarm(args) => swarm::run(args).await,
-            Command::Connect(args) => connect::run(args).await,
+            Command::Connect(args) => Box::pin(connect::run(args)).await,
             Command::Rooms(args) => rooms::run(args).await,
             Command::Token(args) => token::run(args),
             Command::Demo(args) => demo::run(args).await,

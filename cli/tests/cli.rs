@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -97,6 +99,130 @@ fn a_client_by_hand_speaks_and_sees() {
     assert!(output.status.code() == Some(1) && said.contains("0 entities in view"), "{said}");
     assert_eq!(said.matches("entities in view").count(), 1, "nothing is done behind quit: {said}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("no message `poke`"));
+    assert_eq!(server.stop(Signal::TERM), Some(0));
+}
+
+/// A client by hand that is spoken to line by line.
+struct Hand {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+/// Nothing that a client says takes so long: who waits for it is told what was said instead.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+impl Hand {
+    fn connect(url: &str, args: &[&str]) -> Self {
+        let mut command = tickwire(&[&["connect", url, "--quiet"], args].concat());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        Self { child, lines }
+    }
+
+    fn say(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Reads on until a line has these words.
+    fn hear(&mut self, words: &str) -> String {
+        let mut said = String::new();
+        loop {
+            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+                panic!("`{words}` was not said, but\n{said}");
+            };
+            if line.contains(words) {
+                return line;
+            }
+            said += &(line + "\n");
+        }
+    }
+
+    fn quit(mut self) -> Option<i32> {
+        self.say("quit");
+        self.child.wait().unwrap().code()
+    }
+}
+
+#[test]
+fn clients_by_hand_ask_each_other_and_show_what_a_session_has() {
+    let server = Server::start(&["--room-size", "4"]);
+    let mut ada = Hand::connect(&server.url, &["--name", "Ada"]);
+    let id = |line: &str, word: usize| line.split_whitespace().nth(word).unwrap().to_owned();
+    let player: u32 = ada
+        .hear("connected to")
+        .split("player ")
+        .nth(1)
+        .and_then(|rest| rest.split(':').next())
+        .unwrap()
+        .parse()
+        .unwrap();
+    let mut bob = Hand::connect(&server.url, &["--name", "Bob"]);
+    bob.hear("connected to");
+
+    // A request to the game, which asks the other client and passes its answer back.
+    let to_ada = format!("{:08x}", player.swap_bytes());
+    for (answer, heard) in [("answer", "\"here\""), ("refuse", "refused")] {
+        bob.say(&format!("askhex ask {to_ada} 68 65 79"));
+        let asked = id(&bob.hear("asked "), 1);
+        let request = id(&ada.hear("hey"), 1);
+        ada.say(&format!("{answer} {request} here"));
+        assert!(bob.hear(&format!("response {asked}: ")).contains(heard));
+    }
+    // One that the game answers itself, and a group of which both are told.
+    let joined = |hand: &mut Hand, team: &str| {
+        hand.say(&format!("askhex join_team {team}"));
+        !hand.hear("response ").contains("teams are 1 to 8")
+    };
+    assert!(joined(&mut ada, "02000000") && joined(&mut bob, "02000000") && !joined(&mut bob, "09000000"));
+    ada.say("send team_chat to us");
+    assert!(bob.hear("message team_chat").contains("to us"));
+    ada.say("send cheer hooray");
+    assert!(bob.hear("event cheered in tick ").contains("hooray"));
+
+    ada.say("name Ada L.");
+    bob.hear(&format!("member {player} has changed"));
+    bob.say("members");
+    bob.hear(&format!("member {player} \"Ada L.\""));
+    bob.hear("group 2: ");
+    bob.say("match");
+    bob.hear("match Running");
+    bob.hear(&format!("score of {player}: 0"));
+
+    // Messages come through a pause, and the state is back behind it.
+    bob.say("pause");
+    ada.say("send chat still here");
+    bob.hear("still here");
+    bob.say("resume");
+    bob.say("list");
+    bob.hear("2 entities in view");
+    assert_eq!((ada.quit(), bob.quit()), (Some(0), Some(1)), "Bob was refused twice");
+    assert_eq!(server.stop(Signal::TERM), Some(0));
+}
+
+#[test]
+fn files_go_by_bulk_transfer_from_hand_to_hand() {
+    let folder = Folder::new("bulk");
+    let (sent, kept) = (folder.path("sent"), folder.path("kept"));
+    std::fs::write(&sent, "a picture").unwrap();
+    let server = Server::start(&["--room-size", "4"]);
+    let mut hand = Hand::connect(&server.url, &[]);
+    // Of no kind that the arena knows, and to nobody.
+    hand.say(&format!("offer 9 {sent}"));
+    assert!(hand.hear("bulk 0: ").contains("refused"));
+    // To the player itself.
+    hand.say(&format!("offer 1 {sent} 01000000"));
+    let offered = hand.hear("is offered: kind 1, 9 bytes");
+    let id = offered.split_whitespace().nth(1).unwrap();
+    hand.say(&format!("accept {id} {kept}"));
+    hand.hear(&format!("bulk {id} is here: 9 bytes"));
+    // No file that is there is written over.
+    hand.say(&format!("accept {id} {kept}"));
+    assert_eq!(hand.quit(), Some(1));
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "a picture");
     assert_eq!(server.stop(Signal::TERM), Some(0));
 }
 

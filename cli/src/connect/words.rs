@@ -3,10 +3,12 @@
 use std::fmt::Display;
 
 use tickwire_client::net::SocketStats;
-use tickwire_client::{Client, EntityView, Event, Traffic, View};
-use tickwire_protocol::message::{Lane, Message};
+use tickwire_client::{Client, EntityView, Event, Member, MemberEvent, ToldEvent, Traffic, View};
+use tickwire_protocol::bulk::BulkEvent;
+use tickwire_protocol::message::{GameEvent, Lane, Message, MessageTypeId, Refusal, RequestError, Response};
+use tickwire_protocol::room::Score;
 use tickwire_protocol::schema::Sight;
-use tickwire_protocol::{Cue, Micros, Schema};
+use tickwire_protocol::{Cue, GroupId, Micros, PlayerId, Schema};
 
 use crate::fields::{fields_value, named_values};
 
@@ -31,6 +33,16 @@ pub(super) fn event(client: &Client, event: &Event) -> String {
         Event::Cue(cue) => cue_line(schema, cue),
         Event::Message(message) => message_line(schema, message),
         Event::Sent(id, outcome) => format!("message {} is {outcome:?}", id.0),
+        Event::Request(request) => {
+            let name = type_name(schema, request.ty);
+            format!("request {} {name}: {}", request.id.0, body_words(&request.body))
+        }
+        Event::Response(id, response) => format!("response {}: {}", id.0, response_words(response)),
+        Event::Game(told) => game_line(schema, told),
+        Event::Member(event) => member_line(event),
+        Event::Match(_) => "the match stands otherwise".to_owned(),
+        Event::Groups => "in other groups, or with others".to_owned(),
+        Event::Bulk(event) => bulk_line(event),
         Event::Disconnected(reason) => format!("disconnected: {reason}"),
         other => format!("{other:?}"),
     }
@@ -43,8 +55,83 @@ fn cue_line(schema: &Schema, cue: &Cue) -> String {
 }
 
 fn message_line(schema: &Schema, Message { ty, key, body, .. }: &Message) -> String {
-    let name = schema.message(*ty).map_or("?", |ty| ty.name());
-    format!("message {name}#{key}: {}", body_words(body))
+    format!("message {}#{key}: {}", type_name(schema, *ty), body_words(body))
+}
+
+fn type_name(schema: &Schema, ty: MessageTypeId) -> &str {
+    schema.message(ty).map_or("?", |ty| ty.name())
+}
+
+fn response_words(response: &Response) -> String {
+    match response {
+        Ok(body) => body_words(body),
+        Err(RequestError::Refused(Refusal::Game(why))) => format!("refused, {}", body_words(why)),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn game_line(schema: &Schema, told: &ToldEvent) -> String {
+    let GameEvent { source, target, position, body } = &told.event;
+    let source = source.map_or(String::new(), |id| format!(" of {id}"));
+    let target = target.map_or(String::new(), |id| format!(" to {id}"));
+    let place = position.map_or(String::new(), |place| format!(" at {place}"));
+    let name = type_name(schema, told.ty);
+    format!("event {name} in tick {}{source}{target}{place}: {}", told.tick, body_words(body))
+}
+
+fn member_line(event: &MemberEvent) -> String {
+    match event {
+        MemberEvent::Present(player) => format!("member {player} is here"),
+        MemberEvent::Joined(player) => format!("member {player} has come"),
+        MemberEvent::Changed(player) => format!("member {player} has changed"),
+        MemberEvent::ConnectionLost(player) => format!("member {player} has lost its connection"),
+        MemberEvent::Back(player) => format!("member {player} is back"),
+        MemberEvent::Left { member, reason } => match reason {
+            Some(reason) => format!("member {} has left: {reason:?}", member.player),
+            None => format!("member {} has left", member.player),
+        },
+        MemberEvent::TooMany => "more has happened to members than was told".to_owned(),
+    }
+}
+
+fn bulk_line(event: &BulkEvent) -> String {
+    match event {
+        BulkEvent::Offered { id, offer } => {
+            let said = body_words(&offer.metadata);
+            format!("bulk {} is offered: kind {}, {} bytes, {said}", id.0, offer.kind, offer.bytes)
+        }
+        BulkEvent::Receiving { id, bytes, of } => format!("bulk {}: {bytes} of {of} bytes have come", id.0),
+        BulkEvent::Received { id, content } => format!("bulk {} is here: {} bytes", id.0, content.len()),
+        BulkEvent::Sending { id, bytes, of } => format!("bulk {}: {bytes} of {of} bytes are sent", id.0),
+        BulkEvent::Sent { id } => format!("bulk {} is sent", id.0),
+        BulkEvent::NotReceived { id, why } | BulkEvent::NotSent { id, why } => {
+            format!("bulk {}: {why}", id.0)
+        }
+    }
+}
+
+/// Who is in the room, and with whom the own player is in groups.
+pub(super) fn members(client: &Client) -> Vec<String> {
+    let member = |member: &Member| {
+        let away = if member.is_connected { "" } else { ", away" };
+        format!("member {} {:?}{away}", member.player, member.profile.name())
+    };
+    let group = |(group, players): (GroupId, &[PlayerId])| {
+        let players: Vec<_> = players.iter().map(ToString::to_string).collect();
+        format!("group {group}: {}", players.join(", "))
+    };
+    client.members().iter().map(member).chain(client.groups().iter().map(group)).collect()
+}
+
+/// How the match stands.
+pub(super) fn match_state(client: &Client) -> Vec<String> {
+    let state = client.match_state();
+    let info = state.info();
+    let mode = if info.mode.is_empty() { "no mode" } else { &info.mode };
+    let mut lines = vec![format!("match {:?}, {mode}, round {}", info.status, info.round)];
+    let score = |(player, score): (PlayerId, &Score)| format!("score of {player}: {}", score.points);
+    lines.extend(state.scores().map(score));
+    lines
 }
 
 /// Text if it can be read; what is none of it as escapes.

@@ -83,7 +83,8 @@ pub(crate) struct SwarmArgs {
     #[arg(long, value_name = "SECONDS", conflicts_with_all = ["profile", "slow_links"])]
     churn: Option<f64>,
 
-    /// The bots talk to each other in messages of every class, and what they hear is checked. All bots are full ones then
+    /// The bots say, ask and send each other all that a session carries, change teams and names and look away, and what they hear is
+    /// checked. All bots are full ones then
     #[arg(long)]
     chatter: bool,
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use glam::Vec3Swizzles as _;
 use tickwire_client::net::{self, ConnectError, Wake};
@@ -11,8 +11,9 @@ use tickwire_protocol::{Micros, RowMut, Tick, TickRate};
 use tickwire_sim::arena::{self, Arena, LEVEL_EXTENSION, PLAYER};
 use tickwire_sim::bots::{BotBody, BotView, Brain};
 use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
 
-use super::chatter::Chatter;
+use super::chatter::{BEAT, Chatter};
 use super::churn::Shears;
 use super::course::{Course, Turn};
 use super::hive::{Hive, RECONNECT_PAUSE};
@@ -146,6 +147,8 @@ impl Bot {
         // The first snapshot came while connecting, perhaps with a digest: count from nothing.
         self.counted = Counted::default();
         self.last_picture = None;
+        let mut beat = interval(Duration::from_micros(BEAT.0));
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 wake = connection.next() => {
@@ -155,11 +158,12 @@ impl Bot {
                     };
                     self.handle(wake, &mut connection, *known);
                 }
+                _ = beat.tick(), if self.chatter.is_some() => self.chat(&mut connection, *known),
                 _ = phase.changed() => {
                     self.count(&connection, *known);
                     self.pass(known, *phase.borrow_and_update());
                     if *known == Phase::Healing {
-                        self.course.begin_peace(connection.now(), connection.client());
+                        self.heal(&mut connection);
                     }
                     if *known == Phase::Over {
                         self.settle(&connection);
@@ -283,31 +287,49 @@ impl Bot {
             Turn::Resumed(after) => self.figures.resume_micros.saturating_record(after.0.max(1)),
             Turn::Expected => {}
         }
-        match (event, &mut self.chatter) {
-            (Event::Disconnected(reason), _) => self.note_end(&reason),
-            (Event::Message(message), Some(chatter)) => chatter.hear(&message),
-            (Event::Reconnecting { .. }, Some(chatter)) if *self.hive.phase.borrow() == Phase::Measuring => {
-                let now = connection.now();
-                chatter.speak_without_connection(now, connection.client_mut());
+        if let Some(chatter) = &mut self.chatter {
+            let now = connection.now();
+            let client = connection.client_mut();
+            chatter.handle_event(now, &event, client);
+            let is_lost = matches!(event, Event::Reconnecting { .. });
+            if is_lost && *self.hive.phase.borrow() == Phase::Measuring {
+                chatter.speak_without_connection(now, client);
             }
-            _ => {}
         }
+        if let Event::Disconnected(reason) = event {
+            self.note_end(&reason);
+        }
+    }
+
+    /// Says, asks and shows the others what is due, or looks away.
+    fn chat(&mut self, connection: &mut Connection, phase: Phase) {
+        let Some(chatter) = self.chatter.as_mut().filter(|_| phase == Phase::Measuring) else { return };
+        let (now, client) = (connection.now(), connection.client_mut());
+        let was_paused = client.is_paused();
+        chatter.act(now, client);
+        if client.is_paused() != was_paused {
+            // Nobody waits for a snapshot meanwhile.
+            self.arrivals.rest();
+        }
+    }
+
+    /// All is left in peace.
+    fn heal(&mut self, connection: &mut Connection) {
+        let (now, client) = (connection.now(), connection.client_mut());
+        if let Some(chatter) = &mut self.chatter {
+            chatter.rest(now, client);
+            let (paused, pauses) = chatter.paused();
+            (self.outcome.paused, self.outcome.pauses) = (paused, pauses);
+        }
+        self.course.begin_peace(now, client);
     }
 
     /// What the bot knows of its session at the end.
     fn settle(&mut self, connection: &Connection) {
         let cuts = self.shears.as_ref().map_or(0, Shears::cuts);
         let account = self.course.settle(connection.now(), connection.client(), cuts);
-        self.outcome.account = match &self.chatter {
-            None => account,
-            Some(chatter) => Account {
-                said: chatter.said(),
-                heard: chatter.heard().clone(),
-                wrongs: chatter.wrongs(),
-                refused: chatter.refused(),
-                ..account
-            },
-        };
+        let chatter = self.chatter.as_ref().map(|chatter| chatter.tally(connection.client()));
+        self.outcome.account = Account { chatter, ..account };
     }
 
     /// The bot decides once for all ticks that are due, as one picture's inputs of a game would.
@@ -321,9 +343,6 @@ impl Bot {
             due = connection.client().due_input_tick(now);
         }
         self.draw(now, connection, phase);
-        if let Some(chatter) = self.chatter.as_mut().filter(|_| phase == Phase::Measuring) {
-            chatter.speak(now, connection.client_mut());
-        }
     }
 
     /// What a picture at this moment would show.

@@ -53,6 +53,9 @@ pub(super) struct BotOutcome {
     pub(super) reconnects: u64,
     /// By kind.
     pub(super) errors: BTreeMap<String, u64>,
+    /// How long it looked away within the measured time, and how often: it was told no state then.
+    pub(super) paused: Micros,
+    pub(super) pauses: u64,
     /// Of its session, where these are checked.
     pub(super) account: Account,
 }
@@ -99,6 +102,8 @@ impl BotOutcome {
             decode_errors: 0,
             reconnects: 0,
             errors: BTreeMap::new(),
+            paused: Micros::ZERO,
+            pauses: 0,
             account: Account::default(),
         }
     }
@@ -198,6 +203,11 @@ impl Arrivals {
             figures.interval_micros[stage].saturating_record(at.saturating_since(last).0.max(1));
         }
         self.last = Some(at);
+    }
+
+    /// Nobody waits any more: the next interval begins with the next snapshot.
+    pub(super) fn rest(&mut self) {
+        self.last = None;
     }
 
     /// The measured time ends at `at` in this phase. An interval that is longer by now than the usual one, `due`, counts as far as

@@ -110,7 +110,7 @@ pub(crate) struct Latecomers {
 }
 
 /// The whole swarm. Bytes are WebSocket messages with header and mask.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
     pub(crate) load: &'static str,
     pub(crate) bots: usize,
@@ -161,52 +161,35 @@ pub(crate) struct Report {
     pub(crate) is_clean: bool,
 }
 
-/// Digests that so many bots are told. They are a second apart, to the next snapshot: so many are in any stretch of that length.
-fn digests_due(bots: usize, seconds: f64) -> f64 {
-    bots as f64 * (seconds - 0.1).floor().max(0.0)
-}
-
-/// Bots that were told less than half of those.
-fn unchecked(bots: &Group<'_>, seconds: f64) -> usize {
-    bots.only(|outcome| (outcome.digests.checked as f64) < seconds.floor() / 2.0).0.len()
-}
-
-fn sessions(joined: &Group<'_>, seen: &Seen, run: &Run) -> SessionReport {
-    let accounts: Vec<_> = joined.0.iter().map(|outcome| &outcome.account).collect();
-    let mean = run.churn.map_or(f64::INFINITY, |mean| mean.as_secs_f64());
-    let cuts_due = accounts.len() as f64 * run.seconds.iter().sum::<f64>() / mean;
-    SessionReport { cuts_due, ..SessionReport::new(&accounts, &seen.players.resume_micros, run.chatters) }
-}
-
 impl Run {
     fn checks_sessions(&self) -> bool {
         self.churn.is_some() || self.chatters
+    }
+
+    /// The measured time.
+    fn seconds(&self) -> f64 {
+        self.seconds.iter().sum::<f64>().max(f64::MIN_POSITIVE)
+    }
+
+    /// Of that, for how long a bot was to be told the state.
+    fn seconds_of(&self, outcome: &BotOutcome) -> f64 {
+        (self.seconds() - outcome.paused.as_secs_f64()).max(f64::MIN_POSITIVE)
+    }
+
+    /// Digests that a bot is told. They are a second apart, to the next snapshot: so many are in any stretch of that length, and a pause
+    /// may cost one.
+    fn digests_due(&self, outcome: &BotOutcome) -> f64 {
+        ((self.seconds_of(outcome) - 0.1).floor() - outcome.pauses as f64).max(0.0)
     }
 }
 
 impl Report {
     /// Adds up what the bots saw.
     pub(super) fn new(seen: &Seen, run: &Run) -> Self {
-        let seconds = run.seconds.iter().sum::<f64>().max(f64::MIN_POSITIVE);
         let all = Group::new(seen, |outcome| outcome.plan.part.is_first());
-        let joined = Group(all.0.iter().copied().filter(|outcome| outcome.is_joined()).collect());
+        let joined = all.only(BotOutcome::is_joined);
         let players = joined.part(Part::Player);
         let full = joined.only(|outcome| outcome.plan.is_full);
-        let light = joined.only(|outcome| !outcome.plan.is_full);
-        let rates = players.each(|outcome| outcome.snapshots.iter().sum::<u64>() as f64 / seconds);
-        // Who is cut off has no rate, and is told fewer digests.
-        let checking = players.only(|outcome| outcome.plan.is_full && run.churn.is_none());
-        let rate_bounds =
-            (run.snapshot_hz > 0 && run.churn.is_none()).then(|| rate_bounds(run.snapshot_hz, seconds));
-        let outside = |rate: &&f64| rate_bounds.is_some_and(|(low, high)| !(low..=high).contains(*rate));
-        let per_second = |group: &Group<'_>, count: fn(&Measured) -> u64| {
-            group.each(|outcome| count(&outcome.measured) as f64 / seconds)
-        };
-        let frames = full.sum(|outcome| outcome.measured.frames);
-        let of_frames = |count: fn(&BotOutcome) -> u64| full.sum(count) as f64 / (frames as f64).max(1.0);
-        let predicted_ratio = of_frames(|outcome| outcome.measured.predicted_frames);
-        let predicted_minutes = full.0.len() as f64 * seconds / 60.0 * predicted_ratio;
-        let steps = light.sum(|outcome| outcome.measured.steps).max(1);
         let mut report = Self {
             load: run.load.name(),
             bots: run.bots,
@@ -214,49 +197,100 @@ impl Report {
             light: all.only(|outcome| !outcome.plan.is_full).0.len(),
             connected: joined.0.len(),
             failed: run.bots - joined.0.len(),
-            seconds,
+            seconds: run.seconds(),
             cpu_s: run.cpu_s,
-            light_cpu_us_per_bot_per_s: run.light_cpu_s * 1e6 / (seconds * light.0.len().max(1) as f64),
             connect_ms: all.millis(|outcome| outcome.connect_micros),
             join_ms: all.millis(|outcome| outcome.join_micros),
-            bots_outside_rate: rates.iter().filter(outside).count(),
-            snapshots_per_bot_per_s: spread(rates),
-            rate_bounds,
-            down_bytes_per_bot_per_s: quantiles(per_second(&players, |measured| measured.down_bytes)),
-            up_bytes_per_bot_per_s: quantiles(per_second(&players, |measured| measured.up_bytes)),
-            raw_bytes_per_bot_per_s: quantiles(per_second(&full, |measured| measured.raw_bytes)),
-            rtt_ms: of_micros(&seen.players.rtt_micros),
-            snapshot_interval_ms: of_micros(&seen.players.intervals()),
-            snapshot_age_ms: of_micros(&seen.players.age_micros),
-            view_delay_ms: of_micros(&seen.players.view_delay_micros),
-            view_rate: extremes(&seen.players.view_rate_ppm),
-            send_late_ms: of_micros(&seen.players.late_micros),
-            input_frames_per_bot_per_s: spread(per_second(&players, |measured| measured.input_frames)),
-            steps_without_input_ratio: light.sum(|outcome| outcome.measured.steps_without_input) as f64
-                / steps as f64,
             reconnects: all.sum(|outcome| outcome.reconnects),
             errors: errors(seen),
             decode_errors: Group::new(seen, |_| true).sum(|outcome| outcome.decode_errors),
-            digests_checked: full.sum(|outcome| outcome.digests.checked),
-            digest_rows: full.sum(|outcome| outcome.digests.rows),
-            digest_mismatches: full.sum(|outcome| outcome.digests.mismatches),
-            digests_due: digests_due(checking.0.len(), seconds),
-            unchecked_bots: unchecked(&checking, seconds),
-            starved_ratio: of_frames(|outcome| outcome.measured.starved_frames),
-            predicted_ratio,
-            corrections_per_bot_per_min: full.sum(|outcome| outcome.measured.corrections) as f64
-                / predicted_minutes.max(f64::MIN_POSITIVE),
-            corrections_substituted: full.sum(|outcome| outcome.measured.corrections_substituted),
             phases: run.load.is_disturbed().then(|| Phases::new(&players, &seen.players, run.seconds)),
-            slow_links: SlowLinks::new(&joined.part(Part::Narrow), &seen.narrow, seconds),
+            slow_links: SlowLinks::new(&joined.part(Part::Narrow), &seen.narrow, run.seconds()),
             latecomers: Latecomers::new(seen),
             sessions: run.checks_sessions().then(|| sessions(&joined, seen, run)),
-            findings: Vec::new(),
-            is_clean: true,
+            ..Self::default()
         };
+        report.tell_times(&seen.players);
+        report.tell_rates(&players, run);
+        report.tell_traffic(&players, &full);
+        report.tell_light(&joined.only(|outcome| !outcome.plan.is_full), run);
+        report.tell_digests(&full, run);
+        report.tell_pictures(&full);
         (report.findings, report.is_clean) = verdict::find(&report);
         report
     }
+
+    fn tell_times(&mut self, players: &Figures) {
+        self.rtt_ms = of_micros(&players.rtt_micros);
+        self.snapshot_interval_ms = of_micros(&players.intervals());
+        self.snapshot_age_ms = of_micros(&players.age_micros);
+        self.view_delay_ms = of_micros(&players.view_delay_micros);
+        self.view_rate = extremes(&players.view_rate_ppm);
+        self.send_late_ms = of_micros(&players.late_micros);
+    }
+
+    fn tell_rates(&mut self, players: &Group<'_>, run: &Run) {
+        let rates =
+            players.each(|outcome| outcome.snapshots.iter().sum::<u64>() as f64 / run.seconds_of(outcome));
+        // Who is cut off has no rate.
+        let is_judged = run.snapshot_hz > 0 && run.churn.is_none();
+        self.rate_bounds = is_judged.then(|| rate_bounds(run.snapshot_hz, self.seconds));
+        let is_outside =
+            |rate: &&f64| self.rate_bounds.is_some_and(|(low, high)| !(low..=high).contains(*rate));
+        self.bots_outside_rate = rates.iter().filter(is_outside).count();
+        self.snapshots_per_bot_per_s = spread(rates);
+    }
+
+    fn tell_traffic(&mut self, players: &Group<'_>, full: &Group<'_>) {
+        let seconds = self.seconds;
+        let per_second = |group: &Group<'_>, count: fn(&Measured) -> u64| {
+            group.each(|outcome| count(&outcome.measured) as f64 / seconds)
+        };
+        self.down_bytes_per_bot_per_s = quantiles(per_second(players, |measured| measured.down_bytes));
+        self.up_bytes_per_bot_per_s = quantiles(per_second(players, |measured| measured.up_bytes));
+        self.raw_bytes_per_bot_per_s = quantiles(per_second(full, |measured| measured.raw_bytes));
+        self.input_frames_per_bot_per_s = spread(per_second(players, |measured| measured.input_frames));
+    }
+
+    fn tell_light(&mut self, light: &Group<'_>, run: &Run) {
+        let bot_seconds = self.seconds * light.0.len().max(1) as f64;
+        self.light_cpu_us_per_bot_per_s = run.light_cpu_s * 1e6 / bot_seconds;
+        let steps = light.sum(|outcome| outcome.measured.steps).max(1);
+        let missed = light.sum(|outcome| outcome.measured.steps_without_input);
+        self.steps_without_input_ratio = missed as f64 / steps as f64;
+    }
+
+    fn tell_digests(&mut self, full: &Group<'_>, run: &Run) {
+        self.digests_checked = full.sum(|outcome| outcome.digests.checked);
+        self.digest_rows = full.sum(|outcome| outcome.digests.rows);
+        self.digest_mismatches = full.sum(|outcome| outcome.digests.mismatches);
+        // Who is cut off is told fewer.
+        let checking = full.only(|outcome| outcome.plan.part == Part::Player && run.churn.is_none());
+        self.digests_due = checking.each(|outcome| run.digests_due(outcome)).iter().sum();
+        let is_unchecked = |outcome: &BotOutcome| {
+            let seconds = run.seconds_of(outcome).floor();
+            (outcome.digests.checked as f64) < (seconds / 2.0 - outcome.pauses as f64)
+        };
+        self.unchecked_bots = checking.only(is_unchecked).0.len();
+    }
+
+    fn tell_pictures(&mut self, full: &Group<'_>) {
+        let frames = full.sum(|outcome| outcome.measured.frames);
+        let of_frames = |count: fn(&BotOutcome) -> u64| full.sum(count) as f64 / (frames as f64).max(1.0);
+        self.starved_ratio = of_frames(|outcome| outcome.measured.starved_frames);
+        self.predicted_ratio = of_frames(|outcome| outcome.measured.predicted_frames);
+        let minutes = full.0.len() as f64 * self.seconds / 60.0 * self.predicted_ratio;
+        let corrections = full.sum(|outcome| outcome.measured.corrections);
+        self.corrections_per_bot_per_min = corrections as f64 / minutes.max(f64::MIN_POSITIVE);
+        self.corrections_substituted = full.sum(|outcome| outcome.measured.corrections_substituted);
+    }
+}
+
+fn sessions(joined: &Group<'_>, seen: &Seen, run: &Run) -> SessionReport {
+    let accounts: Vec<_> = joined.0.iter().map(|outcome| &outcome.account).collect();
+    let mean = run.churn.map_or(f64::INFINITY, |mean| mean.as_secs_f64());
+    let cuts_due = accounts.len() as f64 * run.seconds() / mean;
+    SessionReport { cuts_due, ..SessionReport::new(&accounts, &seen.players.resume_micros) }
 }
 
 /// Some of the bots.

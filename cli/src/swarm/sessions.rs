@@ -1,6 +1,6 @@
 //! Whether sessions kept what is promised of them: `--churn` and `--chatter`.
 //!
-//! Each bot leaves an [`Account`] when all has been left in peace for a while; what every side has said and heard is compared.
+//! Each bot leaves an [`Account`] when all has been left in peace for a while; what every side knows is compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 use tickwire_protocol::{EntityId, PlayerId, RoomId};
 
-use super::chatter::{Heard, Said, Wrongs};
+use super::chatter::{ChatterReport, Tally};
 use super::report::{Quantiles, of_micros};
 
 /// What a bot knows at the end.
@@ -19,11 +19,8 @@ pub(super) struct Account {
     /// Its own entity, and all that it is shown.
     pub(super) own: Option<EntityId>,
     pub(super) shown: Vec<EntityId>,
-    pub(super) said: Said,
-    pub(super) heard: BTreeMap<PlayerId, Heard>,
-    pub(super) wrongs: Wrongs,
-    /// What the client did not take, of what the bot wanted to say.
-    pub(super) refused: u64,
+    /// What it said and was told, if it talks.
+    pub(super) chatter: Option<Tally>,
     pub(super) cuts: u64,
     pub(super) resumed: u64,
     pub(super) wrong_outcomes: u64,
@@ -33,7 +30,7 @@ pub(super) struct Account {
     pub(super) is_stale: bool,
 }
 
-/// What is told of sessions; the names are those of `lab --chaos`. All from `messages_lost` on are to be 0.
+/// What is told of sessions; the names are those of `lab --chaos`. All from `ghost_entities` on are to be 0.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct SessionReport {
     /// Connections that were cut, and how many chance makes of it on average.
@@ -43,59 +40,43 @@ pub(crate) struct SessionReport {
     pub(crate) resumed: u64,
     /// From the loss of a connection to the welcome by which its session goes on, milliseconds.
     pub(crate) resume_ms: Quantiles,
-    /// Things that bots have said.
-    pub(crate) said: u64,
-    /// Reliable messages that bots have heard.
-    pub(crate) messages: u64,
-    /// Share of the unreliable messages that were heard; nothing if bots do not talk.
-    pub(crate) unreliable_heard_ratio: Option<f64>,
-    pub(crate) messages_refused: u64,
-    pub(crate) messages_lost: u64,
-    pub(crate) messages_doubled: u64,
-    pub(crate) messages_reordered: u64,
-    pub(crate) messages_garbled: u64,
+    /// What was said; its keys stand among the others.
+    #[serde(flatten)]
+    pub(crate) chatter: ChatterReport,
     pub(crate) ghost_entities: u64,
     pub(crate) aliased_ids: u64,
     pub(crate) stale_state_after_heal: u64,
     pub(crate) wrong_outcome_told: u64,
 }
 
+/// The bots of a room.
+type Bots<'a> = Vec<(PlayerId, &'a Account)>;
+
 impl SessionReport {
-    /// Compares what the bots say. `speaks`: they were to talk.
-    pub(super) fn new(accounts: &[&Account], resume_micros: &Histogram<u64>, speaks: bool) -> Self {
+    /// Compares what the bots say.
+    pub(super) fn new(accounts: &[&Account], resume_micros: &Histogram<u64>) -> Self {
         let sum = |count: fn(&Account) -> u64| accounts.iter().map(|account| count(account)).sum();
         let mut report = Self {
             cuts: sum(|account| account.cuts),
             resumed: sum(|account| account.resumed),
             resume_ms: of_micros(resume_micros),
-            said: sum(|account| {
-                [account.said.lines, account.said.emotes, account.said.marks].map(u64::from).iter().sum()
-            }),
-            messages: sum(|account| account.heard.values().map(|heard| u64::from(heard.lines)).sum()),
-            messages_refused: sum(|account| account.refused),
-            messages_doubled: sum(|account| account.wrongs.doubled),
-            messages_reordered: sum(|account| account.wrongs.reordered),
-            messages_garbled: sum(|account| account.wrongs.garbled),
             aliased_ids: sum(|account| account.changed_entities),
             stale_state_after_heal: sum(|account| u64::from(account.is_stale)),
             wrong_outcome_told: sum(|account| account.wrong_outcomes),
             ..Self::default()
         };
-        let mut rooms: BTreeMap<RoomId, Vec<(PlayerId, &Account)>> = BTreeMap::new();
+        let mut rooms: BTreeMap<RoomId, Bots<'_>> = BTreeMap::new();
         for account in accounts {
             if let Some((room, player)) = account.identity {
                 rooms.entry(room).or_default().push((player, account));
             }
         }
-        let (mut marks_due, mut marks_heard) = (0, 0);
         for bots in rooms.values() {
             report.compare_entities(bots);
-            if speaks {
-                let (due, heard) = report.compare_talk(bots);
-                (marks_due, marks_heard) = (marks_due + due, marks_heard + heard);
-            }
         }
-        report.unreliable_heard_ratio = speaks.then(|| marks_heard as f64 / (marks_due as f64).max(1.0));
+        report.chatter = ChatterReport::new(rooms.values().map(|bots| {
+            bots.iter().filter_map(|(player, account)| Some((*player, account.chatter.as_ref()?))).collect()
+        }));
         report
     }
 
@@ -109,36 +90,11 @@ impl SessionReport {
         self.ghost_entities += shown.into_iter().filter(|id| !own.contains(id)).count() as u64;
     }
 
-    /// What some have said and others have not heard; the marks that could have been heard, and those that were.
-    fn compare_talk(&mut self, bots: &[(PlayerId, &Account)]) -> (u64, u64) {
-        let (mut marks_due, mut marks_heard) = (0, 0);
-        for (_, listener) in bots {
-            for (speaker, Account { said, .. }) in bots {
-                let heard = listener.heard.get(speaker).copied().unwrap_or_default();
-                self.messages_lost += u64::from(said.lines.saturating_sub(heard.lines));
-                self.messages_lost += u64::from(said.emotes > heard.newest_emote);
-                marks_due += u64::from(said.marks);
-                marks_heard += u64::from(heard.marks);
-            }
-        }
-        (marks_due, marks_heard)
-    }
-
     /// Whether everything that is promised holds.
     pub(super) fn is_sound(&self) -> bool {
-        let Self {
-            messages_refused,
-            messages_lost,
-            messages_doubled,
-            messages_reordered,
-            messages_garbled,
-            ghost_entities,
-            aliased_ids,
-            stale_state_after_heal,
-            wrong_outcome_told,
-            ..
-        } = *self;
-        [messages_refused, messages_lost, messages_doubled, messages_reordered, messages_garbled] == [0; 5]
+        let Self { chatter, ghost_entities, aliased_ids, stale_state_after_heal, wrong_outcome_told, .. } =
+            *self;
+        chatter.is_sound()
             && [ghost_entities, aliased_ids, stale_state_after_heal, wrong_outcome_told] == [0; 4]
     }
 }
@@ -148,31 +104,26 @@ mod tests {
     use super::*;
     use crate::swarm::outcome::histogram;
 
-    /// Two bots in a room who have heard each other.
+    /// Two bots in a room who see each other.
     fn pair() -> [Account; 2] {
         let id = |slot| EntityId { slot, generation: 1 };
-        let said = Said { lines: 4, emotes: 2, marks: 2 };
-        let heard = Heard { lines: 4, newest_line: 4, newest_emote: 2, marks: 1, ..Heard::default() };
         [0, 1].map(|number| Account {
             identity: Some((RoomId(1), PlayerId(u32::from(number)))),
             own: Some(id(number)),
             shown: vec![id(0), id(1)],
-            said,
-            heard: [0, 1].map(|player| (PlayerId(player), heard)).into(),
             ..Account::default()
         })
     }
 
     fn report(accounts: &[Account; 2]) -> SessionReport {
-        SessionReport::new(&accounts.each_ref(), &histogram(), true)
+        SessionReport::new(&accounts.each_ref(), &histogram())
     }
 
     #[test]
     fn a_sound_pair_is_sound() {
         let report = report(&pair());
         assert!(report.is_sound(), "{report:?}");
-        assert_eq!((report.said, report.messages), (16, 16));
-        assert_eq!(report.unreliable_heard_ratio, Some(0.5));
+        assert_eq!(report.chatter, ChatterReport::default(), "nothing is said of who does not talk");
     }
 
     #[test]
@@ -184,15 +135,16 @@ mod tests {
             assert!(!report.is_sound(), "{report:?}");
             report
         };
-        assert_eq!(with(|bot| bot.heard.clear()).messages_lost, 10);
-        assert_eq!(with(|bot| bot.said.lines = 5).messages_lost, 2);
-        assert_eq!(with(|bot| bot.said.emotes = 3).messages_lost, 2);
         assert_eq!(with(|bot| bot.shown.push(EntityId { slot: 9, generation: 3 })).ghost_entities, 1);
         let aliased = with(|bot| bot.own = Some(EntityId { slot: 0, generation: 1 }));
         assert_eq!((aliased.aliased_ids, aliased.ghost_entities), (1, 1));
         assert_eq!(with(|bot| bot.is_stale = true).stale_state_after_heal, 1);
         assert_eq!(with(|bot| bot.wrong_outcomes = 2).wrong_outcome_told, 2);
-        assert_eq!(with(|bot| bot.wrongs.doubled = 1).messages_doubled, 1);
-        assert_eq!(with(|bot| bot.refused = 1).messages_refused, 1);
+        // Two who talk are to be told of each other.
+        let mut pair = pair();
+        for bot in &mut pair {
+            bot.chatter = Some(Tally::default());
+        }
+        assert!(report(&pair).chatter.tables_wrong == 8 && !report(&pair).is_sound());
     }
 }

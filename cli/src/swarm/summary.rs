@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::chatter::ChatterReport;
 use super::report::{Latecomers, Phases, Quantiles, Report, SlowLinks};
 
 impl fmt::Display for Quantiles {
@@ -103,16 +104,10 @@ impl Report {
     fn write_sessions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(all) = &self.sessions else { return Ok(()) };
         writeln!(f, "sessions    {} cuts, {} resumed, in {} ms", all.cuts, all.resumed, all.resume_ms)?;
-        writeln!(
-            f,
-            "messages    {} said, {} heard; {} lost, {} doubled, {} out of order, {} refused",
-            all.said,
-            all.messages,
-            all.messages_lost,
-            all.messages_doubled,
-            all.messages_reordered,
-            all.messages_refused
-        )?;
+        let chatter = &all.chatter;
+        if chatter.unreliable_heard_ratio.is_some() {
+            write_chatter(chatter, f)?;
+        }
         writeln!(
             f,
             "afterwards  {} ghosts, {} ids twice, {} stale states, {} wrong outcomes",
@@ -146,4 +141,31 @@ impl Report {
         }
         Ok(())
     }
+}
+
+/// What bots have said to each other, and what became of it.
+fn write_chatter(all: &ChatterReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(
+        f,
+        "messages    {} said, {} heard; {} lost, {} doubled, {} out of order, {} garbled, {} refused",
+        all.said,
+        all.messages,
+        all.messages_lost,
+        all.messages_doubled,
+        all.messages_reordered,
+        all.messages_garbled,
+        all.messages_refused
+    )?;
+    writeln!(f, "events      {} told; {} lost, {} too early", all.events, all.events_lost, all.events_early)?;
+    writeln!(
+        f,
+        "requests    {} answered; {} lost, {} of them not answered in time",
+        all.requests, all.requests_lost, all.requests_timed_out
+    )?;
+    writeln!(f, "bulk        {} received; {} lost", all.bulks, all.bulks_lost)?;
+    writeln!(
+        f,
+        "tables      {} groups and {} rows are wrong; {} pauses",
+        all.groups_wrong, all.tables_wrong, all.pauses
+    )
 }

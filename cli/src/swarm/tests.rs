@@ -127,9 +127,11 @@ async fn bots_that_are_cut_off_hear_everything_once() {
     assert_sound(&report);
     assert_eq!((report.full, report.light), (10, 0), "light bots do not listen");
     let sessions = report.sessions.expect("sessions were looked at");
-    // Each is cut seven times on average, says three things in vain then, and is heard by its room.
+    // Each is cut seven times on average, says five things in vain then, and is heard by its room.
     assert!(sessions.cuts > 20 && sessions.resumed > 10, "{report}");
-    assert!(sessions.said > 60 && sessions.messages > 200, "{report}");
+    let chatter = sessions.chatter;
+    assert!(chatter.said > 60 && chatter.messages > 200 && chatter.events > 10, "{report}");
+    assert!(chatter.requests > 20 && chatter.bulks > 0 && chatter.pauses > 0, "{report}");
     assert!(sessions.resume_ms.max > 0.0, "{report}");
     handle.shutdown();
 }

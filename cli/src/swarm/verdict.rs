@@ -1,5 +1,6 @@
 //! What is wrong with a run, in words: the exit status hangs on it.
 
+use super::chatter::ChatterReport;
 use super::report::Report;
 use super::sessions::SessionReport;
 
@@ -87,7 +88,7 @@ fn session_faults(sessions: &SessionReport) -> Vec<String> {
     if !sessions.is_sound() {
         faults.push(format!("sessions did not keep what is promised of them: {sessions:?}"));
     }
-    let SessionReport { cuts, cuts_due, resumed, said, messages, .. } = *sessions;
+    let SessionReport { cuts, cuts_due, resumed, chatter, .. } = *sessions;
     if cuts_due > 0.0 && (cuts == 0 || (cuts as f64) < CUTS_SHARE_MIN * cuts_due) {
         faults.push(format!(
             "only {cuts} connections were cut, {cuts_due:.1} are due: run for longer, or cut more often"
@@ -96,11 +97,19 @@ fn session_faults(sessions: &SessionReport) -> Vec<String> {
     if cuts > 0 && resumed == 0 {
         faults.push("no session went on".to_owned());
     }
-    if let Some(heard) = sessions.unreliable_heard_ratio {
-        if said == 0 || messages == 0 {
-            faults.push(format!(
-                "{said} things were said and {messages} messages heard: nothing is known of them"
-            ));
+    if let Some(heard) = chatter.unreliable_heard_ratio {
+        let ChatterReport { said, messages, events, requests, bulks, pauses, .. } = chatter;
+        let tried = [
+            ("said", said),
+            ("messages", messages),
+            ("events", events),
+            ("requests", requests),
+            ("bulks", bulks),
+            ("pauses", pauses),
+        ];
+        let untried: Vec<_> = tried.iter().filter(|(_, count)| *count == 0).map(|(name, _)| *name).collect();
+        if !untried.is_empty() {
+            faults.push(format!("nothing is known of {}: run for longer", untried.join(", ")));
         }
         if heard < UNRELIABLE_HEARD_MIN {
             faults.push(format!("only {:.1} % of the unreliable messages were heard", heard * 100.0));
@@ -138,6 +147,7 @@ fn remarks(report: &Report) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::{find, session_faults};
+    use crate::swarm::chatter::ChatterReport;
     use crate::swarm::load::Part;
     use crate::swarm::outcome::BotOutcome;
     use crate::swarm::report::tests::{outcome, report};
@@ -173,24 +183,36 @@ mod tests {
 
     #[test]
     fn sessions_that_were_not_tried_are_no_clean_run() {
+        let talk = ChatterReport {
+            said: 500,
+            messages: 4000,
+            unreliable_heard_ratio: Some(0.98),
+            events: 300,
+            requests: 200,
+            bulks: 20,
+            pauses: 10,
+            ..ChatterReport::default()
+        };
         let sound = SessionReport {
             cuts: 90,
             cuts_due: 100.0,
             resumed: 88,
-            said: 500,
-            messages: 4000,
-            unreliable_heard_ratio: Some(0.98),
+            chatter: talk,
             ..SessionReport::default()
         };
+        let with = |chatter| SessionReport { chatter, ..sound };
         assert_eq!(session_faults(&sound), [""; 0]);
         for (bad, word) in [
             (SessionReport { cuts: 49, ..sound }, "only 49"),
             (SessionReport { cuts: 0, resumed: 0, cuts_due: 0.5, ..sound }, "only 0"),
             (SessionReport { resumed: 0, ..sound }, "no session"),
-            (SessionReport { said: 0, ..sound }, "0 things"),
-            (SessionReport { messages: 0, ..sound }, "0 messages"),
-            (SessionReport { unreliable_heard_ratio: Some(0.1), ..sound }, "10.0 %"),
-            (SessionReport { messages_lost: 1, ..sound }, "promised"),
+            (SessionReport { aliased_ids: 1, ..sound }, "promised"),
+            (with(ChatterReport { said: 0, ..talk }), "of said: run"),
+            (with(ChatterReport { messages: 0, pauses: 0, ..talk }), "of messages, pauses: run"),
+            (with(ChatterReport { events: 0, ..talk }), "of events: run"),
+            (with(ChatterReport { requests: 0, bulks: 0, ..talk }), "of requests, bulks: run"),
+            (with(ChatterReport { unreliable_heard_ratio: Some(0.1), ..talk }), "10.0 %"),
+            (with(ChatterReport { messages_lost: 1, ..talk }), "promised"),
         ] {
             let faults = session_faults(&bad);
             assert!(faults.len() == 1 && faults[0].contains(word), "{word}: {faults:?}");

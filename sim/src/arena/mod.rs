@@ -13,10 +13,11 @@
 //! | `weapon` | whom a shot hits, and its numbers |
 //! | `ray`, `capsule`, `sight` | where a ray meets boxes, players, the level |
 //! | `state` | a player, and its row |
-//! | `talk` | what players say to each other |
+//! | `talk`, `teams`, `courier` | what players say: to everyone, to their team, to one of the others |
 
 mod capsule;
 mod contact;
+mod courier;
 mod level;
 mod movement;
 mod ray;
@@ -24,6 +25,7 @@ mod schema;
 mod sight;
 mod state;
 mod talk;
+mod teams;
 mod weapon;
 
 use std::sync::Arc;
@@ -34,11 +36,15 @@ use tickwire_protocol::{EntityId, PlayerId, RowMut, Schema, Tables, TickRate};
 
 use self::contact::{Contacts, Impact};
 use self::state::Player;
+use self::talk::Talk;
 use self::weapon::Hit;
 use crate::context::StepContext;
 use crate::simulation::Simulation;
 
 pub use capsule::meet_capsule;
+pub use courier::{
+    ASK, PICTURE, PICTURE_BYTES_MAX, QUESTION_BYTES_MAX, TITLE_BYTES_MAX, addressed, read_addressed,
+};
 pub use level::{Block, HALF_SIDE_MAX, LEVEL_EXTENSION, Level};
 pub use movement::{
     AIR_ACCELERATION, FRICTION, GRAVITY, GROUND_ACCELERATION, JUMP_SPEED, SPEED_MAX, STAMINA_MAX, directions,
@@ -46,7 +52,8 @@ pub use movement::{
 pub use ray::Ray;
 pub use schema::{BUMPED, JUMPED, LANDED, PITCH_MAX, PLAYER, SHOT, cue, input, player, schema};
 pub use state::{Action, HEALTH_MAX};
-pub use talk::{CHAT, EMOTE, EMOTE_BYTES_MAX, LINE_BYTES_MAX, MARK, Utterance};
+pub use talk::{CHAT, CHEER, CHEERED, EMOTE, EMOTE_BYTES_MAX, LINE_BYTES_MAX, MARK, Utterance, read_cheer};
+pub use teams::{JOIN_TEAM, TEAM_CHAT, TEAMS, TeamChange, TeamLine};
 pub use weapon::{EYE_HEIGHT, RELOAD_SECONDS, SHIELD_SECONDS, SHOT_DAMAGE, Trace, trace_shot};
 
 /// Radius of a player's capsule, metres.
@@ -81,6 +88,7 @@ pub struct Arena {
     contacts: Contacts,
     /// Of this tick; kept for its memory.
     hits: Vec<Hit>,
+    talk: Talk,
 }
 
 /// What [`player::DISTURBED_TICKS`] is set to, ticks.
@@ -96,7 +104,13 @@ fn ticks(seconds: f32, rate: TickRate) -> u32 {
 impl Arena {
     /// An empty arena on this level.
     pub fn new(level: impl Into<Arc<Level>>) -> Self {
-        Self { level: level.into(), players: Vec::new(), contacts: Contacts::default(), hits: Vec::new() }
+        Self {
+            level: level.into(),
+            players: Vec::new(),
+            contacts: Contacts::default(),
+            hits: Vec::new(),
+            talk: Talk::default(),
+        }
     }
 
     /// The level.
@@ -312,7 +326,7 @@ impl Simulation for Arena {
         self.revive_players(ctx);
         self.act(ctx);
         self.tell_match(ctx);
-        talk::pass_on(ctx);
+        self.talk.step(ctx, &self.players);
     }
 
     fn save(&self, out: &mut Tables) {

@@ -3,12 +3,12 @@
 use std::sync::{Arc, LazyLock};
 
 use tickwire_protocol::limits::TICK_HZ_MAX;
-use tickwire_protocol::schema::{CueId, Field, FieldId, FieldType, Kind, KindId, Schema};
+use tickwire_protocol::schema::{CueId, Field, FieldId, FieldType, Kind, KindId, Schema, SchemaBuilder};
 
 use super::level::HALF_SIDE_MAX;
 use super::movement::{JUMP_SPEED, STAMINA_MAX};
 use super::sight::CEILING;
-use super::talk::message_types;
+use super::{courier, talk, teams};
 
 /// The one kind of entity: a player.
 pub const PLAYER: KindId = KindId(0);
@@ -111,8 +111,8 @@ fn declare() -> Result<Arc<Schema>, tickwire_protocol::schema::SchemaError> {
     let stamina = FieldType::scalar(0.0..=f64::from(STAMINA_MAX), 0.01);
     let speed = FieldType::scalar(0.0..=25.5, 0.1);
     let timer = |id, name| Field::new(id, name, FieldType::integer(0..=TICK_HZ_MAX as i32)).owner_only();
-    let [chat, emote, mark] = message_types();
-    Schema::builder("arena")
+    let messages = talk::message_types().into_iter().chain(teams::message_types());
+    let builder = Schema::builder("arena")
         .kind(Kind::new(
             PLAYER,
             "player",
@@ -150,11 +150,8 @@ fn declare() -> Result<Arc<Schema>, tickwire_protocol::schema::SchemaError> {
             Field::new(input::JUMP, "jump", FieldType::boolean()).momentary(),
             Field::new(input::SPRINT, "sprint", FieldType::boolean()),
             Field::new(input::FIRE, "fire", FieldType::boolean()),
-        ])
-        .message(chat)
-        .message(emote)
-        .message(mark)
-        .build()
+        ]);
+    messages.chain([courier::message_type()]).fold(builder, SchemaBuilder::message).build()
 }
 
 const _: () = assert!(JUMP_SPEED < AXIS_SPEED_MAX);

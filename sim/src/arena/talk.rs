@@ -1,4 +1,4 @@
-//! What players of the arena say to each other: lines of chat, emotes, and marks on the map.
+//! What players of the arena say to everyone: lines of chat, emotes, marks on the map, and cheers.
 //!
 //! The arena passes all of it on to everyone in the room, the speaker among them, so that all read the same.
 //!
@@ -7,13 +7,19 @@
 //! | [`CHAT`], reliable | a line: UTF-8, 1 to [`LINE_BYTES_MAX`] bytes | speaker: 32 bits, then the line |
 //! | [`EMOTE`], latest | its name: UTF-8, at most [`EMOTE_BYTES_MAX`] bytes; none ends it | the name; the speaker is the key |
 //! | [`MARK`], unreliable | a place: three times 32 bits, centimetres | speaker: 32 bits, then the place |
+//! | [`CHEER`], reliable | UTF-8, at most [`EMOTE_BYTES_MAX`] bytes | [`CHEERED`], an event of the speaker's entity where it stands: speaker: 32 bits, then the cheer |
 //!
-//! Numbers are little-endian. What is not so is passed over.
+//! Numbers are little-endian. What is not so is passed over. What is said to some and not to others is in `teams` and `courier`.
 
 use bytes::Bytes;
 use tickwire_protocol::PlayerId;
-use tickwire_protocol::message::{Direction, Message, MessageClass, MessageType, MessageTypeId};
+use tickwire_protocol::message::{
+    Direction, GameEvent, Message, MessageClass, MessageType, MessageTypeId, Refusal,
+};
 
+use super::courier::{ASK, Courier};
+use super::state::Player;
+use super::teams::{JOIN_TEAM, TEAM_CHAT, Teams};
 use crate::context::StepContext;
 use crate::mail::Audience;
 
@@ -23,6 +29,10 @@ pub const CHAT: MessageTypeId = MessageTypeId(0);
 pub const EMOTE: MessageTypeId = MessageTypeId(1);
 /// "Look there."
 pub const MARK: MessageTypeId = MessageTypeId(2);
+/// Wishes to be seen cheering.
+pub const CHEER: MessageTypeId = MessageTypeId(3);
+/// Somebody cheers: shown when the view is at that moment.
+pub const CHEERED: MessageTypeId = MessageTypeId(4);
 
 /// Bytes of the longest line.
 pub const LINE_BYTES_MAX: usize = 200;
@@ -53,7 +63,7 @@ impl Utterance {
         }
     }
 
-    /// Reads what the server has passed on; nothing if it is none of the arena's messages.
+    /// Reads what the server has passed on; nothing if it is none of these.
     pub fn decode(message: &Message) -> Option<(PlayerId, Self)> {
         let text = |bytes: &[u8]| core::str::from_utf8(bytes).ok().map(str::to_owned);
         if message.ty == EMOTE {
@@ -69,6 +79,13 @@ impl Utterance {
     }
 }
 
+/// Who cheers, and how, in an event of the server's; nothing if nobody does.
+pub fn read_cheer(ty: MessageTypeId, event: &GameEvent) -> Option<(PlayerId, String)> {
+    let (speaker, cheer) = event.body.split_first_chunk().filter(|_| ty == CHEERED)?;
+    let cheer = core::str::from_utf8(cheer).ok()?.to_owned();
+    Some((PlayerId(u32::from_le_bytes(*speaker)), cheer))
+}
+
 fn place(bytes: &[u8]) -> Option<[i32; 3]> {
     let (axes, []) = bytes.as_chunks() else { return None };
     let axes: [[u8; 4]; 3] = axes.try_into().ok()?;
@@ -76,33 +93,70 @@ fn place(bytes: &[u8]) -> Option<[i32; 3]> {
 }
 
 /// What the schema says of them. The largest bodies are those that go to clients.
-pub(super) fn message_types() -> [MessageType; 3] {
+pub(super) fn message_types() -> [MessageType; 5] {
     let ty =
-        |id, name, class, bytes: usize| MessageType::new(id, name, Direction::BothWays, class, bytes as u32);
+        |id, name, direction, class, bytes: usize| MessageType::new(id, name, direction, class, bytes as u32);
     [
-        ty(CHAT, "chat", MessageClass::Reliable, SPEAKER_BYTES + LINE_BYTES_MAX),
-        ty(EMOTE, "emote", MessageClass::Latest, EMOTE_BYTES_MAX),
-        ty(MARK, "mark", MessageClass::Unreliable, SPEAKER_BYTES + PLACE_BYTES),
+        ty(CHAT, "chat", Direction::BothWays, MessageClass::Reliable, SPEAKER_BYTES + LINE_BYTES_MAX),
+        ty(EMOTE, "emote", Direction::BothWays, MessageClass::Latest, EMOTE_BYTES_MAX),
+        ty(MARK, "mark", Direction::BothWays, MessageClass::Unreliable, SPEAKER_BYTES + PLACE_BYTES),
+        ty(CHEER, "cheer", Direction::ToServer, MessageClass::Reliable, EMOTE_BYTES_MAX),
+        ty(CHEERED, "cheered", Direction::ToClient, MessageClass::Event, SPEAKER_BYTES + EMOTE_BYTES_MAX)
+            .in_view_time(),
     ]
 }
 
-/// Passes on what players have said since the last step.
-pub(super) fn pass_on(ctx: &mut StepContext<'_>) {
-    while let Some((speaker, Message { ty, body, .. })) = ctx.poll_message() {
-        let is_text = |bytes_max| body.len() <= bytes_max && core::str::from_utf8(&body).is_ok();
-        let (is_sound, key) = match ty {
-            CHAT => (!body.is_empty() && is_text(LINE_BYTES_MAX), None),
-            EMOTE => (is_text(EMOTE_BYTES_MAX), Some(speaker.0)),
-            MARK => (body.len() == PLACE_BYTES, None),
-            _ => (false, None),
-        };
-        if !is_sound {
-            continue;
+/// All that players say, and what the arena keeps of it from step to step: nothing that its players' motion hangs on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Talk {
+    teams: Teams,
+    courier: Courier,
+}
+
+impl Talk {
+    /// Passes on what players have said since the last step.
+    pub(super) fn step(&mut self, ctx: &mut StepContext<'_>, players: &[Player]) {
+        while let Some((speaker, message)) = ctx.poll_message() {
+            self.pass_on(ctx, players, speaker, message);
         }
+        while let Some((from, request)) = ctx.poll_request() {
+            match request.ty {
+                JOIN_TEAM => {
+                    let joined = self.teams.join(ctx, from, &request.body);
+                    // Who has taken it back meanwhile needs no answer.
+                    let _ = ctx.respond(from, request.id, joined);
+                }
+                ASK => self.courier.ask(ctx, from, &request),
+                _ => drop(ctx.respond(from, request.id, Err(Refusal::UnknownMethod))),
+            }
+        }
+        self.courier.step(ctx);
+    }
+
+    fn pass_on(
+        &mut self,
+        ctx: &mut StepContext<'_>,
+        players: &[Player],
+        speaker: PlayerId,
+        Message { ty, body, .. }: Message,
+    ) {
+        let is_text = |bytes_max| body.len() <= bytes_max && core::str::from_utf8(&body).is_ok();
+        let is_line = !body.is_empty() && is_text(LINE_BYTES_MAX);
+        let signed = || [&speaker.0.to_le_bytes()[..], &body].concat();
         // Who does not take what is said to it does not keep the others from hearing it.
-        let _ = match key {
-            Some(key) => ctx.send(Audience::Room, ty, key, body),
-            None => ctx.send(Audience::Room, ty, 0, [&speaker.0.to_le_bytes()[..], &body].concat().into()),
+        let _ = match ty {
+            CHAT if is_line => ctx.send(Audience::Room, ty, 0, signed().into()),
+            EMOTE if is_text(EMOTE_BYTES_MAX) => ctx.send(Audience::Room, ty, speaker.0, body),
+            MARK if body.len() == PLACE_BYTES => ctx.send(Audience::Room, ty, 0, signed().into()),
+            CHEER if is_text(EMOTE_BYTES_MAX) => {
+                let Some(player) = players.iter().find(|player| player.owner == Some(speaker)) else {
+                    return;
+                };
+                let event = GameEvent::new(signed()).by(player.id).at(player.position);
+                ctx.emit_event(Audience::Room, CHEERED, &event)
+            }
+            TEAM_CHAT if is_line => return self.teams.pass_on(ctx, speaker, &body),
+            _ => return,
         };
     }
 }
@@ -139,5 +193,13 @@ mod tests {
         assert_eq!(of(CHAT, &[1, 0, 0, 0, 0xff]), None, "no text");
         assert_eq!(of(MARK, &[1, 0, 0, 0, 1, 2, 3]), None, "no place");
         assert_eq!(of(MessageTypeId(9), &[1, 0, 0, 0]), None);
+    }
+
+    #[test]
+    fn a_cheer_is_read_of_its_event_alone() {
+        let event = GameEvent::new(&b"\x07\0\0\0hooray"[..]);
+        assert_eq!(read_cheer(CHEERED, &event), Some((PlayerId(7), "hooray".into())));
+        assert_eq!(read_cheer(CHAT, &event), None);
+        assert_eq!(read_cheer(CHEERED, &GameEvent::new(&b"\x07\0"[..])), None);
     }
 }
