@@ -118,7 +118,8 @@ fn events_that_were_told_ahead_of_others_are_not_missing() {
     let mut outbox = Outbox::new(schema(), Direction::ToClient);
     let mut inbox = Inbox::new(schema(), Direction::ToClient);
     for number in 0..4 {
-        outbox.send_event(NOW, GOAL, GameEvent::new(vec![number]).encode(Tick(1)).into()).unwrap();
+        let event = GameEvent::new(vec![number]).encode(Tick(1));
+        outbox.send_event(NOW, MessageId(u64::from(number)), GOAL, event.into()).unwrap();
     }
     transmit(&mut outbox, &mut inbox);
     inbox.take_event(1).unwrap();
