@@ -253,6 +253,8 @@ impl Chaos {
         while let Some(wire) = self.seats[index].wire.as_mut().filter(|wire| wire.ends.is_none())
             && let Some(at) = wire.link.next_event(self.now.0, Direction::Up)
         {
+            // What the stream had no room for is written as soon as it has.
+            wire.link.flush(at, Direction::Up);
             if let Some((_, message)) = wire.link.receive(at, Direction::Up) {
                 self.take(index, message);
             }
