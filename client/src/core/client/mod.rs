@@ -264,11 +264,12 @@ impl Client {
     pub fn poll_event(&mut self, now: Micros) -> Option<Event> {
         self.expire(now);
         // What belongs to a session comes before its end, and before the beginning of the next.
+        let is_connected = |event: &Event| matches!(event, Event::Connected { .. });
         let is_end = matches!(self.events.front(), Some(Event::Disconnected(_) | Event::Rejected(_)));
-        // If there is another connection already, what has come over it is behind its beginning.
-        let is_anew = is_end && self.is_playing();
+        // If there was another connection since, what has come over it is behind its beginning.
+        let is_anew = is_end && self.events.iter().any(is_connected);
         let is_end = is_end && !is_anew;
-        let is_beginning = is_anew || matches!(self.events.front(), Some(Event::Connected { .. }));
+        let is_beginning = is_anew || self.events.front().is_some_and(is_connected);
         let former = if is_beginning { self.continuity.inbox.poll_former() } else { None };
         if let Some(message) = former {
             return Some(self.said(message));

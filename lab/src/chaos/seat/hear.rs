@@ -11,7 +11,7 @@ use super::super::game::{NEWEST, NEWS};
 use super::super::hauls::Turn;
 use super::super::memory::{Said, is_newer};
 use super::super::report::ChaosReport;
-use super::super::tag::Tag;
+use super::super::tag::{Person, Tag};
 use super::Seat;
 
 /// The longest that an answer takes.
@@ -20,7 +20,11 @@ const ANSWER_MICROS_MAX: u32 = 2_000_000;
 impl Seat {
     pub(super) fn hear(&mut self, now: Micros, event: Event, report: &mut ChaosReport) {
         match event {
-            Event::Connected { outcome, .. } => self.note_connected(outcome, report),
+            Event::Connected { session, player, outcome, .. } => {
+                // Not who it is now: the game may hear of this when there was another session since.
+                let person = player.map(|player| Person::new(session.room().0, player));
+                self.note_connected(person, outcome, report);
+            }
             Event::Entered { id, .. } => self.scene.enter(id),
             Event::Left { id, .. } => self.scene.leave(id),
             Event::Message(message) => self.hear_message(&message, report),
@@ -40,10 +44,10 @@ impl Seat {
     }
 
     /// The view begins anew. Whoever has gone on with an older export is told what it does not hear any more, and nobody else is.
-    fn note_connected(&mut self, outcome: SessionOutcome, report: &mut ChaosReport) {
+    fn note_connected(&mut self, person: Option<Person>, outcome: SessionOutcome, report: &mut ChaosReport) {
         self.scene.clear();
         let is_set_back = core::mem::take(&mut self.is_set_back);
-        if let (SessionOutcome::Resynced { missed }, Some(&person)) = (outcome, self.persons.last()) {
+        if let (SessionOutcome::Resynced { missed }, Some(person)) = (outcome, person) {
             self.memory.miss(person, missed);
             report.resynced += 1;
             report.wrong_outcome_told += u64::from(!is_set_back || missed.total() == 0);
