@@ -148,8 +148,7 @@ impl ChatterReport {
         }
     }
 
-    /// Whether everything that is promised of what is said holds. Tables are counted and not judged yet: under churn single bots are told
-    /// theirs late or not at all, and why is not known.
+    /// Whether everything that is promised holds.
     pub(in crate::swarm) fn is_sound(&self) -> bool {
         let Self {
             messages_refused,
@@ -161,10 +160,12 @@ impl ChatterReport {
             events_early,
             requests_lost,
             bulks_lost,
+            groups_wrong,
+            tables_wrong,
             ..
         } = *self;
         [messages_refused, messages_lost, messages_doubled, messages_reordered, messages_garbled] == [0; 5]
-            && [events_lost, events_early, requests_lost, bulks_lost] == [0; 4]
+            && [events_lost, events_early, requests_lost, bulks_lost, groups_wrong, tables_wrong] == [0; 6]
     }
 }
 
@@ -228,13 +229,10 @@ mod tests {
 
     #[test]
     fn whatever_is_wrong_is_counted_under_its_name() {
-        let spoilt = |spoil: fn(&mut Tally)| {
+        let with = |spoil: fn(&mut Tally)| {
             let mut pair = pair();
             spoil(&mut pair[1]);
-            report(&pair)
-        };
-        let with = |spoil: fn(&mut Tally)| {
-            let report = spoilt(spoil);
+            let report = report(&pair);
             assert!(!report.is_sound(), "{report:?}");
             report
         };
@@ -251,11 +249,11 @@ mod tests {
         assert_eq!(with(|bot| bot.requests_lost = 1).requests_lost, 1);
         assert_eq!(with(|bot| bot.teams.heard = [(1, vec![3])].into()).messages_lost, 1);
         assert_eq!(with(|bot| bot.teams.heard = [(1, vec![1, 2, 3])].into()).messages_garbled, 1);
-        assert_eq!(spoilt(|bot| bot.teams.groups.clear()).groups_wrong, 1);
+        assert_eq!(with(|bot| bot.teams.groups.clear()).groups_wrong, 1);
         assert_eq!(with(|bot| bot.pictures.sent.push((PlayerId(0), 2))).bulks_lost, 1);
         assert_eq!(with(|bot| bot.pictures.failed = 1).bulks_lost, 1);
-        assert_eq!(spoilt(|bot| bot.name = 3).tables_wrong, 2);
-        assert_eq!(spoilt(|bot| bot.names.retain(|player, _| player.0 == 1)).tables_wrong, 1);
-        assert_eq!(spoilt(|bot| bot.scored.clear()).tables_wrong, 2);
+        assert_eq!(with(|bot| bot.name = 3).tables_wrong, 2);
+        assert_eq!(with(|bot| bot.names.retain(|player, _| player.0 == 1)).tables_wrong, 1);
+        assert_eq!(with(|bot| bot.scored.clear()).tables_wrong, 2);
     }
 }
