@@ -28,6 +28,9 @@ const GATHERING_MAX: Duration = Duration::from_secs(30);
 /// How long all is left in peace before sessions are looked at: so that each bot is told a digest or two.
 const HEALING: Duration = Duration::from_secs(3);
 
+/// How long bots may take to say what they know before the first of them leaves: who is gone is missing in what the others are told.
+const SETTLING: Duration = Duration::from_secs(1);
+
 /// How long after the end the bots may take to say goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(5);
 
@@ -152,6 +155,8 @@ pub(crate) async fn run(
     if config.checks_sessions() {
         phase.send_replace(Phase::Healing);
         tokio::time::sleep(HEALING).await;
+        phase.send_replace(Phase::Settling);
+        tokio::time::sleep(SETTLING).await;
     }
     phase.send_replace(Phase::Over);
     let mut seen = collect(tasks).await;

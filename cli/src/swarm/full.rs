@@ -162,13 +162,14 @@ impl Bot {
                 _ = phase.changed() => {
                     self.count(&connection, *known);
                     self.pass(known, *phase.borrow_and_update());
-                    if *known == Phase::Healing {
-                        self.heal(&mut connection);
-                    }
-                    if *known == Phase::Over {
-                        self.settle(&connection);
-                        connection.close().await;
-                        return true;
+                    match *known {
+                        Phase::Healing => self.heal(&mut connection),
+                        Phase::Settling => self.settle(&connection),
+                        Phase::Over => {
+                            connection.close().await;
+                            return true;
+                        }
+                        Phase::Gathering | Phase::Measuring | Phase::Disturbed => {}
                     }
                 }
             }

@@ -22,6 +22,8 @@ pub(super) enum Phase {
     Disturbed,
     /// All is left in peace, so that what was on its way arrives.
     Healing,
+    /// Each says what it knows of its session, while all are there.
+    Settling,
     /// They shall leave.
     Over,
 }
@@ -32,7 +34,7 @@ impl Phase {
         match self {
             Self::Measuring => Some(0),
             Self::Disturbed => Some(1),
-            Self::Gathering | Self::Healing | Self::Over => None,
+            Self::Gathering | Self::Healing | Self::Settling | Self::Over => None,
         }
     }
 }
