@@ -31,6 +31,11 @@ pub(crate) struct SessionArgs {
     #[arg(long, env = "TICKWIRE_SESSION_WINDOW", value_name = "SECONDS")]
     session_window: Option<u32>,
 
+    /// How long it keeps its place at least where somebody else finds none, seconds; as long as it waits: all the time. Twice as long as it was
+    /// there comes on top [default: 5]
+    #[arg(long, env = "TICKWIRE_PLACE_KEPT", value_name = "SECONDS")]
+    place_kept: Option<u32>,
+
     /// What a player does while its session waits or its client has paused [default: stand]
     #[arg(long, env = "TICKWIRE_ABSENCE", value_name = "POLICY")]
     absence: Option<AbsencePolicy>,
@@ -92,6 +97,7 @@ impl SessionArgs {
     pub(crate) fn or(self, file: Self) -> Self {
         Self {
             session_window: self.session_window.or(file.session_window),
+            place_kept: self.place_kept.or(file.place_kept),
             absence: self.absence.or(file.absence),
             silence_timeout: self.silence_timeout.or(file.silence_timeout),
             stall_timeout: self.stall_timeout.or(file.stall_timeout),
@@ -110,6 +116,7 @@ impl SessionArgs {
             given.map_or(otherwise, |seconds| Micros::from_secs(seconds.into()))
         };
         room.session_window = seconds(self.session_window, room.session_window);
+        room.place_kept = seconds(self.place_kept, room.place_kept);
         room.absence = self.absence.map_or(room.absence, Absence::from);
         room.silence_timeout = seconds(self.silence_timeout, room.silence_timeout);
         room.stall_timeout = seconds(self.stall_timeout, room.stall_timeout);
@@ -124,6 +131,7 @@ impl SessionArgs {
 
     fn check(&self) -> anyhow::Result<()> {
         check_range("--session-window", self.session_window, 0..=SESSION_WINDOW_MAX, "seconds")?;
+        check_range("--place-kept", self.place_kept, 0..=SESSION_WINDOW_MAX, "seconds")?;
         check_range("--silence-timeout", self.silence_timeout, 1..=SILENCE_MAX, "seconds")?;
         check_range("--stall-timeout", self.stall_timeout, 1..=SILENCE_MAX, "seconds")?;
         check_range("--message-rate", self.message_rate, 1..=MESSAGES_MAX, "a second")?;
@@ -154,7 +162,7 @@ mod tests {
     #[test]
     fn flags_beat_the_file_and_the_file_beats_the_defaults() {
         let file: SessionArgs = toml::from_str(
-            "session-window = 30\nabsence = 'bot'\nsilence-timeout = 20\nidle-timeout = 0\nmessage-rate = 10\n\
+            "session-window = 30\nplace-kept = 11\nabsence = 'bot'\nsilence-timeout = 20\nidle-timeout = 0\nmessage-rate = 10\n\
              message-volume = 2",
         )
         .unwrap();
@@ -167,8 +175,8 @@ mod tests {
         };
         let mut room = room();
         flags.or(file).apply(&mut room).unwrap();
-        let seconds = [room.session_window, room.silence_timeout, room.stall_timeout];
-        assert_eq!(seconds, [60, 20, 7].map(Micros::from_secs));
+        let seconds = [room.session_window, room.place_kept, room.silence_timeout, room.stall_timeout];
+        assert_eq!(seconds, [60, 11, 20, 7].map(Micros::from_secs));
         assert_eq!((room.absence, room.idle_timeout), (Absence::Bot, None));
         assert_eq!(room.message_limits.messages, Rate { per_minute: 600, burst: 5 });
         assert_eq!(room.message_limits.bytes, Rate { per_minute: 122_880, burst: 4_096 });

@@ -33,6 +33,8 @@ pub(super) struct Account {
 /// What is told of sessions; the names are those of `lab --chaos`. All from `ghost_entities` on are to be 0.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct SessionReport {
+    /// As in the report of chaos, which has as many runs: the swarm's one.
+    pub(crate) seeds: u64,
     /// Connections that were cut, and how many chance makes of it on average.
     pub(crate) cuts: u64,
     pub(crate) cuts_due: f64,
@@ -57,6 +59,7 @@ impl SessionReport {
     pub(super) fn new(accounts: &[&Account], resume_micros: &Histogram<u64>) -> Self {
         let sum = |count: fn(&Account) -> u64| accounts.iter().map(|account| count(account)).sum();
         let mut report = Self {
+            seeds: 1,
             cuts: sum(|account| account.cuts),
             resumed: sum(|account| account.resumed),
             resume_ms: of_micros(resume_micros),

@@ -1,6 +1,7 @@
 //! The game of the chaos lab: everyone talks, and counts what it hears.
 
 use core::ops::Range;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
@@ -188,6 +189,8 @@ impl Talker {
 pub(super) struct Talk {
     schema: Arc<Schema>,
     talkers: Vec<Talker>,
+    /// What was counted of those who have left: where who is away has left, it comes back as who it was.
+    left: BTreeMap<PlayerId, Counts>,
     /// From this tick on it only listens.
     calm: Tick,
     /// Which start of the server it is.
@@ -197,7 +200,7 @@ pub(super) struct Talk {
 
 impl Talk {
     pub(super) fn new(schema: Arc<Schema>, calm: Tick, start: u32, facts: Sender<Fact>) -> Self {
-        Self { schema, talkers: Vec::new(), calm, start, desk: Desk::new(start, facts) }
+        Self { schema, talkers: Vec::new(), left: BTreeMap::new(), calm, start, desk: Desk::new(start, facts) }
     }
 
     fn hear(&mut self, from: PlayerId, message: &Message) {
@@ -261,10 +264,13 @@ impl Simulation for Talk {
     }
 
     fn step(&mut self, ctx: &mut StepContext<'_>) {
-        self.talkers.retain(|talker| talker.player.is_some_and(|player| !ctx.left().contains(&player)));
+        let has_left = |talker: &mut Talker| talker.player.is_none_or(|player| ctx.left().contains(&player));
+        let left = self.talkers.extract_if(.., has_left);
+        self.left.extend(left.filter_map(|talker| Some((talker.player?, talker.counts))));
         for &player in ctx.joined() {
             let id = ctx.spawn(TALKER);
-            self.talkers.push(Talker { id, player: Some(player), counts: Counts::default() });
+            let counts = self.left.remove(&player).unwrap_or_default();
+            self.talkers.push(Talker { id, player: Some(player), counts });
         }
         let is_calm = !self.calm.is_newer_than(ctx.tick());
         // Now and then it does not listen for a second.

@@ -105,7 +105,7 @@ fn open(schema: &Arc<Schema>, ledger: &Ledger, seed: u64, starts: u32, now: Micr
     config.silence_timeout = Micros::from_millis(1_500);
     config.ping_interval = Micros::from_millis(300);
     config.players_max = PLAYERS;
-    config.absence = if seed.is_multiple_of(2) { Absence::Stand } else { Absence::Bot };
+    config.absence = [Absence::Stand, Absence::Bot, Absence::Remove][(seed % 3) as usize];
     let left = Micros(CHAOS.0.saturating_sub(now.0));
     let calm = config.first_tick + rate().steps_in(left) as u32;
     Room::new(identity, config, Box::new(Talk::new(schema.clone(), calm, starts, ledger.teller())), now)

@@ -152,6 +152,13 @@ impl Requests {
         }
     }
 
+    /// Nobody here waits for anything any more: what was asked for is taken back, and of what came of it nothing is told.
+    pub fn abandon(&mut self, now: Micros, outbox: &mut Outbox) {
+        self.asked.keys().for_each(|id| take_back(now, outbox, *id));
+        self.asked.clear();
+        self.answers.clear();
+    }
+
     /// The next request that came to its end. Ask until there is none.
     pub fn poll_response(&mut self, now: Micros, outbox: &mut Outbox) -> Option<(RequestId, Response)> {
         self.expire(now, outbox);

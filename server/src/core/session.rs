@@ -51,9 +51,6 @@ pub(crate) enum Whereabouts {
 /// Credit, ends and stops of all transfers both ways take less, bytes.
 const BULK_CONTROL_BYTES_MAX: usize = 512;
 
-/// For how long a session that was lost at once keeps its place from who needs one.
-const PATIENCE_AT_FIRST: Micros = Micros::from_secs(5);
-
 /// One client, whatever connection it comes over.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -171,12 +168,12 @@ impl Session {
         self.away_for(now).is_some_and(|away| away >= window)
     }
 
-    /// For how long its place is somebody else's who needs one: once it has been away for twice as long as it had been here, and a little. So
-    /// who connects and vanishes over and over keeps nobody out for long, and who has played is waited for.
-    pub(crate) fn overdue_for(&self, now: Micros) -> Option<Micros> {
+    /// For how long its place is somebody else's who needs one: once it has been away for twice as long as it had been here, and for `least`
+    /// beside. So who connects and vanishes over and over keeps nobody out for long, and who has played is waited for.
+    pub(crate) fn overdue_for(&self, now: Micros, least: Micros) -> Option<Micros> {
         let Whereabouts::AbsentSince(since) = self.whereabouts else { return None };
         let been_here = since.saturating_since(self.begun);
-        let patience = PATIENCE_AT_FIRST.0.saturating_add(2 * been_here.0);
+        let patience = least.0.saturating_add(2 * been_here.0);
         self.away_for(now)?.0.checked_sub(patience).map(Micros)
     }
 
@@ -382,17 +379,17 @@ mod tests {
     #[test]
     fn who_was_here_for_long_keeps_its_place_for_long_and_everybody_is_waited_for() {
         let schema = Schema::builder("s").build().unwrap();
-        let (window, second) = (Micros::from_secs(120), Micros::from_secs);
+        let (window, least, second) = (Micros::from_secs(120), Micros::from_secs(5), Micros::from_secs);
         for (been_here, keeps) in [(0, 5), (10, 25), (57, 119), (600, 1205)] {
             let begun = second(7);
             let stream = StreamKind::Ordered;
             let mut session = Session::new(SessionId(1), token(1), PeerId(1), stream, None, &schema, begun);
             let lost = begun + second(been_here);
             let later = second(10_000);
-            assert!(!session.is_given_up(later, window) && session.overdue_for(later).is_none(), "connected");
+            assert!(!session.is_given_up(later, window) && session.overdue_for(later, least).is_none(), "connected");
             session.whereabouts = Whereabouts::AbsentSince(lost);
-            assert_eq!(session.overdue_for(lost + Micros(keeps * 1_000_000 - 1)), None, "{been_here}");
-            assert_eq!(session.overdue_for(lost + second(keeps + 3)), Some(second(3)), "{been_here}");
+            assert_eq!(session.overdue_for(lost + Micros(keeps * 1_000_000 - 1), least), None, "{been_here}");
+            assert_eq!(session.overdue_for(lost + second(keeps + 3), least), Some(second(3)), "{been_here}");
             assert!(!session.is_given_up(lost + Micros(119_999_999), window), "{been_here}");
             assert!(session.is_given_up(lost + window, window), "{been_here}");
         }

@@ -212,14 +212,19 @@ impl Request {
 fn check_target(target: &str) -> Result<(), HttpRefusal> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let has_token = query.split('&').any(|pair| {
-        let name = pair.split('=').next().unwrap_or_default().to_ascii_lowercase();
-        TOKEN_PARAMETERS.contains(&name.as_str())
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        TOKEN_PARAMETERS.contains(&name.to_ascii_lowercase().as_str()) || looks_like_jwt(value)
     });
     match path {
         _ if has_token => Err(HttpRefusal::TokenInUrl),
         "/" => Ok(()),
         _ => Err(HttpRefusal::NotFound),
     }
+}
+
+/// Whatever it is called: three parts, of which the first begins as `{"` does.
+fn looks_like_jwt(value: &str) -> bool {
+    value.starts_with("eyJ") && value.split('.').count() == 3
 }
 
 fn bearer(value: &str) -> Result<Token, HttpRefusal> {
@@ -320,6 +325,7 @@ mod tests {
         for (result, status, words) in [
             (request("/?token=a.b.c", ""), "400", "Authorization: Bearer"),
             (request("/play?x=1&ACCESS_TOKEN=a", ""), "400", "logs"),
+            (request("/?ticket=eyJhbGciOiJFZERTQSJ9.e30.c2ln", ""), "400", "logs"),
             (request("/play", ""), "404", "`/`"),
             (lines("GET / HTTP/1.1\r\nHost: x"), "426", "ws://"),
             (lines("GET / HTTP/1.1\r\nHost: x"), "426", "\r\nConnection: close, Upgrade\r\n"),

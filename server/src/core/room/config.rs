@@ -73,8 +73,11 @@ pub struct RoomConfig {
     /// [paused](tickwire_protocol::pause), may be silent. None: as long as it likes.
     pub idle_timeout: Option<Micros>,
     /// How long a session waits for its client after a connection was lost; 0 to give it up at once. It [gives way](crate::core::Room::give_way) before if somebody
-    /// finds no place, and it was away for more than twice as long as it had been there, and 5 seconds.
+    /// finds no place, and it was away for more than twice as long as it had been there, and [`place_kept`](Self::place_kept).
     pub session_window: Micros,
+    /// How long a session that waits keeps its place at least where somebody else needs one. As long as the window: all of it, whoever has to
+    /// stay outside.
+    pub place_kept: Micros,
     /// What a player does in the world while its session waits, or is paused.
     pub absence: Absence,
     /// How long a peer on an ordered stream may ack nothing of what it was sent, before it is let go. Behind messages it has longer: as long as
@@ -119,6 +122,7 @@ impl RoomConfig {
             silence_timeout: Micros::from_secs(5),
             idle_timeout: Some(Micros::from_secs(300)),
             session_window: Micros::from_secs(120),
+            place_kept: Micros::from_secs(5),
             absence: Absence::Stand,
             stall_timeout: Micros::from_secs(10),
             digest_interval: Micros::from_secs(1),

@@ -136,8 +136,9 @@ impl Room {
     /// Who of a role keeps a place that it has to leave to somebody who needs one, for it is away for longer than it was here: of several the one
     /// that has kept it for longest.
     pub fn overdue(&self, now: Micros, role: Role) -> Option<SessionId> {
+        let least = self.config.place_kept;
         let sessions = self.sessions.values().filter(|session| session.role() == role);
-        let overdue = sessions.filter_map(|session| Some((session.overdue_for(now)?, session.id)));
+        let overdue = sessions.filter_map(|session| Some((session.overdue_for(now, least)?, session.id)));
         overdue.max().map(|(_, session)| session)
     }
 

@@ -428,6 +428,10 @@ impl Room {
             let Some(player) = &mut session.player else { continue };
             let id = player.id;
             if peer.is_none() && self.config.absence.step(player, &mut self.inputs) {
+                if !player.is_announced {
+                    // To the game it has left, and what that has asked it with it.
+                    session.requests.abandon(now, &mut session.outbox);
+                }
                 continue;
             }
             if let Some((&peer, connection)) = peer
