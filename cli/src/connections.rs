@@ -15,6 +15,9 @@ const CONNECTIONS_MAX: usize = 1_000_000;
 /// Who takes longer to say hello says nothing, seconds.
 const HANDSHAKE_MAX: u32 = 60;
 
+/// No client believes more, seconds.
+const RETRY_AFTER_MAX: u32 = 3_600;
+
 /// Longer, and what waits to be written is a leak, seconds.
 const WRITE_MAX: u32 = 300;
 
@@ -47,6 +50,10 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, env = "TICKWIRE_HANDSHAKE_TIMEOUT", value_name = "SECONDS")]
     handshake_timeout: Option<u32>,
 
+    /// How long whoever finds no place is told to stay away at least, seconds, 0 to 3600 [default: 1]
+    #[arg(long, env = "TICKWIRE_RETRY_AFTER", value_name = "SECONDS")]
+    retry_after: Option<u32>,
+
     /// Gives a connection up to which nothing could be written for so long, seconds, 1 to 300 [default: 10]
     #[arg(long, env = "TICKWIRE_WRITE_TIMEOUT", value_name = "SECONDS")]
     write_timeout: Option<u32>,
@@ -71,6 +78,7 @@ impl ConnectionArgs {
             max_address_messages: self.max_address_messages.or(file.max_address_messages),
             count_loopback: self.count_loopback || file.count_loopback,
             handshake_timeout: self.handshake_timeout.or(file.handshake_timeout),
+            retry_after: self.retry_after.or(file.retry_after),
             write_timeout: self.write_timeout.or(file.write_timeout),
             trusted_proxy: if self.trusted_proxy.is_empty() {
                 file.trusted_proxy
@@ -87,6 +95,7 @@ impl ConnectionArgs {
             bail!("--max-connections {connections}: there are 1 to {CONNECTIONS_MAX}");
         }
         check_range("--handshake-timeout", self.handshake_timeout, 1..=HANDSHAKE_MAX, "seconds")?;
+        check_range("--retry-after", self.retry_after, 0..=RETRY_AFTER_MAX, "seconds")?;
         check_range("--write-timeout", self.write_timeout, 1..=WRITE_MAX, "seconds")?;
         // Beside the players there are those who watch, and those who are still saying hello.
         let needed = players_max.map_or(0, |players| players as usize + players as usize / 5);
@@ -95,6 +104,7 @@ impl ConnectionArgs {
             given.map_or(otherwise, |seconds| Duration::from_secs(seconds.into()))
         };
         config.handshake_timeout = seconds(self.handshake_timeout, config.handshake_timeout);
+        config.retry_after = seconds(self.retry_after, config.retry_after);
         config.write_timeout = seconds(self.write_timeout, config.write_timeout);
         let addresses = &mut config.access.addresses;
         addresses.connections_max = self.max_per_address.unwrap_or(addresses.connections_max);
@@ -130,7 +140,7 @@ mod tests {
     #[test]
     fn flags_beat_the_file_and_the_file_beats_the_defaults() {
         let file: ConnectionArgs = toml::from_str(
-            "max-per-address = 3\nhandshake-timeout = 2\nwrite-timeout = 60\ncount-loopback = true\n\
+            "max-per-address = 3\nhandshake-timeout = 2\nretry-after = 9\nwrite-timeout = 60\ncount-loopback = true\n\
              trusted-proxy = ['10.0.0.0/8', '::1']\nproxy-protocol = true",
         )
         .unwrap();
@@ -140,8 +150,8 @@ mod tests {
         let addresses = config.access.addresses;
         assert_eq!((addresses.connections_max, addresses.handshakes_per_second), (4, 10));
         assert!(addresses.counts_loopback);
-        let timeouts = [config.handshake_timeout, config.write_timeout].map(|timeout| timeout.as_secs());
-        assert_eq!(timeouts, [2, 60]);
+        let times = [config.handshake_timeout, config.retry_after, config.write_timeout];
+        assert_eq!(times.map(|time| time.as_secs()), [2, 9, 60]);
         let proxies = config.access.proxies;
         assert_eq!((proxies.networks.len(), proxies.speech), (2, ProxySpeech::ProxyProtocol));
     }

@@ -76,6 +76,9 @@ pub enum Misbehavior {
     /// More frames or inputs than an honest client can send.
     #[error("more than {0} frames or inputs between two ticks")]
     Flood(u32),
+    /// More input frames than one and a half a tick, for seconds.
+    #[error("more than one and a half input frames a tick, for too long")]
+    TooManyInputs,
     /// More questions which rooms there are than a connection has.
     #[error("more than {0} questions before a hello")]
     TooManyQuestions(u32),

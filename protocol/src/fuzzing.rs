@@ -16,7 +16,7 @@ use crate::budget::Budget;
 use crate::bulk::BulkFrame;
 use crate::fault::DecodeError;
 use crate::frame::{FrameType, frames, split_frame, write_frame};
-use crate::handshake::{Auth, Hello, PackedSchema, RejectReason, Welcome};
+use crate::handshake::{Auth, Hello, PackedSchema, Reject, Welcome};
 use crate::input::InputFrame;
 use crate::message::{Direction, MessageAck, MessageClass, MessageFrame, MessageType, MessageTypeId};
 use crate::pause::Pause;
@@ -98,9 +98,9 @@ fn check_payload(ty: FrameType, payload: &[u8]) {
         }
         FrameType::Welcome => check_welcome(payload),
         FrameType::Reject => {
-            if let Ok(reject) = RejectReason::decode(payload) {
+            if let Ok(reject) = Reject::decode(payload) {
                 check(&|out| reject.encode(out));
-                let _ = (reject.to_string(), reject.close_code());
+                let _ = (reject.to_string(), reject.reason.close_code());
             }
         }
         FrameType::Ping | FrameType::Pong => check_time(ty, payload),

@@ -48,7 +48,7 @@ pub use ack::{Ack, AckWindow, Sequence};
 pub use cue::Cue;
 pub use fault::{CloseCode, DecodeError, Misbehavior, PeerFault};
 pub use frame::{Frame, FrameType};
-pub use handshake::{Hello, RejectReason, Role, RoomWish, StreamKind, Welcome};
+pub use handshake::{Hello, Reject, RejectReason, Role, RoomWish, StreamKind, Welcome};
 pub use ids::{EntityId, GroupId, PeerId, PlayerId, RoomId, SessionId};
 pub use input::InputFrame;
 pub use ping::{Ping, Pong};

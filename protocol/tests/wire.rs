@@ -310,7 +310,7 @@ fn codes_are_those_of_the_code() {
         let mut out = Vec::new();
         reject.encode(&mut out);
         assert_eq!(
-            (out[2], reject.close_code().0.to_string().as_str()),
+            (out[2], reject.reason.close_code().0.to_string().as_str()),
             (number as u8, row[3]),
             "{}",
             row[1]

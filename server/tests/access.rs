@@ -487,7 +487,7 @@ async fn who_asks_for_the_schema_takes_no_place_and_nobodys() {
     is_undisturbed(&mut alice).await;
     let stranger = discover(&url, &ClientConfig::new("test"), &Options::default()).await;
     let missing = RejectReason::Unauthorized(AuthRefusal::Missing);
-    assert!(matches!(stranger, Err(ConnectError::Rejected(reason)) if reason == missing));
+    assert!(matches!(stranger, Err(ConnectError::Rejected(reject)) if reject.reason == missing));
 }
 
 /// An authenticator that panics when it is asked for the second time.

@@ -177,6 +177,17 @@ fn counted_late(race: &Race, peer: PeerId) {
     }
 }
 
+/// Within what may come between two ticks, but all the time.
+#[test]
+fn frames_for_nothing_are_refused_in_the_end() {
+    let (way, fault) = Race::new().run(|race| {
+        let next = race.next();
+        (0..3).try_for_each(|_| race.cheat(message((0..1).map(|ahead| next + ahead), 1.0)))
+    });
+    assert!(matches!(fault, Some(PeerFault::Misbehaved(Misbehavior::TooManyInputs))), "{fault:?}");
+    no_further(way);
+}
+
 #[test]
 fn a_flood_is_refused() {
     let (way, fault) = Race::new().run(|race| {

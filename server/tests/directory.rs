@@ -313,7 +313,7 @@ async fn where_tokens_are_wanted_rooms_are_listed_and_opened_for_who_has_one() {
     let token = |text: &str| Token::new(text).unwrap();
     let unknown = list(&server, &ListRooms::default()).await.unwrap_err();
     let missing = RejectReason::Unauthorized(AuthRefusal::Missing);
-    assert!(matches!(&unknown, ConnectError::Rejected(reason) if *reason == missing), "{unknown}");
+    assert!(matches!(&unknown, ConnectError::Rejected(reject) if reject.reason == missing), "{unknown}");
 
     let with = |text: &str, room| Hello { extensions: vec![token(text).extension()], ..wishing(room) };
     let mut raw = Raw::connect(server.addr).await;

@@ -134,7 +134,7 @@ async fn who_has_no_newer_token_stops_at_the_refusal() {
 
     let expired = RejectReason::Unauthorized(AuthRefusal::Expired);
     let at_once = connect(&server, Place::Hello, move |_| old.clone()).await;
-    assert!(matches!(at_once, Err(ConnectError::Rejected(reason)) if reason == expired));
+    assert!(matches!(at_once, Err(ConnectError::Rejected(reject)) if reject.reason == expired));
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn who_has_no_newer_token_for_its_hello_is_told_so_and_stops() {
     until(&mut alice, outcome).await;
     until(&mut alice, last_error).await;
     let rejected = until(&mut alice, |event| match event {
-        Event::Rejected(reason) => Some(reason.clone()),
+        Event::Rejected(reject) => Some(reject.reason.clone()),
         _ => None,
     });
     assert_eq!(rejected.await, RejectReason::Unauthorized(AuthRefusal::Expired));

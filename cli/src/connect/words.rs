@@ -24,7 +24,7 @@ pub(super) fn event(client: &Client, event: &Event) -> String {
         Event::Reconnecting { attempt, of, last_error, .. } => {
             format!("reconnecting, attempt {attempt} of {of}: {last_error}")
         }
-        Event::Rejected(reason) => format!("rejected: {reason}"),
+        Event::Rejected(reject) => format!("rejected: {reject}"),
         Event::Entered { id, kind } => format!("entered {} {id}", schema.kind(*kind).name()),
         Event::Left { id, kind, despawned } => {
             let how = if *despawned { "gone" } else { "out of view" };

@@ -249,7 +249,7 @@ impl Bot {
 
     fn fail(&mut self, error: &ConnectError) {
         self.outcome.note_error(match error {
-            ConnectError::Rejected(reason) => self.hive.words_of(reason),
+            ConnectError::Rejected(reject) => self.hive.words_of(&reject.reason),
             error => error.to_string(),
         });
         // Bytes before the welcome are decoded as well.

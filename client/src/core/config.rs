@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tickwire_protocol::handshake::{Extension, Features, Hello, Role, RoomWish, StreamKind};
+use tickwire_protocol::message::QueueLimits;
 use tickwire_protocol::room::{Introduction, Profile};
 use tickwire_protocol::snapshot::Prior;
 use tickwire_protocol::{DecodeError, Micros, Schema};
@@ -58,6 +59,8 @@ pub struct ClientConfig {
     /// Whether a client that comes back and is told that its session is over plays on in the new one. If not, that is the end:
     /// [`DisconnectReason::SessionOver`](crate::DisconnectReason::SessionOver).
     pub rejoin: bool,
+    /// What may wait here to be sent, and on its way.
+    pub queue: QueueLimits,
     /// The session that is to go on, of a client that was before this one; see [`Client::export_session`](crate::Client::export_session).
     pub session: Option<SavedSession>,
     /// Where the chance comes from that spreads attempts to come back: another number on each machine.
@@ -92,6 +95,7 @@ impl ClientConfig {
             connect_timeout: Micros::from_secs(10),
             reconnect: None,
             rejoin: true,
+            queue: QueueLimits::default(),
             session: None,
             seed: 0,
         }

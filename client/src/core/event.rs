@@ -3,7 +3,7 @@
 use thiserror::Error;
 use tickwire_protocol::bulk::BulkEvent;
 use tickwire_protocol::frame::FrameType;
-use tickwire_protocol::handshake::{AuthRefusal, AuthTerms, FreshReason, RejectReason, SessionOutcome};
+use tickwire_protocol::handshake::{AuthRefusal, AuthTerms, FreshReason, Reject, SessionOutcome};
 use tickwire_protocol::message::{Message, MessageId, Outcome, Request, RequestId, Response};
 use tickwire_protocol::{CloseCode, Cue, DecodeError, EntityId, KindId, Micros, PlayerId, RoomId, SessionId};
 
@@ -43,7 +43,7 @@ pub enum Event {
         last_error: DisconnectReason,
     },
     /// The server has not let the client in.
-    Rejected(RejectReason),
+    Rejected(Reject),
     /// From now on the view has this entity: [`View::find`](crate::View::find) gives it, and its
     /// [`payload`](crate::EntityView::payload), in the view of the same `now` as the poll. The time to load its model,
     /// and to keep what is to be known of it at its end.
@@ -142,7 +142,7 @@ pub enum DisconnectReason {
     Unreachable(String),
     /// The server has not let the client in.
     #[error("the server does not let us in: {0}")]
-    Rejected(RejectReason),
+    Rejected(Reject),
     /// What the client would say first breaks a limit of the protocol, so nothing was said.
     #[error(
         "the server would refuse this hello ({0}): shorten its token, or the texts of the client's configuration"
@@ -164,7 +164,7 @@ impl DisconnectReason {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Closed { code, .. } => code.may_pass(),
-            Self::Rejected(reason) => reason.close_code().may_pass(),
+            Self::Rejected(reject) => reject.reason.close_code().may_pass(),
             Self::Lost | Self::Silent | Self::NoWelcome | Self::Unreachable(_) => true,
             Self::Refused { status, .. } => matches!(status, 429 | 500..),
             Self::Fault(_) | Self::InvalidHello(_) | Self::SessionOver(_) | Self::Left => false,
@@ -176,13 +176,13 @@ impl DisconnectReason {
         matches!(self, Self::Left | Self::Closed { code: CloseCode::NORMAL, .. })
     }
 
-    /// How long the server wants to be left alone: what a refusal said with `Retry-After`, an hour at most, or what is in the table of
+    /// How long the server wants to be left alone: what a refusal said, an hour at most, or what is in the table of
     /// close codes.
     pub fn retry_after(&self) -> Option<Micros> {
         match self {
             Self::Refused { retry_after, .. } => retry_after.map(|after| after.min(RETRY_AFTER_MAX)),
             Self::Closed { code, .. } => code.retry_after(),
-            Self::Rejected(reason) => reason.close_code().retry_after(),
+            Self::Rejected(reject) => reject.retry_after.map(|after| after.min(RETRY_AFTER_MAX)),
             _ => None,
         }
     }

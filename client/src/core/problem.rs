@@ -1,7 +1,7 @@
 //! What went wrong with something that the game wanted, in one form for all that it may want.
 
 use tickwire_protocol::bulk::{BulkError, BulkEvent, BulkFailure, BulkId};
-use tickwire_protocol::handshake::{AuthRefusal, FreshReason, RejectReason, SessionOutcome};
+use tickwire_protocol::handshake::{AuthRefusal, FreshReason, Reject, RejectReason, SessionOutcome};
 use tickwire_protocol::message::{Denial, MessageId, Outcome, Refusal, RequestError, RequestId, SendError};
 use tickwire_protocol::{CloseCode, Micros};
 
@@ -112,7 +112,7 @@ impl AsProblem for Event {
             Self::Reconnecting { last_error, .. } => {
                 (Operation::Connect, (of_end(last_error)?.0, Retry::ByItself))
             }
-            Self::Rejected(reason) => return reason.problem(),
+            Self::Rejected(reject) => return reject.problem(),
             Self::Sent(id, outcome) => (Operation::Send(*id), of_message(*outcome)?),
             Self::Response(id, Err(error)) => (Operation::Request(*id), of_request(error)?),
             Self::Bulk(BulkEvent::NotSent { id, why } | BulkEvent::NotReceived { id, why }) => {
@@ -144,7 +144,7 @@ impl AsProblem for DisconnectReason {
     }
 }
 
-impl AsProblem for RejectReason {
+impl AsProblem for Reject {
     fn problem(&self) -> Option<Problem> {
         Some(of(Operation::Connect, of_reject(self)))
     }
@@ -257,7 +257,8 @@ fn of_token(refusal: AuthRefusal) -> Verdict {
     (ProblemKind::Forbidden, retry)
 }
 
-fn of_reject(reason: &RejectReason) -> Verdict {
+fn of_reject(reject: &Reject) -> Verdict {
+    let Reject { reason, retry_after } = reject;
     let kind = match reason {
         RejectReason::Magic
         | RejectReason::Version { .. }
@@ -277,9 +278,10 @@ fn of_reject(reason: &RejectReason) -> Verdict {
         RejectReason::Forbidden { .. } | RejectReason::WrongSecret | RejectReason::NoSpectators => {
             ProblemKind::Forbidden
         }
+        RejectReason::Unauthorized(AuthRefusal::Unavailable) => ProblemKind::Forbidden,
         RejectReason::Unauthorized(refusal) => return of_token(*refusal),
     };
-    (kind, of_code(reason.close_code()))
+    (kind, retry(reason.close_code().may_pass(), *retry_after))
 }
 
 /// As the table of close codes has it.
@@ -298,7 +300,7 @@ fn retry(may_pass: bool, retry_after: Option<Micros>) -> Retry {
 fn of_end(reason: &DisconnectReason) -> Option<Verdict> {
     let kind = match reason {
         DisconnectReason::Left => return None,
-        DisconnectReason::Rejected(reason) => return Some(of_reject(reason)),
+        DisconnectReason::Rejected(reject) => return Some(of_reject(reject)),
         DisconnectReason::Refused { status, .. } => of_status(*status),
         DisconnectReason::Closed { .. } | DisconnectReason::Lost => ProblemKind::Closed,
         DisconnectReason::Silent | DisconnectReason::NoWelcome => ProblemKind::Timeout,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tickwire_protocol::DecodeError;
 use tickwire_protocol::frame::{FrameType, frames};
-use tickwire_protocol::handshake::RejectReason;
+use tickwire_protocol::handshake::Reject;
 use tickwire_protocol::room::RoomList;
 
 use super::event::{ClientFault, DisconnectReason};
@@ -23,16 +23,14 @@ pub fn read_rooms(answer: Bytes) -> Result<RoomList, DisconnectReason> {
     }
     match first.ty {
         FrameType::Rooms => RoomList::decode(&first.payload).map_err(faulty),
-        FrameType::Reject => {
-            Err(DisconnectReason::Rejected(RejectReason::decode(&first.payload).map_err(faulty)?))
-        }
+        FrameType::Reject => Err(DisconnectReason::Rejected(Reject::decode(&first.payload).map_err(faulty)?)),
         ty => Err(DisconnectReason::Fault(ClientFault::Unexpected(ty))),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tickwire_protocol::handshake::AuthRefusal;
+    use tickwire_protocol::handshake::{AuthRefusal, RejectReason};
     use tickwire_protocol::room::ListRooms;
 
     use super::*;
@@ -47,7 +45,7 @@ mod tests {
     fn rooms_are_read_and_whatever_else_is_said_has_a_reason() {
         let rooms = RoomList { rooms: Vec::new(), has_more: true };
         assert_eq!(read(|out| rooms.encode(out)), Ok(rooms.clone()));
-        let missing = RejectReason::Unauthorized(AuthRefusal::Missing);
+        let missing = Reject::from(RejectReason::Unauthorized(AuthRefusal::Missing));
         assert_eq!(read(|out| missing.encode(out)), Err(DisconnectReason::Rejected(missing.clone())));
         let unexpected = DisconnectReason::Fault(ClientFault::Unexpected(FrameType::List));
         assert_eq!(read(|out| ListRooms::default().encode(out)), Err(unexpected));

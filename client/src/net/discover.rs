@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tickwire_protocol::frame::{FrameType, frames};
-use tickwire_protocol::handshake::{RejectReason, Welcome};
+use tickwire_protocol::handshake::{Reject, Welcome};
 use tickwire_protocol::{DecodeError, Schema};
 
 use super::error::ConnectError;
@@ -34,9 +34,7 @@ fn read(answer: Bytes) -> Result<Arc<Schema>, ConnectError> {
             let packed = welcome.schema.ok_or_else(|| faulty(DecodeError::Truncated("schema")))?;
             packed.unpack().map_err(faulty)
         }
-        FrameType::Reject => {
-            Err(ConnectError::Rejected(RejectReason::decode(&first.payload).map_err(faulty)?))
-        }
+        FrameType::Reject => Err(ConnectError::Rejected(Reject::decode(&first.payload).map_err(faulty)?)),
         ty => Err(ConnectError::Ended(DisconnectReason::Fault(ClientFault::Unexpected(ty)))),
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use thiserror::Error;
-use tickwire_protocol::handshake::RejectReason;
+use tickwire_protocol::handshake::Reject;
 use tickwire_protocol::{DecodeError, Micros};
 
 use crate::core::{AsProblem, DisconnectReason, Operation, Problem, ProblemKind, Retry};
@@ -93,7 +93,7 @@ pub enum ConnectError {
     },
     /// The server refused the hello. The words have the values of both ends.
     #[error("{0}")]
-    Rejected(RejectReason),
+    Rejected(Reject),
     /// The connection ended before the welcome.
     #[error("no welcome: {0}")]
     Ended(DisconnectReason),
@@ -140,7 +140,7 @@ impl AsProblem for ConnectError {
             Self::Refused { status, reason, retry_after, .. } => {
                 return refused(*status, reason.clone(), *retry_after).problem();
             }
-            Self::Rejected(reason) => return reason.problem(),
+            Self::Rejected(reject) => return reject.problem(),
             Self::Ended(reason) => return reason.problem(),
         };
         Some(Problem { operation: Operation::Connect, kind, retry })
@@ -158,9 +158,7 @@ impl ConnectError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
-            Self::Rejected(reason) => {
-                reason.close_code().retry_after().map(|after| Duration::from_micros(after.0))
-            }
+            Self::Rejected(reject) => reject.retry_after.map(|after| Duration::from_micros(after.0)),
             _ => None,
         }
     }
@@ -189,6 +187,8 @@ impl ConnectError {
 
 #[cfg(test)]
 mod tests {
+    use tickwire_protocol::handshake::RejectReason;
+
     use super::*;
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
         let io = || io::ErrorKind::NetworkUnreachable.into();
         let (soon, later) = (Duration::from_secs(7), Retry::After(Micros::from_secs(7)));
         let second = Retry::After(Micros::from_secs(1));
-        let full = RejectReason::RoomFull { players: 1, max: 1 };
+        let full = Reject::from(RejectReason::RoomFull { players: 1, max: 1 });
         for (error, kind, retry) in [
             (ConnectError::Address { url: text(), reason: text() }, ProblemKind::Invalid, Retry::Never),
             (ConnectError::Config(DecodeError::Damaged("x")), ProblemKind::Invalid, Retry::Never),

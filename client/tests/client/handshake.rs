@@ -2,7 +2,7 @@
 
 use tickwire_client::{Client, ClientConfig, ClientFault, DisconnectReason, Event, Reconnect};
 use tickwire_protocol::handshake::{
-    FreshReason, NewRoom, RejectReason, Role, RoomWish, SessionOutcome, StreamKind, Welcome,
+    FreshReason, NewRoom, Reject, RejectReason, Role, RoomWish, SessionOutcome, StreamKind, Welcome,
 };
 use tickwire_protocol::snapshot::Prior;
 use tickwire_protocol::{CloseCode, DecodeError, Micros, PlayerId, RoomId, SessionId, TickTime};
@@ -95,7 +95,7 @@ fn a_welcome_connects_and_the_clock_runs() {
 fn a_refusal_is_told_with_both_values() {
     let mut client = client();
     say_hello(&mut client, Micros(1_000_000));
-    let reason = RejectReason::Schema { ours: 0xabc, yours: schema().hash() };
+    let reason = Reject::from(RejectReason::Schema { ours: 0xabc, yours: schema().hash() });
     let mut message = Vec::new();
     reason.encode(&mut message);
     client.handle_message(Micros(1_100_000), message.into()).unwrap();

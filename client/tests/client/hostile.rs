@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use tickwire_client::{Client, ClientFault, DisconnectReason, Event};
 use tickwire_protocol::frame::{FrameType, write_frame};
-use tickwire_protocol::handshake::{RejectReason, StreamKind};
+use tickwire_protocol::handshake::{Reject, RejectReason, StreamKind};
 use tickwire_protocol::ping::Ping;
 use tickwire_protocol::{CloseCode, DecodeError, Micros};
 
@@ -102,7 +102,7 @@ fn every_truncation_of_the_answer_is_refused() {
     let server = FakeServer::new(StreamKind::Ordered, 1_000);
     let (mut welcome, mut reject) = (Vec::new(), Vec::new());
     server.welcome_value().encode(&mut welcome);
-    RejectReason::RoomFull { players: 3, max: 3 }.encode(&mut reject);
+    Reject::from(RejectReason::RoomFull { players: 3, max: 3 }).encode(&mut reject);
     for message in [Bytes::from(welcome), Bytes::from(reject)] {
         for cut in 0..message.len() {
             refuse(greeting(), Micros(1_000_000), message.slice(..cut));
@@ -117,7 +117,7 @@ fn frames_out_of_place_are_refused() {
     let mut welcome = Vec::new();
     pair.server.welcome_value().encode(&mut welcome);
     let mut reject = Vec::new();
-    RejectReason::ShuttingDown.encode(&mut reject);
+    Reject::from(RejectReason::ShuttingDown).encode(&mut reject);
     let mut ping = Vec::new();
     Ping { client_time: Micros(1) }.encode(&mut ping);
     for (message, ty) in

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use tickwire_client::protocol::bulk::{BulkError, BulkEvent, BulkFailure, BulkId};
+use tickwire_client::protocol::handshake;
 use tickwire_client::protocol::handshake::{
     AuthRefusal, AuthTerms, Features, FreshReason, RejectReason, SessionOutcome, StreamKind,
 };
@@ -62,15 +63,20 @@ fn every_refused_hello_says_what_it_is_and_when_to_try_again() {
     let rejects = rejects();
     for (code, (reason, kind, retry)) in rejects.iter().enumerate() {
         let mut frame = Vec::new();
-        reason.encode(&mut frame);
+        let reject = handshake::Reject::from(reason.clone());
+        reject.encode(&mut frame);
         assert_eq!(usize::from(frame[2]), code, "no reason is left out: {reason:?}");
-        check(reason, Operation::Connect, *kind, *retry);
-        check(&Event::Rejected(reason.clone()), Operation::Connect, *kind, *retry);
-        check(&DisconnectReason::Rejected(reason.clone()), Operation::Connect, *kind, *retry);
+        check(&reject, Operation::Connect, *kind, *retry);
+        check(&Event::Rejected(reject.clone()), Operation::Connect, *kind, *retry);
+        check(&DisconnectReason::Rejected(reject), Operation::Connect, *kind, *retry);
+        // What the server names counts.
+        let retry = if *retry == Retry::Never { Retry::Never } else { Retry::After(Micros::from_secs(7)) };
+        let named = handshake::Reject::naming(reason.clone(), Micros::from_secs(7));
+        check(&Event::Rejected(named), Operation::Connect, *kind, retry);
     }
     // A reject of the next code is none yet: whoever adds one adds its row.
     let beyond = [rejects.len() as u8, 0, 0, 0, 0, 0];
-    assert!((0..beyond.len()).all(|bytes| RejectReason::decode(&beyond[..=bytes]).is_err()));
+    assert!((0..beyond.len()).all(|bytes| handshake::Reject::decode(&beyond[..=bytes]).is_err()));
 }
 
 #[test]
@@ -91,7 +97,12 @@ fn every_token_that_is_not_taken_says_whether_it_ever_will_be() {
         (Refused::Unavailable, SECOND),
     ] {
         check(&Event::TokenChecked(Err(refusal)), Operation::RenewToken, Kind::Forbidden, retry);
-        check(&RejectReason::Unauthorized(refusal), Operation::Connect, Kind::Forbidden, retry);
+        check(
+            &handshake::Reject::from(RejectReason::Unauthorized(refusal)),
+            Operation::Connect,
+            Kind::Forbidden,
+            retry,
+        );
     }
 }
 

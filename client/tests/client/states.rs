@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tickwire_client::{Backoff, ClientConfig, ConnectionState, DisconnectReason, Event, Network, Reconnect};
 use tickwire_protocol::bulk::{BulkEvent, BulkFailure};
 use tickwire_protocol::handshake::{
-    FreshReason, RejectReason, Resume, Role, SessionOutcome, StreamKind, Welcome,
+    FreshReason, Reject, RejectReason, Resume, Role, SessionOutcome, StreamKind, Welcome,
 };
 use tickwire_protocol::message::{Lane, MessageAck, Outcome, SendError};
 use tickwire_protocol::{CloseCode, Micros};
@@ -98,13 +98,17 @@ fn a_server_that_wants_to_be_left_alone_is() {
     let never =
         DisconnectReason::Refused { status: 503, reason: String::new(), retry_after: Some(Micros(u64::MAX)) };
     let close = |code| DisconnectReason::Closed { code, reason: String::new() };
+    let rejected = |wait| DisconnectReason::Rejected(Reject::naming(RejectReason::ShuttingDown, wait));
     // One second is what this client waits by itself, and the attempts of many go on lying apart.
     for (reason, wait) in [
         (full(), Micros::from_secs(31)),
         (never, HOUR + SECOND),
         (close(CloseCode::TRY_AGAIN_LATER), Micros::from_secs(2)),
         (close(CloseCode::GOING_AWAY), SECOND),
-        (DisconnectReason::Rejected(RejectReason::ShuttingDown), Micros::from_secs(2)),
+        (DisconnectReason::Rejected(RejectReason::ShuttingDown.into()), Micros::from_secs(2)),
+        // What the server names counts, but no more than an hour.
+        (rejected(Micros::from_secs(20)), Micros::from_secs(21)),
+        (rejected(Micros(u64::MAX)), HOUR + SECOND),
     ] {
         let mut pair = connected();
         pair.events();
@@ -321,7 +325,7 @@ fn who_was_refused_while_it_was_leaving_stays_when_it_tries_again() {
     assert!(pair.client.poll_connect(pair.now));
     pair.hear();
     let mut message = Vec::new();
-    RejectReason::Magic.encode(&mut message);
+    Reject::from(RejectReason::Magic).encode(&mut message);
     pair.client.handle_message(pair.now, message.into()).unwrap();
     pair.events();
     pair.client.reconnect(pair.now);

@@ -7,7 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use tickwire_client::net::{self, ConnectError, Connection, Wake};
 use tickwire_client::{Backoff, ClientConfig, ClientFault, DisconnectReason, Event, Reconnect};
 use tickwire_protocol::frame::{FrameType, write_frame};
-use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome, StreamKind};
+use tickwire_protocol::handshake::{FreshReason, Reject, RejectReason, SessionOutcome, StreamKind};
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::limits::MESSAGE_BYTES_MAX;
 use tickwire_protocol::{CloseCode, DecodeError, Micros, PlayerId, RoomId, SessionId};
@@ -232,12 +232,13 @@ async fn a_refusal_tells_both_values() {
     let (refused, ()) = tokio::join!(connect(&url), async {
         let mut socket = accept(&listener).await;
         let mut out = Vec::new();
-        RejectReason::Version { ours: 9, yours: 1 }.encode(&mut out);
+        Reject::from(RejectReason::Version { ours: 9, yours: 1 }).encode(&mut out);
         socket.send(Message::Binary(out.into())).await.unwrap();
         socket.close(Some(CloseFrame { code: 4001.into(), reason: "".into() })).await.unwrap();
     });
     let error = refused.unwrap_err();
-    assert!(matches!(error, ConnectError::Rejected(RejectReason::Version { ours: 9, yours: 1 })));
+    let version = RejectReason::Version { ours: 9, yours: 1 };
+    assert!(matches!(error, ConnectError::Rejected(ref reject) if reject.reason == version));
     assert!(error.to_string().contains("version 9, this client 1"), "{error}");
 }
 

@@ -200,7 +200,14 @@ pub(super) struct Talk {
 
 impl Talk {
     pub(super) fn new(schema: Arc<Schema>, calm: Tick, start: u32, facts: Sender<Fact>) -> Self {
-        Self { schema, talkers: Vec::new(), left: BTreeMap::new(), calm, start, desk: Desk::new(start, facts) }
+        Self {
+            schema,
+            talkers: Vec::new(),
+            left: BTreeMap::new(),
+            calm,
+            start,
+            desk: Desk::new(start, facts),
+        }
     }
 
     fn hear(&mut self, from: PlayerId, message: &Message) {

@@ -4,7 +4,7 @@ use core::fmt;
 
 use serde::Serialize;
 
-/// What was counted over all runs. All but the first six are to be 0.
+/// What was counted over all runs. All but the first seven are to be 0.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct ChaosReport {
     /// Runs.
@@ -13,6 +13,8 @@ pub struct ChaosReport {
     pub cuts: u64,
     /// Reliable messages that arrived.
     pub messages: u64,
+    /// Messages that were not taken, and their clients told why: there was no room for them, or there was no session to send them in.
+    pub refused: u64,
     /// Welcomes by which a session went on.
     pub resumed: u64,
     /// Those of them that told a client with an older export what it misses.
@@ -42,8 +44,8 @@ pub struct ChaosReport {
 impl ChaosReport {
     /// Whether everything that was promised holds.
     pub fn is_sound(&self) -> bool {
-        let Self { seeds, cuts, messages, resumed, resynced, fresh, .. } = *self;
-        *self == Self { seeds, cuts, messages, resumed, resynced, fresh, ..Self::default() }
+        let Self { seeds, cuts, messages, refused, resumed, resynced, fresh, .. } = *self;
+        *self == Self { seeds, cuts, messages, refused, resumed, resynced, fresh, ..Self::default() }
     }
 
     /// Adds what other runs have found.
@@ -52,6 +54,7 @@ impl ChaosReport {
             seeds,
             cuts,
             messages,
+            refused,
             resumed,
             resynced,
             fresh,
@@ -68,6 +71,7 @@ impl ChaosReport {
             (&mut self.seeds, seeds),
             (&mut self.cuts, cuts),
             (&mut self.messages, messages),
+            (&mut self.refused, refused),
             (&mut self.resumed, resumed),
             (&mut self.resynced, resynced),
             (&mut self.fresh, fresh),
@@ -89,8 +93,8 @@ impl fmt::Display for ChaosReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} seeds: {} cuts, {} sessions went on ({} with a gap), {} began, {} messages",
-            self.seeds, self.cuts, self.resumed, self.resynced, self.fresh, self.messages
+            "{} seeds: {} cuts, {} sessions went on ({} with a gap), {} began, {} messages, {} refused",
+            self.seeds, self.cuts, self.resumed, self.resynced, self.fresh, self.messages, self.refused
         )?;
         for (name, count) in [
             ("messages lost", self.messages_lost),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tickwire_netsim::Direction;
-use tickwire_protocol::handshake::{RejectReason, ResumeToken, Role, StreamKind};
+use tickwire_protocol::handshake::{Reject, RejectReason, ResumeToken, Role, StreamKind};
+use tickwire_protocol::message::QueueLimits;
 use tickwire_protocol::{Micros, PeerId, RoomId, RowHead, Schema, SessionId, TickRate};
 use tickwire_server::core::{Absence, Join, Room, RoomConfig, RoomEvent, RoomIdentity};
 use tickwire_sim::Random;
@@ -52,6 +53,13 @@ const STRANGER_ODDS: u32 = 300;
 
 /// Connections that are cut just when their hello has come, or its welcome is on its way, one in so many.
 const AMBUSH_ODDS: u32 = 8;
+
+/// In every fourth run hardly anything may wait, on either side.
+const TINY: QueueLimits = QueueLimits { messages: 6, bytes: 400, in_flight: 2 };
+
+pub(super) fn queue_of(seed: u64) -> QueueLimits {
+    if seed % 4 == 3 { TINY } else { QueueLimits::default() }
+}
 
 /// What the lab itself knows of a session.
 #[derive(Clone, Copy)]
@@ -105,6 +113,7 @@ fn open(schema: &Arc<Schema>, ledger: &Ledger, seed: u64, starts: u32, now: Micr
     config.silence_timeout = Micros::from_millis(1_500);
     config.ping_interval = Micros::from_millis(300);
     config.players_max = PLAYERS;
+    config.queue = queue_of(seed);
     config.absence = [Absence::Stand, Absence::Bot, Absence::Remove][(seed % 3) as usize];
     let left = Micros(CHAOS.0.saturating_sub(now.0));
     let calm = config.first_tick + rate().steps_in(left) as u32;
@@ -242,7 +251,7 @@ impl Chaos {
         let is_right = is_full && matches!(reason, RejectReason::RoomFull { .. });
         self.report.wrong_outcome_told += u64::from(!is_right);
         let mut message = Vec::new();
-        reason.encode(&mut message);
+        Reject::from(reason.clone()).encode(&mut message);
         if let Some(wire) = &mut self.seats[index].wire {
             wire.link.send(self.now.0, Direction::Down, &message);
         }

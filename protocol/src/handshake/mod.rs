@@ -1,4 +1,4 @@
-//! The handshake: a client says [`Hello`], the server answers [`Welcome`] or a [`RejectReason`].
+//! The handshake: a client says [`Hello`], the server answers [`Welcome`] or [`Reject`].
 //!
 //! ```text
 //!  HELLO    magic: 4 bytes | version: u16 | cold body        the first 6 bytes are the same in every version
@@ -31,7 +31,7 @@ use crate::limits::{EXTENSION_BYTES_MAX, EXTENSIONS_MAX};
 
 pub use auth::{Auth, AuthRefusal, AuthTerms, ENGINE_ACTIONS, Permission, Token};
 pub use hello::{Hello, HelloFault, Role};
-pub use reject::RejectReason;
+pub use reject::{Reject, RejectReason};
 pub use resume::{FreshReason, Resume, ResumeToken, SessionOutcome, SessionTerms};
 pub use welcome::{ClientLimits, PackedSchema, Timing, Welcome};
 pub use wish::{NewRoom, RoomSecret, RoomWish};
@@ -152,13 +152,13 @@ mod tests {
 
     #[test]
     fn what_any_version_can_read_never_changes() {
-        assert_eq!(payload(|out| RejectReason::Magic.encode(out)), [0]);
+        assert_eq!(payload(|out| Reject::from(RejectReason::Magic).encode(out)), [0]);
         assert_eq!(
-            payload(|out| RejectReason::Version { ours: 2, yours: 0x0102 }.encode(out)),
+            payload(|out| Reject::from(RejectReason::Version { ours: 2, yours: 0x0102 }).encode(out)),
             [1, 2, 0, 2, 1]
         );
         assert_eq!(payload(|out| hello().encode(out))[..6], *b"TKWR\x01\x00");
-        assert_eq!(RejectReason::decode(&[251, 1, 0, 2, 1]), Err(DecodeError::Damaged("reject")));
+        assert_eq!(Reject::decode(&[251, 1, 0, 2, 1]), Err(DecodeError::Damaged("reject")));
     }
 
     proptest! {
@@ -170,7 +170,7 @@ mod tests {
             let mut bytes = match which {
                 0 => payload(|out| hello().encode(out)),
                 1 => payload(|out| packed.encode(out)),
-                _ => payload(|out| RejectReason::Game("words".to_owned()).encode(out)),
+                _ => payload(|out| Reject::from(RejectReason::Game("words".to_owned())).encode(out)),
             };
             let place = place.index(bytes.len());
             bytes[place] = byte;
@@ -197,7 +197,7 @@ mod tests {
             prop_assert_eq!(payload(|out| welcome.encode(out)), bytes);
             let _ = welcome.schema.map(|schema| schema.unpack());
         }
-        if let Ok(reject) = RejectReason::decode(bytes) {
+        if let Ok(reject) = Reject::decode(bytes) {
             prop_assert_eq!(payload(|out| reject.encode(out)), bytes);
         }
         Ok(())

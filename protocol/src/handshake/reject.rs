@@ -1,4 +1,4 @@
-//! REJECT: why a hello is refused.
+//! REJECT: why a hello is refused, and when another may be said.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -8,8 +8,80 @@ use crate::cold;
 use crate::fault::{CloseCode, DecodeError};
 use crate::frame::{FrameType, write_frame_with};
 use crate::limits::{HELLO_TEXT_BYTES_MAX, REASON_BYTES_MAX};
+use crate::time::Micros;
 
-/// The server's no, with the values of both ends where they differ: "ours" are the server's, "yours" the client's.
+/// The server's no.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("{reason}")]
+pub struct Reject {
+    /// Why.
+    pub reason: RejectReason,
+    /// How long the client is to stay away at least, in whole milliseconds; of a reason that may pass, and of no other.
+    pub retry_after: Option<Micros>,
+}
+
+impl From<RejectReason> for Reject {
+    /// With the wait that the close code asks for.
+    fn from(reason: RejectReason) -> Self {
+        let retry_after = reason.close_code().retry_after();
+        Self { reason, retry_after }
+    }
+}
+
+impl Reject {
+    /// A no that names this wait, if its reason is one that may pass.
+    pub fn naming(reason: RejectReason, retry_after: Micros) -> Self {
+        let retry_after = reason.close_code().may_pass().then_some(retry_after);
+        Self { reason, retry_after }
+    }
+
+    /// Appends a REJECT frame.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        write_frame_with(out, FrameType::Reject, |out| match &self.reason {
+            // By hand, so that a client of any version can read it. Its code is its place in the enum.
+            RejectReason::Version { ours, yours } => {
+                out.push(VERSION_CODE);
+                out.extend_from_slice(&ours.to_le_bytes());
+                out.extend_from_slice(&yours.to_le_bytes());
+            }
+            reason => {
+                out.extend_from_slice(&cold::write(reason));
+                if reason.close_code().may_pass() {
+                    let millis = self.retry_after.unwrap_or(Micros::ZERO).0.div_ceil(1_000);
+                    out.extend_from_slice(&cold::write(&u32::try_from(millis).unwrap_or(u32::MAX)));
+                }
+            }
+        });
+    }
+
+    /// Reads the payload of a REJECT frame.
+    pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
+        if let Some((&VERSION_CODE, versions)) = payload.split_first() {
+            return read_versions(versions).map(Self::from);
+        }
+        let mut rest = payload;
+        let reason: RejectReason = cold::take(&mut rest, "reject")?;
+        reason.check()?;
+        let millis: Option<u32> =
+            reason.close_code().may_pass().then(|| cold::take(&mut rest, "reject")).transpose()?;
+        if !rest.is_empty() {
+            return Err(DecodeError::Trailing("reject"));
+        }
+        Ok(Self { reason, retry_after: millis.map(|millis| Micros::from_millis(millis.into())) })
+    }
+}
+
+fn read_versions(bytes: &[u8]) -> Result<RejectReason, DecodeError> {
+    match *bytes {
+        [a, b, c, d] => {
+            Ok(RejectReason::Version { ours: u16::from_le_bytes([a, b]), yours: u16::from_le_bytes([c, d]) })
+        }
+        [_, _, _, _, ..] => Err(DecodeError::Trailing("reject")),
+        _ => Err(DecodeError::Truncated("reject")),
+    }
+}
+
+/// Why the server says no, with the values of both ends where they differ: "ours" are the server's, "yours" the client's.
 #[derive(Clone, Debug, Deserialize, Eq, Error, PartialEq, Serialize)]
 pub enum RejectReason {
     /// The hello did not begin like one.
@@ -125,42 +197,17 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
-    /// Appends a REJECT frame.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        write_frame_with(out, FrameType::Reject, |out| match self {
-            // By hand, so that a client of any version can read it. Its code is its place in the enum.
-            Self::Version { ours, yours } => {
-                out.push(VERSION_CODE);
-                out.extend_from_slice(&ours.to_le_bytes());
-                out.extend_from_slice(&yours.to_le_bytes());
-            }
-            other => out.extend_from_slice(&cold::write(other)),
-        });
-    }
-
-    /// Reads the payload of a REJECT frame.
-    pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
-        if let Some((&VERSION_CODE, versions)) = payload.split_first() {
-            let &[a, b, c, d] = versions.first_chunk().ok_or(DecodeError::Truncated("reject"))?;
-            let (ours, yours) = (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
-            let is_all = versions.len() == 4;
-            return if is_all {
-                Ok(Self::Version { ours, yours })
-            } else {
-                Err(DecodeError::Trailing("reject"))
-            };
-        }
-        let reason: Self = cold::read(payload, "reject")?;
-        match &reason {
+    /// Its texts are no longer than they may be.
+    fn check(&self) -> Result<(), DecodeError> {
+        match self {
             Self::GameBuild { ours, yours } => {
                 check_text("game build", ours, HELLO_TEXT_BYTES_MAX)?;
-                check_text("game build", yours, HELLO_TEXT_BYTES_MAX)?;
+                check_text("game build", yours, HELLO_TEXT_BYTES_MAX)
             }
-            Self::Forbidden { action } => check_text("action", action, HELLO_TEXT_BYTES_MAX)?,
-            Self::Game(text) => check_text("reason", text, REASON_BYTES_MAX)?,
-            _ => {}
+            Self::Forbidden { action } => check_text("action", action, HELLO_TEXT_BYTES_MAX),
+            Self::Game(text) => check_text("reason", text, REASON_BYTES_MAX),
+            _ => Ok(()),
         }
-        Ok(reason)
     }
 
     /// The code with which the connection is closed behind the reject.
@@ -189,6 +236,7 @@ impl RejectReason {
         }
     }
 }
+
 /// The code of [`RejectReason::Version`].
 const VERSION_CODE: u8 = 1;
 
@@ -224,18 +272,34 @@ mod tests {
 
     #[test]
     fn a_reject_arrives_as_it_was_sent() {
-        for (code, reject) in rejects().into_iter().enumerate() {
+        for (code, reason) in rejects().into_iter().enumerate() {
+            let may_pass = reason.close_code().may_pass();
+            let reject = Reject::naming(reason, Micros::from_millis(2_500));
+            assert_eq!(reject.retry_after, may_pass.then_some(Micros::from_millis(2_500)), "{reject}");
             let bytes = payload(|out| reject.encode(out));
             assert_eq!(usize::from(bytes[0]), code);
-            assert_eq!(RejectReason::decode(&bytes).as_ref(), Ok(&reject));
+            assert_eq!(Reject::decode(&bytes).as_ref(), Ok(&reject));
             for cut in 0..bytes.len() {
-                assert!(RejectReason::decode(&bytes[..cut]).is_err());
+                assert!(Reject::decode(&bytes[..cut]).is_err());
             }
             let longer = [&bytes[..], &[0]].concat();
-            assert_eq!(RejectReason::decode(&longer), Err(DecodeError::Trailing("reject")));
+            assert_eq!(Reject::decode(&longer), Err(DecodeError::Trailing("reject")));
         }
-        let long = payload(|out| RejectReason::Game("x".repeat(124)).encode(out));
-        assert!(matches!(RejectReason::decode(&long), Err(DecodeError::TooLarge { limit: 123, .. })));
+        let long = payload(|out| Reject::from(RejectReason::Game("x".repeat(124))).encode(out));
+        assert!(matches!(Reject::decode(&long), Err(DecodeError::TooLarge { limit: 123, .. })));
+    }
+
+    #[test]
+    fn a_wait_is_told_in_whole_milliseconds_and_no_shorter() {
+        for (wait, told) in [(0, 0), (1, 1), (1_000, 1), (1_001, 2), (u64::MAX, u64::from(u32::MAX))] {
+            let bytes = payload(|out| Reject::naming(RejectReason::ShuttingDown, Micros(wait)).encode(out));
+            assert_eq!(
+                Reject::decode(&bytes).unwrap().retry_after,
+                Some(Micros::from_millis(told)),
+                "{wait}"
+            );
+        }
+        assert_eq!(Reject::from(RejectReason::ShuttingDown).retry_after, Some(Micros::from_secs(1)));
     }
 
     #[test]

@@ -30,6 +30,29 @@ pub enum Lane {
     Latest = 4,
 }
 
+/// What may wait in each lane of one sender, where that is to be less than what the format allows: where memory is short, or to see what a game
+/// makes of refusals. What the engine says of the session itself is not held to it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct QueueLimits {
+    /// Messages whose fate is not known.
+    pub messages: usize,
+    /// Bytes of their bodies.
+    pub bytes: usize,
+    /// Messages that were written and not polled, at least 1.
+    pub in_flight: usize,
+}
+
+impl Default for QueueLimits {
+    /// All that the format allows: 1,000 messages and 256 KiB, 256 of them in flight; less in the lanes of events and requests.
+    fn default() -> Self {
+        Self {
+            messages: MESSAGES_QUEUED_MAX,
+            bytes: MESSAGE_BYTES_QUEUED_MAX,
+            in_flight: MESSAGES_IN_FLIGHT_MAX,
+        }
+    }
+}
+
 /// What may wait in a lane.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LaneLimits {
@@ -64,6 +87,20 @@ impl Lane {
             Self::Latest => (LATEST_KEYS_MAX, MESSAGE_BYTES_QUEUED_MAX, LATEST_KEYS_MAX),
         };
         LaneLimits { queued, bytes_queued, in_flight, bytes_in_flight: MESSAGE_BYTES_IN_FLIGHT_MAX }
+    }
+
+    /// What a sender with limits of its own keeps.
+    pub(super) fn limits_within(self, own: QueueLimits) -> LaneLimits {
+        let LaneLimits { queued, bytes_queued, in_flight, bytes_in_flight } = self.limits();
+        if self == Self::Control {
+            return self.limits();
+        }
+        LaneLimits {
+            queued: queued.min(own.messages),
+            bytes_queued: bytes_queued.min(own.bytes),
+            in_flight: in_flight.min(own.in_flight.max(1)),
+            bytes_in_flight,
+        }
     }
 }
 

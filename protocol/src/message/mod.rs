@@ -44,7 +44,7 @@ pub use carried::{Carried, Volume};
 pub use event::{EVENT_HEADER_BYTES_MAX, GameEvent};
 pub use frame::{MessageAck, MessageFrame};
 pub use inbox::{Inbox, Message};
-pub use lane::{Lane, Missed, Received};
+pub use lane::{Lane, Missed, QueueLimits, Received};
 pub use notice::Notice;
 pub use outbox::Outbox;
 pub use rate::{Denial, Governor, MessageLimits, REQUEST_RATE, Rate};

@@ -9,7 +9,7 @@ use tickwire_protocol::budget::Budget;
 use tickwire_protocol::bulk::{BulkEnd, BulkFrame, BulkId, BulkOffer, BulkStop};
 use tickwire_protocol::frame::{Frame, FrameType, frames};
 use tickwire_protocol::handshake::{
-    Auth, AuthRefusal, AuthTerms, ClientLimits, Extension, Features, Hello, PackedSchema, Permission,
+    Auth, AuthRefusal, AuthTerms, ClientLimits, Extension, Features, Hello, PackedSchema, Permission, Reject,
     RejectReason, Role, StreamKind, Timing, Token, Welcome,
 };
 use tickwire_protocol::input::{InputFrame, MissingInput};
@@ -60,7 +60,7 @@ pub(crate) fn vector(fields: &mut Fields) -> Vector {
     match fields.take("frame").as_str() {
         "HELLO" => Vector::new(hello(fields), Hello::encode, Hello::decode),
         "WELCOME" => Vector::new(welcome(fields), Welcome::encode, Welcome::decode),
-        "REJECT" => Vector::new(reject(&fields.take("reason")), RejectReason::encode, RejectReason::decode),
+        "REJECT" => Vector::new(reject(&fields.take("reason")), Reject::encode, Reject::decode),
         "PING" => Vector::new(Ping { client_time: fields.micros("client time") }, Ping::encode, Ping::decode),
         "PONG" => Vector::new(pong(fields), Pong::encode, Pong::decode),
         "INPUT" => input(fields),
@@ -156,8 +156,17 @@ fn welcome(fields: &mut Fields) -> Welcome {
 }
 
 /// A reject from its name and its details, in order.
-pub(crate) fn reject(words: &str) -> RejectReason {
+/// A reason; where it may pass and something follows, that is the wait that is named, milliseconds.
+pub(crate) fn reject(words: &str) -> Reject {
     let mut words = words.split(' ');
+    let reason = reject_reason(&mut words);
+    match words.next() {
+        Some(millis) => Reject::naming(reason, Micros::from_millis(parse(millis))),
+        None => reason.into(),
+    }
+}
+
+fn reject_reason(words: &mut core::str::Split<'_, char>) -> RejectReason {
     let name = words.next().unwrap();
     let mut word = || words.next().unwrap();
     match name {
@@ -373,7 +382,7 @@ pub(crate) fn decode_any(frame: &Frame) -> Result<(), String> {
     match frame.ty {
         FrameType::Hello => done(Hello::decode(payload)),
         FrameType::Welcome => done(Welcome::decode(payload)),
-        FrameType::Reject => done(RejectReason::decode(payload)),
+        FrameType::Reject => done(Reject::decode(payload)),
         FrameType::Ping => done(Ping::decode(payload)),
         FrameType::Pong => done(Pong::decode(payload)),
         FrameType::Input => done(InputFrame::new().decode(payload, example().input(), Tick(0))),

@@ -15,6 +15,7 @@ mod grid;
 mod groups;
 mod identity;
 mod input_queue;
+mod input_rate;
 mod interest;
 mod knowledge;
 mod mail;

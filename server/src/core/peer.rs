@@ -18,6 +18,7 @@ use tickwire_protocol::{Micros, Misbehavior, PeerFault, Schema, SessionId, Tick}
 
 use super::budget::{Bucket, SNAPSHOT_BYTES_MIN};
 use super::identity::Renewal;
+use super::input_rate::InputRate;
 use super::news::News;
 use super::packer::Space;
 use super::peer_stats::{PeerStats, Skipped};
@@ -56,6 +57,7 @@ pub(crate) struct Peer {
     frames_since_step: u32,
     messages_since_step: u32,
     inputs_since_step: u32,
+    input_rate: InputRate,
     acks_since_step: u32,
     budget: Bucket,
     /// Until it was told of all that it saw first.
@@ -133,6 +135,7 @@ impl Peer {
             frames_since_step: 0,
             messages_since_step: 0,
             inputs_since_step: 0,
+            input_rate: InputRate::default(),
             acks_since_step: 0,
             budget: bucket(config.budget),
             joining: Some(Joining { since: now, budget: bucket(config.join_rate), left: None }),
@@ -303,6 +306,7 @@ impl Peer {
             self.handle_ack(inbox.now, ack)?;
         }
         let Some(player) = &mut session.player else { return Err(Misbehavior::InputWithoutPlayer) };
+        self.input_rate.take()?;
         self.inputs_since_step += frame.len() as u32;
         if self.inputs_since_step > INPUTS_PER_TICK_MAX {
             return Err(Misbehavior::Flood(INPUTS_PER_TICK_MAX));
@@ -321,6 +325,7 @@ impl Peer {
         self.frames_since_step = 0;
         self.messages_since_step = 0;
         self.inputs_since_step = 0;
+        self.input_rate.handle_step();
         self.acks_since_step = 0;
     }
 

@@ -386,7 +386,10 @@ mod tests {
             let mut session = Session::new(SessionId(1), token(1), PeerId(1), stream, None, &schema, begun);
             let lost = begun + second(been_here);
             let later = second(10_000);
-            assert!(!session.is_given_up(later, window) && session.overdue_for(later, least).is_none(), "connected");
+            assert!(
+                !session.is_given_up(later, window) && session.overdue_for(later, least).is_none(),
+                "connected"
+            );
             session.whereabouts = Whereabouts::AbsentSince(lost);
             assert_eq!(session.overdue_for(lost + Micros(keeps * 1_000_000 - 1), least), None, "{been_here}");
             assert_eq!(session.overdue_for(lost + second(keeps + 3), least), Some(second(3)), "{been_here}");

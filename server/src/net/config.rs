@@ -33,6 +33,8 @@ pub struct ServerConfig {
     pub connections_max: usize,
     /// How long a connection may take from its first byte to a whole hello.
     pub handshake_timeout: Duration,
+    /// How long whoever finds no place, or nobody who could check its token, is told to stay away at least; in whole milliseconds.
+    pub retry_after: Duration,
     /// How long a write may stall before the connection is given up.
     pub write_timeout: Duration,
     /// How long a room lives without anyone in it. Its time stands still meanwhile: once the simulation has heard that the last
@@ -104,6 +106,7 @@ impl ServerConfig {
             seed: 0,
             connections_max: 10_000,
             handshake_timeout: Duration::from_secs(5),
+            retry_after: Duration::from_secs(1),
             write_timeout: Duration::from_secs(10),
             room_lifetime: Duration::from_secs(30),
             rooms: Vec::new(),

@@ -8,7 +8,7 @@ use socket2::SockRef;
 use tickwire_protocol::bulk::BulkReceived;
 use tickwire_protocol::frame::{Frame, FrameType, frames};
 use tickwire_protocol::handshake::{
-    FreshReason, Hello, RejectReason, Resume, ResumeToken, StreamKind, Token,
+    FreshReason, Hello, Reject, RejectReason, Resume, ResumeToken, StreamKind, Token,
 };
 use tickwire_protocol::room::Introduction;
 use tickwire_protocol::{CloseCode, DecodeError, Micros, Misbehavior, PeerFault, PeerId};
@@ -60,7 +60,7 @@ pub(super) async fn serve(socket: TcpStream, peer: IpAddr, standing: Standing, s
         Err(ending) => Some(Returned { writer, ending }),
     };
     if let Some(returned) = returned {
-        say_goodbye(reader, returned).await;
+        say_goodbye(reader, returned, shared.config.retry_after).await;
     }
 }
 
@@ -324,17 +324,24 @@ fn ending_of(fault: Option<PeerFault>) -> Ending {
 }
 
 /// Says why the connection ends, and waits a moment for the other side to hear it.
-async fn say_goodbye(reader: WebSocketReader, Returned { mut writer, ending }: Returned) {
+async fn say_goodbye(
+    reader: WebSocketReader,
+    Returned { mut writer, ending }: Returned,
+    retry_after: Duration,
+) {
     let closing = match ending {
         Ending::Gone => return,
         Ending::Closed(closing) => closing,
         Ending::Rejected(reason) => {
             let mut frame = Vec::new();
-            reason.encode(&mut frame);
+            let code = reason.close_code();
+            let wait = Micros(u64::try_from(retry_after.as_micros()).unwrap_or(u64::MAX));
+            let reject = Reject::naming(reason, wait);
+            reject.encode(&mut frame);
             if writer.send(&mut Vec::new(), &frame).is_err() {
                 return;
             }
-            Closing { code: reason.close_code(), reason: reason.to_string() }
+            Closing { code, reason: reject.to_string() }
         }
     };
     tracing::debug!(code = closing.code.0, reason = %closing.reason, "closing a connection");

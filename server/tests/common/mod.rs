@@ -14,7 +14,8 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tickwire_protocol::ack::{Ack, Sequence};
 use tickwire_protocol::frame::{Frame, FrameType, frames};
 use tickwire_protocol::handshake::{
-    Auth, AuthRefusal, AuthTerms, Features, Hello, RejectReason, Role, RoomWish, StreamKind, Token, Welcome,
+    Auth, AuthRefusal, AuthTerms, Features, Hello, Reject, RejectReason, Role, RoomWish, StreamKind, Token,
+    Welcome,
 };
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::ping::Ping;
@@ -161,7 +162,7 @@ impl Raw {
             match self.receive().await {
                 Ok(frames) => {
                     for frame in frames.iter().filter(|frame| frame.ty == FrameType::Reject) {
-                        reject = Some(RejectReason::decode(&frame.payload).unwrap());
+                        reject = Some(Reject::decode(&frame.payload).unwrap().reason);
                     }
                 }
                 Err(ending) => return (reject, ending),

@@ -227,8 +227,8 @@ impl LightBot {
             }
             State::Joining(client) if client.is_closed() => {
                 while let Some(event) = client.poll_event(now) {
-                    if let Event::Rejected(reason) = event {
-                        return Some(Closed::Rejected(reason));
+                    if let Event::Rejected(reject) = event {
+                        return Some(Closed::Rejected(reject.reason));
                     }
                 }
                 Some(Closed::Ended(client.disconnect_reason().cloned().unwrap_or(DisconnectReason::Lost)))

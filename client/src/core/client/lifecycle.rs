@@ -1,7 +1,7 @@
 //! Connections that begin and end.
 
 use tickwire_protocol::Micros;
-use tickwire_protocol::handshake::{FreshReason, RejectReason, SessionOutcome, Welcome};
+use tickwire_protocol::handshake::{FreshReason, Reject, SessionOutcome, Welcome};
 
 use super::auth::Renewal;
 use super::{Client, State};
@@ -37,20 +37,20 @@ impl Client {
     }
 
     /// A server that is full or about to end may let in later who was there before.
-    pub(super) fn handle_reject(&mut self, now: Micros, reason: RejectReason) {
-        if self.is_reconnecting() && reason.close_code().may_pass() {
-            return self.handle_disconnect(now, DisconnectReason::Rejected(reason));
+    pub(super) fn handle_reject(&mut self, now: Micros, reject: Reject) {
+        if self.is_reconnecting() && reject.reason.close_code().may_pass() {
+            return self.handle_disconnect(now, DisconnectReason::Rejected(reject));
         }
         let session = match &mut self.state {
             State::Hello { before, .. } => before.take(),
             _ => None,
         };
         self.stats.attempts_failed += 1;
-        self.state = State::Closed { session, reason: DisconnectReason::Rejected(reason.clone()) };
+        self.state = State::Closed { session, reason: DisconnectReason::Rejected(reject.clone()) };
         self.continuity.end();
         self.transfers.handle_end();
         self.closing = None;
-        self.events.push_back(Event::Rejected(reason));
+        self.events.push_back(Event::Rejected(reject));
     }
 
     pub(super) fn handle_welcome(

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tickwire_protocol::frame::{Frame, FrameType, frames};
-use tickwire_protocol::handshake::{RejectReason, StreamKind, Welcome};
+use tickwire_protocol::handshake::{Reject, StreamKind, Welcome};
 use tickwire_protocol::limits::CLIENT_MESSAGE_BYTES_MAX;
 use tickwire_protocol::message::{Lane, Message, MessageAck, MessageClass, MessageType};
 use tickwire_protocol::{EntityId, Micros, Schema};
@@ -117,11 +117,12 @@ impl Client {
     /// If the session of the configuration was [read](crate::SavedSession::decode) with another schema.
     pub fn new(config: ClientConfig, schema: Arc<Schema>, now: Micros) -> Self {
         let restored = config.session.as_ref().map(|saved| Continuity::restored(saved, &schema, now));
-        let continuity = match restored {
+        let mut continuity = match restored {
             None => Continuity::new(&schema),
             Some(Ok(continuity)) => continuity,
             Some(Err(error)) => panic!("{error}"),
         };
+        continuity.outbox.set_queue(config.queue);
         Self {
             pausing: Pausing::new(continuity.has_session()),
             state: State::Hello { since: now, asked: None, before: None, reason: None },
@@ -219,7 +220,7 @@ impl Client {
         match frame.ty {
             FrameType::Welcome => self.handle_welcome(now, asked, Welcome::decode(&frame.payload)?)?,
             FrameType::Reject => {
-                self.handle_reject(now, RejectReason::decode(&frame.payload)?);
+                self.handle_reject(now, Reject::decode(&frame.payload)?);
             }
             _ => return Err(ClientFault::Unexpected(frame.ty)),
         }

@@ -3,7 +3,7 @@
 use tickwire_client::{Event, ToldEvent};
 use tickwire_protocol::Micros;
 use tickwire_protocol::bulk::BulkEvent;
-use tickwire_protocol::handshake::{RejectReason, SessionOutcome};
+use tickwire_protocol::handshake::{Reject, RejectReason, SessionOutcome};
 use tickwire_protocol::message::{Message, MessageId, Outcome, Request, SendError};
 
 use super::super::asks::{Verdict, answer};
@@ -37,7 +37,7 @@ impl Seat {
             },
             Event::Sent(id, outcome) => self.note_outcome(id, outcome),
             Event::Bulk(event) => self.hear_haul(event, report),
-            Event::Rejected(RejectReason::RoomFull { .. }) => {}
+            Event::Rejected(Reject { reason: RejectReason::RoomFull { .. }, .. }) => {}
             Event::Rejected(_) => report.faults += 1,
             _ => {}
         }

@@ -18,6 +18,7 @@ use super::asks::{Asked, Owed};
 use super::hauls::Hauls;
 use super::memory::{Memory, Said};
 use super::report::ChaosReport;
+use super::run::queue_of;
 use super::scene::Scene;
 use super::tag::{Person, Tag};
 use crate::link::Link;
@@ -125,6 +126,7 @@ impl Seat {
         (config.reconnect, config.seed) = (Some(RECONNECT), random.next_u64());
         config.connect_timeout = Micros::from_secs(2);
         config.role = role;
+        config.queue = queue_of(seed);
         let mut seat = Self {
             client: Client::new(config.clone(), schema.clone(), Micros::ZERO),
             wire: None,
@@ -355,7 +357,7 @@ impl Seat {
             self.client.push_input(now, tick, |_| {});
         }
         if !is_calm && self.is_player() {
-            self.say(now);
+            self.say(now, report);
         }
         self.transmit(now);
         if self.is_leaving {

@@ -6,13 +6,14 @@ use tickwire_protocol::room::Profile;
 use super::super::game::{ASK, BRIEF, Line, MOMENT, NEWEST, TALK, ramble};
 use super::super::hauls::{LOAD, content, metadata};
 use super::super::memory::Said;
+use super::super::report::ChaosReport;
 use super::super::tag::Tag;
 use super::Seat;
 
 impl Seat {
     /// With each picture as much as chance wants.
-    pub(super) fn say(&mut self, now: Micros) {
-        self.talk(now);
+    pub(super) fn say(&mut self, now: Micros, report: &mut ChaosReport) {
+        self.talk(now, report);
         if self.random.below(20) == 0 {
             self.mutter(now);
         }
@@ -32,7 +33,7 @@ impl Seat {
         Line { number, forgotten: self.hole.clone() }.body()
     }
 
-    fn talk(&mut self, now: Micros) {
+    fn talk(&mut self, now: Micros, report: &mut ChaosReport) {
         let burst = match self.random.below(1_500) {
             0 => 1_100,
             1..=150 => 1 + self.random.below(4),
@@ -41,9 +42,12 @@ impl Seat {
         for _ in 0..burst {
             let line = self.line(self.said);
             let body = ramble(&mut self.random, line);
-            if let Ok(id) = self.client.send(now, TALK, 0, body) {
-                self.memory.waiting.insert(id, Said::Talk(self.said));
-                self.said += 1;
+            match self.client.send(now, TALK, 0, body) {
+                Ok(id) => {
+                    self.memory.waiting.insert(id, Said::Talk(self.said));
+                    self.said += 1;
+                }
+                Err(_) => report.refused += 1,
             }
         }
     }

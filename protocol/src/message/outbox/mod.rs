@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use super::body::MessageBody;
 use super::carried::Carried;
-use super::lane::{Lane, SendLane};
+use super::lane::{Lane, QueueLimits, SendLane};
 use super::newest::Newest;
 use super::notice::Notice;
 use super::rate::{Governor, MessageLimits};
@@ -37,6 +37,7 @@ pub struct Outbox {
     lanes: [SendLane; Lane::ORDERED.len()],
     newest: Newest,
     unreliable: VecDeque<Waiting>,
+    limits: QueueLimits,
     /// What holds it to the rates, if something does: on clients alone.
     governor: Option<Box<Governor>>,
     /// No message in the queue is given up before.
@@ -62,6 +63,7 @@ impl Outbox {
             lanes: Default::default(),
             newest: Newest::default(),
             unreliable: VecDeque::new(),
+            limits: QueueLimits::default(),
             governor: None,
             earliest_deadline: None,
             is_restored: false,
@@ -122,6 +124,11 @@ impl Outbox {
     #[must_use]
     pub fn governed(self) -> Self {
         Self { governor: Some(Box::new(Governor::of_sender())), ..self }
+    }
+
+    /// Keeps less than the format allows, from now on; what waits already stays.
+    pub fn set_queue(&mut self, limits: QueueLimits) {
+        self.limits = limits;
     }
 
     /// What the other side allows in all, for who is [governed](Outbox::governed).
@@ -320,7 +327,7 @@ impl Outbox {
 
     fn check_room(&self, terms: MessageTerms, key: u32, bytes: usize) -> Result<(), SendError> {
         let Some(lane) = terms.lane else { return Ok(()) };
-        let limits = lane.limits();
+        let limits = lane.limits_within(self.limits);
         let (messages, waiting) = self.waiting(lane);
         // What takes the place of another asks for no more than the difference.
         let replaced = if lane == Lane::Latest { self.newest.bytes_of(terms.id, key) } else { None };

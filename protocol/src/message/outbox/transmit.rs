@@ -83,7 +83,7 @@ impl Outbox {
     fn has_next(&self, lane: Lane) -> bool {
         match lane {
             Lane::Latest => self.newest.next().is_some(),
-            lane => self.lanes[lane as usize].next(lane.limits()).is_some(),
+            lane => self.lanes[lane as usize].next(lane.limits_within(self.limits)).is_some(),
         }
     }
 
@@ -96,8 +96,8 @@ impl Outbox {
     }
 
     fn write_ordered(&mut self, lane: Lane, space: &mut Space, out: &mut Vec<u8>) -> bool {
-        let waiting = &mut self.lanes[lane as usize];
-        while let Some((number, next)) = waiting.next(lane.limits()) {
+        let (limits, waiting) = (lane.limits_within(self.limits), &mut self.lanes[lane as usize]);
+        while let Some((number, next)) = waiting.next(limits) {
             if !space.take(out, &next.body) {
                 return false;
             }

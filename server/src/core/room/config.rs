@@ -8,7 +8,7 @@ use tickwire_protocol::limits::{
     DIGEST_INTERVAL_MICROS_MAX, INTERPOLATION_DELAY_MICROS_MAX, MEMBERS_MAX, PING_INTERVAL_MICROS_MIN,
     REWIND_MICROS_MAX, SILENCE_TIMEOUT_MICROS_MAX,
 };
-use tickwire_protocol::message::MessageLimits;
+use tickwire_protocol::message::{MessageLimits, QueueLimits};
 use tickwire_protocol::room::MatchInfo;
 use tickwire_protocol::snapshot::{Codec, Coder, Prior};
 use tickwire_protocol::{Micros, Schema, Tick, TickRate};
@@ -54,6 +54,8 @@ pub struct RoomConfig {
     pub join_rate: Option<u32>,
     /// What each player may say in all, beside the rates of message types.
     pub message_limits: MessageLimits,
+    /// What may wait for each client to be sent, and on its way.
+    pub queue: QueueLimits,
     /// Whether fields with a send rate or a threshold are held back. Not in a room that replays: there they were.
     pub hold_back: bool,
     /// What a player is stepped with whose input has not come.
@@ -114,6 +116,7 @@ impl RoomConfig {
             are_messages_paced: true,
             join_rate: Some(JOIN_BYTES_PER_SECOND),
             message_limits: MessageLimits::default(),
+            queue: QueueLimits::default(),
             hold_back: true,
             missing_input: MissingInput::Hold,
             rewind_max: Micros::from_millis(250),

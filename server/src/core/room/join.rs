@@ -162,6 +162,7 @@ impl Room {
         self.players.extend(player.as_ref().map(|player| (player.id, id)));
         let session = Session::new(id, join.token, peer, join.stream, player, &self.schema, now);
         let mut session = session.allowing(self.config.message_limits);
+        session.outbox.set_queue(self.config.queue);
         self.outcomes.follow(&mut session);
         self.sessions.insert(id, Box::new(session));
         Ok(id)
