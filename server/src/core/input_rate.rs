@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn a_frame_a_step_is_allowed_for_ever_and_two_are_not() {
         assert_eq!(steps_with(1), None);
-        assert_eq!(steps_with(2), Some(959), "half a frame a step too many, and 480 at once");
+        assert_eq!(steps_with(2), Some(957), "half a frame a step too many, and 480 at once");
         assert_eq!(steps_with(480), Some(1));
     }
 
