@@ -21,11 +21,12 @@ use tickwire_protocol::history::{History, Published};
 use tickwire_protocol::limits::{HISTORY_TICKS, REWIND_MICROS_MAX, TICK_HZ_MAX};
 use tickwire_protocol::schema::{Kind, Schema, Sight};
 use tickwire_protocol::table::Table;
-use tickwire_protocol::{EntityId, KindId, PeerId, PlayerId, RowHead, Tables, Tick, TickTime};
+use tickwire_protocol::{EntityId, KindId, PeerId, PlayerId, RowHead, Tables, Tick, TickRate, TickTime};
 use tickwire_sim::Eyes;
 use tickwire_sim::between::{self, Between, Told};
 use tickwire_sim::blend::CUBIC_SECONDS_MAX;
 
+use super::room::RoomConfig;
 use super::tick_set::TickSet;
 use super::viewer::Viewer;
 
@@ -72,6 +73,14 @@ impl Rewind {
         }
     }
 
+    /// How old a tick can be that a step looks at, if nobody was told of it: as old as the oldest moment is, and on from there to the state
+    /// before it.
+    pub(crate) fn reach(config: &RoomConfig) -> u32 {
+        let rate = config.tick_rate;
+        let oldest = (config.rewind_max.as_secs_f64() * f64::from(rate.hz())).ceil() as u32;
+        oldest + gap_max(rate).max(rate.hz().div_ceil(config.snapshot_hz))
+    }
+
     /// Snapshots tell of this tick.
     pub(crate) fn handle_due(&mut self, tick: Tick) {
         self.due.insert(tick);
@@ -91,14 +100,19 @@ impl Rewind {
 
     /// The states to show a moment between: those that the client has, or, where it should have had some in between and is
     /// silent about them for long, those that were due. Later than all of them, the newest there is.
-    fn states_around(&self, look: &Look, newest: Tick, gap_max: i32) -> (Tick, Tick) {
+    fn states_around(&self, look: &Look, newest: Tick, gap_max: u32) -> (Tick, Tick) {
         let tick = look.moment.tick;
         let around = |set: &TickSet| set.at_or_before(tick).zip(set.after(tick));
         around(&look.held)
-            .filter(|(from, to)| to.since(*from) <= gap_max)
+            .filter(|(from, to)| to.since(*from) <= gap_max as i32)
             .or_else(|| around(&self.due))
             .unwrap_or_else(|| (self.due.at_or_before(tick).unwrap_or(newest), newest))
     }
+}
+
+/// How far apart, in ticks, two states of a client may be to show a moment between them.
+fn gap_max(rate: TickRate) -> u32 {
+    (CUBIC_SECONDS_MAX * rate.hz() as f32) as u32
 }
 
 /// The eyes of a step: they see into the history.
@@ -126,8 +140,7 @@ impl Eyes for RewoundEyes<'_> {
         if rewind.filled >> kind.0 & 1 == 0 {
             let look = rewind.looks[place];
             let newest = history.newest()?;
-            let gap_max = (CUBIC_SECONDS_MAX * history.rate().hz() as f32) as i32;
-            let (from, to) = rewind.states_around(&look, newest.tick(), gap_max);
+            let (from, to) = rewind.states_around(&look, newest.tick(), gap_max(history.rate()));
             let stretch = Stretch { history, newest, from: history.at(from)?, to: history.at(to)?, look };
             stretch.fill(kind, |id| was_shown(look.peer, id, from), &mut rewind.seen);
             rewind.filled |= 1 << kind.0;
@@ -202,7 +215,6 @@ impl Stretch<'_> {
 
 #[cfg(test)]
 mod tests {
-    use tickwire_protocol::TickRate;
     use tickwire_protocol::schema::{Field, FieldId, FieldType};
 
     use super::*;
