@@ -128,8 +128,9 @@ pub struct Room {
     steps: u64,
     /// The latest time that it was told.
     now: Micros,
-    peers: BTreeMap<PeerId, Peer>,
-    /// Connected or absent; in boxes, for half of a tree's places are empty.
+    /// In boxes, like the sessions: half of a tree's places are empty.
+    peers: BTreeMap<PeerId, Box<Peer>>,
+    /// Connected or absent.
     sessions: BTreeMap<SessionId, Box<Session>>,
     players: BTreeMap<PlayerId, SessionId>,
     /// Who they are, session by session.
