@@ -190,8 +190,7 @@ impl Room {
         let mut match_state = MatchBoard::default();
         let _ = match_state.set_info(config.match_info.clone());
         let world = World::new(simulation, WorldConfig { seed: identity.seed, tick_rate, first_tick });
-        // One more: a step looks back from the tick that it is going to publish.
-        let history = History::new(schema.clone(), tick_rate).thinned_after(Rewind::reach(&config) + 1);
+        let history = History::new(schema.clone(), tick_rate).thinned_after(Rewind::reach(&config));
         let mut room = Self {
             identity,
             world,
