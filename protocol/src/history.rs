@@ -115,6 +115,7 @@ pub struct History {
     ring: Vec<Option<Box<Published>>>,
     /// How old a tick is when it is given up, unless somebody may name it.
     thinned_after: u32,
+    #[expect(clippy::vec_box, reason = "the ring's boxes, which go back into it as they are")]
     spares: Vec<Box<Published>>,
     newest: Option<Tick>,
     /// Per kind and row of the newest tick.
@@ -543,7 +544,8 @@ mod tests {
         let first = Tick(u32::MAX - 200);
         for step in 0..600_u32 {
             let (tick, values) = (first + step, [step as i32 % 7, step as i32, 0, step as i32 / 5]);
-            [&mut whole, &mut thinned].map(|history| publish(history, tick.0, values));
+            publish(&mut whole, tick.0, values);
+            publish(&mut thinned, tick.0, values);
             // Now and then one out of turn, and for a while all of them.
             let is_kept = |step: u32| step.is_multiple_of(3) || step % 50 == 7 || (300..350).contains(&step);
             if is_kept(step) {
