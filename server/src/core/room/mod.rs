@@ -515,6 +515,7 @@ impl Room {
         }
         if is_any {
             self.rewind.handle_due(self.world.tick());
+            self.history.keep_newest();
         }
         is_any
     }
