@@ -22,6 +22,8 @@ pub const REST_TICKS: i32 = 4;
 #[derive(Clone, Debug)]
 pub struct Published {
     tick: Tick,
+    /// Somebody may name it, for as long as it is in the ring.
+    is_kept: bool,
     tables: Tables,
     /// The exact values, kept apart only where the schema lets published ones stay behind.
     simulated: Option<Tables>,
@@ -30,6 +32,20 @@ pub struct Published {
 }
 
 impl Published {
+    /// Of nothing yet.
+    fn empty(schema: &Arc<Schema>) -> Self {
+        let tables = Tables::new(schema.clone());
+        let is_lazy = schema.kinds().iter().any(Kind::is_lazy);
+        let rest = schema.kinds().iter().map(|_| Vec::new()).collect();
+        Self {
+            tick: Tick::default(),
+            is_kept: false,
+            simulated: is_lazy.then(|| tables.clone()),
+            tables,
+            rest,
+        }
+    }
+
     /// Which tick.
     pub fn tick(&self) -> Tick {
         self.tick
@@ -87,12 +103,20 @@ impl RowTrack {
     }
 }
 
+/// Ticks that were given up, of which the memory is kept for the next ones. Where every third is named two wait for that; where now and then
+/// somebody is told out of turn, as a budget or a link allows, so many more or fewer are named from one second to the next.
+const SPARES_MAX: usize = 16;
+
 /// The last [`HISTORY_TICKS`] published ticks of a room.
 #[derive(Clone, Debug)]
 pub struct History {
     schema: Arc<Schema>,
     rate: TickRate,
     ring: Vec<Option<Box<Published>>>,
+    /// How old a tick is when it is given up, unless somebody may name it.
+    thinned_after: u32,
+    #[expect(clippy::vec_box, reason = "the ring's boxes, which go back into it as they are")]
+    spares: Vec<Box<Published>>,
     newest: Option<Tick>,
     /// Per kind and row of the newest tick.
     tracks: Vec<Vec<RowTrack>>,
@@ -117,7 +141,23 @@ impl History {
     pub fn new(schema: Arc<Schema>, rate: TickRate) -> Self {
         let tracks = schema.kinds().iter().map(|_| Vec::new()).collect();
         let ring = (0..HISTORY_TICKS).map(|_| None).collect();
-        Self { schema, rate, ring, newest: None, tracks, holds_back: true, scratch: Scratch::default() }
+        Self {
+            schema,
+            rate,
+            ring,
+            thinned_after: HISTORY_TICKS,
+            spares: Vec::with_capacity(SPARES_MAX),
+            newest: None,
+            tracks,
+            holds_back: true,
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Gives up what is older than so many ticks, but for those that [were kept](Self::keep_newest).
+    pub fn thinned_after(mut self, ticks: u32) -> Self {
+        self.thinned_after = ticks.clamp(1, HISTORY_TICKS);
+        self
     }
 
     /// Publishes everything as it comes: what is replayed was held back when it was published first.
@@ -141,9 +181,15 @@ impl History {
         self.at(self.newest?)
     }
 
+    /// Somebody is told of the newest tick, and may name it for as long as it can be named.
+    pub fn keep_newest(&mut self) {
+        let Some(tick) = self.newest else { return };
+        self.ring[slot_of(tick)].iter_mut().for_each(|newest| newest.is_kept = true);
+    }
+
     /// A published tick, while it is in the ring.
     pub fn at(&self, tick: Tick) -> Option<&Published> {
-        let entry = self.ring[(tick.0 % HISTORY_TICKS) as usize].as_deref()?;
+        let entry = self.ring[slot_of(tick)].as_deref()?;
         (entry.tick == tick).then_some(entry)
     }
 
@@ -155,14 +201,8 @@ impl History {
     /// Publishes a tick, newer than every one before. Nothing is allocated once the ring is full and tables have
     /// grown to their size.
     pub fn publish(&mut self, tick: Tick, simulated: &Tables) {
-        let slot = (tick.0 % HISTORY_TICKS) as usize;
-        let is_lazy = self.schema.kinds().iter().any(Kind::is_lazy);
-        let mut entry = self.ring[slot].take().unwrap_or_else(|| {
-            let tables = Tables::new(self.schema.clone());
-            let rest = self.schema.kinds().iter().map(|_| Vec::new()).collect();
-            Box::new(Published { tick, simulated: is_lazy.then(|| tables.clone()), tables, rest })
-        });
-        entry.tick = tick;
+        let mut entry = self.make_place(tick);
+        (entry.tick, entry.is_kept) = (tick, false);
         entry.tables.copy_from(simulated);
         if let Some(kept) = &mut entry.simulated {
             kept.copy_from(simulated);
@@ -171,8 +211,17 @@ impl History {
         for kind in schema.kinds() {
             self.publish_kind(kind, tick, &mut entry);
         }
-        self.ring[slot] = Some(entry);
+        self.ring[slot_of(tick)] = Some(entry);
         self.newest = Some(tick);
+    }
+
+    /// Gives up the tick that leaves the ring, and the one that is thinned out; memory for a new one.
+    fn make_place(&mut self, tick: Tick) -> Box<Published> {
+        let thinned = self.ring[slot_of(tick - self.thinned_after)].take_if(|entry| !entry.is_kept);
+        let oldest = self.ring[slot_of(tick)].take();
+        let free = SPARES_MAX - self.spares.len();
+        self.spares.extend(thinned.into_iter().chain(oldest).take(free));
+        self.spares.pop().unwrap_or_else(|| Box::new(Published::empty(&self.schema)))
     }
 
     fn publish_kind(&mut self, kind: &Kind, tick: Tick, entry: &mut Published) {
@@ -289,6 +338,11 @@ impl Scratch {
             }
         }
     }
+}
+
+/// Where a tick stands in the ring.
+fn slot_of(tick: Tick) -> usize {
+    (tick.0 % HISTORY_TICKS) as usize
 }
 
 /// A bit for each column in which two rows differ.
@@ -481,5 +535,31 @@ mod tests {
         assert_eq!(history.newest().unwrap().tick(), newest);
         assert!(history.at(newest - (HISTORY_TICKS - 1)).is_some());
         assert!(history.at(newest - HISTORY_TICKS).is_none());
+    }
+
+    #[test]
+    fn what_nobody_may_name_is_thinned_out_and_the_rest_is_as_it_was() {
+        const DENSE: u32 = 10;
+        let (mut whole, mut thinned) = (history(), history().thinned_after(DENSE));
+        let first = Tick(u32::MAX - 200);
+        for step in 0..600_u32 {
+            let (tick, values) = (first + step, [step as i32 % 7, step as i32, 0, step as i32 / 5]);
+            publish(&mut whole, tick.0, values);
+            publish(&mut thinned, tick.0, values);
+            // Now and then one out of turn, and for a while all of them.
+            let is_kept = |step: u32| step.is_multiple_of(3) || step % 50 == 7 || (300..350).contains(&step);
+            if is_kept(step) {
+                thinned.keep_newest();
+            }
+            for age in 0..=step.min(HISTORY_TICKS) {
+                let [all, left] = [&whole, &thinned].map(|history| history.at(tick - age));
+                let is_there = age < HISTORY_TICKS && (age < DENSE || is_kept(step - age));
+                assert_eq!(left.is_some(), is_there, "{age} before {step}");
+                let same = |(all, left): (&Published, &Published)| {
+                    all.tables == left.tables && all.simulated == left.simulated && all.rest == left.rest
+                };
+                assert!(all.zip(left).is_none_or(same), "{age} before {step}");
+            }
+        }
     }
 }

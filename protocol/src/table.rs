@@ -44,6 +44,9 @@ impl RowHead {
     }
 }
 
+/// Rows by which the room of a copied table grows.
+const ROWS_GRAIN: usize = 16;
+
 /// All rows of one kind at one tick.
 #[derive(Clone, Debug)]
 pub struct Table {
@@ -112,6 +115,19 @@ impl Table {
     fn clear(&mut self) {
         self.heads.clear();
         self.values.clear();
+    }
+
+    /// Makes `self` equal to `other`, in the memory that there is; where that is too little, in not much more than it takes: a history has a
+    /// hundred of these.
+    fn copy_from(&mut self, other: &Self) {
+        self.clear();
+        if self.heads.capacity() < other.len() {
+            let room = other.len().next_multiple_of(ROWS_GRAIN);
+            self.heads.reserve_exact(room);
+            self.values.reserve_exact(room * self.columns);
+        }
+        self.heads.extend_from_slice(&other.heads);
+        self.values.extend_from_slice(&other.values);
     }
 
     fn push<'a>(&'a mut self, kind: &'a Kind, head: RowHead) -> RowMut<'a> {
@@ -222,10 +238,7 @@ impl Tables {
 
     /// Makes `self` equal to `other`, reusing memory.
     pub fn copy_from(&mut self, other: &Self) {
-        for (to, from) in self.by_kind.iter_mut().zip(&other.by_kind) {
-            to.heads.clone_from(&from.heads);
-            to.values.clone_from(&from.values);
-        }
+        self.by_kind.iter_mut().zip(&other.by_kind).for_each(|(to, from)| to.copy_from(from));
     }
 }
 

@@ -18,7 +18,7 @@ use super::session::Session;
 /// What tells the sessions of a room apart, while it steps.
 pub(crate) struct Ears<'a> {
     pub(crate) identities: &'a BTreeMap<SessionId, Identity>,
-    pub(crate) peers: &'a BTreeMap<PeerId, Peer>,
+    pub(crate) peers: &'a BTreeMap<PeerId, Box<Peer>>,
     pub(crate) history: &'a History,
     pub(crate) interest: &'a Interest,
     /// Of the newest tick that was published, once somebody asks where players are.

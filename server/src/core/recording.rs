@@ -35,16 +35,20 @@ impl RoomRecording {
         Ok(Self { recorder, hz: header.snapshot_hz, row: Vec::new(), error: None })
     }
 
-    /// A step was made and published.
-    pub(crate) fn step(&mut self, step: &Stepped<'_>) {
-        if self.error.is_none() {
-            self.error = self.record(step).err();
+    /// A step was made and published. Whether its tick is in the recording, so that later ones may name it.
+    pub(crate) fn step(&mut self, step: &Stepped<'_>) -> bool {
+        if self.error.is_some() {
+            return false;
         }
+        self.record(step).unwrap_or_else(|error| {
+            self.error = Some(error);
+            false
+        })
     }
 
-    fn record(&mut self, step: &Stepped<'_>) -> io::Result<()> {
+    fn record(&mut self, step: &Stepped<'_>) -> io::Result<bool> {
         let Some(tick) = step.history.newest().map(Published::tick) else {
-            return Ok(());
+            return Ok(false);
         };
         let writer = self.recorder.events();
         step.inputs.left().iter().try_for_each(|player| writer.left(tick, *player))?;
@@ -55,10 +59,11 @@ impl RoomRecording {
             writer.input(tick, player, &self.row)?;
         }
         self.recorder.cues(step.cues);
-        if is_turn(step.steps, self.hz, step.history.rate().hz()) {
+        let is_recorded = is_turn(step.steps, self.hz, step.history.rate().hz());
+        if is_recorded {
             self.recorder.record(step.history, step.payload_of)?;
         }
-        Ok(())
+        Ok(is_recorded)
     }
 
     /// Swaps what was recorded for the empty `spare`. An error is the end of the recording.

@@ -21,11 +21,12 @@ use tickwire_protocol::history::{History, Published};
 use tickwire_protocol::limits::{HISTORY_TICKS, REWIND_MICROS_MAX, TICK_HZ_MAX};
 use tickwire_protocol::schema::{Kind, Schema, Sight};
 use tickwire_protocol::table::Table;
-use tickwire_protocol::{EntityId, KindId, PeerId, PlayerId, RowHead, Tables, Tick, TickTime};
+use tickwire_protocol::{EntityId, KindId, PeerId, PlayerId, RowHead, Tables, Tick, TickRate, TickTime};
 use tickwire_sim::Eyes;
 use tickwire_sim::between::{self, Between, Told};
 use tickwire_sim::blend::CUBIC_SECONDS_MAX;
 
+use super::room::RoomConfig;
 use super::tick_set::TickSet;
 use super::viewer::Viewer;
 
@@ -72,6 +73,14 @@ impl Rewind {
         }
     }
 
+    /// How many ticks a step looks at, whether or not anybody was told of them: back to the oldest moment, and on from there to the state
+    /// before it.
+    pub(crate) fn reach(config: &RoomConfig) -> u32 {
+        let rate = config.tick_rate;
+        let oldest = (config.rewind_max.as_secs_f64() * f64::from(rate.hz())).ceil() as u32;
+        oldest + gap_max(rate).max(rate.hz().div_ceil(config.snapshot_hz))
+    }
+
     /// Snapshots tell of this tick.
     pub(crate) fn handle_due(&mut self, tick: Tick) {
         self.due.insert(tick);
@@ -91,14 +100,19 @@ impl Rewind {
 
     /// The states to show a moment between: those that the client has, or, where it should have had some in between and is
     /// silent about them for long, those that were due. Later than all of them, the newest there is.
-    fn states_around(&self, look: &Look, newest: Tick, gap_max: i32) -> (Tick, Tick) {
+    fn states_around(&self, look: &Look, newest: Tick, gap_max: u32) -> (Tick, Tick) {
         let tick = look.moment.tick;
         let around = |set: &TickSet| set.at_or_before(tick).zip(set.after(tick));
         around(&look.held)
-            .filter(|(from, to)| to.since(*from) <= gap_max)
+            .filter(|(from, to)| to.since(*from) <= gap_max as i32)
             .or_else(|| around(&self.due))
             .unwrap_or_else(|| (self.due.at_or_before(tick).unwrap_or(newest), newest))
     }
+}
+
+/// How far apart, in ticks, two states of a client may be to show a moment between them.
+fn gap_max(rate: TickRate) -> u32 {
+    (CUBIC_SECONDS_MAX * rate.hz() as f32) as u32
 }
 
 /// The eyes of a step: they see into the history.
@@ -126,8 +140,7 @@ impl Eyes for RewoundEyes<'_> {
         if rewind.filled >> kind.0 & 1 == 0 {
             let look = rewind.looks[place];
             let newest = history.newest()?;
-            let gap_max = (CUBIC_SECONDS_MAX * history.rate().hz() as f32) as i32;
-            let (from, to) = rewind.states_around(&look, newest.tick(), gap_max);
+            let (from, to) = rewind.states_around(&look, newest.tick(), gap_max(history.rate()));
             let stretch = Stretch { history, newest, from: history.at(from)?, to: history.at(to)?, look };
             stretch.fill(kind, |id| was_shown(look.peer, id, from), &mut rewind.seen);
             rewind.filled |= 1 << kind.0;
@@ -202,7 +215,7 @@ impl Stretch<'_> {
 
 #[cfg(test)]
 mod tests {
-    use tickwire_protocol::TickRate;
+    use tickwire_protocol::Micros;
     use tickwire_protocol::schema::{Field, FieldId, FieldType};
 
     use super::*;
@@ -228,6 +241,11 @@ mod tests {
 
     /// A room's history, in which a body is where `at` says at every tick from 1 on, and the shooter stands.
     fn history(ticks: u32, at: impl Fn(u32) -> At) -> (History, Rewind) {
+        thinned_history(HISTORY_TICKS, ticks, at)
+    }
+
+    /// The same, but what is older than `dense` ticks is thinned out.
+    fn thinned_history(dense: u32, ticks: u32, at: impl Fn(u32) -> At) -> (History, Rewind) {
         let fields = [
             Field::new(PLACE, "place", FieldType::position([-100.0..=100.0], 0.01)),
             Field::new(SPEED, "speed", FieldType::velocity(PLACE, 30.0, 0.01)),
@@ -236,7 +254,8 @@ mod tests {
             Field::new(SIGNAL, "signal", FieldType::scalar(0.0..=100.0, 0.01)).team_only(),
         ];
         let schema = Schema::builder("s").kind(Kind::new(BODY, "body", fields)).build().unwrap();
-        let (mut history, mut rewind) = (History::new(schema.clone(), RATE), Rewind::new(schema.clone()));
+        let mut history = History::new(schema.clone(), RATE).thinned_after(dense);
+        let mut rewind = Rewind::new(schema.clone());
         for tick in 1..=ticks {
             let mut tables = Tables::new(schema.clone());
             if let Some((place, speed, has_jumped)) = at(tick) {
@@ -254,6 +273,7 @@ mod tests {
             history.publish(Tick(tick), &tables);
             if tick % 3 == 0 {
                 rewind.handle_due(Tick(tick));
+                history.keep_newest();
             }
         }
         (history, rewind)
@@ -301,6 +321,33 @@ mod tests {
         let mut world = history(60, |tick| Some((if tick == 33 { 9.0 } else { 1.0 }, 0.0, false)));
         assert!(near(seen(&mut world, &[30, 33, 36], 33, 0.0), 9.0));
         assert!(near(seen(&mut world, &[30, 36], 33, 0.0), 1.0));
+    }
+
+    /// The oldest moments and the longest ways between two states, of a body that rests until it moves or jumps.
+    #[test]
+    fn no_moment_needs_what_was_thinned_out() {
+        const NEWEST: u32 = 100;
+        let config = RoomConfig { rewind_max: Micros(REWIND_MICROS_MAX), ..RoomConfig::new(RATE, 20) };
+        let oldest = NEWEST + 1 - (config.rewind_max.as_secs_f64() * f64::from(RATE.hz())) as u32;
+        for (start, has_jumped) in (oldest - 25..NEWEST).flat_map(|start| [(start, false), (start, true)]) {
+            let way = |tick: u32| {
+                let moved = tick.saturating_sub(start) as f32;
+                Some((moved * 0.1, if moved > 0.0 { 6.0 } else { 0.0 }, has_jumped && tick == start + 1))
+            };
+            let mut whole = history(NEWEST, way);
+            let mut thinned = thinned_history(Rewind::reach(&config), NEWEST, way);
+            assert!(thinned.0.at(Tick(oldest - 25)).is_none() && thinned.0.at(Tick(oldest - 26)).is_some());
+            for tick in oldest..NEWEST {
+                for (back, ahead) in (0..9).flat_map(|back| [(back, 0), (back, 8 - back)]) {
+                    let (before, after) = (tick - tick % 3, tick - tick % 3 + 3);
+                    let mut held = vec![before - 3 * back, after + 3 * ahead];
+                    held.retain(|tick| *tick <= NEWEST);
+                    let [expected, found] =
+                        [&mut whole, &mut thinned].map(|world| seen(world, &held, tick, 0.5));
+                    assert_eq!(found, expected, "from {start}, at {tick}, between {held:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -35,33 +35,50 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves one accepted socket to its end.
 pub(super) async fn serve(socket: TcpStream, peer: IpAddr, standing: Standing, shared: Arc<Shared>) {
+    // In boxes, so that what beginning and end need takes no memory for as long as the connection lasts.
+    let Some(mut stay) = Box::pin(begin(socket, peer, standing, &shared)).await else { return };
+    if let Some(returned) = stay.last(&shared).await {
+        Box::pin(say_goodbye(stay.reader, returned, shared.config.retry_after)).await;
+    }
+}
+
+/// From an accepted socket into a room. Nothing if it does not come there: then all was said.
+async fn begin(socket: TcpStream, peer: IpAddr, standing: Standing, shared: &Arc<Shared>) -> Option<Stay> {
     // Without it, Nagle's algorithm would hold a snapshot back for the ack of the one before.
     let _ = socket.set_nodelay(true);
     let _ = SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER_BYTES);
     let deadline = Instant::now() + shared.config.handshake_timeout;
-    // Boxed, so that what the upgrade needs does not stay for as long as the connection does.
+    // In a box of its own: who has a WebSocket and says nothing should cost little.
     let (stream, mut visitor) = tokio::select! {
-        arrived = timeout_at(deadline, Box::pin(arrive(socket, peer, standing, &shared))) => match arrived {
-            Ok(Some(arrived)) => arrived,
-            _ => return,
-        },
-        () = shared.is_over() => return,
+        arrived = timeout_at(deadline, Box::pin(arrive(socket, peer, standing, shared))) => arrived.ok()??,
+        () = shared.is_over() => return None,
     };
     let (mut reader, mut writer) = stream.into_websocket();
     let greeting = tokio::select! {
-        greeting = timeout_at(deadline, greet(&mut reader, &mut writer, &mut visitor, &shared)) => {
+        greeting = timeout_at(deadline, greet(&mut reader, &mut writer, &mut visitor, shared)) => {
             greeting.unwrap_or_else(|_| Err(PeerFault::HandshakeTimeout.into()))
         }
         () = shared.is_over() => Err(Ending::Closed(Closing::shutdown())),
     };
-    let returned = match greeting {
-        Ok(greeting) if greeting.hello.schema_hash == 0 => Some(tell_schema(writer, &shared)),
-        Ok(greeting) => Box::pin(play(&mut reader, writer, greeting, &visitor.slot, &shared)).await,
+    let refused = match greeting {
+        Ok(greeting) if greeting.hello.schema_hash == 0 => Some(tell_schema(writer, shared)),
+        Ok(greeting) => {
+            let (seat, mut returned) = Seat::new(writer, visitor.slot.address);
+            match join(seat, &mut returned, &greeting, shared).await {
+                Ok(Joined { peer, inbox }) => {
+                    let Hello { game_build, platform, .. } = &greeting.hello;
+                    tracing::debug!(%peer, build = %game_build, %platform, "joined");
+                    return Some(Stay { reader, slot: visitor.slot, peer, inbox, returned });
+                }
+                Err(refused) => refused,
+            }
+        }
         Err(ending) => Some(Returned { writer, ending }),
     };
-    if let Some(returned) = returned {
-        say_goodbye(reader, returned, shared.config.retry_after).await;
+    if let Some(refused) = refused {
+        say_goodbye(reader, refused, shared.config.retry_after).await;
     }
+    None
 }
 
 /// What somebody wants, and who it is.
@@ -139,32 +156,32 @@ fn tell_schema(mut writer: WebSocketWriter, shared: &Shared) -> Returned {
     Returned { writer, ending }
 }
 
-/// A stay in a room, until something ends it. Nothing comes back from a room that is gone without a trace.
-async fn play(
-    reader: &mut WebSocketReader,
-    writer: WebSocketWriter,
-    greeting: Greeting,
-    slot: &Slot,
-    shared: &Arc<Shared>,
-) -> Option<Returned> {
-    let (seat, mut returned) = Seat::new(writer, slot.address);
-    let Joined { peer, inbox } = match join(seat, &mut returned, &greeting, shared).await {
-        Ok(joined) => joined,
-        Err(refused) => return refused,
-    };
-    tracing::debug!(%peer, build = %greeting.hello.game_build, platform = %greeting.hello.platform, "joined");
-    drop(greeting);
-    let ending = tokio::select! {
-        // What the room has to say goes before what is said to it, or a client that never pauses would not hear it.
-        biased;
-        returned = &mut returned => return returned.ok(),
-        ending = listen(reader, &inbox, peer, slot, shared) => ending,
-    };
-    // A room that has ended has given back everything by itself.
-    let is_goodbye = is_goodbye(&ending);
-    let _ = inbox.send(ToRoom::Leave { peer, is_goodbye }).await;
-    let writer = returned.await.ok()?.writer;
-    Some(Returned { writer, ending })
+/// A connection that is in a room.
+struct Stay {
+    reader: WebSocketReader,
+    slot: Slot,
+    peer: PeerId,
+    inbox: mpsc::Sender<ToRoom>,
+    /// Gives the writing half back when it is over.
+    returned: oneshot::Receiver<Returned>,
+}
+
+impl Stay {
+    /// Goes on until something ends it. Nothing comes back from a room that is gone without a trace.
+    async fn last(&mut self, shared: &Shared) -> Option<Returned> {
+        let Self { reader, slot, peer, inbox, returned } = self;
+        let ending = tokio::select! {
+            // What the room has to say goes before what is said to it, or a client that never pauses would not hear it.
+            biased;
+            returned = &mut *returned => return returned.ok(),
+            ending = listen(reader, inbox, *peer, slot, shared) => ending,
+        };
+        // A room that has ended has given back everything by itself.
+        let is_goodbye = is_goodbye(&ending);
+        let _ = inbox.send(ToRoom::Leave { peer: *peer, is_goodbye }).await;
+        let writer = returned.await.ok()?.writer;
+        Some(Returned { writer, ending })
+    }
 }
 
 /// Who somebody is: by the token of the request, by that of the hello, or a guest.
@@ -351,4 +368,20 @@ async fn say_goodbye(
         }
     };
     let _ = timeout(CLOSE_TIMEOUT, farewell).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A task holds the largest state of its future for as long as it lives.
+    #[test]
+    fn what_a_connection_needs_for_long_is_small() {
+        fn bytes<A, B, C, D, F>(_: impl FnOnce(A, B, C, D) -> F) -> usize {
+            size_of::<F>()
+        }
+        let served = bytes(serve);
+        println!("{served} bytes");
+        assert!(served <= 1024, "{served} bytes a connection");
+    }
 }

@@ -72,7 +72,7 @@ impl AddAssign<&Meters> for Meters {
             (&mut self.late_micros, &other.late_micros),
         ];
         for (sum, part) in histograms {
-            // Same range and precision everywhere, so this cannot fail.
+            // The sum grows to the range of its part, so this cannot fail.
             let _ = sum.add(part);
         }
         self.steps += other.steps;
@@ -122,15 +122,18 @@ impl Spent {
     }
 }
 
+/// What takes longer counts as this, microseconds.
+const MICROS_MAX: u64 = 10_000_000;
+
 pub(super) fn record(histogram: &mut Histogram<u64>, spent: Duration) {
-    // Less than its lowest value, a histogram would count as that anyway.
-    histogram.saturating_record((spent.as_micros() as u64).max(1));
+    // It grows for any of these.
+    let _ = histogram.record((spent.as_micros() as u64).clamp(1, MICROS_MAX));
 }
 
-/// 1 microsecond to 10 seconds, two digits: 20 KB a histogram.
+/// Two digits. It takes 2 KB, and grows to the largest value: 4 KB for a millisecond, 20 KB for 10 s.
 fn empty_histogram() -> Histogram<u64> {
-    #[expect(clippy::unwrap_used, reason = "the bounds are constants that hdrhistogram takes")]
-    Histogram::new_with_bounds(1, 10_000_000, 2).unwrap()
+    #[expect(clippy::unwrap_used, reason = "hdrhistogram takes two digits")]
+    Histogram::new(2).unwrap()
 }
 
 /// CPU time of this thread, user and system.

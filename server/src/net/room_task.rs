@@ -63,7 +63,7 @@ pub(super) struct RoomTask {
     is_asleep: bool,
     /// Where the room is recorded to, if it is.
     recording: Option<RecordingFile>,
-    /// Who wants to know how it is doing: told when the tick is flushed, as that copies 100 KB of histograms.
+    /// Who wants to know how it is doing: told when the tick is flushed, as that copies tens of KB of histograms.
     asked: Vec<oneshot::Sender<RoomStats>>,
     /// Reused from tick to tick.
     batch: Vec<ToRoom>,

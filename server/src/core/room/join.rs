@@ -115,7 +115,7 @@ impl Room {
         connection.news = self.introduce(now, viewer.player, outcome, join.introduction);
         connection.news.take_if(|_| join.stream == StreamKind::Datagram);
         connection.phase = u64::from(peer.0 % (self.config.tick_rate.hz() / self.config.snapshot_hz));
-        self.peers.insert(peer, connection);
+        self.peers.insert(peer, Box::new(connection));
         self.note_peers();
         Ok(peer)
     }

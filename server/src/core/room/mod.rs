@@ -128,8 +128,9 @@ pub struct Room {
     steps: u64,
     /// The latest time that it was told.
     now: Micros,
-    peers: BTreeMap<PeerId, Peer>,
-    /// Connected or absent; in boxes, for half of a tree's places are empty.
+    /// In boxes, like the sessions: half of a tree's places are empty.
+    peers: BTreeMap<PeerId, Box<Peer>>,
+    /// Connected or absent.
     sessions: BTreeMap<SessionId, Box<Session>>,
     players: BTreeMap<PlayerId, SessionId>,
     /// Who they are, session by session.
@@ -189,7 +190,7 @@ impl Room {
         let mut match_state = MatchBoard::default();
         let _ = match_state.set_info(config.match_info.clone());
         let world = World::new(simulation, WorldConfig { seed: identity.seed, tick_rate, first_tick });
-        let history = History::new(schema.clone(), tick_rate);
+        let history = History::new(schema.clone(), tick_rate).thinned_after(Rewind::reach(&config));
         let mut room = Self {
             identity,
             world,
@@ -451,17 +452,20 @@ impl Room {
         self.step_world(now);
         self.history.publish(tick, self.world.tables());
         self.cues.extend(tick, self.world.cues());
-        self.peers.values_mut().for_each(Peer::handle_step);
+        self.peers.values_mut().for_each(|peer| peer.handle_step());
         self.steps += 1;
         if let Some(recording) = &mut self.recording {
             let world = &self.world;
-            recording.step(&Stepped {
+            let is_recorded = recording.step(&Stepped {
                 steps: self.steps,
                 inputs: &self.inputs,
                 cues: world.cues(),
                 history: &self.history,
                 payload_of: &|entity| world.payload(entity).cloned(),
             });
+            if is_recorded {
+                self.history.keep_newest();
+            }
         }
     }
 
@@ -515,6 +519,7 @@ impl Room {
         }
         if is_any {
             self.rewind.handle_due(self.world.tick());
+            self.history.keep_newest();
         }
         is_any
     }

@@ -71,6 +71,7 @@ impl Room {
             if let Some(space) = peer.take_due(now) {
                 let payload_of = |entity: EntityId| world.payload(entity).cloned();
                 self.scene.refresh(&self.history, &self.config.interest);
+                self.history.keep_newest();
                 let source = Source {
                     codec: &self.codec,
                     history: &self.history,
