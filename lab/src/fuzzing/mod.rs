@@ -2,13 +2,33 @@
 //! clients whose sessions go over them.
 //!
 //! Unlike [chaos](crate::run_chaos), where chance plays a network, the script decides each thing alone: what arrives and when, who
-//! writes and polls, which end finds out of a cut and how late, when time passes. In `forgery` it also damages what is on its way
-//! and writes frames of its own; then the promises hold for those clients that it left alone.
+//! writes and polls, which end finds out of a cut and how late, when time passes; and what the games of both sides do with what a
+//! session carries. In `forgery` it also damages what is on its way and writes frames of its own; then the promises hold for those
+//! clients that it left alone.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `table` | the room, its clients, what goes between them, and what a script does to that |
+//! | `seat` | one client and its connection, and what it says |
+//! | `errands`, `host` | what the games of a client and of the server do beside: steps of a script, too |
+//! | `requests`, `transfers` | what either side knows of these, and that each comes to its one end |
+//! | `ledger` | what the server's game has done, against what clients have: looked at in the end |
 
+mod errands;
+mod host;
+mod ledger;
+mod requests;
 mod seat;
 mod table;
+mod transfers;
 
 use self::table::Table;
+
+/// Nothing, or what must not be, if the client was left alone.
+type Finding = Result<(), String>;
+
+/// What the server's game itself says begins with it: no player is called so, in whose name the arena says something.
+const MARK: u32 = u32::MAX;
 
 /// Steps of a script.
 const STEPS_MAX: usize = 600;
@@ -23,16 +43,18 @@ pub fn forgery(script: &[u8]) {
     play(script, true);
 }
 
-fn play(script: &[u8], has_forger: bool) {
+fn play(script: &[u8], has_forger: bool) -> Table {
     let mut table = Table::new(has_forger);
     for step in script.chunks_exact(2).take(STEPS_MAX) {
         table.step(step[0], step[1]);
     }
     table.settle();
+    table
 }
 
 #[cfg(test)]
 mod tests {
+    use super::table::Reached;
     use super::*;
     use proptest::prelude::*;
 
@@ -42,11 +64,31 @@ mod tests {
         let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/");
         for (target, run) in [("session", session as fn(&[u8])), ("forgery", forgery)] {
             let seeds: Vec<_> = std::fs::read_dir(format!("{corpus}{target}")).unwrap().collect();
-            assert!(seeds.len() >= 9, "{target}");
+            assert!(seeds.len() >= 14, "{target}");
             for seed in seeds {
                 run(&std::fs::read(seed.unwrap().path()).unwrap());
             }
         }
+    }
+
+    /// A step that does nothing would pass all checks.
+    #[test]
+    fn seeds_reach_what_they_are_for() {
+        let reached = |seed: &str| {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/session/");
+            play(&std::fs::read(format!("{path}{seed}")).unwrap(), false).reached()
+        };
+        let all = ["requests", "transfers", "events-and-groups", "pauses-and-tables"].map(reached);
+        let sum = |count: fn(&Reached) -> usize| all.iter().map(count).sum::<usize>();
+        assert!(sum(|reached| reached.asked) >= 8, "{all:?}");
+        assert!(sum(|reached| reached.asked_above) >= 8, "{all:?}");
+        assert!(sum(|reached| reached.received) >= 3, "{all:?}");
+        assert!(sum(|reached| reached.received_above) >= 2, "{all:?}");
+        assert!(sum(|reached| reached.events) >= 20, "{all:?}");
+        assert!(sum(|reached| reached.lines) >= 8, "{all:?}");
+        assert!(sum(|reached| reached.groups) >= 2, "{all:?}");
+        assert!(sum(|reached| reached.scores) >= 3, "{all:?}");
+        assert!(sum(|reached| reached.profiles) >= 2, "{all:?}");
     }
 
     proptest! {

@@ -10,6 +10,9 @@ use tickwire_protocol::message::{Message, MessageId, Outcome};
 use tickwire_protocol::{Micros, PeerId, PlayerId, SessionId};
 use tickwire_sim::arena::{Utterance, schema};
 
+use super::Finding;
+use super::errands::Errands;
+
 /// Lines that all say together: nobody who is away misses one because too many wait.
 pub(super) const LINES_MAX: u32 = 200;
 
@@ -36,10 +39,11 @@ pub(super) struct Seat {
     pub(super) confirmed: Option<PeerId>,
     /// Nobody has damaged or forged anything of it.
     pub(super) is_honest: bool,
+    pub(super) errands: Errands,
     session: Option<SessionId>,
-    player: Option<PlayerId>,
+    pub(super) player: Option<PlayerId>,
     /// All players that it has been.
-    persons: BTreeSet<PlayerId>,
+    pub(super) persons: BTreeSet<PlayerId>,
     lost_at: Option<Micros>,
     pub(super) said: u32,
     emotes: u32,
@@ -72,6 +76,7 @@ impl Seat {
             has_spoken: false,
             confirmed: None,
             is_honest: true,
+            errands: Errands::new(number as u32),
             session: None,
             player: None,
             persons: BTreeSet::new(),
@@ -188,7 +193,10 @@ impl Seat {
         for _ in 0..events_max {
             match self.client.poll_event(now) {
                 None => break,
-                Some(Event::Message(message)) => self.hear(&message),
+                Some(Event::Message(message)) => {
+                    self.hear(&message);
+                    self.run_errand(now, Event::Message(message));
+                }
                 Some(Event::Sent(id, outcome)) => {
                     let number = self.waiting.remove(&id);
                     match outcome {
@@ -203,8 +211,20 @@ impl Seat {
                     self.newest_line.clear();
                     self.newest_emote.clear();
                 }
-                Some(_) => {}
+                Some(event) => self.run_errand(now, event),
             }
+        }
+    }
+
+    fn run_errand(&mut self, now: Micros, event: Event) {
+        let found = self.errands.hear(now, &mut self.client, &self.persons, event);
+        self.judge(found);
+    }
+
+    /// Whoever was lied to may find anything.
+    pub(super) fn judge(&self, found: Finding) {
+        if let Err(what) = found {
+            assert!(!self.is_honest, "client {}: {what}", self.errands.who);
         }
     }
 
