@@ -152,7 +152,6 @@ impl Errands {
             Turn::Accept(id) if !self.accept(client, id) => {
                 return Err(format!("{id:?} was offered just now and cannot be accepted"));
             }
-            Turn::Accept(_) => {}
             Turn::Cancel(id) => self.cancel_transfer(client, id),
             Turn::Received(metadata) => {
                 if !self.received.insert(metadata) {
@@ -161,7 +160,7 @@ impl Errands {
             }
             Turn::Sent(metadata) => drop(self.sent.insert(metadata)),
             Turn::NotSent(metadata) => drop(self.not_sent.insert(metadata)),
-            Turn::Nothing => {}
+            Turn::Accept(_) | Turn::Nothing => {}
         }
         Ok(())
     }

@@ -7,12 +7,14 @@ use std::sync::mpsc::{Receiver, Sender};
 use bytes::Bytes;
 use tickwire_protocol::bulk::{BulkError, BulkId};
 use tickwire_protocol::message::{GameEvent, Refusal, RequestId, SendError};
-use tickwire_protocol::room::{MatchInfo, Profile, Score};
+use tickwire_protocol::room::{MatchInfo, Score};
 use tickwire_protocol::{GroupId, Micros, PlayerId};
 use tickwire_sim::Audience;
 use tickwire_sim::arena::{ASK, Arena, CHEERED, Level, PLAYER, TEAM_CHAT};
 use tickwire_sim::prelude::{EntityId, RowMut, Schema, Simulation, StepContext, Tables};
 
+use super::ledger::{Fact, Rest};
+use super::order::Order;
 use super::requests::{Asked, Held, question, timeout};
 use super::transfers::{KIND, Transfers, Turn, content, metadata};
 use super::{Finding, MARK};
@@ -22,71 +24,6 @@ const GROUPS: u32 = 3;
 
 /// As whom the game asks and offers: no client is called so.
 const WHO: u32 = 99;
-
-/// What a script has the game do in its next step.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Order {
-    Ask(PlayerId, u8),
-    CancelRequest(u8),
-    Answer(u8),
-    Emit(PlayerId, u8),
-    Offer(PlayerId, u8),
-    Decide(u8),
-    Stop(u8),
-    Regroup(PlayerId, u8),
-    Speak(u8),
-    Referee(PlayerId, u8),
-}
-
-impl Order {
-    /// One step of a script: which, for whom, and how.
-    pub(super) fn read(what: u8, player: PlayerId, much: u8) -> Self {
-        match what {
-            8 => Self::Ask(player, much),
-            9 => Self::CancelRequest(much),
-            10 => Self::Answer(much),
-            11 => Self::Emit(player, much),
-            12 => Self::Offer(player, much),
-            13 if much < 128 => Self::Decide(much),
-            13 => Self::Stop(much),
-            14 if much < 192 => Self::Regroup(player, much),
-            14 => Self::Speak(much),
-            _ => Self::Referee(player, much),
-        }
-    }
-}
-
-/// What the game has seen and done, for who compares it with what clients have.
-#[derive(Debug)]
-pub(super) enum Fact {
-    /// Something that must not be, if this player's client is honest.
-    Wrong(PlayerId, String),
-    /// A client has asked this.
-    Asked(PlayerId, Bytes),
-    /// This content of a client's is here; a client has this one, or does not get it.
-    Received(PlayerId, Bytes),
-    Sent(PlayerId, Bytes),
-    NotSent(PlayerId, Bytes),
-    /// An event was taken for a player.
-    Emitted(PlayerId, u32),
-    /// Something was said to a group with these in it; if it was not taken, some of them do not hear it.
-    Spoken {
-        to: BTreeSet<PlayerId>,
-        number: u32,
-        is_taken: bool,
-    },
-    Stepped(Rest),
-}
-
-/// How things stand behind a step.
-#[derive(Debug, Default)]
-pub(super) struct Rest {
-    /// Requests of the game's that have not ended, and players with whom transfers have not.
-    pub(super) asked: usize,
-    pub(super) transfers: BTreeSet<PlayerId>,
-    pub(super) members: BTreeMap<PlayerId, (Profile, bool)>,
-    pub(super) groups: BTreeMap<GroupId, BTreeSet<PlayerId>>,
-}
 
 pub(super) struct Host {
     arena: Arena,

@@ -4,12 +4,45 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use bytes::Bytes;
-use tickwire_protocol::PlayerId;
+use tickwire_protocol::room::Profile;
+use tickwire_protocol::{GroupId, PlayerId};
 use tickwire_server::core::Room;
 
 use super::Finding;
-use super::host::{Fact, Order, Rest};
+use super::order::Order;
 use super::seat::Seat;
+
+/// What the game has seen and done, for who compares it with what clients have.
+#[derive(Debug)]
+pub(super) enum Fact {
+    /// Something that must not be, if this player's client is honest.
+    Wrong(PlayerId, String),
+    /// A client has asked this.
+    Asked(PlayerId, Bytes),
+    /// This content of a client's is here; a client has this one, or does not get it.
+    Received(PlayerId, Bytes),
+    Sent(PlayerId, Bytes),
+    NotSent(PlayerId, Bytes),
+    /// An event was taken for a player.
+    Emitted(PlayerId, u32),
+    /// Something was said to a group with these in it; if it was not taken, some of them do not hear it.
+    Spoken {
+        to: BTreeSet<PlayerId>,
+        number: u32,
+        is_taken: bool,
+    },
+    Stepped(Rest),
+}
+
+/// How things stand behind a step.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    /// Requests of the game's that have not ended, and players with whom transfers have not.
+    pub(super) asked: usize,
+    pub(super) transfers: BTreeSet<PlayerId>,
+    pub(super) members: BTreeMap<PlayerId, (Profile, bool)>,
+    pub(super) groups: BTreeMap<GroupId, BTreeSet<PlayerId>>,
+}
 
 /// A line that was said to a group.
 struct Line {

@@ -10,13 +10,14 @@
 //! |---|---|
 //! | `table` | the room, its clients, what goes between them, and what a script does to that |
 //! | `seat` | one client and its connection, and what it says |
-//! | `errands`, `host` | what the games of a client and of the server do beside: steps of a script, too |
+//! | `errands`, `order`, `host` | what the games of a client and of the server do beside: steps of a script, too |
 //! | `requests`, `transfers` | what either side knows of these, and that each comes to its one end |
 //! | `ledger` | what the server's game has done, against what clients have: looked at in the end |
 
 mod errands;
 mod host;
 mod ledger;
+mod order;
 mod requests;
 mod seat;
 mod table;
@@ -54,9 +55,12 @@ fn play(script: &[u8], has_forger: bool) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use super::table::Reached;
-    use super::*;
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
+
+    use super::seat::Seat;
+    use super::*;
 
     /// The seeds of both targets, among them what was found once.
     #[test]
@@ -71,24 +75,27 @@ mod tests {
         }
     }
 
+    /// How much has come to its other end, of all that a client counts.
+    fn sum(tables: &[Table], count: fn(&Seat) -> usize) -> usize {
+        tables.iter().flat_map(|table| &table.seats).map(count).sum()
+    }
+
     /// A step that does nothing would pass all checks.
     #[test]
     fn seeds_reach_what_they_are_for() {
-        let reached = |seed: &str| {
-            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/session/");
-            play(&std::fs::read(format!("{path}{seed}")).unwrap(), false).reached()
-        };
-        let all = ["requests", "transfers", "events-and-groups", "pauses-and-tables"].map(reached);
-        let sum = |count: fn(&Reached) -> usize| all.iter().map(count).sum::<usize>();
-        assert!(sum(|reached| reached.asked) >= 8, "{all:?}");
-        assert!(sum(|reached| reached.asked_above) >= 8, "{all:?}");
-        assert!(sum(|reached| reached.received) >= 3, "{all:?}");
-        assert!(sum(|reached| reached.received_above) >= 2, "{all:?}");
-        assert!(sum(|reached| reached.events) >= 20, "{all:?}");
-        assert!(sum(|reached| reached.lines) >= 8, "{all:?}");
-        assert!(sum(|reached| reached.groups) >= 2, "{all:?}");
-        assert!(sum(|reached| reached.scores) >= 3, "{all:?}");
-        assert!(sum(|reached| reached.profiles) >= 2, "{all:?}");
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/session/");
+        let run = |seed: &str| play(&std::fs::read(format!("{corpus}{seed}")).unwrap(), false);
+        let tables = ["requests", "transfers", "events-and-groups", "pauses-and-tables"].map(run);
+        let heard = |seat: &Seat| seat.errands.events.values().map(BTreeSet::len).sum();
+        assert!(sum(&tables, |seat| seat.errands.seen.len()) >= 8, "requests of the server's");
+        assert!(sum(&tables, |seat| seat.errands.seen_above.len()) >= 8, "requests of clients");
+        assert!(sum(&tables, |seat| seat.errands.received.len()) >= 3, "contents of the server's");
+        assert!(sum(&tables, |seat| seat.errands.sent.len()) >= 2, "contents of clients");
+        assert!(sum(&tables, heard) >= 20, "events");
+        assert!(sum(&tables, |seat| seat.errands.lines.len()) >= 8, "lines to groups");
+        assert!(sum(&tables, |seat| seat.client.groups().iter().count()) >= 2, "groups");
+        assert!(sum(&tables, |seat| seat.client.match_state().scores().count()) >= 3, "scores");
+        assert!(sum(&tables, |seat| seat.errands.profile.name().len().min(1)) >= 2, "profiles");
     }
 
     proptest! {

@@ -19,6 +19,9 @@ pub(super) const LINES_MAX: u32 = 200;
 /// A session is waited for at least as long.
 const PATIENCE: Micros = Micros::from_secs(5);
 
+/// State is no older where all is well.
+const FRESH: Micros = Micros::from_secs(1);
+
 /// Messages of the transport that a client writes in one go.
 const WRITES_MAX: usize = 16;
 
@@ -257,6 +260,8 @@ impl Seat {
         }
         assert!(self.client.is_playing(), "{:?}", self.client.connection_state(now));
         assert_eq!(self.client.stats(now).digest_mismatches, 0, "its state is wrong");
+        let age = self.client.snapshot_age(now);
+        assert!(age.is_some_and(|age| age <= FRESH), "nobody pauses, and its state is of {age:?} ago");
         // What a session before has brought to the room was passed on to who the client was then.
         let is_excused = |line: &u32| *line <= self.said_before && self.delivered.contains(line);
         let is_known = |line: &u32| self.heard_own.contains(line) || self.lost.contains(line);

@@ -8,8 +8,9 @@ use tickwire_protocol::{Micros, PeerId, RoomId, TickRate};
 use tickwire_server::core::{Join, Room, RoomConfig, RoomEvent, RoomIdentity};
 use tickwire_sim::arena::schema;
 
-use super::host::{Host, Order};
+use super::host::Host;
 use super::ledger::Ledger;
+use super::order::Order;
 use super::seat::{LINES_MAX, Seat};
 use crate::greeting::read_join;
 
@@ -34,7 +35,7 @@ const PLAYERS_MAX: u32 = 64;
 pub(super) struct Table {
     room: Room,
     now: Micros,
-    seats: [Seat; SEATS],
+    pub(super) seats: [Seat; SEATS],
     /// Peers of connections that were cut and that the room still takes for alive.
     half_open: Vec<PeerId>,
     tokens: u128,
@@ -42,38 +43,7 @@ pub(super) struct Table {
     ledger: Ledger,
 }
 
-/// How much of what a script did has come to the other end.
-#[cfg(test)]
-#[derive(Debug)]
-pub(super) struct Reached {
-    pub(super) asked: usize,
-    pub(super) asked_above: usize,
-    pub(super) received: usize,
-    pub(super) received_above: usize,
-    pub(super) events: usize,
-    pub(super) lines: usize,
-    pub(super) groups: usize,
-    pub(super) scores: usize,
-    pub(super) profiles: usize,
-}
-
 impl Table {
-    #[cfg(test)]
-    pub(super) fn reached(&self) -> Reached {
-        let sum = |count: fn(&Seat) -> usize| self.seats.iter().map(count).sum();
-        Reached {
-            asked: sum(|seat| seat.errands.seen.len()),
-            asked_above: sum(|seat| seat.errands.seen_above.len()),
-            received: sum(|seat| seat.errands.received.len()),
-            received_above: sum(|seat| seat.errands.sent.len()),
-            events: sum(|seat| seat.errands.events.values().map(std::collections::BTreeSet::len).sum()),
-            lines: sum(|seat| seat.errands.lines.len()),
-            groups: sum(|seat| seat.client.groups().iter().count()),
-            scores: sum(|seat| seat.client.match_state().scores().count()),
-            profiles: sum(|seat| usize::from(!seat.errands.profile.name().is_empty())),
-        }
-    }
-
     pub(super) fn new(has_forger: bool) -> Self {
         let rate = TickRate::new(20).unwrap_or_else(|| unreachable!("a rate that there is"));
         let mut config = RoomConfig::new(rate, 10);

@@ -92,9 +92,9 @@ impl Witness {
                 }
             }
             FrameType::MessageAck => self.outbox.handle_ack(MessageAck::decode(&frame.payload)?)?,
-            FrameType::Members => self.note_table(TableFrame::<MemberChange>::decode(&frame.payload)?),
-            FrameType::Match => self.note_table(TableFrame::<MatchChange>::decode(&frame.payload)?),
-            FrameType::Groups => self.note_table(TableFrame::<GroupChange>::decode(&frame.payload)?),
+            FrameType::Members => self.note_table(&TableFrame::<MemberChange>::decode(&frame.payload)?),
+            FrameType::Match => self.note_table(&TableFrame::<MatchChange>::decode(&frame.payload)?),
+            FrameType::Groups => self.note_table(&TableFrame::<GroupChange>::decode(&frame.payload)?),
             ty if ty.is_bulk() => self.bulk.handle_frame(now, frame)?,
             _ => {}
         }
@@ -156,7 +156,7 @@ impl Witness {
         self.told.heard[kind] += 1;
     }
 
-    fn note_table<C>(&mut self, told: TableFrame<C>) {
+    fn note_table<C>(&mut self, told: &TableFrame<C>) {
         self.told.tables += 1;
         assert!(!told.changes.is_empty() || told.head.is_whole, "a table is told, and nothing of it");
     }
