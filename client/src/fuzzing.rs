@@ -2,9 +2,12 @@
 //! looks all the while.
 //!
 //! Chance alone hardly ever makes a snapshot. So the script can also have an honest room publish and send, and then
-//! damage what is sent; as long as nothing was damaged, every digest must be right.
+//! damage what is sent; as long as nothing was damaged, every digest must be right. The same for what a session carries: an honest
+//! server's game says, asks and offers things, over connections that are lost, and the client's own game does as well.
 
+mod books;
 mod game;
+mod speaker;
 
 use std::sync::Arc;
 
@@ -12,10 +15,11 @@ use bytes::Bytes;
 use glam::Vec3;
 use tickwire_protocol::ack::Sequence;
 use tickwire_protocol::frame::{FrameType, frames, write_frame, write_frame_with};
-use tickwire_protocol::handshake::{ClientLimits, Features, StreamKind, Timing, Welcome};
+use tickwire_protocol::handshake::{ClientLimits, Extension, Features, StreamKind, Timing, Welcome};
 use tickwire_protocol::history::History;
 use tickwire_protocol::input::MissingInput;
 use tickwire_protocol::limits::{BODY_BYTES_MAX, COLUMNS_PER_CUE_MAX, DATAGRAM_BYTES_MAX, FRAME_BYTES_MAX};
+use tickwire_protocol::message::{Direction, MessageClass, MessageType, MessageTypeId};
 use tickwire_protocol::ping::{Ping, Pong};
 use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, KindId, Sight};
 use tickwire_protocol::snapshot::replica::table_row_hash;
@@ -28,8 +32,10 @@ use tickwire_protocol::{
     TickRate,
 };
 
+use self::books::Books;
 use self::game::Game;
-use crate::core::{Client, ClientConfig, ClientStats};
+use self::speaker::Speaker;
+use crate::core::{Backoff, Client, ClientConfig, ClientStats, Reconnect};
 
 const PLAYER: PlayerId = PlayerId(1);
 const BODY: KindId = KindId(0);
@@ -37,11 +43,26 @@ const POSITION: FieldId = FieldId(0);
 const YAW: FieldId = FieldId(2);
 const ROTATION: FieldId = FieldId(3);
 
+const CHAT: MessageTypeId = MessageTypeId(0);
+const EMOTE: MessageTypeId = MessageTypeId(1);
+const MARK: MessageTypeId = MessageTypeId(2);
+const ASK: MessageTypeId = MessageTypeId(3);
+/// Events: told at once, and when the view shows them.
+const TOLD: MessageTypeId = MessageTypeId(4);
+const HAPPENED: MessageTypeId = MessageTypeId(5);
+
+/// Bytes of the longest body, of whatever type.
+const BODY_MAX: u32 = 255;
+
 /// Slots of the honest room's entities.
 const SLOTS: usize = 8;
 
 /// Steps of a script.
 const STEPS_MAX: usize = 400;
+
+/// Frame types from this number on are none: these steps are those of what a session carries.
+const SESSION: u8 = 24;
+const _: () = assert!(FrameType::ALL.len() == SESSION as usize);
 
 fn schema() -> Option<Arc<Schema>> {
     let f = Field::new;
@@ -56,7 +77,20 @@ fn schema() -> Option<Arc<Schema>> {
     ];
     let cue = Kind::cue(CueId(0), "bang", [f(FieldId(0), "force", FieldType::integer(0..=9))]);
     let schema = Schema::builder("fuzz").kind(Kind::new(BODY, "body", fields)).cue(cue);
-    schema.input([f(FieldId(0), "move", FieldType::integer(-9..=9))]).build().ok()
+    let schema = schema.input([f(FieldId(0), "move", FieldType::integer(-9..=9))]);
+    message_types().into_iter().fold(schema, tickwire_protocol::schema::SchemaBuilder::message).build().ok()
+}
+
+fn message_types() -> [MessageType; 6] {
+    let ty = |id, name, way, class| MessageType::new(id, name, way, class, BODY_MAX);
+    [
+        ty(CHAT, "chat", Direction::BothWays, MessageClass::Reliable),
+        ty(EMOTE, "emote", Direction::BothWays, MessageClass::Latest),
+        ty(MARK, "mark", Direction::BothWays, MessageClass::Unreliable),
+        ty(ASK, "ask", Direction::BothWays, MessageClass::Request).answered_within(BODY_MAX),
+        ty(TOLD, "told", Direction::ToClient, MessageClass::Event),
+        ty(HAPPENED, "happened", Direction::ToClient, MessageClass::Event).in_view_time(),
+    ]
 }
 
 /// An honest room of a few entities, and what the client holds of it.
@@ -75,6 +109,8 @@ struct Room {
 struct Scene {
     client: Client,
     room: Room,
+    speaker: Speaker,
+    books: Books,
     now: Micros,
     pings: Vec<Ping>,
     /// Whether all that the client got was what an honest server sends.
@@ -94,7 +130,9 @@ fn run(script: &[u8]) -> ClientStats {
         return ClientStats::default();
     };
     let stream = if first & 1 == 0 { StreamKind::Ordered } else { StreamKind::Datagram };
-    let config = ClientConfig { stream, ..ClientConfig::new("fuzz") };
+    let backoff = Backoff::Listed(Arc::from([Micros::from_millis(20)]));
+    let reconnect = (first & 16 == 0).then_some(Reconnect { backoff, attempts: u32::MAX });
+    let config = ClientConfig { stream, reconnect, ..ClientConfig::new("fuzz") };
     let tick = Tick(u32::MAX - 30);
     let coder = if first & 2 == 0 { Coder::Dense } else { Coder::Fast };
     let prior = if first & 4 == 0 { Prior::default_prior() } else { Prior::untrained() };
@@ -111,9 +149,10 @@ fn run(script: &[u8]) -> ClientStats {
     let now = Micros::from_secs(1);
     let mut client = Client::new(config, schema.clone(), now);
     if first & 8 == 0 {
-        client.predict(Box::new(Game::new(schema)));
+        client.predict(Box::new(Game::new(schema.clone())));
     }
-    let mut scene = Scene { client, room, now, pings: Vec::new(), is_honest: true };
+    let (speaker, books) = (Speaker::new(&schema), Books::default());
+    let mut scene = Scene { client, room, speaker, books, now, pings: Vec::new(), is_honest: true };
     scene.play();
     for _ in 0..STEPS_MAX {
         let Some((&op, rest)) = script.split_first() else { break };
@@ -122,7 +161,11 @@ fn run(script: &[u8]) -> ClientStats {
     }
     scene.now = scene.now + Micros::from_secs(2);
     scene.play();
-    scene.client.stats(scene.now)
+    let stats = scene.client.stats(scene.now);
+    scene.client.close(scene.now, None);
+    scene.play();
+    scene.books.settle();
+    stats
 }
 
 impl Scene {
@@ -130,7 +173,10 @@ impl Scene {
     fn step<'a>(&mut self, op: u8, rest: &'a [u8]) -> &'a [u8] {
         let parameter = op >> 3;
         match op % 8 {
-            0 => self.send(self.room.welcome(parameter), &mut &[][..]),
+            0 => {
+                self.speaker = Speaker::new(self.client.schema());
+                self.send(self.room.welcome(parameter, SessionId(1), Vec::new()), &mut &[][..]);
+            }
             1 => {
                 self.now = self.now + Micros::from_millis(u64::from(parameter) * 5);
             }
@@ -157,6 +203,7 @@ impl Scene {
                     self.send(pong, &mut &[][..]);
                 }
             }
+            6 if parameter >= SESSION => return self.session_step(parameter - SESSION, rest),
             // A frame that is well formed on the outside, or a whole message of arbitrary bytes.
             which => {
                 let Some((&len, rest)) = rest.split_first() else { return rest };
@@ -169,6 +216,33 @@ impl Scene {
                 self.is_honest = false;
                 self.send(message, &mut &[][..]);
                 return rest;
+            }
+        }
+        rest
+    }
+
+    /// One step of what a session carries: what, and whatever else it needs.
+    fn session_step<'a>(&mut self, which: u8, rest: &'a [u8]) -> &'a [u8] {
+        let [what, much, rest @ ..] = rest else { return &[] };
+        match which {
+            0..3 => self.books.step(self.now, &mut self.client, *what, *much),
+            3..5 => self.speaker.step(self.now, self.room.tick, *what, *much),
+            5 => {
+                let (session, terms) = self.speaker.welcome();
+                self.send(self.room.welcome(*what, session, terms), &mut &[][..]);
+            }
+            6 => {
+                for _ in 0..=what % 8 {
+                    let said = self.speaker.poll_transmit(self.now);
+                    if !said.is_empty() {
+                        self.send(said, &mut &[][..]);
+                    }
+                }
+            }
+            _ => {
+                let said = self.speaker.poll_transmit(self.now);
+                self.is_honest = false;
+                self.send(said, &mut &[*what, *much][..]);
             }
         }
         rest
@@ -194,6 +268,7 @@ impl Scene {
     fn play(&mut self) {
         let Self { client, now, .. } = self;
         let now = *now;
+        client.poll_connect(now);
         let mut inputs = 0;
         while let Some(tick) = client.due_input_tick(now) {
             client.push_input(now, tick, |row| {
@@ -201,6 +276,18 @@ impl Scene {
             });
             inputs += 1;
             assert!(inputs <= 64, "inputs without end");
+        }
+        self.talk();
+        self.look();
+    }
+
+    /// What goes between the game, the client and an honest server.
+    fn talk(&mut self) {
+        let Self { client, speaker, books, now, .. } = self;
+        let now = *now;
+        // What was polled is acked: so it comes first.
+        while let Some(event) = client.poll_event(now) {
+            books.hear(now, event);
         }
         let mut out = Vec::new();
         while client.poll_transmit(now, &mut out) {
@@ -210,10 +297,19 @@ impl Scene {
                 if let (FrameType::Ping, Ok(ping)) = (frame.ty, Ping::decode(&frame.payload)) {
                     self.pings.push(ping);
                 }
+                let heard = speaker.hear(now, frame);
+                assert!(heard.is_ok() || !self.is_honest, "an honest server refuses what is said: {heard:?}");
             }
         }
-        while client.poll_event(now).is_some() {}
+        while let Some(event) = client.poll_event(now) {
+            books.hear(now, event);
+        }
         assert!(!client.poll_transmit(now, &mut out), "a poll changed what is to be sent");
+    }
+
+    fn look(&mut self) {
+        let Self { client, now, .. } = self;
+        let now = *now;
         client.view(now).check();
         for view in [client.view(now), client.predicted(now)] {
             for entity in view.entities(BODY) {
@@ -231,10 +327,10 @@ impl Scene {
 }
 
 impl Room {
-    fn welcome(&self, parameter: u8) -> Vec<u8> {
+    fn welcome(&self, parameter: u8, session: SessionId, extensions: Vec<Extension>) -> Vec<u8> {
         let mut out = Vec::new();
         Welcome {
-            session: SessionId(1),
+            session,
             peer: PeerId(1),
             player: (parameter & 1 == 0).then_some(PLAYER),
             room: RoomId(1),
@@ -262,7 +358,7 @@ impl Room {
             features: Features::NONE,
             server_build: String::new(),
             schema: None,
-            extensions: Vec::new(),
+            extensions,
         }
         .encode(&mut out);
         out
@@ -416,6 +512,8 @@ impl Room {
 
 #[cfg(test)]
 mod tests {
+    use tickwire_protocol::message::Lane;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -447,6 +545,33 @@ mod tests {
             assert!(stats.pongs > 10 && stats.inputs > 30 && stats.cues > 30, "{stats:?}");
             assert_eq!(stats.digests_checked, if stream & 1 == 0 { 40 } else { 0 });
         }
+    }
+
+    /// A session over three connections, in which both games do all that they can.
+    #[test]
+    fn scripts_reach_what_a_session_carries() {
+        let step = |which: u8, what: u8, much: u8| vec![(SESSION + which) << 3 | 6, what, much];
+        let (game, server, welcome, said) = (0, 3, step(5, 0, 0), step(6, 7, 0));
+        let wait = vec![10 << 3 | 1];
+        let mut script = vec![0];
+        for _ in 0..3 {
+            script.extend(welcome.clone());
+            for much in [8, 9, 77] {
+                (0..13).for_each(|what| script.extend(step(game, what, much)));
+                (0..12).for_each(|what| script.extend(step(server, what, much)));
+                (0..6).for_each(|_| script.extend([said.clone(), wait.clone()].concat()));
+            }
+            script.extend([step(game, 13, 0), wait.clone(), wait.clone()].concat());
+        }
+        let stats = run(&script);
+        assert_eq!((stats.reconnects, stats.resumes, stats.decode_errors), (2, 2, 0), "{stats:?}");
+        let lanes = [Lane::Events, Lane::Requests, Lane::Messages, Lane::Latest];
+        for lane in lanes.map(Some).into_iter().chain([None]) {
+            assert!(stats.received.talk.of(lane).messages >= 9, "{lane:?}: {stats:?}");
+            let is_to_server = lane != Some(Lane::Events);
+            assert!(stats.sent.talk.of(lane).messages >= 3 || !is_to_server, "{lane:?}: {stats:?}");
+        }
+        assert!(stats.sent.bulk_bytes > 10_000 && stats.received.bulk_bytes > 10_000, "{stats:?}");
     }
 
     proptest! {

@@ -345,3 +345,21 @@ fn a_spectator_is_told_that_it_says_nothing_instead_of_being_thrown_out() {
     pair.hear();
     assert_eq!(pair.heard.messages, 0);
 }
+
+#[test]
+fn a_pause_that_ends_before_a_word_is_said_over_another_connection_ends_for_the_server_too() {
+    let mut pair = connected();
+    pair.client.pause(pair.now);
+    pair.hear();
+    lose(&mut pair);
+    pair.now = pair.now + SECOND;
+    assert!(pair.client.poll_connect(pair.now));
+    pair.hear();
+    pair.server.session_outcome = Some(SessionOutcome::Resumed);
+    let mut message = Vec::new();
+    pair.server.welcome_value().encode(&mut message);
+    pair.client.handle_message(pair.now, message.into()).unwrap();
+    pair.client.resume(pair.now);
+    pair.hear();
+    assert_eq!(pair.heard.pauses, [true, false], "the server takes the session for paused");
+}

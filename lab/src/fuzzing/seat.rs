@@ -10,11 +10,17 @@ use tickwire_protocol::message::{Message, MessageId, Outcome};
 use tickwire_protocol::{Micros, PeerId, PlayerId, SessionId};
 use tickwire_sim::arena::{Utterance, schema};
 
+use super::Finding;
+use super::errands::Errands;
+
 /// Lines that all say together: nobody who is away misses one because too many wait.
 pub(super) const LINES_MAX: u32 = 200;
 
 /// A session is waited for at least as long.
 const PATIENCE: Micros = Micros::from_secs(5);
+
+/// State is no older where all is well.
+const FRESH: Micros = Micros::from_secs(1);
 
 /// Messages of the transport that a client writes in one go.
 const WRITES_MAX: usize = 16;
@@ -36,10 +42,11 @@ pub(super) struct Seat {
     pub(super) confirmed: Option<PeerId>,
     /// Nobody has damaged or forged anything of it.
     pub(super) is_honest: bool,
+    pub(super) errands: Errands,
     session: Option<SessionId>,
-    player: Option<PlayerId>,
+    pub(super) player: Option<PlayerId>,
     /// All players that it has been.
-    persons: BTreeSet<PlayerId>,
+    pub(super) persons: BTreeSet<PlayerId>,
     lost_at: Option<Micros>,
     pub(super) said: u32,
     emotes: u32,
@@ -72,6 +79,7 @@ impl Seat {
             has_spoken: false,
             confirmed: None,
             is_honest: true,
+            errands: Errands::new(number as u32),
             session: None,
             player: None,
             persons: BTreeSet::new(),
@@ -188,7 +196,10 @@ impl Seat {
         for _ in 0..events_max {
             match self.client.poll_event(now) {
                 None => break,
-                Some(Event::Message(message)) => self.hear(&message),
+                Some(Event::Message(message)) => {
+                    self.hear(&message);
+                    self.run_errand(now, Event::Message(message));
+                }
                 Some(Event::Sent(id, outcome)) => {
                     let number = self.waiting.remove(&id);
                     match outcome {
@@ -203,8 +214,20 @@ impl Seat {
                     self.newest_line.clear();
                     self.newest_emote.clear();
                 }
-                Some(_) => {}
+                Some(event) => self.run_errand(now, event),
             }
+        }
+    }
+
+    fn run_errand(&mut self, now: Micros, event: Event) {
+        let found = self.errands.hear(now, &mut self.client, &self.persons, event);
+        self.judge(found);
+    }
+
+    /// Whoever was lied to may find anything.
+    pub(super) fn judge(&self, found: Finding) {
+        if let Err(what) = found {
+            assert!(!self.is_honest, "client {}: {what}", self.errands.who);
         }
     }
 
@@ -237,6 +260,8 @@ impl Seat {
         }
         assert!(self.client.is_playing(), "{:?}", self.client.connection_state(now));
         assert_eq!(self.client.stats(now).digest_mismatches, 0, "its state is wrong");
+        let age = self.client.snapshot_age(now);
+        assert!(age.is_some_and(|age| age <= FRESH), "nobody pauses, and its state is of {age:?} ago");
         // What a session before has brought to the room was passed on to who the client was then.
         let is_excused = |line: &u32| *line <= self.said_before && self.delivered.contains(line);
         let is_known = |line: &u32| self.heard_own.contains(line) || self.lost.contains(line);

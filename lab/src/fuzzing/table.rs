@@ -2,13 +2,17 @@
 
 use bytes::Bytes;
 use tickwire_client::{DisconnectReason, Network};
-use tickwire_protocol::frame::{FrameType, frames, write_frame};
-use tickwire_protocol::handshake::{Resume, ResumeToken, Role, StreamKind};
+use tickwire_protocol::frame::{FrameType, write_frame};
+use tickwire_protocol::handshake::{ResumeToken, Role, StreamKind};
 use tickwire_protocol::{Micros, PeerId, RoomId, TickRate};
-use tickwire_server::core::{Join, Room, RoomConfig, RoomEvent, RoomIdentity, admit};
-use tickwire_sim::arena::{Arena, Level, schema};
+use tickwire_server::core::{Join, Room, RoomConfig, RoomEvent, RoomIdentity};
+use tickwire_sim::arena::schema;
 
+use super::host::Host;
+use super::ledger::Ledger;
+use super::order::Order;
 use super::seat::{LINES_MAX, Seat};
+use crate::greeting::read_join;
 
 const SEATS: usize = 2;
 
@@ -19,17 +23,24 @@ const SECONDS_MAX: u64 = 120;
 const PEACE_ROUNDS: u32 = 60;
 const PEACE_STEP: Micros = Micros::from_millis(50);
 
+/// How much longer transfers may take that are under way then: they wait for all else, and for what a link takes.
+const TRANSFER_ROUNDS: u32 = 600;
+
+/// Steps from this one on are those of the games.
+const ERRANDS: u8 = 0x80;
+
 /// Players in the room: seats, and those whom they have been and who are still waited for.
 const PLAYERS_MAX: u32 = 64;
 
 pub(super) struct Table {
     room: Room,
     now: Micros,
-    seats: [Seat; SEATS],
+    pub(super) seats: [Seat; SEATS],
     /// Peers of connections that were cut and that the room still takes for alive.
     half_open: Vec<PeerId>,
     tokens: u128,
     has_forger: bool,
+    ledger: Ledger,
 }
 
 impl Table {
@@ -38,7 +49,8 @@ impl Table {
         let mut config = RoomConfig::new(rate, 10);
         config.players_max = PLAYERS_MAX;
         let identity = RoomIdentity { id: RoomId(1), name: "fuzz".to_owned(), seed: 1 };
-        let game = Box::new(Arena::new(Level::for_players(4)));
+        let (ledger, orders, facts) = Ledger::new();
+        let game = Box::new(Host::new(orders, facts));
         let now = Micros::ZERO;
         Self {
             room: Room::new(identity, config, game, now),
@@ -47,6 +59,7 @@ impl Table {
             half_open: Vec::new(),
             tokens: 0,
             has_forger,
+            ledger,
         }
     }
 
@@ -54,6 +67,9 @@ impl Table {
     pub(super) fn step(&mut self, op: u8, much: u8) {
         let index = usize::from(op >> 4) % SEATS;
         let (now, count) = (self.now, usize::from(much % 8) + 1);
+        if op >= ERRANDS {
+            return self.run_errand(index, op % 16, much);
+        }
         let seat = &mut self.seats[index];
         match op % 16 {
             0 => self.pass(match much {
@@ -93,6 +109,17 @@ impl Table {
         }
     }
 
+    /// What a client's game does; or the server's, with this client's player.
+    fn run_errand(&mut self, index: usize, errand: u8, much: u8) {
+        let (now, seat) = (self.now, &mut self.seats[index]);
+        if errand < 8 {
+            let found = seat.errands.step(now, &mut seat.client, errand, much);
+            seat.judge(found);
+        } else if let Some(player) = seat.player {
+            self.ledger.order(Order::read(errand, player, much));
+        }
+    }
+
     // ---- time --------------------------------------------------------------------------------------------------
 
     fn pass(&mut self, time: Micros) {
@@ -107,6 +134,7 @@ impl Table {
 
     fn advance(&mut self) {
         self.room.advance(self.now);
+        self.ledger.read(&mut self.seats);
         while let Some(event) = self.room.poll_event() {
             let RoomEvent::PeerDropped { peer, .. } = event else { continue };
             self.half_open.retain(|other| *other != peer);
@@ -139,8 +167,9 @@ impl Table {
     fn transmit(&mut self, index: usize) {
         let Seat { peer, down, .. } = &mut self.seats[index];
         if let Some(peer) = *peer {
-            let push = |message: &[u8]| down.push_back(Bytes::copy_from_slice(message));
-            self.room.poll_transmit(self.now, peer, push);
+            let mut push = |message: &[u8]| down.push_back(Bytes::copy_from_slice(message));
+            self.room.poll_transmit(self.now, peer, &mut push);
+            self.room.poll_filler(self.now, peer, push);
         }
     }
 
@@ -177,26 +206,21 @@ impl Table {
 
     /// Lets a connection in that says hello.
     fn admit(&mut self, index: usize, message: Bytes) {
-        let hello = frames(message).next().and_then(Result::ok);
-        let hello = hello.and_then(|hello| admit(&hello.payload, schema(), StreamKind::Ordered).ok()?.ok());
-        let resume = hello.as_ref().and_then(|hello| Resume::find(&hello.extensions).ok());
-        let joined = match (&hello, resume) {
-            (Some(hello), Some(resume)) => self.join(hello.role, resume),
-            _ => None,
-        };
+        self.tokens += 1;
+        let join = read_join(message, schema(), ResumeToken(self.tokens.to_le_bytes()));
+        let overheard = join.as_ref().and_then(|join| join.resume);
+        let joined = join.and_then(|join| self.join(join));
         let seat = &mut self.seats[index];
         seat.peer = joined;
-        seat.overheard = resume.flatten();
+        seat.overheard = overheard;
         if joined.is_none() {
             assert!(!seat.is_honest, "an honest client is not let in");
             seat.lose(self.now, DisconnectReason::Lost);
         }
     }
 
-    fn join(&mut self, role: Role, resume: Option<Resume>) -> Option<PeerId> {
-        self.tokens += 1;
-        let token = ResumeToken(self.tokens.to_le_bytes());
-        let joined = self.room.join(self.now, Join { token, resume, ..Join::new(role, StreamKind::Ordered) });
+    fn join(&mut self, join: Join) -> Option<PeerId> {
+        let joined = self.room.join(self.now, join);
         // Whose session that took over has lost its connection.
         self.half_open.retain(|peer| self.room.session(*peer).is_some());
         joined.ok()
@@ -233,7 +257,10 @@ impl Table {
         } else if !self.has_confirmed(index) {
             return;
         }
-        let Some(thief) = self.join(Role::Spectator, Some(resume)) else { return };
+        self.tokens += 1;
+        let token = ResumeToken(self.tokens.to_le_bytes());
+        let join = Join { token, resume: Some(resume), ..Join::new(Role::Spectator, StreamKind::Ordered) };
+        let Some(thief) = self.join(join) else { return };
         assert_ne!(self.room.session(thief), Some(resume.session), "a session was stolen");
         self.room.leave(thief);
     }
@@ -243,10 +270,25 @@ impl Table {
         self.seats[index].peer.is_some_and(|peer| self.seats[index].confirmed == Some(peer))
     }
 
-    /// Somebody on the way writes a message, an ack of messages, or anything else.
+    /// Somebody on the way writes a frame of what a session carries, or anything else.
     fn forge(&mut self, index: usize, much: u8) {
-        const TYPES: [FrameType; 4] =
-            [FrameType::Message, FrameType::MessageAck, FrameType::Ack, FrameType::Pong];
+        const TYPES: [FrameType; 15] = [
+            FrameType::Message,
+            FrameType::MessageAck,
+            FrameType::Ack,
+            FrameType::Pong,
+            FrameType::BulkOffer,
+            FrameType::BulkChunk,
+            FrameType::BulkCredit,
+            FrameType::BulkEnd,
+            FrameType::BulkStop,
+            FrameType::Pause,
+            FrameType::Profile,
+            FrameType::Members,
+            FrameType::Match,
+            FrameType::Groups,
+            FrameType::Budget,
+        ];
         let seat = &mut self.seats[index];
         seat.is_honest = false;
         let mut message = Vec::new();
@@ -287,15 +329,27 @@ impl Table {
                     .for_each(|peer| self.room.leave(peer));
             }
         }
-        for _ in 0..PEACE_ROUNDS {
-            self.now = self.now + PEACE_STEP;
-            self.advance();
-            for index in 0..SEATS {
-                self.run_in_peace(index);
+        (0..PEACE_ROUNDS).for_each(|_| self.make_peace());
+        for _ in 0..TRANSFER_ROUNDS {
+            if !self.ledger.has_transfers(&self.seats) {
+                break;
             }
+            self.make_peace();
         }
         let now = self.now;
-        self.seats.iter_mut().for_each(|seat| seat.settle(now));
+        for seat in &mut self.seats {
+            seat.settle(now);
+            self.ledger.settle(seat);
+        }
+        self.ledger.settle_tables(&self.room, &self.seats);
+    }
+
+    /// A moment in which nothing goes wrong.
+    fn make_peace(&mut self) {
+        self.now = self.now + PEACE_STEP;
+        self.ledger.order(Order::Decide(1));
+        self.advance();
+        (0..SEATS).for_each(|index| self.run_in_peace(index));
     }
 
     fn run_in_peace(&mut self, index: usize) {
@@ -308,6 +362,9 @@ impl Table {
             self.seats[index].client.reconnect(self.now);
             self.run(index);
         }
+        let seat = &mut self.seats[index];
+        seat.client.resume(self.now);
+        seat.errands.decide(&mut seat.client, true);
         self.give_inputs(index);
         self.seats[index].write(self.now);
         self.arrive_up(index, usize::MAX);

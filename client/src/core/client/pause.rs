@@ -14,8 +14,8 @@ pub(super) struct Pausing {
     pub(super) is_paused: bool,
     /// Whether this session was ever said to be paused: what it believes when it is taken up again is not known.
     was_told: bool,
-    /// What it was told over this connection.
-    told: bool,
+    /// What it was told over this connection, if anything was.
+    told: Option<bool>,
 }
 
 impl Pausing {
@@ -27,8 +27,8 @@ impl Pausing {
     /// A connection begins, of the same session or another.
     pub(super) fn handle_connected(&mut self, is_same: bool) {
         self.was_told &= is_same;
-        // Not what it is: so that it is told.
-        self.told = self.was_told && !self.is_paused;
+        // Not yet by what the game wants now: it may want another before anything is written.
+        self.told = None;
     }
 }
 
@@ -63,9 +63,11 @@ impl Client {
     /// datagrams, which may be lost.
     pub(super) fn write_pause(pausing: &mut Pausing, is_repeated: bool, out: &mut Vec<u8>) {
         let Pausing { is_paused, told, was_told } = *pausing;
-        if told != is_paused || (is_repeated && was_told) {
+        // A session that was never told of a pause goes on without one.
+        let is_news = told.map_or(is_paused || was_told, |told| told != is_paused);
+        if is_news || (is_repeated && was_told) {
             Pause { is_paused }.encode(out);
-            (pausing.told, pausing.was_told) = (is_paused, true);
+            (pausing.told, pausing.was_told) = (Some(is_paused), true);
         }
     }
 
