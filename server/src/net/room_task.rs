@@ -10,13 +10,15 @@ use bytes::Bytes;
 use tickwire_protocol::handshake::Role;
 use tickwire_protocol::room::MatchStatus;
 use tickwire_protocol::{Micros, PeerFault, PeerId, SessionId};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::access::{Checked, Gate};
 use super::clock::Clock;
-use super::config::{RecordConfig, ServerConfig};
+use super::config::RecordConfig;
+use super::courier::Letter;
 use super::doors::{Answer, INBOX_MESSAGES_MAX, Inlets, Joining, ToRoom};
+use super::listener::Shared;
 use super::lock::lock;
 use super::meters::{Meters, Spent, Stopwatch, record};
 use super::place::Place;
@@ -48,6 +50,8 @@ pub(super) struct RoomTask {
     lifetime: Duration,
     write_timeout: Micros,
     inlets: Inlets,
+    /// To the courier.
+    letters: mpsc::Sender<Letter>,
     shutdown: watch::Receiver<bool>,
     seats: BTreeMap<PeerId, Seat>,
     /// Of each session, connected or not.
@@ -81,24 +85,18 @@ enum End {
 }
 
 impl RoomTask {
-    pub(super) fn new(
-        room: Room,
-        config: &ServerConfig,
-        gate: Gate,
-        clock: Clock,
-        directory: Arc<Mutex<Directory>>,
-        inlets: Inlets,
-        shutdown: watch::Receiver<bool>,
-    ) -> Self {
+    pub(super) fn new(room: Room, shared: &Shared, inlets: Inlets, shutdown: watch::Receiver<bool>) -> Self {
+        let config = &shared.config;
         Self {
             room,
-            clock,
-            directory,
-            gate,
+            clock: shared.clock,
+            directory: shared.directory.clone(),
+            gate: shared.gate.clone(),
             checks: JoinSet::new(),
             lifetime: config.room_lifetime,
             write_timeout: Micros(config.write_timeout.as_micros() as u64),
             inlets,
+            letters: shared.letters.clone(),
             shutdown,
             seats: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -139,6 +137,7 @@ impl RoomTask {
         };
         lock(&self.directory).remove(self.room.identity().id);
         self.dismiss(&closing);
+        self.send_last_letters().await;
         self.finish_recording().await;
         std::mem::take(&mut self.meters)
     }
@@ -220,6 +219,7 @@ impl RoomTask {
         self.record();
         self.give_way(now);
         self.handle_events();
+        self.send_letters();
         self.list();
         let ticked = watch.lap();
         let sent = self.meters.messages_sent;
@@ -236,6 +236,24 @@ impl RoomTask {
         // Whoever left has been told to the simulation by a step that was made without it.
         let is_empty = self.seats.is_empty() && self.room.session_count() == 0;
         self.is_asleep = was_empty && is_empty && report.due.steps > 0;
+    }
+
+    /// Gives the courier what is for other rooms, as much as it takes: the rest waits in the room.
+    fn send_letters(&mut self) {
+        while self.room.has_broadcast()
+            && let Ok(place) = self.letters.try_reserve()
+            && let Some(broadcast) = self.room.poll_broadcast()
+        {
+            place.send(Letter { from: self.room.identity().id, broadcast });
+        }
+    }
+
+    /// What it had said before it ended reaches the others as well. It fails when the server ends.
+    async fn send_last_letters(&mut self) {
+        let from = self.room.identity().id;
+        while let Some(broadcast) = self.room.poll_broadcast() {
+            let _ = self.letters.send(Letter { from, broadcast }).await;
+        }
     }
 
     /// Tells the directory how the match stands, for those who look for one.
@@ -370,6 +388,11 @@ impl RoomTask {
                 self.end(peer, Ending::Gone);
             }
             ToRoom::Replace { session } => self.room.replace(session),
+            ToRoom::Deliver { broadcast, answer } => {
+                let reach = self.room.deliver(self.clock.now(), &broadcast);
+                self.meters.broadcasts_missed += reach.missed as u64;
+                let _ = answer.map(|answer| answer.send(reach));
+            }
             ToRoom::Stats(answer) => self.asked.push(answer),
         }
     }
