@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use tickwire_protocol::handshake::FreshReason;
-use tickwire_protocol::{Micros, PeerId, SessionId};
+use tickwire_protocol::{Micros, PeerId, PlayerId, SessionId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::place::Place;
@@ -32,6 +32,10 @@ pub(super) enum ToRoom {
     Replace { session: SessionId },
     /// Somebody has said something elsewhere that may be for those in here; how many it has come to, if that is asked.
     Deliver { broadcast: Broadcast, answer: Option<oneshot::Sender<Reach>> },
+    /// The server's owner lets a player go, and is told whether it was here.
+    Remove { player: PlayerId, reason: String, answer: oneshot::Sender<bool> },
+    /// The server's owner ends the room, and is told when it is off the list.
+    End { reason: String, answer: oneshot::Sender<()> },
     /// Someone wants to know.
     Stats(oneshot::Sender<RoomStats>),
 }

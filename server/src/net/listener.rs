@@ -334,11 +334,15 @@ impl Shared {
 
     /// Ends a session, in whichever room it is, because its account has begun another.
     pub(super) async fn replace(&self, session: SessionId) {
-        let doors = lock(&self.rooms).get(&session.room()).cloned();
-        if let Some(Doors { inbox, .. }) = doors {
+        if let Some(inbox) = self.inbox(session.room()) {
             // A room that has ended has no sessions.
             let _ = inbox.send(ToRoom::Replace { session }).await;
         }
+    }
+
+    /// The way to a room, if it is there.
+    pub(super) fn inbox(&self, room: RoomId) -> Option<mpsc::Sender<ToRoom>> {
+        lock(&self.rooms).get(&room).map(|doors| doors.inbox.clone())
     }
 
     /// The ways to the rooms that there are.

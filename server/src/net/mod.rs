@@ -76,6 +76,7 @@ pub use access::{AccessConfig, AccountPolicy, AddressLimits};
 pub use config::{DirectoryLimits, Game, RecordConfig, ServerConfig};
 pub use listener::{Server, ServerHandle};
 pub use meters::Meters;
+pub use owner::OwnerError;
 pub use proxy::{Network, NetworkError, ProxySpeech, TrustedProxies};
 pub use stats::{RoomStats, ServerStats};
 pub use tls::TlsFiles;

@@ -69,6 +69,8 @@ pub(super) struct RoomTask {
     recording: Option<RecordingFile>,
     /// Who wants to know how it is doing: told when the tick is flushed, as that copies 100 KB of histograms.
     asked: Vec<oneshot::Sender<RoomStats>>,
+    /// Who has ended the room, and waits until it is off the list.
+    enders: Vec<oneshot::Sender<()>>,
     /// Reused from tick to tick.
     batch: Vec<ToRoom>,
     scratch: Vec<u8>,
@@ -79,7 +81,7 @@ pub(super) struct RoomTask {
 enum End {
     Shutdown,
     Empty,
-    /// The game has ended it.
+    /// The game or the server's owner has ended it.
     Over,
     Panicked,
 }
@@ -107,13 +109,14 @@ impl RoomTask {
             is_asleep: false,
             recording: None,
             asked: Vec::new(),
+            enders: Vec::new(),
             batch: Vec::new(),
             scratch: Vec::new(),
             ended: Vec::new(),
         }
     }
 
-    /// Runs until the server shuts down, the game ends the room, it has been empty for its lifetime, or the simulation panics. What it
+    /// Runs until the server shuts down, the game or the server's owner ends the room, it has been empty for its lifetime, or the simulation panics. What it
     /// measured in its life.
     pub(super) async fn run(mut self) -> Meters {
         let end = self.serve().await;
@@ -125,7 +128,7 @@ impl RoomTask {
                 Closing::too_late()
             }
             End::Over => {
-                tracing::info!(room = %identity.name, "room closed: its game has ended it");
+                tracing::info!(room = %identity.name, "room closed: its game or the owner has ended it");
                 Closing::too_late()
             }
             End::Panicked => {
@@ -136,6 +139,9 @@ impl RoomTask {
             }
         };
         lock(&self.directory).remove(self.room.identity().id);
+        for ender in self.enders.drain(..) {
+            let _ = ender.send(());
+        }
         self.dismiss(&closing);
         self.send_last_letters().await;
         self.finish_recording().await;
@@ -184,7 +190,7 @@ impl RoomTask {
                     self.wake(first);
                     return None;
                 }
-                // Only who asks for stats says anything to an empty room.
+                // Only the server's owner and other rooms say anything to an empty one.
                 _ = self.inlets.inbox.recv_many(&mut self.batch, INBOX_MESSAGES_MAX) => {}
                 () = tokio::time::sleep_until(self.clock.instant(closes)) => {
                     if lock(&self.directory).close_if_empty(self.room.identity().id) {
@@ -195,6 +201,9 @@ impl RoomTask {
                 }
             }
             self.handle_batch();
+            if self.room.is_over() {
+                return Some(End::Over);
+            }
             self.tell_stats();
         }
     }
@@ -392,6 +401,16 @@ impl RoomTask {
                 let reach = self.room.deliver(self.clock.now(), &broadcast);
                 self.meters.broadcasts_missed += reach.missed as u64;
                 let _ = answer.map(|answer| answer.send(reach));
+            }
+            ToRoom::Remove { player, reason, answer } => {
+                let was_here = self.room.remove_player(player, &reason);
+                // Its place is free when the owner hears of it.
+                self.handle_events();
+                let _ = answer.send(was_here);
+            }
+            ToRoom::End { reason, answer } => {
+                self.room.end(&reason);
+                self.enders.push(answer);
             }
             ToRoom::Stats(answer) => self.asked.push(answer),
         }
