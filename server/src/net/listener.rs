@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::access::Gate;
+use super::access::{Gate, LetsIn};
 use super::accounts::{Accounts, Claim};
 use super::clock::Clock;
 use super::config::{Game, ServerConfig};
@@ -100,10 +100,7 @@ impl Server {
         let rooms = config.rooms.iter().map(|room| open(&mut directory, room)).collect::<io::Result<_>>()?;
         let clock = Clock::start();
         let gate = Gate::new(&config.access, config.listen.ip(), clock, config.handshake_timeout / 2);
-        if gate.knows_nobody() {
-            let whose = if config.access.guests { "all" } else { "only those of this machine" };
-            tracing::info!("no keys: clients are guests without accounts, and {whose} are let in");
-        }
+        tracing::info!("{}", config.access.lets_in());
         if tls.is_none() && !config.listen.ip().is_loopback() && config.access.proxies.networks.is_empty() {
             tracing::warn!(
                 "no TLS: what is said can be read and changed on its way, tokens too; give a certificate (--tls-cert, --tls-key), or \
@@ -138,6 +135,11 @@ impl Server {
     /// Where it listens: tells the port that the system chose for port 0.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// Whom it lets in: it has said so in its log.
+    pub fn lets_in(&self) -> LetsIn {
+        self.shared.config.access.lets_in()
     }
 
     /// A way to look at it and to end it while it runs.

@@ -72,7 +72,7 @@ mod tls;
 mod upgrade;
 mod websocket;
 
-pub use access::{AccessConfig, AccountPolicy, AddressLimits};
+pub use access::{AccessConfig, AccountPolicy, AddressLimits, LetsIn};
 pub use config::{DirectoryLimits, Game, RecordConfig, ServerConfig};
 pub use listener::{Server, ServerHandle};
 pub use meters::Meters;
