@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,11 +24,14 @@ use tickwire_server::auth::{
     Authenticator, Credentials, Grant, JwtAuthenticator, JwtKeys, JwtPolicy, Verdict, generate_key, mint,
 };
 use tickwire_server::core::RoomConfig;
-use tickwire_server::net::{AccountPolicy, Game, Server, ServerConfig};
+use tickwire_server::net::{AccessConfig, AccountPolicy, Game, LetsIn, Server, ServerConfig};
 use tickwire_sim::arena::{Arena, Level};
 use tickwire_sim::{Simulation, StepContext};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tracing::field::Field;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Metadata, Subscriber};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -559,6 +563,99 @@ async fn a_server_for_all_that_knows_nobody_does_not_start() {
     let schema = arena().schema().clone();
     let missing = RejectReason::Unauthorized(AuthRefusal::Missing);
     assert_eq!(refused(server.addr, &hello(&schema)).await, (missing, 4010), "with keys there are no guests");
+}
+
+/// Hears what this thread logs.
+struct Log(Sender<String>);
+
+impl Subscriber for Log {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let level = event.metadata().level();
+        event.record(&mut |field: &Field, value: &dyn Debug| {
+            if field.name() == "message" {
+                self.0.send(format!("{level} {value:?}")).unwrap();
+            }
+        });
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[tokio::test]
+async fn a_server_says_at_its_start_whom_it_lets_in() {
+    let with = |guests, config: ServerConfig| {
+        let access = AccessConfig { guests, ..config.access };
+        ServerConfig { access, ..config }
+    };
+    let everywhere = ServerConfig { listen: "0.0.0.0:0".parse().unwrap(), ..with(true, config()) };
+    for (config, lets_in, words) in [
+        (config(), LetsIn::GuestsOfThisMachine, "only those of this machine are let in"),
+        (everywhere, LetsIn::Guests, "all are let in"),
+        (signed_in(), LetsIn::Accounts, "only clients with a token are let in"),
+        (with(true, signed_in()), LetsIn::AccountsAndGuests, "guests without one"),
+    ] {
+        let (log, said) = channel();
+        let listening = tracing::subscriber::set_default(Log(log));
+        let server = Server::bind(config, arena()).await.unwrap();
+        drop(listening);
+        assert_eq!(server.lets_in(), lets_in);
+        let lines: Vec<_> = said.try_iter().collect();
+        let is_said = |line: &String| line.starts_with("INFO") && line.contains(words);
+        assert_eq!(lines.iter().filter(|line| is_said(line)).count(), 1, "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_set_of_keys_in_a_file_lets_in_who_has_a_token_of_one_of_them() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/jwks.json");
+    let keys = JwtKeys::parse(&std::fs::read(file).unwrap()).unwrap();
+    let server = start(trusting(keys, JwtPolicy::default()), arena()).await;
+    let schema = arena().schema().clone();
+    let ed = EncodingKey::from_ed_pem(include_bytes!("keys/ed25519.pem")).unwrap();
+    let ec = EncodingKey::from_ec_pem(include_bytes!("keys/p256.pem")).unwrap();
+    let hello = |(algorithm, key): (Algorithm, &EncodingKey), kid: Option<&str>, account: &str| {
+        let header = Header { kid: kid.map(str::to_owned), ..Header::new(algorithm) };
+        let claims = json!({ "sub": account, "exp": u32::MAX });
+        with_token(&schema, &Token::new(encode(&header, &claims, key).unwrap()).unwrap())
+    };
+    let (spring, autumn) = ((Algorithm::EdDSA, &ed), (Algorithm::ES256, &ec));
+    let mut players = Vec::new();
+    for (key, kid, account) in [
+        (spring, Some("spring"), "alice"),
+        (autumn, Some("autumn"), "bob"),
+        // Of either, if it does not say which.
+        (autumn, None, "carol"),
+    ] {
+        let player = Honest::join(server.addr, &schema, &hello(key, kid, account)).await;
+        let terms = AuthTerms::find(&player.welcome.extensions).unwrap().unwrap();
+        assert_eq!(terms.account, account);
+        players.push(player);
+    }
+    for (key, kid, refusal) in [
+        (spring, "winter", AuthRefusal::UnknownKey),
+        (spring, "autumn", AuthRefusal::Algorithm),
+        (autumn, "spring", AuthRefusal::Algorithm),
+    ] {
+        let reason = RejectReason::Unauthorized(refusal);
+        assert_eq!(refused(server.addr, &hello(key, Some(kid), "mallory")).await, (reason, 4010));
+    }
+    for player in &mut players {
+        is_undisturbed(player).await;
+    }
 }
 
 /// An authenticator that never answers.

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use common::{Honest, PATIENCE, Raw, Running, arena, encoded, hello, start};
 use tickwire_protocol::frame::FrameType;
-use tickwire_protocol::handshake::{Hello, RejectReason, Role, RoomWish};
+use tickwire_protocol::handshake::{Features, Hello, RejectReason, Role, RoomWish};
 use tickwire_protocol::message::engine::NOTICE;
 use tickwire_protocol::message::{Direction, MessageClass, MessageFrame, MessageType, MessageTypeId, Notice};
 use tickwire_protocol::{Micros, Schema, Tables, TickRate};
 use tickwire_server::core::RoomConfig;
 use tickwire_server::net::{Game, ServerConfig};
 use tickwire_sim::prelude::*;
+use tickwire_sim::{JoinRefusal, Newcomer};
 
 const CHAT: MessageTypeId = MessageTypeId(0);
 const MUTE: MessageTypeId = MessageTypeId(1);
@@ -83,6 +84,17 @@ impl Simulation for Silent {
         &self.0
     }
 
+    fn admit(&self, newcomer: &Newcomer<'_>) -> Result<(), JoinRefusal> {
+        match newcomer {
+            Newcomer { game_build: "test 0", .. } => Err(JoinRefusal::GameBuild("test".into())),
+            Newcomer { platform: "toaster", .. } => Err(JoinRefusal::Game("no toasters\n".repeat(20))),
+            Newcomer { role: Role::Spectator, features, .. } if !features.contains(Features(2)) => {
+                Err(JoinRefusal::Features(Features(2)))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn step(&mut self, ctx: &mut StepContext<'_>) {
         while let Some((from, message)) = ctx.poll_message() {
             // Only what may be said comes so far.
@@ -105,6 +117,27 @@ fn silent() -> Game {
         .build()
         .unwrap();
     Game::new(schema.clone(), move |_| Box::new(Silent(schema.clone())))
+}
+
+#[tokio::test]
+async fn whom_the_game_does_not_want_is_told_why_and_takes_no_place() {
+    let mut config = config();
+    (config.room.players_max, config.directory.rooms_max) = (2, 1);
+    let server = start(config, silent()).await;
+    let schema = silent().schema().clone();
+    let mut witness = Honest::join(server.addr, &schema, &hello(&schema)).await;
+    let old = Hello { game_build: "test 0".to_owned(), ..hello(&schema) };
+    let build = RejectReason::GameBuild { ours: "test".to_owned(), yours: "test 0".to_owned() };
+    let toaster = Hello { platform: "toaster".to_owned(), ..hello(&schema) };
+    let words = "no toasters ".repeat(20)[..123].to_owned();
+    let poor = Hello { role: Role::Spectator, features: Features(1), ..hello(&schema) };
+    let features = RejectReason::Features { ours: Features(2), yours: Features(1) };
+    for (hello, reason) in [(old, build), (toaster, RejectReason::Game(words)), (poor, features)] {
+        assert_eq!(refused(&server, &hello).await, (reason, 4001));
+    }
+    let mut second = Honest::join(server.addr, &schema, &hello(&schema)).await;
+    is_undisturbed(&mut witness).await;
+    is_undisturbed(&mut second).await;
 }
 
 /// Says messages of a type as no honest client does, a few and then many; the denials that it hears of the few, and how it ended.

@@ -280,9 +280,11 @@ impl<'a> StepContext<'a> {
     /// type apart; others pass it over. Gives it a name, the same for all who get it, by which
     /// [`StepContext::poll_outcome`] tells what became of it. On a client nothing is sent, and 0 names nothing.
     ///
+    /// What is for [others than this room](Audience::All) waits to be passed on, 64 messages or 256 KiB at most; then nobody gets it.
+    ///
     /// # Errors
-    /// Why nobody of the audience gets it: the type or the size is not what the schema says, or who is spoken to does not take what is
-    /// sent. If some get it and others do not, [`SendError::NotAll`].
+    /// Why nobody of the audience gets it: the type or the size is not what the schema says, too much waits to be passed on, or who is spoken
+    /// to does not take what is sent. If some get it and others do not, [`SendError::NotAll`].
     pub fn send(
         &mut self,
         to: Audience<'_>,
@@ -303,7 +305,7 @@ impl<'a> StepContext<'a> {
     /// | [`Replaced`](Outcome::Replaced) | a newer one of its key took its place |
     /// | [`Lost`](Outcome::Lost) | the player's session is over; it may have arrived. To be asked for in the next step, behind which nobody keeps it |
     ///
-    /// Whoever does not take it at all is told by [`send`](StepContext::send). **Outcomes are kept from the first time on that this is
+    /// Whoever does not take it at all is told by [`send`](StepContext::send). Of those in [other rooms](Audience::All) nothing is told. **Outcomes are kept from the first time on that this is
     /// asked**, so that a game that never asks pays nothing: ask in the first step, and in each. Where 4,096 of a player wait, `send`
     /// refuses more to it ([`SendError::NotPolled`]).
     ///
@@ -355,7 +357,7 @@ impl<'a> StepContext<'a> {
     /// ```
     ///
     /// # Errors
-    /// As [`StepContext::send`].
+    /// As [`StepContext::send`]; [`SendError::OtherCall`] for [`Audience::All`], for it is of a tick and of entities of this room.
     pub fn emit_event(
         &mut self,
         to: Audience<'_>,

@@ -68,7 +68,7 @@
 //! | [`world`] | the loop of a tick: step, save, quantize, load; ids, cues, digest |
 //! | [`eyes`], [`between`], [`blend`] | what a player saw when it gave its input; a row between two states; from one value to another |
 //! | [`mail`], [`bulk`] | what players say, and what is said to them; what is too large for a message |
-//! | [`roster`] | who they are |
+//! | [`admission`], [`roster`] | who is let in; who they are |
 //! | [`match_board`], [`groups`] | how their match stands; who of them belong together |
 //! | [`dismissals`] | who of them has to go, and when their room ends |
 //! | [`replay`] | a recording as a simulation: what was published, tick by tick |
@@ -76,6 +76,7 @@
 //! | [`arena`], [`bots`] | an example game, and who plays it when nobody does |
 
 mod account;
+pub mod admission;
 pub mod arena;
 pub mod between;
 pub mod blend;
@@ -99,6 +100,7 @@ pub mod testing;
 pub mod world;
 
 pub use account::{Account, Accounts};
+pub use admission::{JoinRefusal, Newcomer};
 pub use bulk::BulkMail;
 pub use context::StepContext;
 pub use dismissals::{Dismissals, RemovalReason};

@@ -18,13 +18,17 @@ use crate::groups::Groups;
 /// Who is to get a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Audience<'a> {
+    /// Everyone in every room of this server, private ones among them: as [`Room`](Audience::Room) in each. For messages, not for
+    /// [events](crate::StepContext::emit_event); those in other rooms get it a moment later, and what becomes of it there is not told.
+    All,
     /// Everyone in the room: players, also those whose connection is lost for the moment, and spectators.
     Room,
     /// Everyone but this player.
     Except(PlayerId),
     /// This player alone.
     Player(PlayerId),
-    /// Everyone of this [account](crate::Account) who is in the room.
+    /// This [account](crate::Account) with all its sessions, in whichever rooms of this server. Those in other rooms get messages as of
+    /// [`All`](Audience::All); of [events](crate::StepContext::emit_event), which are of one room, only those who are in this one hear.
     Account(&'a str),
     /// The players in this [group](crate::Groups), also those whose connection is lost for the moment.
     Group(GroupId),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tickwire_protocol::{RowMut, Schema, Tables};
 
+use crate::admission::{JoinRefusal, Newcomer};
 use crate::context::StepContext;
 
 /// A game: a state, a step that advances it, and the way of that state into tables and back.
@@ -69,6 +70,46 @@ pub trait Simulation: Send {
     /// Never called on a client: its world comes from [`load`](Simulation::load).
     fn start(&mut self, ctx: &mut StepContext<'_>) {
         let _ = ctx;
+    }
+
+    /// Whether somebody may begin a session in this room, as a player or to watch: everybody, if a game says nothing.
+    ///
+    /// Called on a server alone, between two steps, once the engine has nothing against it: its token is good and lets it play or watch
+    /// here. It is asked **before anything happens**: who is refused takes no place, ends no session (neither
+    /// of its own account nor one that is in the way), and is told to nobody, in no step either. Who is let in may still find the room full; the
+    /// step that is told that it [joined](StepContext::joined) is the place for all that follows from it. A session that goes on over another
+    /// connection is not asked about, for it is in already: let it go with [`StepContext::remove_player`] if it may not be.
+    ///
+    /// It decides and changes nothing: `self` is as the last step has left it. Be quick, for the room waits; a panic ends the room as one
+    /// in a step does.
+    ///
+    /// ```
+    /// # use tickwire_sim::prelude::*;
+    /// # use tickwire_sim::{JoinRefusal, Newcomer};
+    /// # use tickwire_sim::protocol::handshake::Role;
+    /// # struct Game { has_begun: bool, banned: std::collections::BTreeSet<String> }
+    /// # impl Game {
+    /// fn admit(&self, newcomer: &Newcomer<'_>) -> Result<(), JoinRefusal> {
+    ///     if newcomer.game_build != "duel 1.3" {
+    ///         return Err(JoinRefusal::GameBuild("duel 1.3".into()));
+    ///     }
+    ///     if newcomer.account.is_some_and(|account| self.banned.contains(account.name)) {
+    ///         return Err(JoinRefusal::Game("you are banned until Monday".into()));
+    ///     }
+    ///     if newcomer.role == Role::Player && self.has_begun && !newcomer.may("join-late") {
+    ///         return Err(JoinRefusal::Game("this match has begun: watch it, or choose another".into()));
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Why not: its client is told by a [`RejectReason`](tickwire_protocol::handshake::RejectReason), with close code 4001, and does not come
+    /// back by itself.
+    fn admit(&self, newcomer: &Newcomer<'_>) -> Result<(), JoinRefusal> {
+        let _ = newcomer;
+        Ok(())
     }
 
     /// Brings an input to what an honest player can want, where the bounds of its fields alone cannot: a wish that is

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tickwire_protocol::hash::WordHash;
 use tickwire_protocol::{Cue, EntityId, KindId, PlayerId, Tables, Tick, TickRate};
 
+use crate::admission::{JoinRefusal, Newcomer};
 use crate::context::StepContext;
 use crate::cues::Cues;
 use crate::entities::{Authority, Entities};
@@ -123,6 +124,14 @@ impl World {
         core::mem::swap(&mut self.tables, &mut self.next);
         self.next.clear();
         self.simulation.load(&self.tables);
+    }
+
+    /// Whether the [simulation](Simulation::admit) lets somebody in.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn admit(&self, newcomer: &Newcomer<'_>) -> Result<(), JoinRefusal> {
+        self.simulation.admit(newcomer)
     }
 
     /// Makes a partial world hold exactly these rows, as they were at the end of `tick`; the next step is the one

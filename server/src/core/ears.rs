@@ -36,7 +36,7 @@ impl Ears<'_> {
     /// Whether a session is in an audience whose players are not named.
     pub(crate) fn hears(&self, to: Audience<'_>, session: &Session) -> bool {
         match to {
-            Audience::Room => true,
+            Audience::All | Audience::Room => true,
             Audience::Except(player) => session.player_id() != Some(player),
             Audience::Account(name) => {
                 self.identities.get(&session.id).and_then(Identity::name) == Some(name)

@@ -66,6 +66,12 @@ impl Identity {
         Some(&self.account.as_ref()?.name)
     }
 
+    /// What the game is told of its account.
+    pub(crate) fn account_told(&self) -> Option<Account<'_>> {
+        let account = self.account.as_ref()?;
+        Some(Account { name: &account.name, claims: &account.claims })
+    }
+
     /// When its token expires.
     pub(crate) fn expires(&self) -> Option<Micros> {
         self.account.as_ref()?.expires
@@ -133,8 +139,7 @@ impl RoomAccounts<'_> {
 
 impl Accounts for RoomAccounts<'_> {
     fn account(&self, player: PlayerId) -> Option<Account<'_>> {
-        let account = self.identity(player)?.account.as_ref()?;
-        Some(Account { name: &account.name, claims: &account.claims })
+        self.identity(player)?.account_told()
     }
 
     fn may(&self, player: PlayerId, action: &str) -> bool {

@@ -9,6 +9,7 @@ use tickwire_protocol::message::{
 use tickwire_protocol::{GroupId, Micros, PlayerId, Schema, SessionId};
 use tickwire_sim::{Audience, BulkMail, Groups, Mail};
 
+use super::broadcast::{Broadcast, BroadcastError, Broadcasts};
 use super::bulk::BulkTurn;
 use super::ears::Ears;
 use super::outcomes::{Outcomes, Taken};
@@ -24,6 +25,7 @@ pub(crate) struct RoomMail<'a> {
     pub(crate) sessions: &'a mut BTreeMap<SessionId, Box<Session>>,
     pub(crate) turns: &'a mut Turns,
     pub(crate) outcomes: &'a mut Outcomes,
+    pub(crate) broadcasts: &'a mut Broadcasts,
     pub(crate) bulk: &'a mut BulkTurn,
     pub(crate) groups: &'a mut Groups,
     pub(crate) ears: Ears<'a>,
@@ -41,15 +43,34 @@ impl Mail for RoomMail<'_> {
         key: u32,
         body: Bytes,
     ) -> Result<MessageId, SendError> {
+        let mut taken = Taken::default();
+        let body = match Broadcast::new(self.schema, to, ty, key, body.clone()) {
+            Ok(broadcast) => {
+                let body = broadcast.body.clone();
+                // First: where it finds no place nobody gets it, and whoever tries again tells nobody twice.
+                self.broadcasts.push(broadcast)?;
+                taken.note(Ok(()));
+                body
+            }
+            Err(BroadcastError::OneRoom) => MessageBody::from(body),
+            Err(BroadcastError::Message(error)) => return Err(error),
+        };
         let (now, id) = (self.now, self.outcomes.name());
-        let body = MessageBody::from(body);
-        self.for_each(to, |session| session.send(now, id, ty, key, body.clone())).result(id)
+        self.for_each(to, &mut taken, |session| session.send(now, id, ty, key, body.clone()));
+        taken.result(id)
     }
 
     fn emit(&mut self, to: Audience<'_>, ty: MessageTypeId, event: Bytes) -> Result<MessageId, SendError> {
+        if to == Audience::All {
+            // Its tick and its entities are others elsewhere.
+            let name = self.schema.message(ty).ok_or(SendError::UnknownType(ty))?.name().to_owned();
+            return Err(SendError::OtherCall { name, call: "emit_event, to an audience of its room" });
+        }
         let (now, id) = (self.now, self.outcomes.name());
         let event = MessageBody::from(event);
-        self.for_each(to, |session| session.emit(now, id, ty, event.clone())).result(id)
+        let mut taken = Taken::default();
+        self.for_each(to, &mut taken, |session| session.emit(now, id, ty, event.clone()));
+        taken.result(id)
     }
 
     fn poll_outcome(&mut self) -> Option<(PlayerId, MessageId, Outcome)> {
@@ -137,13 +158,13 @@ impl RoomMail<'_> {
         })
     }
 
-    /// Gives each session of an audience what there is for it; bodies are shared.
+    /// Gives each session of an audience that is in this room what there is for it; bodies are shared.
     fn for_each(
         &mut self,
         to: Audience<'_>,
+        taken: &mut Taken,
         mut give: impl FnMut(&mut Session) -> Result<(), SendError>,
-    ) -> Taken {
-        let mut taken = Taken::default();
+    ) {
         match to {
             Audience::Player(player) => {
                 if let Some(session) = self.session_of(player) {
@@ -151,14 +172,17 @@ impl RoomMail<'_> {
                 }
             }
             Audience::Group(group) => self.for_group(group, |session| taken.note(give(session))),
-            Audience::Room | Audience::Except(_) | Audience::Account(_) | Audience::Near { .. } => {
+            Audience::All
+            | Audience::Room
+            | Audience::Except(_)
+            | Audience::Account(_)
+            | Audience::Near { .. } => {
                 self.ears.listen(to);
                 for session in self.sessions.values_mut().filter(|session| self.ears.hears(to, session)) {
                     taken.note(give(session));
                 }
             }
         }
-        taken
     }
 
     fn for_group(&mut self, group: GroupId, mut give: impl FnMut(&mut Session)) {

@@ -3,6 +3,7 @@
 mod absence;
 mod admission;
 mod belief;
+mod broadcast;
 mod budget;
 mod bulk;
 mod cohort;
@@ -48,6 +49,7 @@ mod viewer;
 pub use absence::Absence;
 pub use admission::admit;
 pub use belief::ViewCounters;
+pub use broadcast::{Broadcast, BroadcastError, Reach};
 pub use directory::{Applicant, Directory, DirectoryConfig, Placement, RoomOpening};
 pub use identity::{ENGINE_ACTIONS, Identity};
 pub use input_queue::InputCounters;

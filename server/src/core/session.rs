@@ -277,6 +277,19 @@ impl Session {
         self.outbox.send_as(now, id, ty, key, body)
     }
 
+    /// Takes a message to the client that was said elsewhere: nobody here hears what becomes of it.
+    pub(crate) fn send_untold(
+        &mut self,
+        now: Micros,
+        id: MessageId,
+        ty: MessageTypeId,
+        key: u32,
+        body: MessageBody,
+    ) -> Result<(), SendError> {
+        self.check_stream()?;
+        self.outbox.send_untold(now, id, ty, key, body)
+    }
+
     /// Tells the client a game event, as encoded.
     pub(crate) fn emit(
         &mut self,

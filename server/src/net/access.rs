@@ -102,7 +102,43 @@ impl Default for AddressLimits {
     }
 }
 
+/// Whom a server lets in, as it says in its log when it starts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LetsIn {
+    /// There is no authenticator, and nobody else can connect: guests of this machine.
+    GuestsOfThisMachine,
+    /// There is no authenticator, and that is meant: guests, wherever they are.
+    Guests,
+    /// Who has a good token.
+    Accounts,
+    /// Who has a good token, or none.
+    AccountsAndGuests,
+}
+
+impl fmt::Display for LetsIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::GuestsOfThisMachine => {
+                "no keys: clients are guests without accounts, and only those of this machine are let in"
+            }
+            Self::Guests => "no keys: clients are guests without accounts, and all are let in",
+            Self::Accounts => "only clients with a token are let in",
+            Self::AccountsAndGuests => "clients with a token are let in, and guests without one",
+        })
+    }
+}
+
 impl AccessConfig {
+    /// Whom this lets in, once it has been [checked](AccessConfig::check).
+    pub(super) fn lets_in(&self) -> LetsIn {
+        match (self.authenticator.is_some(), self.guests) {
+            (false, false) => LetsIn::GuestsOfThisMachine,
+            (false, true) => LetsIn::Guests,
+            (true, false) => LetsIn::Accounts,
+            (true, true) => LetsIn::AccountsAndGuests,
+        }
+    }
+
     /// Whether clients without a token are let in on this address.
     fn takes_guests(&self, listen: IpAddr) -> bool {
         let is_private = listen.is_loopback() && self.proxies.networks.is_empty();
@@ -138,11 +174,6 @@ impl Gate {
     pub(super) fn new(config: &AccessConfig, listen: IpAddr, clock: Clock, patience: Duration) -> Self {
         let takes_guests = config.takes_guests(listen);
         Self { authenticator: config.authenticator.clone(), takes_guests, clock, patience }
-    }
-
-    /// Whether guests are all that there is.
-    pub(super) fn knows_nobody(&self) -> bool {
-        self.authenticator.is_none()
     }
 
     /// Who somebody without a token is.

@@ -234,6 +234,9 @@ async fn join(
             fresh,
             identity: identity.clone(),
             introduction: introduction.clone(),
+            game_build: hello.game_build.clone(),
+            platform: hello.platform.clone(),
+            features: hello.features,
             wants_prior: !hello.priors.contains(&shared.config.room.prior.hash()),
             ..Join::new(hello.role, StreamKind::Ordered)
         };

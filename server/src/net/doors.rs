@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use tickwire_protocol::handshake::FreshReason;
-use tickwire_protocol::{Micros, PeerId, SessionId};
+use tickwire_protocol::{Micros, PeerId, PlayerId, SessionId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::place::Place;
 use super::seat::{Closing, Ending, Seat};
 use super::stats::RoomStats;
-use crate::core::Join;
+use crate::core::{Broadcast, Join, Reach};
 
 /// Messages that wait in a room's inbox from tick to tick: more than 1,000 players send in two of them. Connections that
 /// would add more wait, and TCP holds their peers back.
@@ -30,6 +30,12 @@ pub(super) enum ToRoom {
     Leave { peer: PeerId, is_goodbye: bool },
     /// An account has begun another session elsewhere: this one is over.
     Replace { session: SessionId },
+    /// Somebody has said something elsewhere that may be for those in here; how many it has come to, if that is asked.
+    Deliver { broadcast: Broadcast, answer: Option<oneshot::Sender<Reach>> },
+    /// The server's owner lets a player go, and is told whether it was here.
+    Remove { player: PlayerId, reason: String, answer: oneshot::Sender<bool> },
+    /// The server's owner ends the room, and is told when it is off the list.
+    End { reason: String, answer: oneshot::Sender<()> },
     /// Someone wants to know.
     Stats(oneshot::Sender<RoomStats>),
 }

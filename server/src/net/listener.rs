@@ -14,14 +14,15 @@ use tickwire_protocol::snapshot::Codec;
 use tickwire_protocol::{RoomId, SessionId};
 use tickwire_sim::Random;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::access::Gate;
+use super::access::{Gate, LetsIn};
 use super::accounts::{Accounts, Claim};
 use super::clock::Clock;
 use super::config::{Game, ServerConfig};
 use super::connection;
+use super::courier::{self, LETTERS_WAITING_MAX, Letter};
 use super::doors::{Doors, ToRoom, doors};
 use super::lock::lock;
 use super::meters::Meters;
@@ -60,6 +61,8 @@ pub(super) struct Shared {
     pub(super) accounts: Arc<Accounts>,
     pub(super) slots: Slots,
     rooms: Mutex<BTreeMap<RoomId, Doors>>,
+    /// To the courier.
+    pub(super) letters: mpsc::Sender<Letter>,
     /// What rooms that have closed had measured.
     closed: Mutex<Meters>,
     /// Room tasks that have a recording to end.
@@ -73,12 +76,14 @@ pub struct Server {
     shared: Arc<Shared>,
     /// Rooms that are there from the start.
     rooms: Vec<Placement>,
+    /// What the courier is to pass on.
+    letters: mpsc::Receiver<Letter>,
 }
 
 /// A way to look at a running server and to end it.
 #[derive(Clone)]
 pub struct ServerHandle {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Server {
@@ -95,10 +100,7 @@ impl Server {
         let rooms = config.rooms.iter().map(|room| open(&mut directory, room)).collect::<io::Result<_>>()?;
         let clock = Clock::start();
         let gate = Gate::new(&config.access, config.listen.ip(), clock, config.handshake_timeout / 2);
-        if gate.knows_nobody() {
-            let whose = if config.access.guests { "all" } else { "only those of this machine" };
-            tracing::info!("no keys: clients are guests without accounts, and {whose} are let in");
-        }
+        tracing::info!("{}", config.access.lets_in());
         if tls.is_none() && !config.listen.ip().is_loopback() && config.access.proxies.networks.is_empty() {
             tracing::warn!(
                 "no TLS: what is said can be read and changed on its way, tokens too; give a certificate (--tls-cert, --tls-key), or \
@@ -108,6 +110,7 @@ impl Server {
         let codec = config.room.codec(game.schema().clone());
         let mut welcome = Vec::new();
         schema_welcome(&config.room, &codec, game.schema()).encode(&mut welcome);
+        let (sender, letters) = mpsc::channel(LETTERS_WAITING_MAX);
         let shared = Shared {
             tls,
             gate,
@@ -117,6 +120,7 @@ impl Server {
             directory: Arc::new(Mutex::new(directory)),
             hello_bytes: AtomicU64::new(0),
             rooms: Mutex::new(BTreeMap::new()),
+            letters: sender,
             closed: Mutex::new(Meters::default()),
             recordings: watch::channel(0).0,
             shutdown: watch::channel(false).0,
@@ -125,12 +129,17 @@ impl Server {
             config,
             game,
         };
-        Ok(Self { listener, shared: Arc::new(shared), rooms })
+        Ok(Self { listener, shared: Arc::new(shared), rooms, letters })
     }
 
     /// Where it listens: tells the port that the system chose for port 0.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// Whom it lets in: it has said so in its log.
+    pub fn lets_in(&self) -> LetsIn {
+        self.shared.config.access.lets_in()
     }
 
     /// A way to look at it and to end it while it runs.
@@ -145,15 +154,16 @@ impl Server {
             self.shared.open_room(&mut lock(&self.shared.rooms), placement);
         }
         let mut connections = JoinSet::new();
-        // Ends with the server.
-        let mut renewals = JoinSet::new();
-        self.shared.tls.iter().for_each(|tls| drop(renewals.spawn(tls.clone().watch())));
+        // These end with the server.
+        let mut errands = JoinSet::new();
+        self.shared.tls.iter().for_each(|tls| drop(errands.spawn(tls.clone().watch())));
+        errands.spawn(courier::run(self.letters, self.shared.clone()));
         loop {
             tokio::select! {
                 _ = shutdown.wait_for(|is_over| *is_over) => break,
                 stream = accept(&self.listener) => {
                     let Some((stream, address)) = stream else { continue };
-                    self.take(stream, address, &mut connections);
+                    take(&self.shared, stream, address, &mut connections);
                 }
                 // Ended tasks are taken out as they end, so the set does not grow.
                 Some(_) = connections.join_next() => {}
@@ -194,18 +204,15 @@ async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)> {
     }
 }
 
-impl Server {
-    /// Serves a connection in a task of its own, if there is a slot for it, or one to say that there is none.
-    fn take(&self, socket: TcpStream, peer: IpAddr, connections: &mut JoinSet<()>) {
-        let shared = self.shared.clone();
-        let standing = if shared.config.access.proxies.trust(peer) {
-            shared.slots.introduce().map(Standing::Unknown)
-        } else {
-            shared.slots.enter(shared.clock.now(), peer).map(Standing::Known)
-        };
-        if let Some(standing) = standing {
-            connections.spawn(connection::serve(socket, peer, standing, shared));
-        }
+/// Serves a connection in a task of its own, if there is a slot for it, or one to say that there is none.
+fn take(shared: &Arc<Shared>, socket: TcpStream, peer: IpAddr, connections: &mut JoinSet<()>) {
+    let standing = if shared.config.access.proxies.trust(peer) {
+        shared.slots.introduce().map(Standing::Unknown)
+    } else {
+        shared.slots.enter(shared.clock.now(), peer).map(Standing::Known)
+    };
+    if let Some(standing) = standing {
+        connections.spawn(connection::serve(socket, peer, standing, shared.clone()));
     }
 }
 
@@ -239,8 +246,7 @@ impl ServerHandle {
     /// What it counts, with every room asked.
     pub async fn stats(&self) -> ServerStats {
         let mut asked = Vec::new();
-        let doors: Vec<_> = lock(&self.shared.rooms).values().cloned().collect();
-        for Doors { inbox, .. } in doors {
+        for (_, inbox) in self.shared.inboxes() {
             let (answer, told) = oneshot::channel();
             // A room that has ended does not answer, but is among the closed ones.
             let _ = inbox.send(ToRoom::Stats(answer)).await;
@@ -330,11 +336,20 @@ impl Shared {
 
     /// Ends a session, in whichever room it is, because its account has begun another.
     pub(super) async fn replace(&self, session: SessionId) {
-        let doors = lock(&self.rooms).get(&session.room()).cloned();
-        if let Some(Doors { inbox, .. }) = doors {
+        if let Some(inbox) = self.inbox(session.room()) {
             // A room that has ended has no sessions.
             let _ = inbox.send(ToRoom::Replace { session }).await;
         }
+    }
+
+    /// The way to a room, if it is there.
+    pub(super) fn inbox(&self, room: RoomId) -> Option<mpsc::Sender<ToRoom>> {
+        lock(&self.rooms).get(&room).map(|doors| doors.inbox.clone())
+    }
+
+    /// The ways to the rooms that there are.
+    pub(super) fn inboxes(&self) -> Vec<(RoomId, mpsc::Sender<ToRoom>)> {
+        lock(&self.rooms).iter().map(|(&room, doors)| (room, doors.inbox.clone())).collect()
     }
 
     /// Ends when the server does.
@@ -360,18 +375,10 @@ impl Shared {
                 Room::with_codec(identity, config, shared.codec.clone(), simulation, started)
             };
             if let Ok(room) = catch_unwind(AssertUnwindSafe(make)) {
-                let (directory, mut shutdown) = (shared.directory.clone(), shared.shutdown.subscribe());
+                let mut shutdown = shared.shutdown.subscribe();
                 // It may have been said before anybody listened here.
                 shutdown.mark_changed();
-                let mut task = RoomTask::new(
-                    room,
-                    &shared.config,
-                    shared.gate.clone(),
-                    shared.clock,
-                    directory,
-                    inlets,
-                    shutdown,
-                );
+                let mut task = RoomTask::new(room, &shared, inlets, shutdown);
                 if let Some((record, _)) = &record {
                     task.start_recording(record);
                 }

@@ -37,6 +37,8 @@ pub struct Meters {
     pub bytes_out: u64,
     /// Snapshots that peers would have been sent in the time in which their sockets were full, and were not.
     pub snapshots_skipped: u64,
+    /// Messages said in other rooms or by the server's owner that a session here was to get and did not take: too much waited for it.
+    pub broadcasts_missed: u64,
     /// Peers closed for a fault.
     pub faults: u64,
 }
@@ -57,6 +59,7 @@ impl Default for Meters {
             bytes_in: 0,
             bytes_out: 0,
             snapshots_skipped: 0,
+            broadcasts_missed: 0,
             faults: 0,
         }
     }
@@ -83,6 +86,7 @@ impl AddAssign<&Meters> for Meters {
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
         self.snapshots_skipped += other.snapshots_skipped;
+        self.broadcasts_missed += other.broadcasts_missed;
         self.faults += other.faults;
     }
 }

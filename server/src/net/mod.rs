@@ -6,6 +6,7 @@
 //!                                     its writing half ── joins (bounded) ─────> a seat: the room writes to the socket
 //!                                     says goodbye <── writing half, and why ─── when the stay is over
 //!                                        room task ── recorded bytes (bounded) ──> a file's thread
+//!                                        room task ── what its game says to all (bounded) ──> courier ──> inboxes of the other rooms
 //! ```
 //!
 //! A room is owned by its task alone, so nothing is locked on the way of a tick. A room that panics takes nobody
@@ -50,11 +51,13 @@ mod addresses;
 mod clock;
 mod config;
 mod connection;
+mod courier;
 mod doors;
 mod http;
 mod listener;
 mod lock;
 mod meters;
+mod owner;
 mod place;
 mod proxy;
 mod questions;
@@ -69,10 +72,11 @@ mod tls;
 mod upgrade;
 mod websocket;
 
-pub use access::{AccessConfig, AccountPolicy, AddressLimits};
+pub use access::{AccessConfig, AccountPolicy, AddressLimits, LetsIn};
 pub use config::{DirectoryLimits, Game, RecordConfig, ServerConfig};
 pub use listener::{Server, ServerHandle};
 pub use meters::Meters;
+pub use owner::OwnerError;
 pub use proxy::{Network, NetworkError, ProxySpeech, TrustedProxies};
 pub use stats::{RoomStats, ServerStats};
 pub use tls::TlsFiles;

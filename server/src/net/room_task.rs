@@ -10,13 +10,15 @@ use bytes::Bytes;
 use tickwire_protocol::handshake::Role;
 use tickwire_protocol::room::MatchStatus;
 use tickwire_protocol::{Micros, PeerFault, PeerId, SessionId};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::access::{Checked, Gate};
 use super::clock::Clock;
-use super::config::{RecordConfig, ServerConfig};
+use super::config::RecordConfig;
+use super::courier::Letter;
 use super::doors::{Answer, INBOX_MESSAGES_MAX, Inlets, Joining, ToRoom};
+use super::listener::Shared;
 use super::lock::lock;
 use super::meters::{Meters, Spent, Stopwatch, record};
 use super::place::Place;
@@ -48,6 +50,8 @@ pub(super) struct RoomTask {
     lifetime: Duration,
     write_timeout: Micros,
     inlets: Inlets,
+    /// To the courier.
+    letters: mpsc::Sender<Letter>,
     shutdown: watch::Receiver<bool>,
     seats: BTreeMap<PeerId, Seat>,
     /// Of each session, connected or not.
@@ -65,6 +69,8 @@ pub(super) struct RoomTask {
     recording: Option<RecordingFile>,
     /// Who wants to know how it is doing: told when the tick is flushed, as that copies tens of KB of histograms.
     asked: Vec<oneshot::Sender<RoomStats>>,
+    /// Who has ended the room, and waits until it is off the list.
+    enders: Vec<oneshot::Sender<()>>,
     /// Reused from tick to tick.
     batch: Vec<ToRoom>,
     scratch: Vec<u8>,
@@ -75,30 +81,24 @@ pub(super) struct RoomTask {
 enum End {
     Shutdown,
     Empty,
-    /// The game has ended it.
+    /// The game or the server's owner has ended it.
     Over,
     Panicked,
 }
 
 impl RoomTask {
-    pub(super) fn new(
-        room: Room,
-        config: &ServerConfig,
-        gate: Gate,
-        clock: Clock,
-        directory: Arc<Mutex<Directory>>,
-        inlets: Inlets,
-        shutdown: watch::Receiver<bool>,
-    ) -> Self {
+    pub(super) fn new(room: Room, shared: &Shared, inlets: Inlets, shutdown: watch::Receiver<bool>) -> Self {
+        let config = &shared.config;
         Self {
             room,
-            clock,
-            directory,
-            gate,
+            clock: shared.clock,
+            directory: shared.directory.clone(),
+            gate: shared.gate.clone(),
             checks: JoinSet::new(),
             lifetime: config.room_lifetime,
             write_timeout: Micros(config.write_timeout.as_micros() as u64),
             inlets,
+            letters: shared.letters.clone(),
             shutdown,
             seats: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -109,13 +109,14 @@ impl RoomTask {
             is_asleep: false,
             recording: None,
             asked: Vec::new(),
+            enders: Vec::new(),
             batch: Vec::new(),
             scratch: Vec::new(),
             ended: Vec::new(),
         }
     }
 
-    /// Runs until the server shuts down, the game ends the room, it has been empty for its lifetime, or the simulation panics. What it
+    /// Runs until the server shuts down, the game or the server's owner ends the room, it has been empty for its lifetime, or the simulation panics. What it
     /// measured in its life.
     pub(super) async fn run(mut self) -> Meters {
         let end = self.serve().await;
@@ -127,7 +128,7 @@ impl RoomTask {
                 Closing::too_late()
             }
             End::Over => {
-                tracing::info!(room = %identity.name, "room closed: its game has ended it");
+                tracing::info!(room = %identity.name, "room closed: its game or the owner has ended it");
                 Closing::too_late()
             }
             End::Panicked => {
@@ -138,7 +139,11 @@ impl RoomTask {
             }
         };
         lock(&self.directory).remove(self.room.identity().id);
+        for ender in self.enders.drain(..) {
+            let _ = ender.send(());
+        }
         self.dismiss(&closing);
+        self.send_last_letters().await;
         self.finish_recording().await;
         std::mem::take(&mut self.meters)
     }
@@ -185,7 +190,7 @@ impl RoomTask {
                     self.wake(first);
                     return None;
                 }
-                // Only who asks for stats says anything to an empty room.
+                // Only the server's owner and other rooms say anything to an empty one.
                 _ = self.inlets.inbox.recv_many(&mut self.batch, INBOX_MESSAGES_MAX) => {}
                 () = tokio::time::sleep_until(self.clock.instant(closes)) => {
                     if lock(&self.directory).close_if_empty(self.room.identity().id) {
@@ -196,6 +201,9 @@ impl RoomTask {
                 }
             }
             self.handle_batch();
+            if self.room.is_over() {
+                return Some(End::Over);
+            }
             self.tell_stats();
         }
     }
@@ -220,6 +228,7 @@ impl RoomTask {
         self.record();
         self.give_way(now);
         self.handle_events();
+        self.send_letters();
         self.list();
         let ticked = watch.lap();
         let sent = self.meters.messages_sent;
@@ -236,6 +245,24 @@ impl RoomTask {
         // Whoever left has been told to the simulation by a step that was made without it.
         let is_empty = self.seats.is_empty() && self.room.session_count() == 0;
         self.is_asleep = was_empty && is_empty && report.due.steps > 0;
+    }
+
+    /// Gives the courier what is for other rooms, as much as it takes: the rest waits in the room.
+    fn send_letters(&mut self) {
+        while self.room.has_broadcast()
+            && let Ok(place) = self.letters.try_reserve()
+            && let Some(broadcast) = self.room.poll_broadcast()
+        {
+            place.send(Letter { from: self.room.identity().id, broadcast });
+        }
+    }
+
+    /// What it had said before it ended reaches the others as well. It fails when the server ends.
+    async fn send_last_letters(&mut self) {
+        let from = self.room.identity().id;
+        while let Some(broadcast) = self.room.poll_broadcast() {
+            let _ = self.letters.send(Letter { from, broadcast }).await;
+        }
     }
 
     /// Tells the directory how the match stands, for those who look for one.
@@ -370,6 +397,21 @@ impl RoomTask {
                 self.end(peer, Ending::Gone);
             }
             ToRoom::Replace { session } => self.room.replace(session),
+            ToRoom::Deliver { broadcast, answer } => {
+                let reach = self.room.deliver(self.clock.now(), &broadcast);
+                self.meters.broadcasts_missed += reach.missed as u64;
+                let _ = answer.map(|answer| answer.send(reach));
+            }
+            ToRoom::Remove { player, reason, answer } => {
+                let was_here = self.room.remove_player(player, &reason);
+                // Its place is free when the owner hears of it.
+                self.handle_events();
+                let _ = answer.send(was_here);
+            }
+            ToRoom::End { reason, answer } => {
+                self.room.end(&reason);
+                self.enders.push(answer);
+            }
             ToRoom::Stats(answer) => self.asked.push(answer),
         }
     }

@@ -1,6 +1,7 @@
 //! What a game and its clients say to each other beside state: rooms and clients in virtual time, over connections that a test cuts.
 
 mod audience;
+mod broadcast;
 mod events;
 mod outcomes;
 mod permissions;

@@ -199,24 +199,35 @@ impl Outbox {
         self.push(now, id, terms, 0, event, lifetime_end(now, terms))
     }
 
+    /// As [`Outbox::send_as`], of a message whose sender does not hear here what becomes of it.
+    pub fn send_untold(
+        &mut self,
+        now: Micros,
+        id: MessageId,
+        ty: MessageTypeId,
+        key: u32,
+        body: MessageBody,
+    ) -> Result<(), SendError> {
+        let terms = Self::check_message(&self.schema, self.way, ty, body.len())?;
+        self.push_waiting(now, terms, Waiting::new(id, ty, key, body, lifetime_end(now, terms)).untold())
+    }
+
+    /// Whether the schema lets a message with a body of so many bytes be sent this way by [`Outbox::send`], to whomever.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn check_message(
+        schema: &Schema,
+        way: Direction,
+        ty: MessageTypeId,
+        bytes: usize,
+    ) -> Result<MessageTerms, SendError> {
+        check_call(schema, way, ty, "send", bytes)
+    }
+
     /// Whether a body of so many bytes may be sent by this call.
     fn check(&self, ty: MessageTypeId, call: &str, bytes: usize) -> Result<MessageTerms, SendError> {
-        let declared = self.schema.message(ty).ok_or(SendError::UnknownType(ty))?;
-        let (terms, name) = (declared.terms(), || declared.name().to_owned());
-        let takes = match terms.class {
-            MessageClass::Reliable | MessageClass::Latest | MessageClass::Unreliable => "send",
-            MessageClass::Event => "emit_event",
-            MessageClass::Request => "request",
-        };
-        if !terms.goes(self.way) {
-            return Err(SendError::WrongWay { name: name() });
-        }
-        if takes != call {
-            return Err(SendError::OtherCall { name: name(), call: takes });
-        }
-        if bytes > terms.bytes_max as usize {
-            return Err(SendError::TooLarge { name: name(), bytes, max: terms.bytes_max });
-        }
+        let terms = check_call(&self.schema, self.way, ty, call, bytes)?;
         let outcomes = self.fates.len();
         if outcomes >= OUTCOMES_WAITING_MAX {
             return Err(SendError::NotPolled { outcomes });
@@ -312,11 +323,15 @@ impl Outbox {
         body: MessageBody,
         deadline: Option<Micros>,
     ) -> Result<(), SendError> {
-        self.expire(now);
-        self.check_room(terms, key, body.len())?;
-        self.earliest_deadline = earlier(self.earliest_deadline, deadline);
         let waiting = Waiting::new(id, terms.id, key, body, deadline);
         let waiting = if terms.class == MessageClass::Request { waiting.untold() } else { waiting };
+        self.push_waiting(now, terms, waiting)
+    }
+
+    fn push_waiting(&mut self, now: Micros, terms: MessageTerms, waiting: Waiting) -> Result<(), SendError> {
+        self.expire(now);
+        self.check_room(terms, waiting.key, waiting.body.len())?;
+        self.earliest_deadline = earlier(self.earliest_deadline, waiting.deadline());
         match terms.lane {
             None => self.push_unreliable(waiting),
             Some(Lane::Latest) => self.newest.replace(waiting, &mut self.fates),
@@ -433,6 +448,33 @@ impl Outbox {
 
 /// More than a program sends between two exports of its session: who goes on with an older one gives none of those names again.
 const IDS_SENT_SINCE_MAX: u64 = 1 << 24;
+
+/// Whether a body of so many bytes may be sent this way by this call.
+fn check_call(
+    schema: &Schema,
+    way: Direction,
+    ty: MessageTypeId,
+    call: &str,
+    bytes: usize,
+) -> Result<MessageTerms, SendError> {
+    let declared = schema.message(ty).ok_or(SendError::UnknownType(ty))?;
+    let (terms, name) = (declared.terms(), || declared.name().to_owned());
+    let takes = match terms.class {
+        MessageClass::Reliable | MessageClass::Latest | MessageClass::Unreliable => "send",
+        MessageClass::Event => "emit_event",
+        MessageClass::Request => "request",
+    };
+    if !terms.goes(way) {
+        return Err(SendError::WrongWay { name: name() });
+    }
+    if takes != call {
+        return Err(SendError::OtherCall { name: name(), call: takes });
+    }
+    if bytes > terms.bytes_max as usize {
+        return Err(SendError::TooLarge { name: name(), bytes, max: terms.bytes_max });
+    }
+    Ok(terms)
+}
 
 /// When a message is given up that was not written by then.
 fn lifetime_end(now: Micros, terms: MessageTerms) -> Option<Micros> {

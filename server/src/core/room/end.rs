@@ -27,10 +27,11 @@ impl Room {
     }
 
     /// Lets a player go because the game wants it, as [`StepContext::remove_player`](tickwire_sim::StepContext::remove_player) does. A
-    /// connection that it has is [dismissed](RoomEvent::PeerDismissed) with [`CloseCode::REMOVED`]. One that is not here is passed over.
-    pub fn remove_player(&mut self, player: PlayerId, reason: &str) {
-        let Some(&session) = self.players.get(&player) else { return };
+    /// connection that it has is [dismissed](RoomEvent::PeerDismissed) with [`CloseCode::REMOVED`]. One that is not here is passed over; whether it was.
+    pub fn remove_player(&mut self, player: PlayerId, reason: &str) -> bool {
+        let Some(&session) = self.players.get(&player) else { return false };
         self.dismiss(session, CloseCode::REMOVED, &RemovalReason::new(reason));
+        true
     }
 
     /// Ends the room because its game wants it, as [`StepContext::end_room`](tickwire_sim::StepContext::end_room) does: every session is over, every

@@ -6,9 +6,10 @@ use tickwire_protocol::handshake::{
     SessionOutcome, StreamKind, Timing, Token, Welcome,
 };
 use tickwire_protocol::limits::{CLIENT_MESSAGE_BYTES_MAX, INPUT_AHEAD_TICKS_MAX, INPUTS_PER_FRAME_MAX};
-use tickwire_protocol::room::{Introduction, LeaveReason};
+use tickwire_protocol::room::{Introduction, LeaveReason, Profile};
 use tickwire_protocol::snapshot::Codec;
 use tickwire_protocol::{Micros, PeerFault, PeerId, PlayerId, RoomId, Schema, SessionId, Tick};
+use tickwire_sim::Newcomer;
 
 use super::{Room, RoomConfig};
 use crate::core::belief::ViewBelief;
@@ -43,6 +44,12 @@ pub struct Join {
     pub wants_prior: bool,
     /// What it says of itself, if it wants to be told of the others.
     pub introduction: Option<Introduction>,
+    /// Which version of the game its client is, as its hello says.
+    pub game_build: String,
+    /// Where its client runs, as its hello says.
+    pub platform: String,
+    /// What its client can do beside the rest of the wire's version.
+    pub features: Features,
 }
 
 impl Join {
@@ -61,6 +68,9 @@ impl Join {
             stream,
             wants_prior: false,
             introduction: None,
+            game_build: String::new(),
+            platform: String::new(),
+            features: Features::NONE,
         }
     }
 }
@@ -81,7 +91,8 @@ impl Room {
     }
 
     /// Lets a connection in; its welcome comes with its first transmission. A session that goes on keeps its player; a
-    /// connection that it still had is [dropped](super::RoomEvent::PeerDropped). Nobody's session ends for one that is refused.
+    /// connection that it still had is [dropped](super::RoomEvent::PeerDropped). Whether a new one begins is the game's to say as well
+    /// ([`Simulation::admit`](tickwire_sim::Simulation::admit)). Nobody's session ends for one that is refused.
     pub fn join(&mut self, now: Micros, join: Join) -> Result<PeerId, RejectReason> {
         if self.is_over {
             return Err(RejectReason::NoSuchRoom);
@@ -147,8 +158,25 @@ impl Room {
         wants_news.then(|| News::new(now, self.bulletin(), player, told.as_ref()))
     }
 
+    /// Asks the game whether it lets somebody in.
+    fn ask_game(&self, join: &Join) -> Result<(), RejectReason> {
+        let unnamed = Profile::default();
+        let newcomer = Newcomer {
+            account: join.identity.account_told(),
+            permissions: &|action| join.identity.may(action, &self.identity.name),
+            role: join.role,
+            profile: join.introduction.as_ref().map_or(&unnamed, |introduction| &introduction.profile),
+            game_build: &join.game_build,
+            platform: &join.platform,
+            features: join.features,
+        };
+        self.world.admit(&newcomer).map_err(|refusal| refusal.reject(&newcomer))
+    }
+
     /// A new session.
     fn begin(&mut self, now: Micros, peer: PeerId, join: &Join) -> Result<SessionId, RejectReason> {
+        // Before anybody gives way to it.
+        self.ask_game(join)?;
         if join.role == Role::Player {
             self.find_place(now, join)?;
         }

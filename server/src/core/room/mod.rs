@@ -10,6 +10,7 @@
 //! Pure: time and bytes are handed in. A peer that breaks the protocol is dropped by [`Room::handle_message`]'s
 //! error; nobody else notices.
 
+mod broadcast;
 mod bulk;
 mod config;
 mod end;
@@ -37,6 +38,7 @@ pub use config::{BUDGET_BYTES_PER_SECOND, JOIN_BYTES_PER_SECOND, RoomConfig};
 pub use join::{Join, schema_welcome};
 
 use super::belief::ViewCounters;
+use super::broadcast::Broadcasts;
 use super::bulk::BulkTurn;
 use super::cue_log::CueLog;
 use super::ears::Ears;
@@ -152,6 +154,7 @@ pub struct Room {
     mail_turns: Turns,
     bulk_turn: BulkTurn,
     outcomes: Outcomes,
+    broadcasts: Broadcasts,
     events: Vec<RoomEvent>,
     shared: Shared,
     input_frame: InputFrame,
@@ -220,6 +223,7 @@ impl Room {
             mail_turns: Turns::default(),
             bulk_turn: BulkTurn::default(),
             outcomes: Outcomes::default(),
+            broadcasts: Broadcasts::default(),
             events: Vec::new(),
             shared: Shared::default(),
             input_frame: InputFrame::new(),
@@ -487,8 +491,9 @@ impl Room {
             interest: &self.config.interest,
             scene: &mut self.scene,
         };
-        let (schema, groups) = (&self.schema, &mut self.groups);
-        let mut mail = RoomMail { now, schema, players, sessions, turns, outcomes, bulk, groups, ears };
+        let (schema, groups, broadcasts) = (&self.schema, &mut self.groups, &mut self.broadcasts);
+        let mut mail =
+            RoomMail { now, schema, players, sessions, turns, outcomes, broadcasts, bulk, groups, ears };
         let accounts = RoomAccounts { room: &self.identity.name, players, identities: &self.identities };
         let outside = Outside {
             eyes: Some(&mut eyes),
