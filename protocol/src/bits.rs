@@ -70,9 +70,8 @@ impl<'a> BitWriter<'a> {
         let number = value + 1;
         let extra = number.ilog2();
         // `extra` zeros, a one, then the low `extra` bits: the length is known before the bits are needed.
-        self.bits(0, extra);
-        self.bits(1, 1);
-        self.bits(number & !(1 << extra), extra);
+        let low = u64::from(number & !(1 << extra));
+        self.long((low << 1 | 1) << extra, 2 * extra + 1);
     }
 
     /// Where we are, to come back to with [`BitWriter::rewind`].
@@ -153,7 +152,8 @@ impl<'a> BitReader<'a> {
     #[inline]
     pub fn peek(&self) -> u64 {
         let (first, shift) = (self.bit / 8, self.bit % 8);
-        let word = match self.bytes.get(first..).and_then(|bytes| bytes.first_chunk()) {
+        // In one look at the length: nothing here overflows.
+        let word = match self.bytes.get(first..first + 8).and_then(|bytes| bytes.first_chunk()) {
             Some(window) => u64::from_le_bytes(*window),
             None => self.tail_word(first),
         };

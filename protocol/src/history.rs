@@ -120,6 +120,8 @@ pub struct History {
     newest: Option<Tick>,
     /// Per kind and row of the newest tick.
     tracks: Vec<Vec<RowTrack>>,
+    /// Per kind: since which tick the same entities have had the same rows.
+    settled: Vec<Tick>,
     /// Whether published values stay behind simulated ones where the schema says so.
     holds_back: bool,
     scratch: Scratch,
@@ -140,6 +142,7 @@ impl History {
     /// An empty ring.
     pub fn new(schema: Arc<Schema>, rate: TickRate) -> Self {
         let tracks = schema.kinds().iter().map(|_| Vec::new()).collect();
+        let settled = vec![Tick(0); schema.kinds().len()];
         let ring = (0..HISTORY_TICKS).map(|_| None).collect();
         Self {
             schema,
@@ -149,6 +152,7 @@ impl History {
             spares: Vec::with_capacity(SPARES_MAX),
             newest: None,
             tracks,
+            settled,
             holds_back: true,
             scratch: Scratch::default(),
         }
@@ -198,6 +202,16 @@ impl History {
         &self.tracks[usize::from(kind.0)][row]
     }
 
+    /// The same of all rows of a kind.
+    pub(crate) fn tracks(&self, kind: KindId) -> &[RowTrack] {
+        &self.tracks[usize::from(kind.0)]
+    }
+
+    /// Whether the entities of a kind have had the rows that they have now at this tick, and since.
+    pub(crate) fn is_settled_since(&self, kind: KindId, tick: Tick) -> bool {
+        !self.settled[usize::from(kind.0)].is_newer_than(tick)
+    }
+
     /// Publishes a tick, newer than every one before. Nothing is allocated once the ring is full and tables have
     /// grown to their size.
     pub fn publish(&mut self, tick: Tick, simulated: &Tables) {
@@ -237,6 +251,7 @@ impl History {
             }
             None => scratch.all_new(entry.tables.table(id).len()),
         }
+        let is_settled = scratch.is_settled(previous.map_or(0, |previous| previous.tables.table(id).len()));
         scratch.tracks.clear();
         for (row, head) in entry.tables.table(id).heads().iter().enumerate() {
             let old = scratch.previous_rows[row].map(|row| old_tracks[row as usize]);
@@ -269,6 +284,9 @@ impl History {
         rest.clear();
         rest.extend(scratch.tracks.iter().map(|track| track.is_at_rest));
         core::mem::swap(&mut self.tracks[usize::from(kind.index())], &mut scratch.tracks);
+        if !is_settled {
+            self.settled[usize::from(kind.index())] = tick;
+        }
         self.scratch = scratch;
     }
 }
@@ -292,6 +310,12 @@ impl Scratch {
             let same = older.peek().filter(|(_, old)| old.id == head.id).map(|&(row, _)| row as u32);
             self.previous_rows.push(same);
         }
+    }
+
+    /// Whether each row is where it was in the tick before, which had so many.
+    fn is_settled(&self, previous: usize) -> bool {
+        self.previous_rows.len() == previous
+            && self.previous_rows.iter().zip(0..).all(|(old, row)| *old == Some(row))
     }
 
     /// Notes, per row, the columns that differ from the tick before.

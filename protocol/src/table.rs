@@ -1,5 +1,6 @@
 //! Snapshot tables: per kind, rows in ascending entity id, the columns of each side by side.
 
+use core::ops::Range;
 use std::sync::Arc;
 
 use crate::ids::{EntityId, PlayerId};
@@ -104,7 +105,20 @@ impl Table {
     /// The quantized values of a row, by its place.
     #[inline]
     pub fn values(&self, index: usize) -> &[i32] {
-        &self.values[index * self.columns..][..self.columns]
+        &self.values[self.span(index)]
+    }
+
+    /// Where the values of a row lie among all, in each table of the kind.
+    #[inline]
+    pub(crate) fn span(&self, index: usize) -> Range<usize> {
+        let start = index * self.columns;
+        start..start + self.columns
+    }
+
+    /// The values that lie there.
+    #[inline]
+    pub(crate) fn in_span(&self, span: &Range<usize>) -> &[i32] {
+        &self.values[span.clone()]
     }
 
     /// The quantized values of a row, by its place.

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::rc::Rc;
 
+use tickwire_protocol::fault::DecodeError;
 use tickwire_protocol::history::Published;
 use tickwire_protocol::limits::{HISTORY_TICKS, REFERENCES_PER_ROW_MAX};
 use tickwire_protocol::schema::{KindId, Sight};
-use tickwire_protocol::snapshot::{DecodedSection, HeldState, References, StateLookup};
+use tickwire_protocol::snapshot::{DecodedSection, HeldState, HeldStates, References, StateLookup};
 use tickwire_protocol::{EntityId, Tables, Tick};
 
 /// No row in this slot.
@@ -103,6 +104,13 @@ impl Held {
         self.rows.get(*self.by_slot.get(usize::from(slot))? as usize)
     }
 
+    /// The columns of an entity; looked for first at a place among the rows.
+    fn values_of(&self, id: EntityId, place: usize) -> Option<&[i32]> {
+        let row = self.rows.get(place).filter(|row| row.id == id);
+        let row = row.or_else(|| self.row(id.slot).filter(|row| row.id == id))?;
+        Some(&self.values[row.values.clone()])
+    }
+
     fn state_of(&self, row: &HeldRow) -> HeldState<'_> {
         let HeldRow { id, kind, is_at_rest, .. } = *row;
         let values = &self.values[row.values.clone()];
@@ -154,30 +162,28 @@ impl StateLookup for States {
         Some(held.state_of(held.row(slot)?))
     }
 
-    fn states_by<'a>(
-        &'a self,
-        slot: u16,
+    fn held_at(
+        &self,
+        kind: KindId,
         ticks: References,
-        values: &mut [&'a [i32]; REFERENCES_PER_ROW_MAX],
-    ) -> Option<(HeldState<'a>, usize)> {
-        let mut newest: Option<HeldState<'_>> = None;
-        let mut count = 0;
-        for (values, tick) in values.iter_mut().zip(ticks.ticks()) {
-            let Some((held, row)) = self.at(tick).and_then(|held| Some((held, held.row(slot)?))) else {
-                break;
-            };
-            if newest.is_some_and(|newest| newest.id != row.id) {
-                break;
-            }
-            newest.get_or_insert_with(|| held.state_of(row));
-            *values = &held.values[row.values.clone()];
-            count += 1;
+        show: &mut dyn FnMut(&HeldStates<'_>) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        let mut at = [None; REFERENCES_PER_ROW_MAX];
+        for (at, tick) in at.iter_mut().zip(ticks.ticks()) {
+            *at = self.at(tick);
         }
-        newest.map(|newest| (newest, count))
-    }
-
-    fn held_at(&self, kind: KindId, tick: Tick, slots: &mut Vec<u16>) {
-        let rows = self.at(tick).map_or(&[][..], |held| &held.rows);
-        slots.extend(rows.iter().filter(|row| row.kind == kind).map(|row| row.id.slot));
+        let [Some(newest), older @ ..] = at else { return Ok(()) };
+        for (place, row) in newest.rows.iter().enumerate().filter(|(_, row)| row.kind == kind) {
+            let state = newest.state_of(row);
+            let mut held =
+                HeldStates { newest: state, values: [state.values; REFERENCES_PER_ROW_MAX], count: 1 };
+            for (older, values) in older.iter().zip(&mut held.values[1..]) {
+                let Some(older) = older.and_then(|older| older.values_of(row.id, place)) else { break };
+                *values = older;
+                held.count += 1;
+            }
+            show(&held)?;
+        }
+        Ok(())
     }
 }

@@ -292,7 +292,11 @@ impl Scene {
         for kind in self.codec.schema().kinds() {
             let kind_id = KindId(kind.index());
             let mut slots = Vec::new();
-            self.replica.held_at(kind_id, against.newest().unwrap_or(self.tick), &mut slots);
+            let noted = self.replica.held_at(kind_id, against, &mut |held| {
+                slots.push(held.newest.id.slot);
+                Ok(())
+            });
+            debug_assert!(noted.is_ok(), "noting slots cannot fail");
             slots.retain(|slot| plan.leaves.iter().all(|leave| leave.slot != *slot));
             for slot in slots {
                 match self.held_row(kind_id, slot, against) {

@@ -11,10 +11,10 @@ use crate::cue::Cue;
 use crate::fault::DecodeError;
 use crate::frame::{FrameType, split_frame};
 use crate::ids::{EntityId, PlayerId};
-use crate::limits::{COLUMNS_PER_KIND_MAX, RECORDING_FRAMES_PER_TICK_MAX, REFERENCES_PER_ROW_MAX};
+use crate::limits::{COLUMNS_PER_KIND_MAX, RECORDING_FRAMES_PER_TICK_MAX};
 use crate::schema::{Kind, KindId, Sight};
 use crate::snapshot::replica::Track;
-use crate::snapshot::{Codec, DecodedSnapshot, HeldState, References, Replica, StateLookup};
+use crate::snapshot::{Codec, DecodedSnapshot, HeldState, HeldStates, References, Replica, StateLookup};
 use crate::table::{RowHead, Tables};
 use crate::time::Tick;
 
@@ -413,20 +413,18 @@ impl StateLookup for Watched<'_> {
         self.replica.state(is_own, slot, tick)
     }
 
-    fn states_by<'a>(
-        &'a self,
-        slot: u16,
+    fn held_at(
+        &self,
+        kind: KindId,
         ticks: References,
-        values: &mut [&'a [i32]; REFERENCES_PER_ROW_MAX],
-    ) -> Option<(HeldState<'a>, usize)> {
-        let found = self.replica.states_by(slot, ticks, values);
-        // The first that was not found was asked for as well.
-        let asked = ticks.ticks().take(found.map_or(0, |(_, count)| count) + 1);
-        self.named.borrow_mut().extend(asked.map(|tick| NamedState { is_own: false, slot, tick }));
-        found
-    }
-
-    fn held_at(&self, kind: KindId, tick: Tick, slots: &mut Vec<u16>) {
-        self.replica.held_at(kind, tick, slots);
+        show: &mut dyn FnMut(&HeldStates<'_>) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        self.replica.held_at(kind, ticks, &mut |held| {
+            let slot = held.newest.id.slot;
+            // The first that was not found was asked for as well.
+            let asked = ticks.ticks().take(held.count + 1);
+            self.named.borrow_mut().extend(asked.map(|tick| NamedState { is_own: false, slot, tick }));
+            show(held)
+        })
     }
 }

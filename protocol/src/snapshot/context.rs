@@ -26,11 +26,7 @@ pub(super) fn class(body: &Body, motion: &Motion) -> u8 {
     class_of(motion.states, motion.t, level(body, motion))
 }
 
-/// The class of a row's flags.
-pub(super) fn flag_class(states: &[State<'_>], dt: f32) -> u8 {
-    class_of(states.len(), states.first().map_or(1, |state| state.distance) as f32 * dt, 0)
-}
-
+/// The class of what follows so many states, the newest of which is so old.
 pub(super) fn class_of(states: usize, seconds: f32, level: usize) -> u8 {
     let age = match seconds {
         t if t < 0.03 => 0,

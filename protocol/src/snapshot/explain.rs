@@ -36,14 +36,14 @@ impl Codec {
         for row in plan.rows.iter().filter(|row| !row.references.is_empty()) {
             let kind = self.schema.kind(row.kind);
             let mut shown = Shown::default();
-            let past = Past::of(source, kind, row);
+            let past = Past::of(&source, kind, row);
             let mut named = past.named(row);
             past.hide(&mut named, &mut shown);
             let values = named.current;
             if source.comes_to_rest(row, &named) {
                 continue;
             }
-            let context = self.row_context(kind, row.sight, named.states());
+            let context = past.context(&named);
             let slot = source.id(row).slot;
             let mut told = |column: usize, parts: u32, bits: u32| {
                 tell(Told { kind: row.kind, slot, column, parts, bits });

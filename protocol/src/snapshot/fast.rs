@@ -47,7 +47,7 @@ pub(super) struct Codes {
 
 /// Scales, in thirds, and residuals for which everything is worked out. Three of these take less than 64 bits.
 const NEAR_SCALES: usize = 32;
-const NEAR_MAX: i32 = 64;
+const NEAR_MAX: i32 = 256;
 const NEAR_RESIDUALS: usize = 2 * NEAR_MAX as usize;
 const NEAR_BITS: u32 = 6;
 /// More bits than three that are heard.

@@ -173,21 +173,24 @@ impl Ints {
     /// Those from `first` on; what lies behind the last is 0.
     #[inline]
     pub(super) fn of(values: &[i32], first: usize) -> Self {
-        match values.get(first..).and_then(|values| values.first_chunk()) {
+        // Places are small: nothing overflows, and one look at the length is enough.
+        let first = first as u16 as usize;
+        match values.get(first..first + 4).and_then(|four| four.first_chunk()) {
             Some(four) => Self(i32x4::new(*four)),
-            None => Self::at_the_end(values, first),
+            None => Self::from_word(at_the_end(values, first)),
         }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn at_the_end(values: &[i32], first: usize) -> Self {
-        Self(i32x4::new(match values.get(first..) {
-            Some(&[x, y, z]) => [x, y, z, 0],
-            Some(&[x, y]) => [x, y, 0, 0],
-            Some(&[x]) => [x, 0, 0, 0],
-            _ => [0; 4],
-        }))
+    /// As one number, that calls give back in registers: vectors they put into memory, even for those who did not call.
+    #[inline]
+    pub(super) fn word(self) -> u128 {
+        let [x, y, z, w] = self.values().map(|value| u128::from(value as u32));
+        x | y << 32 | z << 64 | w << 96
+    }
+
+    #[inline]
+    pub(super) fn from_word(word: u128) -> Self {
+        Self::new([0, 32, 64, 96].map(|shift| (word >> shift) as i32))
     }
 
     #[inline]
@@ -246,6 +249,17 @@ impl Ints {
     pub(super) fn lanes(self) -> Lanes {
         Lanes(f32x4::from_i32x4(self.0))
     }
+}
+
+/// [`Ints::of`] where there are less than four columns, as a [word](Ints::word).
+#[cold]
+#[inline(never)]
+fn at_the_end(values: &[i32], first: usize) -> u128 {
+    let values = values.get(first..).unwrap_or_default();
+    values
+        .iter()
+        .zip([0, 32, 64, 96])
+        .fold(0, |word, (value, shift)| word | u128::from(*value as u32) << shift)
 }
 
 /// Sums may wrap: they are guesses.
@@ -346,13 +360,14 @@ impl Fan {
 pub(super) struct Sum<'a> {
     weights: &'a Fan,
     notes: Option<&'a mut Fan>,
-    total: Lanes,
+    /// Nothing before the first.
+    total: Option<Lanes>,
 }
 
 impl<'a> Sum<'a> {
     #[inline]
     pub(super) fn new(weights: &'a Fan, notes: Option<&'a mut Fan>) -> Self {
-        Self { weights, notes, total: Lanes::ZERO }
+        Self { weights, notes, total: None }
     }
 
     #[inline]
@@ -360,7 +375,8 @@ impl<'a> Sum<'a> {
         if let Some(notes) = &mut self.notes {
             notes.0[place] = feature;
         }
-        self.total = self.total + feature.times(self.weights.0[place]);
+        let product = feature.times(self.weights.0[place]);
+        self.total = Some(self.total.map_or(product, |total| total + product));
     }
 
     /// A feature that is the same on every axis.
@@ -388,7 +404,7 @@ impl<'a> Sum<'a> {
 
     #[inline]
     pub(super) fn total(self) -> Lanes {
-        self.total
+        self.total.unwrap_or_default()
     }
 }
 

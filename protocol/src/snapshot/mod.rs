@@ -14,6 +14,7 @@
 //! | file | what it decides |
 //! |---|---|
 //! | `links` | how a schema's fields belong together |
+//! | `pace` | times between named states |
 //! | `motion`, `predict` | what a field will be, guessed from named states, for the `dense` coder |
 //! | `context` | how far off that guess is likely to be |
 //! | `straight` | both for the `fast` coder |
@@ -41,6 +42,7 @@ mod lanes;
 mod links;
 mod models;
 mod motion;
+mod pace;
 mod predict;
 pub mod prior;
 mod range;
@@ -57,6 +59,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::cue::Cue;
+use crate::fault::DecodeError;
 use crate::ids::EntityId;
 use crate::limits::REFERENCES_PER_ROW_MAX;
 use crate::schema::{Kind, KindId, Schema, Sight};
@@ -155,7 +158,8 @@ impl Codec {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct References {
     ticks: [Tick; REFERENCES_PER_ROW_MAX],
-    len: u8,
+    /// As wide as a tick, that all of it is compared at once.
+    len: u32,
 }
 
 impl References {
@@ -164,7 +168,7 @@ impl References {
 
     /// Adds an older tick; ignored when there are three.
     pub fn push(&mut self, tick: Tick) {
-        if let Some(place) = self.ticks.get_mut(usize::from(self.len)) {
+        if let Some(place) = self.ticks.get_mut(self.len as usize) {
             *place = tick;
             self.len += 1;
         }
@@ -174,12 +178,12 @@ impl References {
     pub fn push_newest(&mut self, tick: Tick) {
         let [newest, middle, _] = self.ticks;
         self.ticks = [tick, newest, middle];
-        self.len = (self.len + 1).min(REFERENCES_PER_ROW_MAX as u8);
+        self.len = (self.len + 1).min(REFERENCES_PER_ROW_MAX as u32);
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        usize::from(self.len)
+        self.len as usize
     }
 
     /// Whether none is named.
@@ -286,23 +290,31 @@ pub struct HeldState<'a> {
     pub values: &'a [i32],
 }
 
+/// The states of an entity that a receiver holds.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldStates<'a> {
+    /// The newest at or before the newest of some ticks.
+    pub newest: HeldState<'a>,
+    /// The columns of it, and of the newest at or before each of the others, as long as they are of the same entity since it last
+    /// came into view.
+    pub values: [&'a [i32]; REFERENCES_PER_ROW_MAX],
+    /// How many of these there are.
+    pub count: usize,
+}
+
 /// Finds the states that a row may name.
 pub trait StateLookup {
     /// The state in this slot at this tick; of the receiver's own rows, or of everyone's view.
     fn state(&self, is_own: bool, slot: u16, tick: Tick) -> Option<HeldState<'_>>;
 
-    /// The newest states in this slot at or before each of these ticks, of everyone's view, as long as they are of the
-    /// entity of the first, since it last came into view; puts their columns into `values`, and gives the first and how many they are.
-    fn states_by<'a>(
-        &'a self,
-        slot: u16,
+    /// Shows the entities of this kind in everyone's view of which a state at or before the newest of these ticks is held
+    /// since they last came into it, ascending by slot, until `show` fails.
+    fn held_at(
+        &self,
+        kind: KindId,
         ticks: References,
-        values: &mut [&'a [i32]; REFERENCES_PER_ROW_MAX],
-    ) -> Option<(HeldState<'a>, usize)>;
-
-    /// Appends the slots of the entities of this kind in everyone's view of which a state at or before the tick is held
-    /// since they last came into it, ascending.
-    fn held_at(&self, kind: KindId, tick: Tick, slots: &mut Vec<u16>);
+        show: &mut dyn FnMut(&HeldStates<'_>) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError>;
 }
 
 /// A row that was decoded.
@@ -331,6 +343,7 @@ pub struct DecodedRow {
 
 impl DecodedRow {
     /// A row of which nothing new is told, not even its values.
+    #[inline]
     fn as_held(held: &HeldState<'_>) -> Self {
         Self {
             id: held.id,
@@ -355,8 +368,7 @@ pub struct DecodedSection {
     pub rows: Vec<DecodedRow>,
     /// The columns of all rows.
     pub values: Vec<i32>,
-    /// Slots that a section tells of, and runs of rows at rest; while it is decoded.
-    held: Vec<u16>,
+    /// Runs of rows at rest, while it is decoded.
     woken: Vec<u32>,
 }
 
@@ -367,10 +379,10 @@ impl DecodedSection {
         self.values.clear();
     }
 
-    /// Room for the columns of one more row, zero or at the bound nearest to it.
-    fn push_values(&mut self, kind: &Kind) -> Range<usize> {
+    /// Room for the columns of one more row, as they are in these.
+    fn push_values(&mut self, values: &[i32]) -> Range<usize> {
         let start = self.values.len();
-        self.values.extend_from_slice(kind.blank());
+        self.values.extend_from_slice(values);
         start..self.values.len()
     }
 }

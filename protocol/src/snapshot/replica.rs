@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{DecodedRow, DecodedSection, DecodedSnapshot, HeldState, References, StateLookup};
+use super::{DecodedRow, DecodedSection, DecodedSnapshot, HeldState, HeldStates, References, StateLookup};
+use crate::fault::DecodeError;
 use crate::hash::WordHash;
 use crate::ids::EntityId;
 use crate::limits::REFERENCES_PER_ROW_MAX;
@@ -188,30 +189,25 @@ impl StateLookup for Replica {
         Some(track.held(index))
     }
 
-    fn states_by<'a>(
-        &'a self,
-        slot: u16,
+    fn held_at(
+        &self,
+        kind: KindId,
         ticks: References,
-        values: &mut [&'a [i32]; REFERENCES_PER_ROW_MAX],
-    ) -> Option<(HeldState<'a>, usize)> {
-        let slot = self.view.get(usize::from(slot))?;
-        let track = slot.present()?;
-        let newest = track.held(slot.index_by(track, ticks.newest()?)?);
-        let mut count = 0;
-        let indices = ticks.ticks().map_while(|tick| slot.index_by(track, tick));
-        for (values, index) in values.iter_mut().zip(indices) {
-            *values = track.values_at(index);
-            count += 1;
+        show: &mut dyn FnMut(&HeldStates<'_>) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        for slot in &self.view {
+            let Some(track) = slot.present().filter(|track| track.kind == kind) else { continue };
+            let mut indices = ticks.ticks().map_while(|tick| slot.index_by(track, tick));
+            let Some(newest) = indices.next() else { continue };
+            let newest = track.held(newest);
+            let mut held = HeldStates { newest, values: [newest.values; REFERENCES_PER_ROW_MAX], count: 1 };
+            for index in indices {
+                held.values[held.count] = track.values_at(index);
+                held.count += 1;
+            }
+            show(&held)?;
         }
-        Some((newest, count))
-    }
-
-    fn held_at(&self, kind: KindId, tick: Tick, slots: &mut Vec<u16>) {
-        let is_held = |slot: &Slot| {
-            let tenant = slot.present().filter(|track| track.kind == kind);
-            tenant.is_some_and(|track| slot.index_by(track, tick).is_some())
-        };
-        slots.extend((0..self.view.len()).filter(|&slot| is_held(&self.view[slot])).map(|slot| slot as u16));
+        Ok(())
     }
 }
 

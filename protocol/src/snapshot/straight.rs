@@ -6,21 +6,18 @@
 use super::lanes::{Ints, Lanes, Sum, quaternion_product};
 use super::links::{Line, State, Turn};
 use super::motion::quaternion;
+use super::pace::Pace;
 use super::row::{largest_of, without};
 
 /// The way through the named states.
+#[derive(Clone, Copy)]
 pub(super) struct Way<'a> {
-    /// Seconds to guess over.
-    t: f32,
+    pace: &'a Pace,
     /// The newest state; and the one before, or the same if there is none.
     newest: &'a [i32],
     older: &'a [i32],
     /// The two states between which things went before; the two newest if there is no third.
     before: [&'a [i32]; 2],
-    /// The time to guess over in units of the time between the two newest states, and between those before; 0 where there are
-    /// none.
-    near: f32,
-    far: f32,
 }
 
 /// How a field went, scaled to the time to guess over, in steps.
@@ -38,30 +35,23 @@ pub(super) struct Course {
 
 impl<'a> Way<'a> {
     #[inline]
-    pub(super) fn of(states: &[State<'a>], dt: f32) -> Self {
-        let newest = &states[0];
-        let ticks = newest.distance as i32 as f32;
-        let share = |newer: &State<'_>, older: &State<'_>| {
-            if older.distance > newer.distance {
-                ticks / (older.distance - newer.distance) as i32 as f32
-            } else {
-                0.0
-            }
-        };
+    pub(super) fn of(states: &[State<'a>], pace: &'a Pace) -> Self {
+        let newest = states[0].values;
         // Of one length, and known to be: places in them are then looked at once for all.
-        let values = |state: &State<'a>| state.values.get(..newest.values.len()).unwrap_or(newest.values);
-        let (older, before, near, far) = match states {
-            [_, second, third, ..] => {
-                let (older, oldest) = (values(second), values(third));
-                (older, [older, oldest], share(newest, second), share(second, third))
-            }
-            [_, second] => {
-                let (older, near) = (values(second), share(newest, second));
-                (older, [newest.values, older], near, near)
-            }
-            _ => (newest.values, [newest.values; 2], 0.0, 0.0),
+        let values = |state: &State<'a>| state.values.get(..newest.len()).unwrap_or(newest);
+        let (older, before) = match states {
+            [_, second, third, ..] => (values(second), [values(second), values(third)]),
+            [_, second] => (values(second), [newest, values(second)]),
+            _ => (newest, [newest; 2]),
         };
-        Self { t: ticks * dt, newest: newest.values, older, before, near, far }
+        Self { pace, newest, older, before }
+    }
+
+    /// Seconds to guess over.
+    #[inline]
+    fn t(&self) -> f32 {
+        let [t, ..] = self.pace.t.lanes();
+        t
     }
 
     /// How a field went.
@@ -73,8 +63,8 @@ impl<'a> Way<'a> {
             column: newest,
             value: newest.lanes(),
             last: older.lanes(),
-            now: (newest - older).lanes() * self.near,
-            before: (newer - oldest).lanes() * self.far,
+            now: (newest - older).lanes().times(self.pace.near),
+            before: (newer - oldest).lanes().times(self.pace.far),
         }
     }
 
@@ -83,22 +73,23 @@ impl<'a> Way<'a> {
     pub(super) fn rate(&self, course: &Course, sum: &mut Sum<'_>) {
         sum.add(0, course.now);
         sum.add(1, course.before);
-        sum.add(2, course.value * self.t);
-        sum.add_one(3, self.t);
+        sum.add(2, course.value.times(self.pace.t));
+        sum.add(3, self.pace.t);
     }
 
     /// Steps of a position over the time to guess over, for each step of a velocity.
     #[inline]
     pub(super) fn steps(&self, velocity: &Line, position: &Line) -> f32 {
-        self.t * position.per_unit / velocity.per_unit
+        self.t() * position.per_unit / velocity.per_unit
     }
 
     /// How fast the way of a velocity turns, and turned, for the angular velocity of `line`.
     #[inline]
     pub(super) fn veers(&self, push: &Push, line: &Line, sum: &mut Sum<'_>) {
-        let steps = line.per_unit / (self.t * (push.old.length_squared() + 1e-6));
+        let steps = line.per_unit / (self.t() * (push.old.length_squared() + 1e-6));
+        let [near, ..] = self.pace.near.lanes();
         sum.add(4, push.old.cross(push.new) * steps);
-        sum.add(5, push.older.cross(push.old) * (steps * self.near));
+        sum.add(5, push.older.cross(push.old) * (steps * near));
     }
 
     /// A position with a velocity.
@@ -108,7 +99,7 @@ impl<'a> Way<'a> {
         sum.add(1, push.old);
         sum.add(2, push.older);
         sum.add(3, course.now);
-        sum.add_one(4, self.t * self.t);
+        sum.add(4, self.pace.t_squared);
     }
 
     /// A position without one.
@@ -116,7 +107,7 @@ impl<'a> Way<'a> {
     pub(super) fn free(&self, course: &Course, sum: &mut Sum<'_>) {
         sum.add(0, course.now);
         sum.add(1, course.now - course.before);
-        sum.add_one(2, self.t * self.t);
+        sum.add(2, self.pace.t_squared);
     }
 
     /// How a rotation went.
@@ -138,20 +129,21 @@ impl<'a> Way<'a> {
     /// The same, with any component for the largest.
     #[cold]
     #[inline(never)]
-    pub(super) fn arc_in(&self, turn: &Turn, frame: usize) -> Arc {
+    pub(super) fn arc_in(self, turn: &Turn, frame: usize) -> Arc {
         let at = |values: &[i32]| {
             let four = quaternion(Some(turn), values) * turn.per_unit;
             without(if four.lanes()[frame] < 0.0 { -four } else { four }, frame)
         };
-        let (newest, older, [newer, oldest]) = (at(self.newest), at(self.older), self.before.map(at));
-        Arc::new(self, turn, (frame, newest), newest - older, newer - oldest)
+        let (newest, older) = (at(self.newest), at(self.older));
+        let (newer, oldest) = (at(self.before[0]), at(self.before[1]));
+        Arc::new(&self, turn, (frame, newest), newest - older, newer - oldest)
     }
 
     /// How the three components change by the turns that a spin makes, as it is now, and as it was.
-    pub(super) fn turned(&self, (turn, frame): (&Turn, usize), spin: &Line, rates: [Lanes; 2]) -> [Lanes; 2] {
+    pub(super) fn turned(self, (turn, frame): (&Turn, usize), spin: &Line, rates: [Lanes; 2]) -> [Lanes; 2] {
         let four = quaternion(Some(turn), self.newest) * turn.per_unit;
         let four = if four.lanes()[frame] < 0.0 { -four } else { four };
-        let half = self.t * 0.5 / spin.per_unit;
+        let half = self.t() * 0.5 / spin.per_unit;
         rates.map(|rate| without(quaternion_product(rate * half, four), frame))
     }
 }
@@ -208,8 +200,15 @@ pub(super) struct Arc {
 impl Arc {
     #[inline]
     fn new(way: &Way<'_>, turn: &Turn, (frame, from): (usize, Lanes), step: Lanes, before: Lanes) -> Self {
-        let bend = step.length_squared() * (-0.5 * turn.step * turn.step * way.near * (1.0 + way.near));
-        Self { frame, from, now: step * way.near, before: before * way.far, bend: from * bend }
+        let [near, ..] = way.pace.near.lanes();
+        let bend = step.length_squared() * (-0.5 * turn.step * turn.step * near * (1.0 + near));
+        Self {
+            frame,
+            from,
+            now: step.times(way.pace.near),
+            before: before.times(way.pace.far),
+            bend: from * bend,
+        }
     }
 
     /// Which component is the largest where it goes on to.
@@ -229,10 +228,13 @@ impl Arc {
     #[cold]
     pub(super) fn sizes(&self, turn: &Turn) -> [f32; 4] {
         let [x, y, z, _] = self.goes_to().squared().lanes();
-        let mut sizes = [x, y, z, 0.0];
-        sizes[self.frame..].rotate_right(1);
-        sizes[self.frame] = (turn.per_unit * turn.per_unit - (x + y + z)).max(0.0);
-        sizes
+        let largest = (turn.per_unit * turn.per_unit - (x + y + z)).max(0.0);
+        match self.frame {
+            0 => [largest, x, y, z],
+            1 => [x, largest, y, z],
+            2 => [x, y, largest, z],
+            _ => [x, y, z, largest],
+        }
     }
 
     /// What the three components change by. `turned` is how they would by the angular velocity, now and before.

@@ -25,6 +25,7 @@ pub(super) fn hear_dense(
 }
 
 /// The same in the `fast` coder, of a row that is usual or not.
+#[inline]
 pub(super) fn hear_fast(
     r: &mut BitReader<'_>,
     row: &RowContext<'_>,
@@ -141,21 +142,22 @@ impl FieldCoder for FastHearer<'_, '_> {
     #[inline(always)]
     fn vector(&mut self, columns: &Columns, points: Ints, thirds: Ints, known: &mut [i32]) -> Ints {
         let three = if columns.axes == 3 { fast::hear_three(self.codes, self.r, thirds) } else { None };
-        let values = points + three.unwrap_or_else(|| self.each(columns, points, thirds));
+        let residuals = three.unwrap_or_else(|| Ints::from_word(self.each(columns, points, thirds)));
+        let values = points + residuals;
         if values.are_within(columns.least, columns.most) {
             columns.put(values, known);
             values
         } else {
-            self.refuse(columns, values, known)
+            Ints::from_word(self.refuse(columns, values, known))
         }
     }
 }
 
 impl FastHearer<'_, '_> {
-    /// The residuals of a field's axes, one by one.
+    /// The residuals of a field's axes, one by one; as a [word](Ints::word).
     #[cold]
     #[inline(never)]
-    fn each(&mut self, columns: &Columns, points: Ints, thirds: Ints) -> Ints {
+    fn each(&mut self, columns: &Columns, points: Ints, thirds: Ints) -> u128 {
         let mut stretch = Stretch::of(self.r);
         let (points, thirds, mut residuals) = (points.values(), thirds.values(), [0; 4]);
         for (axis, residual) in residuals.iter_mut().enumerate().take(columns.axes) {
@@ -163,19 +165,19 @@ impl FastHearer<'_, '_> {
             *residual = stretch.hear(self.r, self.codes, place, || (columns.whole(axis), points[axis]));
         }
         stretch.end(self.r);
-        Ints::new(residuals)
+        Ints::new(residuals).word()
     }
 
-    /// Notes that values were told which their columns cannot have; gives ones that they can.
+    /// Notes that values were told which their columns cannot have; gives ones that they can, as a [word](Ints::word).
     #[cold]
     #[inline(never)]
-    fn refuse(&mut self, columns: &Columns, values: Ints, known: &mut [i32]) -> Ints {
+    fn refuse(&mut self, columns: &Columns, values: Ints, known: &mut [i32]) -> u128 {
         let (least, most) = (columns.least.values(), columns.most.values());
         let is_out = |axis: &usize| !(least[*axis]..=most[*axis]).contains(&values.values()[*axis]);
         let column = columns.first + (0..columns.axes).find(is_out).unwrap_or(0);
         self.fault.get_or_insert(DecodeError::OutOfBounds { kind: self.kind, column: column as u8 });
         columns.put(columns.least, known);
-        columns.least
+        columns.least.word()
     }
 }
 

@@ -61,6 +61,12 @@ impl<'a> Writer<'a> {
         if let Self::Cost(_, bits) = self { *bits } else { Bits::default() }
     }
 
+    /// Whether this is the `fast` coder.
+    #[inline]
+    pub(super) fn is_fast(&self) -> bool {
+        matches!(self, Self::Fast(_) | Self::Cost(super::Coder::Fast, _))
+    }
+
     /// The low `count` bits of `value`, at most 32.
     pub(super) fn bits(&mut self, value: u32, count: u32) {
         match self {
@@ -70,17 +76,24 @@ impl<'a> Writer<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn flag(&mut self, flag: bool) {
-        self.bits(u32::from(flag), 1);
+        if let Self::Fast(w) = self { w.flag(flag) } else { self.bits(u32::from(flag), 1) }
     }
 
     /// A flag that is seldom true.
+    #[inline]
     pub(super) fn seldom(&mut self, flag: bool) {
         self.chance(flag, SELDOM);
     }
 
     /// A flag that is true `chance` times out of 65,536.
+    #[inline]
     pub(super) fn chance(&mut self, flag: bool, chance: u16) {
+        if let Self::Fast(w) = self { w.flag(flag) } else { self.chance_by_table(flag, chance) }
+    }
+
+    fn chance_by_table(&mut self, flag: bool, chance: u16) {
         match self {
             Self::Dense(w, _) => w.encode(dense::flag_symbol(chance, flag)),
             Self::Fast(w) => w.flag(flag),
@@ -90,12 +103,13 @@ impl<'a> Writer<'a> {
     }
 
     /// A number from `least` below 128, by its chances; small ones are short without.
-    pub(super) fn dial(&mut self, dial: &Dial, least: u32, number: u32) {
+    #[inline]
+    pub(super) fn dial<'d>(&mut self, dial: impl FnOnce() -> &'d Dial, least: u32, number: u32) {
         match self {
             Self::Fast(w) => w.gamma(number - least),
-            Self::Dense(w, _) => w.encode(dial.symbol(number as usize)),
+            Self::Dense(w, _) => w.encode(dial().symbol(number as usize)),
             Self::Cost(super::Coder::Fast, bits) => bits.add_gamma(number - least),
-            Self::Cost(super::Coder::Dense, bits) => bits.add(dial.symbol(number as usize)),
+            Self::Cost(super::Coder::Dense, bits) => bits.add(dial().symbol(number as usize)),
         }
     }
 
@@ -129,17 +143,20 @@ impl<'a> Writer<'a> {
     }
 
     /// The values of a row, worked out before.
+    #[expect(clippy::inline_always, reason = "once a row: an instruction or two for each word")]
+    #[inline(always)]
     pub(super) fn row(&mut self, values: RowBits<'_>) {
         match (self, values) {
             (Self::Dense(w, _), RowBits::Dense(symbols)) => {
                 w.encode_all(symbols);
             }
             (Self::Fast(w), RowBits::Fast { words, bits, .. }) => {
-                let mut left = bits;
-                for word in words {
-                    w.long(*word, left.min(64));
-                    left = left.saturating_sub(64);
+                // Mostly there is one.
+                let Some((last, whole)) = words.split_last() else { return };
+                for word in whole {
+                    w.long(*word, u64::BITS);
                 }
+                w.long(*last, bits - u64::BITS * whole.len() as u32);
             }
             (Self::Cost(_, cost), values) => cost.add_row(values),
             _ => unreachable!("rows are worked out by the room's coder"),
@@ -186,6 +203,7 @@ impl<'a> Writer<'a> {
 pub(super) enum RowBits<'a> {
     Dense(&'a [Symbol]),
     Fast {
+        /// The first bit says whether the row is usual.
         words: &'a [u64],
         /// How many of the words' bits.
         bits: u32,
@@ -241,10 +259,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn dial(&mut self, dial: &Dial, least: u32, what: &'static str) -> Result<u32, DecodeError> {
+    #[inline]
+    pub(super) fn dial<'d>(
+        &mut self,
+        dial: impl FnOnce() -> &'d Dial,
+        least: u32,
+        what: &'static str,
+    ) -> Result<u32, DecodeError> {
         match self {
             Self::Fast(r) => Ok(r.gamma(what)?.saturating_add(least)),
-            Self::Dense(r) => Ok(dial.hear(r) as u32),
+            Self::Dense(r) => Ok(dial().hear(r) as u32),
         }
     }
 
@@ -280,6 +304,7 @@ impl<'a> Reader<'a> {
 
     /// The values of a row; those that are hidden from the receiver are left as they are. The `fast` coder must know
     /// whether the row is usual.
+    #[inline]
     pub(super) fn row(
         &mut self,
         row: &RowContext<'_>,

@@ -7,58 +7,68 @@ use super::super::links::Columns;
 use super::super::prior::{Learned, odds_step};
 use super::super::range::Symbol;
 use super::super::row::{FieldCoder, Guess, RowCoder, RowContext, walk_dense, walk_fast};
-use crate::limits::COLUMNS_PER_KIND_MAX;
 use crate::schema::Column;
 
-/// Works out the symbols of a row's values.
+/// Works out the symbols of a row's values. `known` has room for these.
 pub(in crate::snapshot) fn tell_dense(
     row: &RowContext<'_>,
     learned: &Learned,
     values: &[i32],
+    known: &mut [i32],
     out: &mut Vec<Symbol>,
 ) {
-    let mut known = [0; COLUMNS_PER_KIND_MAX];
     let mut teller = DenseTeller { learned, first_tables: &row.plan.first_tables, values, out };
-    walk_dense(row, &mut known, &mut teller);
+    walk_dense(row, known, &mut teller);
 }
 
 /// Works out the bits of a row's values: how many, and whether the row is usual, so that all its flags are true and none is
-/// written.
+/// written. The first bit says that.
+#[expect(clippy::inline_always, reason = "once a row: called, all that is at hand is moved out and in")]
+#[inline(always)]
 pub(in crate::snapshot) fn tell_fast(
     row: &RowContext<'_>,
     learned: &Learned,
     values: &[i32],
+    known: &mut [i32],
     out: &mut Vec<u64>,
 ) -> (u32, bool) {
     let start = out.len();
-    let (bits, is_usual) = tell_row(row, learned, values, out, false);
+    let (bits, is_usual) = tell_row(row, learned, values, known, out, false);
     if is_usual {
         return (bits, true);
     }
     out.truncate(start);
-    tell_unusual(row, learned, values, out)
+    tell_unusual(row, learned, values, known, out)
 }
 
 #[cold]
 #[inline(never)]
-fn tell_unusual(row: &RowContext<'_>, learned: &Learned, values: &[i32], out: &mut Vec<u64>) -> (u32, bool) {
-    tell_row(row, learned, values, out, true)
+fn tell_unusual(
+    row: &RowContext<'_>,
+    learned: &Learned,
+    values: &[i32],
+    known: &mut [i32],
+    out: &mut Vec<u64>,
+) -> (u32, bool) {
+    tell_row(row, learned, values, known, out, true)
 }
 
-/// The bits of a row's values, with its flags or without; and whether all are true.
-#[inline]
+/// The bits of a row's values, with its flags or without, which the first bit says; and whether all are true.
+#[expect(clippy::inline_always, reason = "as above")]
+#[inline(always)]
 fn tell_row(
     row: &RowContext<'_>,
     learned: &Learned,
     values: &[i32],
+    known: &mut [i32],
     out: &mut Vec<u64>,
     with_flags: bool,
 ) -> (u32, bool) {
     let start = out.len();
-    let mut known = [0; COLUMNS_PER_KIND_MAX];
     let codes = &learned.codes;
-    let mut teller = FastTeller { codes, values, out, word: 0, used: 0, with_flags, is_usual: true };
-    walk_fast(row, &mut known, &mut teller);
+    let mut teller =
+        FastTeller { codes, values, out, word: u64::from(!with_flags), used: 1, with_flags, is_usual: true };
+    walk_fast(row, known, &mut teller);
     let FastTeller { word, used, is_usual, out, .. } = teller;
     let bits = (out.len() - start) as u32 * u64::BITS + used;
     out.push(word);
@@ -171,6 +181,7 @@ impl RowCoder for FastTeller<'_> {
 
     #[inline]
     fn are(&mut self, columns: &[usize], values: &[i32], _: f32) -> bool {
+        let values = &values[..self.values.len()];
         self.flag(columns.iter().all(|&column| self.values[column] == values[column]))
     }
 }

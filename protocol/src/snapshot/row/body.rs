@@ -13,7 +13,7 @@ impl<C: RowCoder> Walker<'_, '_, C, true> {
     #[inline(never)]
     pub(super) fn body(&mut self, index: usize, body: &Body) {
         let mut m = Motion::default();
-        m.look(body, self.row.states, self.row.dt);
+        m.look(body, self.row.states, self.row.pace.dt);
         self.class = context::class(body, &m);
         self.wild = Wildness::of(&m, body);
         let mut coded = Coded { v0: m.v1, w0: m.w1, d0: m.new.u * m.t };

@@ -7,6 +7,8 @@ use super::super::models::{Flag, Site};
 use super::{Lesson, RowCoder, Spread, Walker, guess_of};
 
 impl<C: RowCoder, const DENSE: bool> Walker<'_, '_, C, DENSE> {
+    #[expect(clippy::inline_always, reason = "once a row, and mostly a comparison")]
+    #[inline(always)]
     pub(super) fn columns(&mut self) {
         for lone in &self.row.plan.links.lone {
             self.lone(lone);
@@ -14,8 +16,9 @@ impl<C: RowCoder, const DENSE: bool> Walker<'_, '_, C, DENSE> {
         self.states();
     }
 
+    #[inline(never)]
     fn lone(&mut self, lone: &Lone) {
-        let motion = lone.motion(self.row.states, self.row.dt, self.known);
+        let motion = lone.motion(self.row.states, self.row.pace.dt, self.known);
         let (mean, scale) = (motion.features(), context::lone(&motion, &self.wild));
         let site = self.site(Site::Column(lone.column));
         let weights = self.row.plan.models.get(self.class, site);
@@ -30,6 +33,8 @@ impl<C: RowCoder, const DENSE: bool> Walker<'_, '_, C, DENSE> {
     }
 
     /// Codes the columns that stay or change. Mostly none does: one flag says so.
+    #[expect(clippy::inline_always, reason = "as above")]
+    #[inline(always)]
     fn states(&mut self) {
         let columns = &self.row.plan.links.states;
         let Some(&first) = columns.first() else { return };
@@ -44,13 +49,15 @@ impl<C: RowCoder, const DENSE: bool> Walker<'_, '_, C, DENSE> {
         } else {
             self.coder.are(columns, baseline, 0.0)
         };
-        for &column in columns {
-            self.known[column] = baseline[column];
-        }
         if !are {
-            for &column in columns {
-                self.state(column);
-            }
+            self.changed(columns);
+        }
+    }
+
+    #[inline(never)]
+    fn changed(&mut self, columns: &[usize]) {
+        for &column in columns {
+            self.state(column);
         }
     }
 

@@ -7,10 +7,11 @@ mod body;
 mod columns;
 mod straight;
 
-use super::context::{self, Wildness};
+use super::context::Wildness;
 use super::lanes::{CORE, Fan, Features, Ints, Lanes, Sum, weigh};
 use super::links::{Columns, Links, State, Turn};
 use super::models::{FanWeights, Flag, Resolved, Site};
+use super::pace::Pace;
 use crate::schema::{Column, Kind};
 
 /// How rows of one kind are coded for one sight.
@@ -29,8 +30,8 @@ pub(super) struct RowContext<'a> {
     pub(super) plan: &'a RowPlan,
     /// The published states that the row names, newest first; at least one.
     pub(super) states: &'a [State<'a>],
-    /// Seconds a tick.
-    pub(super) dt: f32,
+    /// The times between them.
+    pub(super) pace: &'a Pace,
 }
 
 /// What the columns of a field are coded against, axis by axis.
@@ -131,8 +132,8 @@ pub(super) struct Notes {
     pub(super) scale: Fan,
 }
 
-/// Codes the values of a row that names states, as the `dense` coder guesses them. `known` holds the values as far as they
-/// are known; hidden columns stay as they are.
+/// Codes the values of a row that names states, as the `dense` coder guesses them. `known` takes the values as they come to be
+/// known, but of columns that stay as they were, and of hidden ones: a reader begins with those of the newest state.
 pub(super) fn walk_dense<C: RowCoder>(row: &RowContext<'_>, known: &mut [i32], coder: &mut C) {
     let mut walker = Walker::<C, true>::new(row, known, coder);
     for (index, body) in row.plan.links.bodies.iter().enumerate() {
@@ -142,6 +143,8 @@ pub(super) fn walk_dense<C: RowCoder>(row: &RowContext<'_>, known: &mut [i32], c
 }
 
 /// The same as the `fast` coder guesses them.
+#[expect(clippy::inline_always, reason = "once a row: called, the coder is moved out and in")]
+#[inline(always)]
 pub(super) fn walk_fast<C: FieldCoder>(row: &RowContext<'_>, known: &mut [i32], coder: &mut C) {
     let mut walker = Walker::<C, false>::new(row, known, coder);
     for (index, body) in row.plan.links.bodies.iter().enumerate() {
@@ -163,7 +166,7 @@ impl<'a, 'r, C: RowCoder, const DENSE: bool> Walker<'a, 'r, C, DENSE> {
     fn new(row: &'a RowContext<'r>, known: &'a mut [i32], coder: &'a mut C) -> Self {
         // A body of the `dense` coder says which class it is of.
         let has_class = DENSE && !row.plan.links.bodies.is_empty();
-        let class = if has_class { 0 } else { context::flag_class(row.states, row.dt) };
+        let class = if has_class { 0 } else { row.pace.class };
         Self { row, known, coder, class, wild: Wildness::default() }
     }
 
@@ -263,10 +266,11 @@ fn thirds(sizes: Lanes) -> Ints {
 
 /// Scales of errors that are likely to be so large, as they are told.
 ///
-/// The bits of a float as an integer are a fixed-point logarithm: see [`Lanes::log2`].
+/// The bits of a float as an integer are a fixed-point logarithm: see [`Lanes::log2`]. Those of a number below 0 are below that of
+/// any other.
 #[inline]
 fn thirds_of(spread: Lanes) -> Ints {
-    let octaves = spread.abs().bits().lanes();
+    let octaves = spread.bits().lanes();
     (octaves * (3.0 / 8_388_608.0) - Lanes::splat((127.0 + SCALE_MIN) * 3.0))
         .clamped(0.0, THIRDS_MAX as f32)
         .truncated()
@@ -313,6 +317,7 @@ mod tests {
     use super::super::{Codec, Coder};
     use crate::schema::{Field, FieldId, FieldType, Kind, KindId, Schema, Sight};
     use crate::snapshot::links::State;
+    use crate::snapshot::pace::Pace;
     use crate::time::TickRate;
 
     /// A prior comes from a peer: sums of its weights may be no numbers.
@@ -333,9 +338,11 @@ mod tests {
             let states = [120, 121, 127].into_iter().zip(&values);
             let states: Vec<_> = states.map(|(distance, values)| State { distance, values }).collect();
             for named in 1..=3 {
-                let row = codec.row_context(&schema.kinds()[0], Sight::Public, &states[..named]);
+                let (kind, states) = (&schema.kinds()[0], &states[..named]);
+                let pace = Pace::of_states(states, codec.dt);
+                let row = codec.row_context(kind, Sight::Public, states, &pace);
                 let mut symbols = Vec::new();
-                tell_dense(&row, codec.prior().learned(), &[1, 2, 3, 2, 7, 8, 9], &mut symbols);
+                tell_dense(&row, codec.prior().learned(), &[1, 2, 3, 2, 7, 8, 9], &mut [0; 7], &mut symbols);
                 assert!(symbols.len() >= 7, "{weight}, {named} states");
             }
         }

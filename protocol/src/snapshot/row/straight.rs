@@ -24,7 +24,7 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
     /// Codes a body.
     #[inline(never)]
     pub(super) fn straight_body(&mut self, index: usize, body: &Body) {
-        let way = Way::of(self.row.states, self.row.dt);
+        let way = Way::of(self.row.states, self.row.pace);
         let weights = self.row.plan.models.body(self.class, index);
         let place = body.position.as_ref().map(|line| (line, way.course(line)));
         let (mut push, mut miss) = (Push::default(), Lanes::ZERO);

@@ -4,6 +4,7 @@ use super::super::context;
 use super::super::lanes::{CORE, weigh};
 use super::super::links::{Body, State};
 use super::super::models::{Flag, Site};
+use super::super::pace::Pace;
 use super::super::prior::odds_step;
 use super::super::row::{RowContext, RowPlan};
 use super::super::{Codec, Coder};
@@ -20,8 +21,9 @@ impl Codec {
         kind: &'a Kind,
         sight: Sight,
         states: &'a [State<'a>],
+        pace: &'a Pace,
     ) -> RowContext<'a> {
-        RowContext { kind, plan: self.row_plan(kind, sight), states, dt: self.dt }
+        RowContext { kind, plan: self.row_plan(kind, sight), states, pace }
     }
 
     /// What the odds of a row's flags follow from, and the class of their weights.
@@ -32,14 +34,14 @@ impl Codec {
         let first = row.plan.links.states.first();
         let zero = first.is_some_and(|&column| row.states[0].values[column] == 0);
         let features = context::row(body, row.states, held, is_at_rest, zero);
-        (features, context::flag_class(row.states, row.dt))
+        (features, row.pace.class)
     }
 
     /// The chance, out of 65,536, that a held row is sent; and what that it rests if it is not follows from.
     #[inline]
     pub(in crate::snapshot) fn chances(&self, row: &RowContext<'_>, is_at_rest: bool) -> Chances {
         if self.coder == Coder::Fast {
-            return Chances { sent: 1 << 15, class: 0, features: [0.0; CORE] };
+            return Chances::EVEN;
         }
         let (features, class) = Self::flags(row, is_at_rest);
         Chances { sent: self.chance(row.kind, row.plan, Flag::Sent, (features, class)), class, features }
@@ -66,6 +68,11 @@ pub(in crate::snapshot) struct Chances {
     pub(in crate::snapshot) sent: u16,
     class: u8,
     features: [f32; CORE],
+}
+
+impl Chances {
+    /// Where flags are bits.
+    pub(in crate::snapshot) const EVEN: Self = Self { sent: 1 << 15, class: 0, features: [0.0; CORE] };
 }
 
 /// Whether the named states are of a row that stood still.

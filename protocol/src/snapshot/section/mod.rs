@@ -21,7 +21,7 @@ pub use pack::Packing;
 pub(super) use terms::{dial_numbers, which_dial};
 pub(super) use write::RowSource;
 
-use read::SectionReader;
+use read::{Against, SectionReader};
 use terms::{read_leaves, read_references, write_leaves};
 use write::SectionWriter;
 
@@ -49,10 +49,10 @@ impl Codec {
         let fits = |w: &Writer<'_>| w.byte_len() + end_bytes <= byte_limit;
         let mut written = Written { leaves: write_leaves(w, &plan.leaves, fits), rows: 0 };
         let source = source.filter(|_| written.leaves == plan.leaves.len());
-        if let Some(source) = source {
+        if let Some(source) = &source {
             rows.start(source);
         }
-        let mut writer = SectionWriter { w, rows, source, fits };
+        let mut writer = SectionWriter { w, rows, source: source.as_ref(), fits };
         if !plan.against.is_empty() {
             let mark = writer.w.mark();
             if plan.rows.len() <= ROWS_PER_SNAPSHOT_MAX && writer.write_against(plan) {
@@ -87,8 +87,9 @@ impl Codec {
             if is_own || against.is_empty() {
                 return Err(DecodeError::Invalid { what: "ticks of a section", value: against.len() as u64 });
             }
+            let against = Against::new(against, tick, self.dt);
             for kind in self.schema.kinds() {
-                reader.read_held(r, kind, against)?;
+                reader.read_held(r, kind, &against)?;
             }
         }
         reader.read_by_slot(r)?;

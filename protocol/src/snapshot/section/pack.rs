@@ -70,7 +70,7 @@ impl Codec {
         let told = write_cues(&mut w, &self.schema, source.newest.tick(), &plan.cues, byte_limit / 2);
         let all_cues = told == plan.cues.len();
         plan.cues.truncate(told);
-        self.pack_after(&mut w, source, &mut plan.section, order, byte_limit, rows, packing) && all_cues
+        self.pack_after(&mut w, &source, &mut plan.section, order, byte_limit, rows, packing) && all_cues
     }
 
     /// The same for a section alone: of a player's own rows.
@@ -86,7 +86,7 @@ impl Codec {
         let payload_of = |_: EntityId| -> Option<Bytes> { None };
         let Some(source) = RowSource::of(self, history, &payload_of) else { return true };
         let mut w = Writer::cost(self.coder);
-        self.pack_after(&mut w, source, plan, order, byte_limit, rows, packing)
+        self.pack_after(&mut w, &source, plan, order, byte_limit, rows, packing)
     }
 
     /// How many bytes a section takes at most, told by slot: of a player's own rows.
@@ -103,7 +103,7 @@ impl Codec {
         };
         let mut w = Writer::cost(self.coder);
         write_leaves(&mut w, &plan.leaves, |_| true);
-        self.weigh(source, plan, 0..plan.rows.len() as u32, Bits::MAX, rows, packing);
+        self.weigh(&source, plan, 0..plan.rows.len() as u32, Bits::MAX, rows, packing);
         let all = w.added_up() + self.ends() + packing.first(self, plan, u32::MAX);
         all.byte_len(self.coder)
     }
@@ -112,7 +112,7 @@ impl Codec {
     fn pack_after(
         &self,
         w: &mut Writer<'_>,
-        source: RowSource<'_>,
+        source: &RowSource<'_>,
         plan: &mut SectionPlan,
         order: &[u32],
         byte_limit: usize,
@@ -152,7 +152,7 @@ impl Codec {
     /// What each row of a plan takes, in this order; beyond `room` none is looked at any more, for it does not fit. How many were.
     fn weigh(
         &self,
-        source: RowSource<'_>,
+        source: &RowSource<'_>,
         plan: &SectionPlan,
         order: impl Iterator<Item = u32>,
         room: Bits,
@@ -190,7 +190,7 @@ impl Codec {
         count
     }
 
-    fn cost_of_names(&self, source: RowSource<'_>, references: References) -> Bits {
+    fn cost_of_names(&self, source: &RowSource<'_>, references: References) -> Bits {
         let mut w = Writer::cost(self.coder);
         write_references(&mut w, source.dials(), source.newest.tick(), references);
         w.added_up()
@@ -199,7 +199,7 @@ impl Codec {
 
 impl RowCache {
     /// What a row takes behind its slot and names. `index` is where [`find`](Self::find) found it.
-    fn cost(&mut self, index: usize, source: RowSource<'_>, kind: &Kind, row: &PlannedRow) -> Bits {
+    fn cost(&mut self, index: usize, source: &RowSource<'_>, kind: &Kind, row: &PlannedRow) -> Bits {
         if let Some(cost) = self.entry(index).cost {
             return cost;
         }

@@ -4,9 +4,10 @@ use core::ops::Range;
 
 use super::super::code::Reader;
 use super::super::links::State;
+use super::super::pace::Pace;
 use super::super::row::RowContext;
-use super::super::{Codec, DecodedRow, DecodedSection, HeldState, References, StateLookup};
-use super::chances::{news_chance, rests_chance};
+use super::super::{Codec, DecodedRow, DecodedSection, HeldState, HeldStates, References, StateLookup};
+use super::chances::{Chances, news_chance, rests_chance};
 use super::terms::{
     RowBefore, bits_for, read_ago_if_flagged, read_generation, read_payload, read_references, read_slot,
 };
@@ -14,6 +15,24 @@ use crate::fault::DecodeError;
 use crate::limits::{REFERENCES_PER_ROW_MAX, ROWS_PER_SNAPSHOT_MAX};
 use crate::schema::{Kind, KindId, Sight};
 use crate::time::Tick;
+
+/// Ticks that a section names.
+pub(super) struct Against {
+    ticks: References,
+    /// How long before the section's tick they are.
+    distances: [u32; REFERENCES_PER_ROW_MAX],
+    pace: Pace,
+}
+
+impl Against {
+    pub(super) fn new(ticks: References, now: Tick, dt: f32) -> Self {
+        let mut distances = [0; REFERENCES_PER_ROW_MAX];
+        for (distance, tick) in distances.iter_mut().zip(ticks.ticks()) {
+            *distance = now.since(tick) as u32;
+        }
+        Self { ticks, distances, pace: Pace::of(&distances[..ticks.len()], dt) }
+    }
+}
 
 pub(super) struct SectionReader<'a> {
     pub(super) codec: &'a Codec,
@@ -29,76 +48,90 @@ impl SectionReader<'_> {
         &mut self,
         r: &mut Reader<'_>,
         kind: &Kind,
-        against: References,
-    ) -> Result<(), DecodeError> {
-        let mut slots = core::mem::take(&mut self.out.held);
-        slots.clear();
-        let newest = against.newest().unwrap_or(self.tick);
-        self.states.held_at(KindId(kind.index()), newest, &mut slots);
-        slots.retain(|slot| self.out.leaves.binary_search_by_key(slot, |leave| leave.slot).is_err());
-        let told = self.read_slots(r, kind, against, &slots);
-        self.out.held = slots;
-        told
-    }
-
-    fn read_slots(
-        &mut self,
-        r: &mut Reader<'_>,
-        kind: &Kind,
-        against: References,
-        slots: &[u16],
+        against: &Against,
     ) -> Result<(), DecodeError> {
         let mut woken = core::mem::take(&mut self.out.woken);
         woken.clear();
         if matches!(r, Reader::Fast(_)) {
             while r.flag("row")? {
-                if woken.len() >= slots.len() {
-                    return Err(DecodeError::Invalid {
-                        what: "rows that were at rest",
-                        value: woken.len() as u64,
-                    });
+                if woken.len() >= ROWS_PER_SNAPSHOT_MAX {
+                    let limit = ROWS_PER_SNAPSHOT_MAX as u64;
+                    return Err(DecodeError::TooLarge { what: "rows", value: limit + 1, limit });
                 }
                 woken.push(r.gamma("row")?);
             }
         }
-        let mut distances = [0; REFERENCES_PER_ROW_MAX];
-        for (distance, at) in distances.iter_mut().zip(against.ticks()) {
-            *distance = self.tick.since(at) as u32;
-        }
-        let mut values = [&[][..]; REFERENCES_PER_ROW_MAX];
         let mut runs = woken.iter().copied();
         let mut run = runs.next();
-        for &slot in slots {
-            let Some((held, count)) = self.states.states_by(slot, against, &mut values) else { continue };
-            let named = [0, 1, 2].map(|place| State { distance: distances[place], values: values[place] });
-            let context = self.codec.row_context(kind, held.sight, &named[..count]);
-            let chances = self.codec.chances(&context, held.is_at_rest);
-            let is_sent = match (&r, held.is_at_rest) {
-                (Reader::Fast(_), true) => {
-                    let is_next = run == Some(0);
-                    run = if is_next { runs.next() } else { run.map(|run| run - 1) };
-                    is_next
-                }
-                (Reader::Fast(_), false) => {
-                    if r.flag("row")? {
-                        self.read_values(r, &context, DecodedRow::as_held(&held), true)?;
-                        continue;
-                    }
-                    r.flag("row")?
-                }
-                _ => r.chance(chances.sent, "row")?,
-            };
-            if is_sent {
-                self.read_news(r, &context, held, Some(chances.sent))?;
-            } else if !held.is_at_rest && r.chance(self.codec.rests(kind, held.sight, &chances), "row")? {
-                let row = DecodedRow { is_at_rest: true, ..DecodedRow::as_held(&held) };
-                let values = self.push(kind, row)?;
-                self.out.values[values].copy_from_slice(held.values);
+        let states = self.states;
+        states.held_at(KindId(kind.index()), against.ticks, &mut |held| {
+            let HeldStates { newest, values, count } = held;
+            if self.leaves(newest.id.slot) {
+                return Ok(());
             }
-        }
+            let mut is_woken = || {
+                let is_next = run == Some(0);
+                run = if is_next { runs.next() } else { run.map(|run| run - 1) };
+                is_next
+            };
+            let named =
+                [0, 1, 2].map(|place| State { distance: against.distances[place], values: values[place] });
+            let shorter;
+            let pace = if *count == against.ticks.len() {
+                &against.pace
+            } else {
+                shorter = Pace::of(&against.distances[..*count], self.codec.dt);
+                &shorter
+            };
+            let context = self.codec.row_context(kind, newest.sight, &named[..*count], pace);
+            self.read_one(r, &context, newest, &mut is_woken)
+        })?;
         self.out.woken = woken;
         if run.is_some() {
-            return Err(DecodeError::Invalid { what: "rows that were at rest", value: slots.len() as u64 });
+            return Err(DecodeError::Invalid {
+                what: "rows that were at rest",
+                value: self.out.rows.len() as u64,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether the entity in a slot was said to have left.
+    #[inline]
+    fn leaves(&self, slot: u16) -> bool {
+        let leaves = &self.out.leaves;
+        !leaves.is_empty() && leaves.binary_search_by_key(&slot, |leave| leave.slot).is_ok()
+    }
+
+    /// Reads what is told of one entity that was held: sent, at rest now, or as it was. `is_woken` says of one that was at rest
+    /// whether it is sent, where that was told before.
+    #[inline]
+    fn read_one(
+        &mut self,
+        r: &mut Reader<'_>,
+        context: &RowContext<'_>,
+        held: &HeldState<'_>,
+        is_woken: &mut dyn FnMut() -> bool,
+    ) -> Result<(), DecodeError> {
+        let mut chances = Chances::EVEN;
+        let is_sent = match r {
+            Reader::Fast(_) if held.is_at_rest => is_woken(),
+            Reader::Fast(bits) => {
+                if bits.flag("row")? {
+                    return self.read_values(r, context, DecodedRow::as_held(held), true);
+                }
+                bits.flag("row")?
+            }
+            Reader::Dense(_) => {
+                chances = self.codec.chances(context, held.is_at_rest);
+                r.chance(chances.sent, "row")?
+            }
+        };
+        if is_sent {
+            return self.read_news(r, context, held, Some(chances.sent));
+        }
+        if !held.is_at_rest && r.chance(self.codec.rests(context.kind, held.sight, &chances), "row")? {
+            self.push(held.values, DecodedRow { is_at_rest: true, ..DecodedRow::as_held(held) })?;
         }
         Ok(())
     }
@@ -144,8 +177,10 @@ impl SectionReader<'_> {
             baseline.get_or_insert(held);
         }
         let Some(held) = baseline else { return Ok(()) };
-        let context = self.codec.row_context(kind, held.sight, &named[..references.len()]);
-        self.read_news(r, &context, held, None)
+        let named = &named[..references.len()];
+        let pace = Pace::of_states(named, self.codec.dt);
+        let context = self.codec.row_context(kind, held.sight, named, &pace);
+        self.read_news(r, &context, &held, None)
     }
 
     /// What a row tells once it is known whose it is and what it names.
@@ -153,7 +188,7 @@ impl SectionReader<'_> {
         &mut self,
         r: &mut Reader<'_>,
         context: &RowContext<'_>,
-        held: HeldState<'_>,
+        held: &HeldState<'_>,
         sent: Option<u16>,
     ) -> Result<(), DecodeError> {
         let tick = self.tick;
@@ -171,11 +206,12 @@ impl SectionReader<'_> {
             }
             teleported = read_ago_if_flagged(r, tick)?;
         }
-        let row = DecodedRow { is_at_rest, held_until, teleported, ..DecodedRow::as_held(&held) };
+        let row = DecodedRow { is_at_rest, held_until, teleported, ..DecodedRow::as_held(held) };
         let is_usual = matches!(r, Reader::Fast(_)) && r.flag("row")?;
         self.read_values(r, context, row, is_usual)
     }
 
+    #[inline]
     fn read_values(
         &mut self,
         r: &mut Reader<'_>,
@@ -183,7 +219,7 @@ impl SectionReader<'_> {
         row: DecodedRow,
         is_usual: bool,
     ) -> Result<(), DecodeError> {
-        let values = self.push(context.kind, row)?;
+        let values = self.push(context.states[0].values, row)?;
         r.row(context, self.codec.prior.learned(), is_usual, &mut self.out.values[values])
     }
 
@@ -212,7 +248,7 @@ impl SectionReader<'_> {
             payload,
             values: 0..0,
         };
-        let values = self.push(kind, row)?;
+        let values = self.push(kind.blank(), row)?;
         let values = &mut self.out.values[values];
         let visible = kind.visible(sight);
         for field in kind.coding_order().filter(|field| visible.contains(field.columns().start)) {
@@ -222,14 +258,17 @@ impl SectionReader<'_> {
         Ok(())
     }
 
-    /// Room for one more row; where its columns are.
-    fn push(&mut self, kind: &Kind, row: DecodedRow) -> Result<Range<usize>, DecodeError> {
+    /// Adds a row with these values; where they are.
+    #[expect(clippy::inline_always, reason = "once a row: called, the row is copied twice")]
+    #[inline(always)]
+    fn push(&mut self, values: &[i32], mut row: DecodedRow) -> Result<Range<usize>, DecodeError> {
         if self.out.rows.len() >= ROWS_PER_SNAPSHOT_MAX {
             let limit = ROWS_PER_SNAPSHOT_MAX as u64;
             return Err(DecodeError::TooLarge { what: "rows", value: limit + 1, limit });
         }
-        let values = self.out.push_values(kind);
-        self.out.rows.push(DecodedRow { values: values.clone(), ..row });
+        let values = self.out.push_values(values);
+        row.values = values.clone();
+        self.out.rows.push(row);
         Ok(values)
     }
 }

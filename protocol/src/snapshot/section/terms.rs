@@ -104,10 +104,10 @@ pub(super) fn write_references(
 ) {
     let numbers = dial_numbers(tick, references);
     // Most often all three are named.
-    w.dial(&dials[0], 0, REFERENCES_PER_ROW_MAX as u32 - references.len() as u32);
+    w.dial(|| &dials[0], 0, REFERENCES_PER_ROW_MAX as u32 - references.len() as u32);
     let mut before = None;
     for (number, step) in numbers.into_iter().take(references.len()) {
-        w.dial(&dials[which_dial(dials, before)], u32::from(before.is_none()), number);
+        w.dial(|| &dials[which_dial(dials, before)], u32::from(before.is_none()), number);
         if before.is_some() && number == FAR {
             w.bits(step, DISTANCE_BITS);
         }
@@ -155,12 +155,13 @@ pub(super) fn read_references(
     let mut references = References::NONE;
     let mut distance = 0;
     let mut before: Option<u32> = None;
-    let missing = r.dial(&dials[0], 0, "references")?;
+    let missing = r.dial(|| &dials[0], 0, "references")?;
     let Some(count) = REFERENCES_PER_ROW_MAX.checked_sub(missing as usize) else {
         return Err(DecodeError::Invalid { what: "number of named states", value: u64::from(missing) });
     };
     for _ in 0..count {
-        let number = r.dial(&dials[which_dial(dials, before)], u32::from(before.is_none()), "references")?;
+        let number =
+            r.dial(|| &dials[which_dial(dials, before)], u32::from(before.is_none()), "references")?;
         let step = match before {
             None => i64::from(number),
             Some(_) if number == FAR => i64::from(r.bits(DISTANCE_BITS, "references")?),

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use super::super::code::{RowBits, Writer};
+use super::super::code::Writer;
 use super::super::frequencies::Dial;
 use super::super::prior::DIALS;
-use super::super::shared::{Entry, Named, RowCache};
+use super::super::shared::{Found, Named, Past, RowCache};
 use super::super::{Codec, PlannedRow, SectionPlan};
 use super::chances::{news_chance, rests_chance};
 use super::terms::{RowBefore, bits_for, write_ago_if_some, write_payload, write_references, write_slot};
@@ -84,7 +84,7 @@ impl<'a> RowSource<'a> {
 pub(super) struct SectionWriter<'a, 'w, F> {
     pub(super) w: &'a mut Writer<'w>,
     pub(super) rows: &'a mut RowCache,
-    pub(super) source: Option<RowSource<'a>>,
+    pub(super) source: Option<&'a RowSource<'a>>,
     /// Whether what is written so far fits.
     pub(super) fits: F,
 }
@@ -96,26 +96,15 @@ impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
         self.w.seldom(false);
         write_references(self.w, source.dials(), source.newest.tick(), plan.against);
         let (mut told, mut all_held, mut all_rows) = (0, &plan.held[..], &plan.rows[..]);
-        for kind in source.codec.schema.kinds() {
+        let (mut found, mut past) = (core::mem::take(&mut self.rows.found), None);
+        let all_fit = source.codec.schema.kinds().iter().all(|kind| {
             let (held, rows) = (take_kind(&mut all_held, kind), take_kind(&mut all_rows, kind));
-            let any_at_rest = self.find_all(source, kind, held);
-            if matches!(self.w, Writer::Fast(_)) {
-                if any_at_rest {
-                    self.write_woken(held, rows);
-                }
-                self.w.flag(false);
-            }
-            for (place, (row, is_news)) in with_news(held, rows).enumerate() {
-                told += usize::from(is_news);
-                let index = self.rows.found[place] as usize;
-                self.write_held(source, kind, (row, index), is_news);
-                if place % ROWS_UNCHECKED == ROWS_UNCHECKED - 1 && !(self.fits)(self.w) {
-                    return false;
-                }
-            }
-            if !(self.fits)(self.w) {
-                return false;
-            }
+            told += self.find_all(source, kind, (held, rows), (&mut past, &mut found));
+            self.write_found(source, kind, held, &found)
+        });
+        self.rows.found = found;
+        if !all_fit {
+            return false;
         }
         let place = |row: &PlannedRow| (row.kind, row.row);
         let is_newcomer = |row: &PlannedRow| {
@@ -129,27 +118,68 @@ impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
         self.write_by_slot(&plan.rows, &is_newcomer) == plan.rows.len()
     }
 
-    /// Notes where held rows are found; whether the baseline of any was at rest.
-    fn find_all(&mut self, source: RowSource<'a>, kind: &'a Kind, held: &[PlannedRow]) -> bool {
-        self.rows.found.clear();
-        let (mut past, mut any_at_rest) = (None, false);
+    /// Notes where held rows are found, and which of them are among the rows to be told; how many are.
+    fn find_all(
+        &mut self,
+        source: &RowSource<'a>,
+        kind: &'a Kind,
+        (held, mut rows): (&[PlannedRow], &[PlannedRow]),
+        (past, found): (&mut Option<Past<'a>>, &mut Vec<Found>),
+    ) -> usize {
+        found.clear();
+        let (is_fast, mut told) = (self.w.is_fast(), 0);
         for row in held {
-            let index = self.rows.find(source, kind, row, &mut past);
-            any_at_rest |= self.rows.entry(index).is_baseline_at_rest;
-            self.rows.found.push(index as u32);
+            while let Some((_, rest)) = rows.split_first().filter(|(news, _)| news.row < row.row) {
+                rows = rest;
+            }
+            let is_news = rows.first() == Some(row);
+            told += usize::from(is_news);
+            found.push(if is_news || !is_fast {
+                let index = self.rows.find(source, kind, row, past);
+                Found {
+                    index: index as u32,
+                    is_news,
+                    was_at_rest: self.rows.entry(index).is_baseline_at_rest,
+                }
+            } else {
+                // How likely it was that this is not told, the `fast` coder need not know.
+                let was_at_rest = Past::turn(past, source, kind, row).was_at_rest(row);
+                Found { index: 0, is_news, was_at_rest }
+            });
         }
-        any_at_rest
+        told
+    }
+
+    /// Tells the held rows of a kind; whether they fit.
+    fn write_found(
+        &mut self,
+        source: &RowSource<'_>,
+        kind: &Kind,
+        held: &[PlannedRow],
+        found: &[Found],
+    ) -> bool {
+        if self.w.is_fast() {
+            self.write_woken(found);
+        }
+        for (held, found) in held.chunks(ROWS_UNCHECKED).zip(found.chunks(ROWS_UNCHECKED)) {
+            for (row, found) in held.iter().zip(found) {
+                self.write_held(source, kind, row, *found);
+            }
+            if found.len() == ROWS_UNCHECKED && !(self.fits)(self.w) {
+                return false;
+            }
+        }
+        (self.fits)(self.w)
     }
 
     /// The `fast` coder's flags of rows that were at rest: how many stay so before each that does not.
-    fn write_woken(&mut self, held: &[PlannedRow], rows: &[PlannedRow]) {
+    fn write_woken(&mut self, found: &[Found]) {
         let mut run = 0;
-        for (place, (_, is_news)) in with_news(held, rows).enumerate() {
-            let index = self.rows.found[place] as usize;
-            if !self.rows.entry(index).is_baseline_at_rest {
+        for found in found {
+            if !found.was_at_rest {
                 continue;
             }
-            if is_news {
+            if found.is_news {
                 self.w.flag(true);
                 self.w.gamma(run);
                 run = 0;
@@ -157,38 +187,40 @@ impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
                 run += 1;
             }
         }
+        self.w.flag(false);
     }
 
     /// Tells one entity that the receiver holds: sent, at rest now, or as it was.
-    fn write_held(
-        &mut self,
-        source: RowSource<'_>,
-        kind: &Kind,
-        (row, index): (&PlannedRow, usize),
-        is_news: bool,
-    ) {
-        let &Entry { ref chances, is_baseline_at_rest: was_at_rest, is_plain, comes_to_rest, .. } =
-            self.rows.entry(index);
-        let comes_to_rest = is_news && comes_to_rest;
+    #[inline]
+    fn write_held(&mut self, source: &RowSource<'_>, kind: &Kind, row: &PlannedRow, found: Found) {
+        let Found { index, is_news, was_at_rest } = found;
+        let index = index as usize;
+        let (comes_to_rest, is_plain) = if is_news {
+            let entry = self.rows.entry(index);
+            (entry.comes_to_rest, entry.is_plain)
+        } else {
+            (false, false)
+        };
         let is_sent = is_news && !comes_to_rest;
         match self.w {
-            Writer::Dense(..) | Writer::Cost(..) => self.w.chance(is_sent, chances.sent),
+            Writer::Dense(..) | Writer::Cost(..) => self.w.chance(is_sent, self.rows.chances(index).sent),
             // Those that have woken were told of before.
             Writer::Fast(_) if was_at_rest => {}
             Writer::Fast(_) => {
-                let values = (is_sent && is_plain).then(|| self.rows.values(index, source, kind));
-                let usual = values.filter(RowBits::is_usual);
-                self.w.flag(usual.is_some());
-                if let Some(values) = usual {
-                    return self.w.row(values);
+                if is_sent && is_plain {
+                    let values = self.rows.values(index, source, kind, row);
+                    if values.is_usual() {
+                        return self.w.row(values);
+                    }
                 }
+                self.w.flag(false);
                 self.w.flag(is_sent);
             }
         }
         if is_sent {
             self.write_news(source, kind, row, index, true);
         } else if !was_at_rest {
-            let rests = source.codec.rests(kind, row.sight, &self.rows.entry(index).chances);
+            let rests = source.codec.rests(kind, row.sight, &self.rows.chances(index));
             self.w.chance(comes_to_rest, rests);
         }
     }
@@ -249,7 +281,7 @@ impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
     /// to the newest of these, if it was: that is not long ago, and need not be said exactly.
     pub(super) fn write_news(
         &mut self,
-        source: RowSource<'_>,
+        source: &RowSource<'_>,
         kind: &Kind,
         row: &PlannedRow,
         index: usize,
@@ -261,7 +293,8 @@ impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
         let Some(baseline) = row.references.newest() else { return };
         let entry = self.rows.entry(index);
         if !entry.is_baseline_at_rest {
-            w.chance(!entry.is_plain, news_chance(is_against.then_some(entry.chances.sent)));
+            let sent = is_against.then(|| self.rows.chances(index).sent);
+            w.chance(!entry.is_plain, news_chance(sent));
         }
         if !entry.is_plain {
             w.chance(track.is_at_rest, rests_chance(entry.is_baseline_at_rest));
@@ -272,10 +305,7 @@ impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
             }
             write_ago_if_some(w, now, track.teleported.filter(|jump| jump.is_newer_than(baseline)));
         }
-        let values = self.rows.values(index, source, kind);
-        if let RowBits::Fast { is_usual, .. } = values {
-            self.w.flag(is_usual);
-        }
+        let values = self.rows.values(index, source, kind, row);
         self.w.row(values);
     }
 }
@@ -285,20 +315,12 @@ const ROWS_UNCHECKED: usize = 16;
 
 /// Takes the rows of a kind from the front: plans are in order of kind.
 fn take_kind<'a>(rows: &mut &'a [PlannedRow], kind: &Kind) -> &'a [PlannedRow] {
-    let end = rows.iter().position(|row| row.kind.0 != kind.index()).unwrap_or(rows.len());
-    let (of_kind, rest) = rows.split_at(end);
+    let (of_kind, rest) = match rows.last() {
+        Some(last) if last.kind.0 > kind.index() => {
+            rows.split_at(rows.partition_point(|row| row.kind.0 <= kind.index()))
+        }
+        _ => (*rows, &[][..]),
+    };
     *rows = rest;
     of_kind
-}
-
-/// The held rows of a kind, and whether each is among the rows to be told.
-fn with_news<'a>(
-    held: &'a [PlannedRow],
-    rows: &'a [PlannedRow],
-) -> impl Iterator<Item = (&'a PlannedRow, bool)> {
-    let mut rows = rows.iter().peekable();
-    held.iter().map(move |row| {
-        while rows.next_if(|news| news.row < row.row).is_some() {}
-        (row, rows.next_if(|news| *news == row).is_some())
-    })
 }

@@ -6,6 +6,7 @@ use super::super::dense::first_tables;
 use super::super::frequencies::DIAL;
 use super::super::links::{Links, State};
 use super::super::models::Resolved;
+use super::super::pace::Pace;
 use super::super::prior::Learned;
 use super::super::row::{Notes, RowContext, RowPlan, walk_dense, walk_fast};
 use super::super::section::RowSource;
@@ -74,7 +75,7 @@ impl Corpus {
         let schema = self.schema.clone();
         let kind = schema.kind(row.kind);
         let mut shown = Shown::default();
-        let past = Past::of(source, kind, row);
+        let past = Past::of(&source, kind, row);
         let mut named = past.named(row);
         past.hide(&mut named, &mut shown);
         let (states, current, was_at_rest) = (named.states(), named.current, named.was_at_rest);
@@ -140,7 +141,8 @@ impl Corpus {
         }
         let plan = &plans[usize::from(example.kind.0)][example.sight as usize];
         let states = &states[..usize::from(example.states)];
-        let row = RowContext { kind, plan, states, dt: self.rate.dt() };
+        let pace = Pace::of_states(states, self.rate.dt());
+        let row = RowContext { kind, plan, states, pace: &pace };
         let mut pupil = Pupil {
             lessons,
             sites: &sites[usize::from(example.kind.0)],
