@@ -83,6 +83,7 @@ fn plain(text: &str, bytes_max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use tickwire_protocol::frame::frames;
+    use tickwire_protocol::handshake::Reject;
 
     use super::*;
 
@@ -100,9 +101,9 @@ mod tests {
         let told = |refusal: JoinRefusal| {
             let reason = refusal.reject(&newcomer);
             let mut message = Vec::new();
-            reason.encode(&mut message);
+            Reject::from(reason.clone()).encode(&mut message);
             let frame = frames(message.into()).next().unwrap().unwrap();
-            assert_eq!(RejectReason::decode(&frame.payload), Ok(reason.clone()));
+            assert_eq!(Reject::decode(&frame.payload).unwrap().reason, reason);
             reason
         };
         let long = "x".repeat(REASON_BYTES_MAX - 1) + "é";
