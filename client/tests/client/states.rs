@@ -19,10 +19,7 @@ pub(super) fn config() -> ClientConfig {
 
 /// Welcomed, with an entity in view.
 pub(super) fn connected() -> Pair {
-    let mut server = FakeServer::new(StreamKind::Ordered, 1_000);
-    server.session_outcome = Some(SessionOutcome::Fresh(FreshReason::First));
-    let welcome = server.welcome_value();
-    let mut pair = Pair::with(server, config(), &welcome);
+    let mut pair = welcomed(config());
     pair.server.set_x(id(3), 1.0);
     for _ in 0..8 {
         pair.send();
@@ -30,6 +27,14 @@ pub(super) fn connected() -> Pair {
     pair.hear();
     pair.heard = Heard::default();
     pair
+}
+
+/// Welcomed, as the server's first.
+fn welcomed(config: ClientConfig) -> Pair {
+    let mut server = FakeServer::new(StreamKind::Ordered, 1_000);
+    server.session_outcome = Some(SessionOutcome::Fresh(FreshReason::First));
+    let welcome = server.welcome_value();
+    Pair::with(server, config, &welcome)
 }
 
 pub(super) fn lose(pair: &mut Pair) {
@@ -85,6 +90,25 @@ fn states_tell_the_attempt_and_why() {
     assert_eq!(pair.client.connection_state(pair.now), reconnecting(2, Some(1_000_000), unreachable));
     fail(&mut pair);
     assert_eq!(pair.client.connection_state(pair.now), ConnectionState::Failed { last_error: lost });
+}
+
+#[test]
+fn a_client_comes_back_unless_it_is_told_not_to() {
+    let lost = |config| {
+        let mut pair = welcomed(config);
+        pair.events();
+        lose(&mut pair);
+        pair
+    };
+    let told = lost(ClientConfig::new("test 1")).events();
+    let is_soon = |wait| wait <= Micros::from_millis(50);
+    assert!(
+        matches!(told[..], [Event::Reconnecting { attempt: 1, of: 10, next_in: Some(wait), .. }] if is_soon(wait)),
+        "{told:?}"
+    );
+    let mut pair = lost(ClientConfig { reconnect: None, ..ClientConfig::new("test 1") });
+    assert_eq!(pair.events(), [Event::Disconnected(DisconnectReason::Lost)]);
+    assert_eq!(state(&pair), "Failed");
 }
 
 #[test]
@@ -232,10 +256,7 @@ fn what_was_sent_is_delivered_before_the_game_has_left_but_not_for_ever() {
 
 #[test]
 fn who_is_not_to_rejoin_ends_with_its_session() {
-    let mut server = FakeServer::new(StreamKind::Ordered, 1_000);
-    server.session_outcome = Some(SessionOutcome::Fresh(FreshReason::First));
-    let mut welcome = server.welcome_value();
-    let mut pair = Pair::with(server, ClientConfig { rejoin: false, ..config() }, &welcome);
+    let mut pair = welcomed(ClientConfig { rejoin: false, ..config() });
     pair.events();
     lose(&mut pair);
     pair.now = pair.now + SECOND;
@@ -245,9 +266,8 @@ fn who_is_not_to_rejoin_ends_with_its_session() {
     let claim = Resume::find(&pair.heard.hellos[0].extensions).unwrap();
     assert!(claim.is_some(), "it asks for its session");
     pair.server.session_outcome = Some(SessionOutcome::Fresh(FreshReason::Unknown));
-    welcome = pair.server.welcome_value();
     let mut message = Vec::new();
-    welcome.encode(&mut message);
+    pair.server.welcome_value().encode(&mut message);
     pair.client.handle_message(pair.now, message.into()).unwrap();
     let over = DisconnectReason::SessionOver(FreshReason::Unknown);
     assert_eq!(pair.client.connection_state(pair.now), ConnectionState::Failed { last_error: over.clone() });

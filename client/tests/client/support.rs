@@ -400,7 +400,9 @@ impl Pair {
     pub(crate) fn new(stream: StreamKind, tick: u32) -> Self {
         let server = FakeServer::new(stream, tick);
         let welcome = server.welcome_value();
-        Self::with(server, ClientConfig { stream, ..ClientConfig::new("test 1") }, &welcome)
+        // Nobody opens another connection here.
+        let config = ClientConfig { stream, reconnect: None, ..ClientConfig::new("test 1") };
+        Self::with(server, config, &welcome)
     }
 
     pub(crate) fn ordered() -> Self {

@@ -53,8 +53,10 @@ fn welcome(server: &FakeServer) -> Message {
     Message::Binary(out.into())
 }
 
+/// For one connection: these servers take no other.
 async fn connect(url: &str) -> Result<Connection, ConnectError> {
-    net::connect(url, ClientConfig::new("test 1"), schema().clone()).await
+    let config = ClientConfig { reconnect: None, ..ClientConfig::new("test 1") };
+    net::connect(url, config, schema().clone()).await
 }
 
 /// A server that welcomes, and then does as it is told.
