@@ -170,6 +170,51 @@ fn no_attempt_is_made_while_there_is_no_network_and_one_at_once_when_there_is() 
 }
 
 #[test]
+fn a_hint_while_an_attempt_is_made_counts_for_the_next() {
+    for network in [Network::Up, Network::Changed, Network::Down] {
+        let mut pair = connected();
+        lose(&mut pair);
+        pair.now = pair.now + SECOND;
+        assert!(pair.client.poll_connect(pair.now));
+        pair.events();
+        pair.client.set_network(pair.now, network);
+        assert!(!pair.client.poll_connect(pair.now), "one at a time: {network:?}");
+        assert_eq!((state(&pair).as_str(), pair.events()), ("Reconnecting", vec![]));
+        pair.hear();
+        assert_eq!(pair.heard.hellos.len(), 1, "it goes on: {network:?}");
+        lose(&mut pair);
+        let next_in = (network != Network::Down).then_some(SECOND);
+        let told = pair.events();
+        assert!(
+            matches!(told[..], [Event::Reconnecting { attempt: 2, next_in: told, .. }] if told == next_in),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
+fn hints_that_come_all_the_time_make_no_storm_of_attempts() {
+    use Network::{Changed, Down, Up};
+    let backoff = Backoff::Listed([Micros::from_secs(100)].into());
+    for hints in [&[Up][..], &[Changed], &[Down, Up], &[Up, Changed]] {
+        let reconnect = Some(Reconnect { backoff: backoff.clone(), attempts: u32::MAX });
+        let mut pair = welcomed(ClientConfig { reconnect, ..config() });
+        lose(&mut pair);
+        let mut attempts = 0;
+        // Ten seconds, with a hint or two every 10 ms.
+        for _ in 0..1_000 {
+            hints.iter().for_each(|hint| pair.client.set_network(pair.now, *hint));
+            if pair.client.poll_connect(pair.now) {
+                attempts += 1;
+                lose(&mut pair);
+            }
+            pair.now = pair.now + Micros::from_millis(10);
+        }
+        assert_eq!(attempts, 10, "{hints:?}: at once, then one a second");
+    }
+}
+
+#[test]
 fn a_server_that_is_silent_on_another_network_is_given_up_soon() {
     let mut pair = connected();
     pair.client.set_network(pair.now, Network::Changed);

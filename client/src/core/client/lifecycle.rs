@@ -15,6 +15,9 @@ use crate::core::session::Session;
 /// failure.
 const LASTING: Micros = Micros::from_secs(5);
 
+/// From one attempt to the next that a hint of the system brings forward. Networks that come and go are hinted at many times a second.
+const HINTED_APART: Micros = Micros::from_secs(1);
+
 impl Client {
     /// Appends the hello, unless the server would refuse it for what it cannot read: then the connection ends with that.
     pub(super) fn write_hello(&mut self, now: Micros, out: &mut Vec<u8>) {
@@ -173,6 +176,7 @@ impl Client {
             return false;
         }
         let reason = Some(reason.clone());
+        self.hinted_from = now + HINTED_APART;
         self.state = State::Hello { since: now, asked: None, before: before.take(), reason };
         true
     }
@@ -193,14 +197,14 @@ impl Client {
     }
 
     /// What the system says of the network. While it is down no attempt is made to come back; once it is up, or another, one is made at
-    /// once, or as soon as [the server](DisconnectReason::retry_after) wants it. A connection that lasts is not given up for it: if the network is another, the server is asked whether it still hears us,
+    /// once, or as soon as [the server](DisconnectReason::retry_after) wants it, but not within a second of the attempt before: a system that says so all the time makes no storm. A connection that lasts is not given up for it: if the network is another, the server is asked whether it still hears us,
     /// and has two seconds to answer. A system that says nothing loses nothing but time.
     pub fn set_network(&mut self, now: Micros, network: Network) {
         self.is_network_down = network == Network::Down;
         match &mut self.state {
             State::Waiting { until, .. } if self.is_network_down => *until = None,
             State::Waiting { until, .. } => {
-                let soonest = now.max(self.not_before);
+                let soonest = now.max(self.not_before).max(self.hinted_from);
                 *until = Some(until.map_or(soonest, |until| until.min(soonest)));
             }
             State::Playing(session) if network == Network::Changed => session.doubt(now),
