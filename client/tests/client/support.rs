@@ -416,7 +416,7 @@ impl Pair {
         let now = Micros(1_000_000);
         let delay = *config.interpolation_delay.get_or_insert(DELAY);
         let client = Client::new(config, schema().clone(), now);
-        let mut pair = Self { server, client, now, heard: Heard::default(), delay };
+        let mut pair = Self { delay, ..Self::meet(server, client, now) };
         pair.hear();
         assert_eq!(pair.heard.hellos.len(), 1);
         let mut message = Vec::new();
@@ -425,6 +425,11 @@ impl Pair {
         pair.hear();
         pair.answer_pings();
         pair
+    }
+
+    /// Before either has said a word.
+    pub(crate) fn meet(server: FakeServer, client: Client, now: Micros) -> Self {
+        Self { server, client, now, heard: Heard::default(), delay: DELAY }
     }
 
     pub(crate) fn hear(&mut self) {

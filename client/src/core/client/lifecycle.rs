@@ -41,7 +41,7 @@ impl Client {
 
     /// A server that is full or about to end may let in later who was there before.
     pub(super) fn handle_reject(&mut self, now: Micros, reason: RejectReason) {
-        if self.is_reconnecting() && reason.close_code().may_pass() {
+        if self.is_back() && reason.close_code().may_pass() {
             return self.handle_disconnect(now, DisconnectReason::Rejected(reason));
         }
         let session = match &mut self.state {
@@ -108,15 +108,17 @@ impl Client {
     /// The connection is over. Of several reasons the first is told. If the game leaves, that is [`Client::close`].
     ///
     /// If the client is to [come back](crate::ClientConfig::reconnect) and the reason [may pass](DisconnectReason::may_pass), it waits
-    /// for [`Client::poll_connect`], not less than the server [wants](DisconnectReason::retry_after).
+    /// for [`Client::poll_connect`], not less than the server [wants](DisconnectReason::retry_after). So does one that goes on with a
+    /// [session](crate::ClientConfig::session) of a program before it, from its first connection on; any other first one that fails is the
+    /// end.
     pub fn handle_disconnect(&mut self, now: Micros, reason: DisconnectReason) {
-        let (session, was_welcomed) = match &mut self.state {
+        let is_back = self.is_back();
+        let (session, may_come_back) = match &mut self.state {
             State::Hello { before, .. } => {
-                let was_welcomed = before.is_some();
                 let is_welcome_missing =
                     !matches!(reason, DisconnectReason::Left | DisconnectReason::SessionOver(_));
                 self.stats.attempts_failed += u64::from(is_welcome_missing);
-                (before.take(), was_welcomed)
+                (before.take(), is_back)
             }
             State::Playing(_) => {
                 self.stats.connections_lost += u64::from(!reason.is_goodbye());
@@ -128,8 +130,7 @@ impl Client {
             State::Waiting { before, .. } if reason == DisconnectReason::Left => (before.take(), false),
             State::Waiting { .. } | State::Closed { .. } => return,
         };
-        let may_come_back = was_welcomed && reason.may_pass();
-        let attempt = if may_come_back { self.attempts.next() } else { None };
+        let attempt = if may_come_back && reason.may_pass() { self.attempts.next() } else { None };
         let Some(attempt) = attempt else {
             // What may pass may be tried again by hand, and then the session goes on.
             if !reason.may_pass() || self.closing.is_some() {
