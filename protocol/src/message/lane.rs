@@ -153,7 +153,9 @@ impl SendLane {
     /// this program has none.
     pub(super) fn catch_up(&mut self, received: u64) {
         while self.numbered_end() < received && self.numbered < self.saved {
-            self.flight_bytes += self.waiting[self.numbered].body.len();
+            let waiting = &mut self.waiting[self.numbered];
+            waiting.doubt();
+            self.flight_bytes += waiting.body.len();
             self.numbered += 1;
         }
         if received > self.numbered_end() {
@@ -244,28 +246,33 @@ impl SendLane {
         self.foreign_end
     }
 
-    /// Gives up what has waited too long and was never written. When the next one is to be given up.
-    pub(super) fn expire(&mut self, now: Micros, fates: &mut Fates) -> Option<Micros> {
+    /// Gives up what has waited too long and was never written. When the next one is to be given up. Of what was saved the number is given
+    /// all the same, in its turn: who goes on with that does not know when it expired, and whose number it would have been.
+    pub(super) fn expire(&mut self, now: Micros, lane: Lane, fates: &mut Fates) -> Option<Micros> {
         let (mut in_flight, mut earliest) = (self.numbered, None);
         let bytes = &mut self.bytes;
-        self.waiting.retain(|waiting| {
+        self.waiting.retain_mut(|waiting| {
             if in_flight > 0 {
                 in_flight -= 1;
                 return true;
             }
-            let stays = waiting.stays(now, &mut earliest);
-            if !stays {
-                *bytes -= waiting.body.len();
-                fates.tell(waiting, Outcome::Expired);
+            if waiting.stays(now, &mut earliest) {
+                return true;
             }
-            stays
+            *bytes -= waiting.body.len();
+            fates.tell(waiting, Outcome::Expired);
+            if waiting.is_saved() {
+                waiting.give_way(lane);
+                *bytes += waiting.body.len();
+            }
+            waiting.is_saved()
         });
         earliest
     }
 
-    /// What waits here is written in this order, however long it takes.
-    pub(super) fn keep(&mut self) {
-        self.waiting.iter_mut().for_each(Waiting::keep);
+    /// Whether another program may go on with what waits here.
+    pub(super) fn set_saved(&mut self, is_saved: bool) {
+        self.waiting.iter_mut().for_each(|waiting| waiting.set_saved(is_saved));
     }
 
     /// Those before this number were polled.
@@ -273,7 +280,7 @@ impl SendLane {
         if end >= self.foreign_end {
             self.foreign_end = 0;
         }
-        while self.first < end && self.give_up_first(fates, Outcome::Delivered) {
+        while self.first < end && self.give_up_first(fates, Waiting::delivery) {
             self.first += 1;
             self.written = self.written.saturating_sub(1);
         }
@@ -287,7 +294,7 @@ impl SendLane {
 
     /// Numbers begin anew: what had one is lost, and what the engine said of the session before is over.
     pub(super) fn handle_fresh(&mut self, fates: &mut Fates) {
-        while self.numbered > 0 && self.give_up_first(fates, Outcome::Lost) {}
+        while self.numbered > 0 && self.give_up_first(fates, |_| Outcome::Lost) {}
         (self.first, self.written, self.foreign_end) = (0, 0, 0);
         self.waiting.retain(|waiting| !waiting.ty.is_engine());
         self.bytes = self.waiting.iter().map(|waiting| waiting.body.len()).sum();
@@ -295,18 +302,18 @@ impl SendLane {
 
     /// All is lost.
     pub(super) fn handle_end(&mut self, fates: &mut Fates) {
-        while self.give_up_first(fates, Outcome::Lost) {}
+        while self.give_up_first(fates, |_| Outcome::Lost) {}
         (self.first, self.written, self.foreign_end) = (0, 0, 0);
     }
 
-    fn give_up_first(&mut self, fates: &mut Fates, outcome: Outcome) -> bool {
+    fn give_up_first(&mut self, fates: &mut Fates, outcome: impl Fn(&Waiting) -> Outcome) -> bool {
         let Some(waiting) = self.waiting.pop_front() else { return false };
         self.bytes -= waiting.body.len();
         if self.numbered > 0 {
             self.numbered -= 1;
             self.flight_bytes -= waiting.body.len();
         }
-        fates.tell(&waiting, outcome);
+        fates.tell(&waiting, outcome(&waiting));
         true
     }
 }

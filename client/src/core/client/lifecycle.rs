@@ -241,8 +241,8 @@ impl Client {
     /// answered, answers to its own, and what it has not polled of sessions before this one. Their askers hear by their own deadlines.
     ///
     /// Take it as the last thing, with all events polled, and [lose](Client::handle_disconnect) the connection instead of closing it: each
-    /// connection has another token, and what is said or polled afterwards is not in it. What waits to be written does not expire any
-    /// more once it was exported.
+    /// connection has another token, and what is said or polled afterwards is not in it. A game that saves while it goes on may do so as
+    /// often as it likes: what waits to be written expires as before, and where it goes on with the time that it had left.
     ///
     /// # Errors
     /// If there is no session to go on with.

@@ -399,9 +399,9 @@ impl Outbox {
         lane.end() == lane.first() + lane.len() as u64
     }
 
-    /// Nothing that waits in the lanes expires any more.
-    pub(super) fn keep(&mut self) {
-        self.lanes.iter_mut().for_each(SendLane::keep);
+    /// Whether another program may go on with what waits in the lanes.
+    pub(super) fn set_saved(&mut self, is_saved: bool) {
+        self.lanes.iter_mut().for_each(|lane| lane.set_saved(is_saved));
     }
 
     /// Gives up what has waited too long and was never written; [`Outbox::poll_transmit`] begins with it.
@@ -411,7 +411,8 @@ impl Outbox {
             return;
         }
         let Self { lanes, newest, fates, .. } = self;
-        let deadlines = lanes.iter_mut().map(|lane| lane.expire(now, fates)).fold(None, earlier);
+        let lanes = Lane::ORDERED.into_iter().zip(lanes);
+        let deadlines = lanes.map(|(lane, waiting)| waiting.expire(now, lane, fates)).fold(None, earlier);
         self.earliest_deadline = earlier(deadlines, newest.expire(now, fates));
     }
 
