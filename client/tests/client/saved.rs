@@ -132,8 +132,11 @@ fn there_is_no_session_before_the_welcome_or_after_the_end() {
 
 /// A program that was started anew with the session of another, and has said hello; it tries twice more by itself.
 fn started_anew() -> Pair {
-    let bytes = talking().client.export_session(Micros(2_000_000)).unwrap();
-    let session = Some(SavedSession::decode(&bytes, schema()).unwrap());
+    started_with(&talking().client.export_session(Micros(2_000_000)).unwrap())
+}
+
+fn started_with(bytes: &[u8]) -> Pair {
+    let session = Some(SavedSession::decode(bytes, schema()).unwrap());
     let now = Micros(7);
     let client = Client::new(ClientConfig { session, ..states::config() }, schema().clone(), now);
     let mut server = FakeServer::new(StreamKind::Ordered, 2_000);
@@ -214,4 +217,35 @@ fn a_refusal_that_does_not_pass_ends_the_session_that_was_restored() {
         "{events:?}"
     );
     assert_eq!(pair.client.export_session(pair.now), Err(SavedSessionError::NoSession));
+}
+
+#[test]
+fn what_is_exported_expires_in_both_programs_when_its_time_is_over() {
+    let fates = |pair: &mut Pair| {
+        let fate = |event| if let Event::Sent(_, outcome) = event { Some(outcome) } else { None };
+        pair.events().into_iter().filter_map(fate).collect::<Vec<_>>()
+    };
+    let mut pair = talking();
+    assert_eq!(fates(&mut pair), [Outcome::Delivered]);
+    states::lose(&mut pair);
+    pair.client.send(pair.now, BRIEF, 0, vec![1]).unwrap();
+    let mut bytes = Vec::new();
+    // It saves all the time.
+    for _ in 0..4 {
+        pair.now = pair.now + Micros::from_millis(100);
+        bytes = pair.client.export_session(pair.now).unwrap();
+    }
+    pair.now = pair.now + Micros(599_999);
+    assert_eq!(fates(&mut pair), []);
+    pair.now = pair.now + Micros(1);
+    assert_eq!(fates(&mut pair), [Outcome::Expired]);
+
+    let mut pair = started_with(&bytes);
+    let mut welcome = Vec::new();
+    pair.server.welcome_value().encode(&mut welcome);
+    pair.client.handle_message(pair.now, welcome.into()).unwrap();
+    pair.now = pair.now + Micros(599_999);
+    assert_eq!(fates(&mut pair), []);
+    pair.now = pair.now + Micros(1);
+    assert_eq!(fates(&mut pair), [Outcome::Expired], "the time that it had left");
 }

@@ -40,6 +40,8 @@ pub(crate) const MOVE: FieldId = FieldId(0);
 pub(crate) const BANG: CueId = CueId(0);
 pub(crate) const SAY: MessageTypeId = MessageTypeId(0);
 pub(crate) const ASK: MessageTypeId = MessageTypeId(1);
+/// Expires after a second.
+pub(crate) const BRIEF: MessageTypeId = MessageTypeId(2);
 
 /// Who the client is.
 pub(crate) const PLAYER: PlayerId = PlayerId(7);
@@ -71,6 +73,10 @@ pub(crate) fn schema() -> &'static Arc<Schema> {
             .cue(Kind::cue(BANG, "bang", [f(FieldId(0), "force", FieldType::integer(0..=9))]))
             .message(MessageType::new(SAY, "say", Direction::BothWays, MessageClass::Reliable, 16))
             .message(MessageType::new(ASK, "ask", Direction::BothWays, MessageClass::Request, 16))
+            .message(
+                MessageType::new(BRIEF, "brief", Direction::ToServer, MessageClass::Reliable, 16)
+                    .expires_after(1_000),
+            )
             .input([f(MOVE, "move", FieldType::integer(-1000..=1000))])
             .build()
             .unwrap()
