@@ -20,17 +20,22 @@ pub(super) fn config() -> ClientConfig {
 /// Welcomed, with an entity in view.
 pub(super) fn connected() -> Pair {
     let mut pair = welcomed(config());
+    see(&mut pair);
+    pair
+}
+
+/// An entity comes into view.
+pub(super) fn see(pair: &mut Pair) {
     pair.server.set_x(id(3), 1.0);
     for _ in 0..8 {
         pair.send();
     }
     pair.hear();
     pair.heard = Heard::default();
-    pair
 }
 
 /// Welcomed, as the server's first.
-fn welcomed(config: ClientConfig) -> Pair {
+pub(super) fn welcomed(config: ClientConfig) -> Pair {
     let mut server = FakeServer::new(StreamKind::Ordered, 1_000);
     server.session_outcome = Some(SessionOutcome::Fresh(FreshReason::First));
     let welcome = server.welcome_value();

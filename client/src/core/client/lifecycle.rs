@@ -220,9 +220,12 @@ impl Client {
     /// still hears and tells, gives no inputs, and takes no messages. The owner of the connection goes on as before until
     /// [`Client::is_closed`], then closes it with the code of the [reason](Client::disconnect_reason). Only then the server hears of it:
     /// where there is no connection at that moment, it waits for its window.
+    ///
+    /// After the end it takes note that the game has left, whatever the end was: the client is
+    /// [`Disconnected`](crate::ConnectionState::Disconnected), and a session that was kept for [`Client::reconnect`] is given up.
     pub fn close(&mut self, now: Micros, flush: Option<Micros>) {
         if let State::Closed { reason, .. } = &mut self.state {
-            if reason.may_pass() {
+            if !reason.is_goodbye() {
                 *reason = DisconnectReason::Left;
                 self.continuity.end();
                 self.transfers.handle_end();
