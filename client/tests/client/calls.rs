@@ -202,6 +202,15 @@ fn taken<T, E: std::fmt::Debug>(result: Result<T, E>) -> String {
     result.map_or_else(|error| format!("error `{error:?}`"), |_| "taken".to_owned())
 }
 
+fn told(standing: Standing) -> String {
+    match standing {
+        Standing::Queued => "queued",
+        Standing::Sent => "sent",
+        Standing::InFlight => "in flight",
+    }
+    .to_owned()
+}
+
 /// The state behind a call.
 fn then(way: Way, before: impl FnOnce(&mut Pair), call: impl FnOnce(&mut Pair)) -> String {
     let mut pair = in_state(way, before);
@@ -218,23 +227,25 @@ const GROUPS: [Group; 7] = [messages, requests, transfers, play, looks, standing
 
 fn messages(call: &str, way: Way) -> Option<String> {
     let sent = |pair: &mut Pair| {
-        let id = pair.client.send(pair.now, SAY, 0, vec![1]).unwrap();
+        let sending = pair.client.send(pair.now, SAY, 0, vec![1]).unwrap();
         pair.hear();
-        assert!(pair.client.standing(id).is_some());
+        assert!(pair.client.standing(sending.id).is_some());
     };
     Some(match call {
-        "`send`" => taken(send(&mut in_state(way, nothing))),
+        "`send`" => {
+            let mut pair = in_state(way, nothing);
+            match pair.client.send(pair.now, SAY, 0, vec![1]) {
+                Ok(sending) => told(sending.standing),
+                Err(error) => format!("error `{error:?}`"),
+            }
+        }
         "`standing` of what was sent" => {
             let mut id = None;
             let pair = in_state(way, |pair| {
                 id = pair.client.send(pair.now, SAY, 0, vec![1]).ok();
                 pair.hear();
             });
-            match pair.client.standing(id.expect("it is taken")) {
-                Some(Standing::Queued) => "queued".to_owned(),
-                Some(Standing::InFlight) => "in flight".to_owned(),
-                None => "none".to_owned(),
-            }
+            pair.client.standing(id.expect("it is taken").id).map_or("none".to_owned(), told)
         }
         "`remaining` of requests" => {
             let pair = in_state(way, nothing);

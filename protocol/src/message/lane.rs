@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::waiting::{Fates, MessageId, Outcome, Waiting};
+use super::frame::OVERHEAD_BYTES_MAX;
+use super::waiting::{Fates, MessageId, Outcome, Standing, Waiting};
 use crate::limits::{
     LATEST_KEYS_MAX, MESSAGE_BYTES_IN_FLIGHT_MAX, MESSAGE_BYTES_QUEUED_MAX, MESSAGES_IN_FLIGHT_MAX,
     MESSAGES_QUEUED_MAX, SHORT_LANE_BYTES_QUEUED_MAX, SHORT_LANE_IN_FLIGHT_MAX, SHORT_LANE_QUEUED_MAX,
@@ -195,10 +196,25 @@ impl SendLane {
         self.waiting.iter().any(|waiting| waiting.id == id)
     }
 
-    /// A message, and whether it was written. Ids ascend.
-    pub(super) fn find(&self, id: MessageId) -> Option<(bool, &Waiting)> {
+    /// Where a message is whose fate is to be told, as far as its receiver is concerned, and how many bytes of its lane are to be written before
+    /// it. Ids ascend.
+    pub(super) fn standing(&self, id: MessageId, limits: LaneLimits) -> Option<(Standing, usize)> {
         let place = self.waiting.binary_search_by_key(&id, Waiting::id).ok()?;
-        Some((place < self.numbered, &self.waiting[place]))
+        let waiting = Some(&self.waiting[place]).filter(|waiting| waiting.has_fate_to_tell())?;
+        if place < self.numbered {
+            return Some((Standing::InFlight, 0));
+        }
+        let from_here: usize = self.waiting.iter().skip(place).map(|waiting| waiting.body.len()).sum();
+        let before = self.bytes - from_here;
+        let has_bytes = place == 0 || before + waiting.body.len() <= limits.bytes_in_flight;
+        let has_room = self.foreign_end == 0 && place < limits.in_flight && has_bytes;
+        let ahead = before - self.flight_bytes + (place - self.numbered) * OVERHEAD_BYTES_MAX;
+        Some((if has_room { Standing::Sent } else { Standing::Queued }, ahead))
+    }
+
+    /// Bytes of those that were never written, at the most.
+    pub(super) fn unwritten_bytes(&self) -> usize {
+        self.bytes - self.flight_bytes + (self.waiting.len() - self.numbered) * OVERHEAD_BYTES_MAX
     }
 
     /// The one in flight with this number.

@@ -33,8 +33,10 @@ pub enum Outcome {
 /// Where a message is whose [`Outcome`] is not known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Standing {
-    /// It was never written.
+    /// It waits to be written: for a connection, for others of its lane to be polled, or for room on the link.
     Queued,
+    /// Nothing holds it up: it is written with what goes out next.
+    Sent,
     /// It was written, and the other side's game has not polled it.
     InFlight,
 }
@@ -53,10 +55,17 @@ pub(super) struct Waiting {
     is_told: bool,
     /// The other side has refused it, and its sender knows.
     is_refused: bool,
-    /// Another program may go on with what was saved here, and then counts it.
-    is_saved: bool,
-    /// It has the number that another program gave, to it or to what stood in for it when it had expired.
-    may_have_expired: bool,
+    elsewhere: Elsewhere,
+}
+
+/// What another program has to do with a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Elsewhere {
+    Nothing,
+    /// One may go on with what was saved here, and then counts it.
+    Saved,
+    /// One has given the number that it has, to it or to what stood in for it when it had expired.
+    MayHaveExpired,
 }
 
 impl Waiting {
@@ -67,9 +76,8 @@ impl Waiting {
         body: MessageBody,
         deadline: Option<Micros>,
     ) -> Self {
-        let (is_refused, is_saved, may_have_expired) = (false, false, false);
-        let is_told = !ty.is_engine();
-        Self { id, ty, key, body, deadline, is_told, is_refused, is_saved, may_have_expired }
+        let (is_told, is_refused, elsewhere) = (!ty.is_engine(), false, Elsewhere::Nothing);
+        Self { id, ty, key, body, deadline, is_told, is_refused, elsewhere }
     }
 
     /// One whose sender hears otherwise what became of it.
@@ -97,11 +105,13 @@ impl Waiting {
 
     /// Whether another program may go on with it.
     pub(super) fn set_saved(&mut self, is_saved: bool) {
-        self.is_saved = is_saved;
+        if !self.may_have_expired() {
+            self.elsewhere = if is_saved { Elsewhere::Saved } else { Elsewhere::Nothing };
+        }
     }
 
     pub(super) fn is_saved(&self) -> bool {
-        self.is_saved
+        self.elsewhere == Elsewhere::Saved
     }
 
     /// It is given up, and its place is taken by what says so to the other side.
@@ -112,16 +122,18 @@ impl Waiting {
 
     /// It was numbered by another program, which had it until it expired, if it does.
     pub(super) fn doubt(&mut self) {
-        self.may_have_expired |= self.deadline.is_some();
+        if self.deadline.is_some() {
+            self.elsewhere = Elsewhere::MayHaveExpired;
+        }
     }
 
     pub(super) fn may_have_expired(&self) -> bool {
-        self.may_have_expired
+        self.elsewhere == Elsewhere::MayHaveExpired
     }
 
     /// What becomes of it once the other side has its number.
     pub(super) fn delivery(&self) -> Outcome {
-        if self.may_have_expired { Outcome::Lost } else { Outcome::Delivered }
+        if self.may_have_expired() { Outcome::Lost } else { Outcome::Delivered }
     }
 
     pub(super) fn deadline(&self) -> Option<Micros> {

@@ -17,6 +17,7 @@ mod play;
 mod requests;
 mod standing;
 
+pub use play::Sending;
 pub use requests::REQUEST_TIMEOUT;
 
 use core::fmt;

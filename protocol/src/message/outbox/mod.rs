@@ -166,7 +166,7 @@ impl Outbox {
     }
 
     /// As [`Outbox::send`], of a message that its sender has named: one that goes to many has one name in all their outboxes. Who names
-    /// messages names all of them, in ascending order, and does not ask for their [`Outbox::standing`].
+    /// messages names all of them, in ascending order.
     pub fn send_as(
         &mut self,
         now: Micros,
@@ -374,12 +374,24 @@ impl Outbox {
         self.written
     }
 
-    /// Where a message is; nothing if its outcome is known, or will not be told.
+    /// Where a message is, on a connection that lasts; nothing if its outcome is known, or will not be told.
     pub fn standing(&self, id: MessageId) -> Option<Standing> {
-        let (is_written, waiting) =
-            self.lanes.iter().find_map(|lane| lane.find(id)).or_else(|| self.newest.find(id))?;
-        let standing = if is_written { Standing::InFlight } else { Standing::Queued };
-        waiting.has_fate_to_tell().then_some(standing)
+        let mut ahead = 0;
+        for lane in Lane::SENDING_ORDER {
+            let (found, unwritten) = match lane {
+                Lane::Latest => (self.newest.standing(id), self.newest.unwritten_bytes()),
+                lane => {
+                    let waiting = &self.lanes[lane as usize];
+                    (waiting.standing(id, lane.limits()), waiting.unwritten_bytes())
+                }
+            };
+            if let Some((standing, ahead_in_lane)) = found {
+                let is_held = standing == Standing::Sent && self.room <= ahead + ahead_in_lane;
+                return Some(if is_held { Standing::Queued } else { standing });
+            }
+            ahead += unwritten;
+        }
+        None
     }
 
     /// Unreliable messages for which there was no room.
