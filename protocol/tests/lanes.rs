@@ -19,7 +19,6 @@ const PLACE: MessageTypeId = MessageTypeId(1);
 const HIT: MessageTypeId = MessageTypeId(2);
 const MAP: MessageTypeId = MessageTypeId(3);
 const BUY: MessageTypeId = MessageTypeId(4);
-const SOON: MessageTypeId = MessageTypeId(5);
 const NOW: Micros = Micros(1);
 
 fn schema() -> Arc<Schema> {
@@ -33,7 +32,6 @@ fn schema() -> Arc<Schema> {
             MessageType::new(BUY, "buy", Direction::ToServer, MessageClass::Request, 64)
                 .answered_within(40_000),
         )
-        .message(MessageType::new(SOON, "soon", BothWays, MessageClass::Reliable, 64).expires_after(100))
         .build()
         .unwrap()
 }
@@ -245,32 +243,6 @@ fn what_is_restored_from_an_old_export_can_be_exported_again() {
     assert_eq!(outbox.messages(), 1);
     outbox.handle_ack(MessageAck::default().with(Lane::Latest, 3)).unwrap();
     assert_eq!(outbox.messages(), 0);
-}
-
-#[test]
-fn what_waited_when_it_was_saved_keeps_its_order_and_so_its_numbers() {
-    let later = NOW + Micros::from_secs(1);
-    let mut outbox = Outbox::new(schema(), Direction::ToServer);
-    let mut saved = Vec::new();
-    outbox.send(NOW, SOON, 0, Bytes::from_static(b"a").into()).unwrap();
-    outbox.send(NOW, CHAT, 0, Bytes::from_static(b"b").into()).unwrap();
-    outbox.save(NOW, &mut saved);
-    // The program that has saved goes on for a while, and the other side gets the first of what it writes.
-    let mut written = Vec::new();
-    outbox.poll_transmit(later, 1_000, &mut written);
-    let mut inbox = Inbox::new(schema(), Direction::ToServer);
-    let first = frames(written.into()).next().unwrap().unwrap();
-    inbox.handle_message(first.payload).unwrap();
-    let mut outbox = Outbox::restore(&schema(), Direction::ToServer, NOW, &mut &saved[..]).unwrap();
-    assert_eq!(outbox.poll_outcome(later), None);
-    outbox.handle_resumed(inbox.received()).unwrap();
-    let mut written = Vec::new();
-    outbox.poll_transmit(later, 1_000, &mut written);
-    for frame in frames(written.into()) {
-        inbox.handle_message(frame.unwrap().payload).unwrap();
-    }
-    let polled = core::iter::from_fn(|| inbox.poll()).map(|message| message.body).collect::<Vec<_>>();
-    assert_eq!(polled, ["a", "b"], "each once");
 }
 
 #[test]

@@ -420,7 +420,7 @@ fn what_waits_too_long_expires_but_not_what_was_written() {
     way.transmit(100);
     let waits = way.send(SHORT_LIVED, 0, &[2]).unwrap();
     let standing = [written, waits].map(|id| way.outbox.standing(id));
-    assert_eq!(standing, [Some(Standing::InFlight), Some(Standing::Queued)]);
+    assert_eq!(standing, [Some(Standing::InFlight), Some(Standing::Sent)]);
     let stays = way.send(RELIABLE, 0, &[3]).unwrap();
     way.now = way.now + Micros::from_millis(99);
     assert_eq!(way.outcomes(), []);
@@ -430,6 +430,43 @@ fn what_waits_too_long_expires_but_not_what_was_written() {
     assert_eq!(way.settle().iter().map(|message| message.body[0]).collect::<Vec<_>>(), [1, 3]);
     assert_eq!(way.outcomes(), [(written, Outcome::Delivered), (stays, Outcome::Delivered)]);
     assert_eq!(way.outbox.standing(written), None);
+}
+
+/// What is said to go out next does, and what is said to wait does not.
+#[test]
+fn what_is_held_up_is_queued_and_the_rest_is_sent() {
+    let standing = |way: &Way, ids: &[MessageId]| -> Vec<_> {
+        ids.iter().map(|id| way.outbox.standing(*id).unwrap()).collect()
+    };
+    // By number, by bytes where one alone may be larger, and by acks that are behind.
+    for (ty, bytes, count, fits) in [
+        (RELIABLE, 1, MESSAGES_IN_FLIGHT_MAX + 3, MESSAGES_IN_FLIGHT_MAX),
+        (FROM_SERVER, 40_000, 3, 1),
+        (FROM_SERVER, 30_000, 3, 2),
+    ] {
+        let mut way = Way::new();
+        let ids: Vec<_> = (0..count).map(|_| way.send(ty, 0, &vec![1; bytes]).unwrap()).collect();
+        let [sent, queued] = [&ids[..fits], &ids[fits..]];
+        assert_eq!(standing(&way, sent), vec![Standing::Sent; fits]);
+        assert_eq!(standing(&way, queued), vec![Standing::Queued; count - fits]);
+        for _ in 0..20 {
+            way.transmit(1 << 20);
+        }
+        assert_eq!(standing(&way, sent), vec![Standing::InFlight; fits]);
+        assert_eq!(standing(&way, queued), vec![Standing::Queued; count - fits]);
+    }
+    // By a link that has no room for more.
+    let mut way = Way::new();
+    way.outbox.set_room(10);
+    let ids = [50, 1].map(|bytes| way.send(RELIABLE, 0, &vec![1; bytes]).unwrap());
+    let told = [Standing::Sent, Standing::Queued];
+    assert_eq!(standing(&way, &ids), told, "what begins within the room goes whole");
+    way.transmit(1 << 20);
+    assert_eq!(standing(&way, &ids), [Standing::InFlight, Standing::Queued]);
+    let newest: Vec<_> = (0..3).map(|key| way.send(LATEST, key, &[1]).unwrap()).collect();
+    assert_eq!(standing(&way, &newest), [Standing::Queued; 3]);
+    way.outbox.set_room(usize::MAX);
+    assert_eq!(standing(&way, &newest), [Standing::Sent; 3]);
 }
 
 #[test]

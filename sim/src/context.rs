@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use tickwire_protocol::message::{
     GameEvent, Message, MessageId, MessageTypeId, Outcome, Refusal, Request, RequestId, Response, SendError,
+    Standing,
 };
 use tickwire_protocol::room::Profile;
 use tickwire_protocol::{
@@ -335,6 +336,12 @@ impl<'a> StepContext<'a> {
     /// ```
     pub fn poll_outcome(&mut self) -> Option<(PlayerId, MessageId, Outcome)> {
         self.outside.mail.as_mut()?.poll_outcome()
+    }
+
+    /// Where a message or event that was sent is on its way to a player: it waits, goes out next, or was written and not polled by the
+    /// client's game. Nothing once its outcome is known, for whom it was not sent to, and on a client; of unreliable ones nothing is known.
+    pub fn standing(&self, player: PlayerId, id: MessageId) -> Option<Standing> {
+        self.outside.mail.as_ref()?.standing(player, id)
     }
 
     /// Tells that something happened in this tick: a message of class [`Event`](tickwire_protocol::message::MessageClass::Event), which

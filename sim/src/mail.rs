@@ -8,7 +8,7 @@ use crate::roster::Roster;
 use bytes::Bytes;
 use glam::Vec3;
 use tickwire_protocol::message::{
-    Message, MessageId, MessageTypeId, Outcome, Refusal, Request, RequestId, Response, SendError,
+    Message, MessageId, MessageTypeId, Outcome, Refusal, Request, RequestId, Response, SendError, Standing,
 };
 use tickwire_protocol::{GroupId, Micros, PlayerId};
 
@@ -64,6 +64,9 @@ pub trait Mail: fmt::Debug {
 
     /// The next thing that is known of what was said: to whom, what, and what became of it.
     fn poll_outcome(&mut self) -> Option<(PlayerId, MessageId, Outcome)>;
+
+    /// Where something is that was said, on its way to a player.
+    fn standing(&self, player: PlayerId, id: MessageId) -> Option<Standing>;
 
     /// The next request of a player's that no step has seen.
     fn poll_request(&mut self) -> Option<(PlayerId, Request)>;

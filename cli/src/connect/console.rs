@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tickwire_client::net::{Connection, Wake};
-use tickwire_client::{DisconnectReason, Event, REQUEST_TIMEOUT};
+use tickwire_client::{DisconnectReason, Event, REQUEST_TIMEOUT, Sending};
 use tickwire_protocol::Micros;
 use tickwire_protocol::bulk::{BulkEvent, BulkId};
-use tickwire_protocol::message::{MessageType, MessageTypeId, Outcome, Refusal, RequestId};
+use tickwire_protocol::message::{MessageType, MessageTypeId, Outcome, Refusal, RequestId, Standing};
 use tickwire_protocol::room::Profile;
 use tokio::sync::mpsc;
 
@@ -158,8 +158,8 @@ impl Console {
 
     fn send(&mut self, name: &str, key: u32, body: Vec<u8>) -> anyhow::Result<()> {
         let (now, ty) = (self.connection.now(), self.find_type(name)?);
-        let id = self.connection.client_mut().send(now, ty, key, body)?;
-        println!("sent {}", id.0);
+        let Sending { id, standing } = self.connection.client_mut().send(now, ty, key, body)?;
+        println!("{} {}", if standing == Standing::Queued { "queued" } else { "sent" }, id.0);
         Ok(())
     }
 

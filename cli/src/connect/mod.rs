@@ -19,8 +19,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
+use tickwire_client::ClientConfig;
 use tickwire_client::net::{self, Options, TokenProvider};
-use tickwire_client::{ClientConfig, Reconnect};
 use tickwire_protocol::handshake::{Role, Token};
 use tickwire_protocol::room::Profile;
 use tokio::sync::mpsc;
@@ -69,7 +69,6 @@ pub(crate) struct ConnectArgs {
 pub(crate) async fn run(args: ConnectArgs) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::listen()?;
     let mut config = ClientConfig::new(concat!("tickwire-connect ", env!("CARGO_PKG_VERSION")));
-    config.reconnect = Some(Reconnect::default());
     config.seed = u64::from(std::process::id());
     config.room = args.wish.resolve()?;
     config.role = if args.spectate { Role::Spectator } else { Role::Player };

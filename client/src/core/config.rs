@@ -54,7 +54,8 @@ pub struct ClientConfig {
     pub interpolation_delay: Option<Micros>,
     /// How long connecting may take, up to the welcome.
     pub connect_timeout: Micros,
-    /// How the client comes back when a connection that was welcomed is lost; absent: it does not, and the loss is the end.
+    /// How the client comes back when a connection that was welcomed is lost: as [`Reconnect::default`] says, unless another way is
+    /// wanted. With `None` it does not come back, and the loss is the end.
     pub reconnect: Option<Reconnect>,
     /// Whether a client that comes back and is told that its session is over plays on in the new one. If not, that is the end:
     /// [`DisconnectReason::SessionOver`](crate::DisconnectReason::SessionOver).
@@ -62,8 +63,10 @@ pub struct ClientConfig {
     /// What may wait here to be sent, and on its way.
     pub queue: QueueLimits,
     /// The session that is to go on, of a client that was before this one; see [`Client::export_session`](crate::Client::export_session).
+    /// A first connection that fails for what may pass is tried anew then, as one that was lost.
     pub session: Option<SavedSession>,
-    /// Where the chance comes from that spreads attempts to come back: another number on each machine.
+    /// Where the chance comes from that spreads attempts to come back: another number on each machine, or all clients of a server that
+    /// starts anew come in one wave. `net` draws one where it is 0.
     pub seed: u64,
 }
 
@@ -76,7 +79,7 @@ pub(crate) struct TableVersions {
 }
 
 impl ClientConfig {
-    /// A player on an ordered stream who goes to any room.
+    /// A player on an ordered stream who goes to any room, and comes back when its connection is lost.
     pub fn new(game_build: &str) -> Self {
         use std::env::consts::{ARCH, OS};
         Self {
@@ -93,7 +96,7 @@ impl ClientConfig {
             input_hz: None,
             interpolation_delay: None,
             connect_timeout: Micros::from_secs(10),
-            reconnect: None,
+            reconnect: Some(Reconnect::default()),
             rejoin: true,
             queue: QueueLimits::default(),
             session: None,

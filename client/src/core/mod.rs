@@ -34,7 +34,7 @@ mod tokens;
 mod uplink;
 mod view;
 
-pub use client::{Client, REQUEST_TIMEOUT};
+pub use client::{Client, REQUEST_TIMEOUT, Sending};
 pub use clock::Clock;
 pub use config::ClientConfig;
 #[cfg(feature = "net")]

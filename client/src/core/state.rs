@@ -17,11 +17,12 @@ use super::event::DisconnectReason;
 pub enum ConnectionState {
     /// Over as it should be: the game has left, or the server has said goodbye.
     Disconnected,
-    /// The first connection is being opened.
+    /// The first connection of this program is being opened.
     Connecting,
     /// The server has let the client in.
     Connected,
-    /// The connection was lost, and is tried anew.
+    /// The connection was lost, and is tried anew; or the first one of who goes on with a [session](crate::ClientConfig::session) was not
+    /// to be had.
     Reconnecting {
         /// Which attempt is made or waited for, from 1.
         attempt: u32,

@@ -66,8 +66,8 @@ impl Books {
 
     fn say(&mut self, now: Micros, client: &mut Client, much: u8) {
         let (ty, key) = if much.is_multiple_of(2) { (CHAT, 0) } else { (EMOTE, u32::from(much % 3)) };
-        if let Ok(id) = client.send(now, ty, key, vec![much; usize::from(much)]) {
-            assert!(self.sent.insert(id), "{id:?} is the name of two");
+        if let Ok(sending) = client.send(now, ty, key, vec![much; usize::from(much)]) {
+            assert!(self.sent.insert(sending.id), "{:?} is the name of two", sending.id);
         }
     }
 

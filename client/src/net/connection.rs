@@ -20,7 +20,9 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::error::{ConnectError, printable};
 use super::transport::Transport;
-use crate::core::{Client, ClientConfig, ClientFault, DisconnectReason, Event};
+use crate::core::{
+    AsProblem, Client, ClientConfig, ClientFault, DisconnectReason, Event, Problem, ProblemKind,
+};
 
 /// Messages that one wake-up takes in before it lets others have their turn.
 const MESSAGES_PER_WAKE: usize = 32;
@@ -34,7 +36,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A client and its socket: a WebSocket over TCP, or over another [stream of bytes](super::connect_over), with TLS or without.
 pub struct Connection<S = TcpStream> {
     client: Client,
-    socket: WebSocketStream<Transport<S>>,
+    /// The last one; there is none before the first was opened.
+    socket: Option<WebSocketStream<Transport<S>>>,
     /// The start of the client's clock.
     epoch: Instant,
     timer: Pin<Box<Sleep>>,
@@ -91,10 +94,11 @@ pub enum Wake {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn new(
-        socket: WebSocketStream<Transport<S>>,
+        socket: Option<WebSocketStream<Transport<S>>>,
         config: ClientConfig,
         schema: Arc<Schema>,
     ) -> Self {
+        let is_over = socket.is_none();
         let epoch = Instant::now();
         Self {
             client: Client::new(config, schema, Micros::ZERO),
@@ -104,12 +108,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             armed: None,
             message: Vec::new(),
             needs_flush: false,
-            is_over: false,
+            is_over,
             redial: None,
             dialing: None,
             snapshots_told: 0,
             stats: SocketStats::default(),
         }
+    }
+
+    /// One whose first attempt has failed, and which comes back by itself as after any loss: it has a session to go on with. The error
+    /// back if that is no way out of it.
+    pub(super) fn coming_back(
+        config: ClientConfig,
+        schema: Arc<Schema>,
+        error: ConnectError,
+    ) -> Result<Self, ConnectError> {
+        let is_vain =
+            |problem: Problem| matches!(problem.kind, ProblemKind::Invalid | ProblemKind::Untrusted);
+        let is_in_vain = error.problem().is_some_and(is_vain);
+        let mut connection = Self::new(None, config, schema);
+        connection.client.handle_disconnect(Micros::ZERO, error.reason());
+        if is_in_vain || connection.client.is_closed() { Err(error) } else { Ok(connection) }
     }
 
     /// From now on the client can come back when its connection is lost.
@@ -195,9 +214,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Goes on until the server has closed its end too. One that does not answer is left all the same.
     async fn hear_goodbye(&mut self) {
+        let Some(socket) = &mut self.socket else { return };
         let goodbye = poll_fn(|cx| {
             loop {
-                match Pin::new(&mut self.socket).poll_next(cx) {
+                match Pin::new(&mut *socket).poll_next(cx) {
                     Poll::Ready(Some(Ok(Message::Close(_)) | Err(_)) | None) => return Poll::Ready(()),
                     Poll::Ready(Some(Ok(_))) => {}
                     Poll::Pending => return Poll::Pending,
@@ -216,8 +236,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     return Poll::Ready(());
                 }
                 // The client itself waits no longer than connecting may take.
-                // Who never was let in does not come back by itself.
-                if self.client.is_closed() {
+                // Who comes back does so in its owner's time.
+                if self.client.is_closed() || self.client.is_waiting() {
                     return Poll::Ready(());
                 }
                 let Some(timeout) = self.client.poll_timeout() else { return Poll::Ready(()) };
@@ -231,11 +251,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Ok(());
         }
         let now = self.now();
-        match self.client.poll_event(now) {
-            Some(Event::Rejected(reason)) => Err(ConnectError::Rejected(reason)),
-            Some(Event::Disconnected(reason)) => Err(ConnectError::Ended(reason)),
-            _ => Err(ConnectError::Ended(DisconnectReason::Lost)),
-        }
+        let reason = match self.client.poll_event(now) {
+            Some(Event::Rejected(reason)) => return Err(ConnectError::Rejected(reason)),
+            Some(Event::Disconnected(reason) | Event::Reconnecting { last_error: reason, .. }) => reason,
+            _ => DisconnectReason::Lost,
+        };
+        Err(match reason {
+            DisconnectReason::Rejected(reason) => ConnectError::Rejected(reason),
+            reason => ConnectError::Ended(reason),
+        })
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Wake>> {
@@ -302,10 +326,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match dialing.as_mut().poll(cx) {
             Poll::Pending => return,
             Poll::Ready(Ok(socket)) => {
-                (self.socket, self.is_over, self.needs_flush) = (socket, false, false);
+                (self.socket, self.is_over, self.needs_flush) = (Some(socket), false, false);
             }
             Poll::Ready(Err(error)) => {
-                self.client.handle_disconnect(now, error.into_reason());
+                self.client.handle_disconnect(now, error.reason());
             }
         }
         self.dialing = None;
@@ -313,10 +337,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) {
         for _ in 0..MESSAGES_PER_WAKE {
-            if self.is_over {
-                return;
-            }
-            match Pin::new(&mut self.socket).poll_next(cx) {
+            let Some(socket) = self.socket.as_mut().filter(|_| !self.is_over) else { return };
+            match Pin::new(socket).poll_next(cx) {
                 Poll::Ready(Some(Ok(message))) => self.take_message(message),
                 Poll::Ready(Some(Err(error))) => self.fail(&error),
                 Poll::Ready(None) => self.client.handle_disconnect(self.now(), DisconnectReason::Lost),
@@ -331,7 +353,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// A part of a message is a sign of life as well: a large one may take a slow link longer than the server may be silent.
     fn note_progress(&mut self) {
-        if self.socket.get_mut().take_has_read() {
+        if self.socket.as_mut().is_some_and(|socket| socket.get_mut().take_has_read()) {
             self.client.handle_progress(self.now());
         }
     }
@@ -354,15 +376,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) {
-        while !self.is_over {
+        while let Some(socket) = self.socket.as_mut().filter(|_| !self.is_over) {
+            let mut socket = Pin::new(socket);
             if self.needs_flush {
-                match Pin::new(&mut self.socket).poll_flush(cx) {
+                match socket.as_mut().poll_flush(cx) {
                     Poll::Ready(Ok(())) => self.needs_flush = false,
                     Poll::Ready(Err(error)) => return self.fail_to_write(cx, &error),
                     Poll::Pending => return,
                 }
             }
-            let now = self.now();
+            let now = Micros(self.epoch.elapsed().as_micros() as u64);
             self.message.clear();
             if !self.client.poll_transmit(now, &mut self.message) {
                 return;
@@ -370,7 +393,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.stats.up_messages += 1;
             self.stats.up_bytes += wire_bytes(self.message.len(), true);
             let message = Message::Binary(Bytes::copy_from_slice(&self.message));
-            if let Err(error) = Pin::new(&mut self.socket).start_send(message) {
+            if let Err(error) = socket.start_send(message) {
                 return self.fail_to_write(cx, &error);
             }
             self.needs_flush = true;
@@ -397,6 +420,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Sends what must still be said, if the socket takes it at once; nobody waits for it.
     fn say_goodbye(&mut self) {
         self.is_over = true;
+        let Some(socket) = &mut self.socket else { return };
+        let mut socket = Pin::new(socket);
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let reason = self.client.disconnect_reason();
         if let Some((code, reason)) = reason.and_then(|reason| Some((reason.close_code()?, reason))) {
@@ -405,9 +430,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 reason => reason.to_string(),
             };
             let close = CloseFrame { code: code.0.into(), reason: words.into() };
-            let _ = Pin::new(&mut self.socket).start_send(Message::Close(Some(close)));
+            let _ = socket.as_mut().start_send(Message::Close(Some(close)));
         }
-        let _ = Pin::new(&mut self.socket).poll_flush(&mut cx);
+        let _ = socket.poll_flush(&mut cx);
     }
 }
 
@@ -495,7 +520,8 @@ mod tests {
         ] {
             let stream = Transport::plain(HungUp { said, is_noticed: false });
             let socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
-            let mut connection = Connection::new(socket, ClientConfig::new("test"), schema.clone());
+            let config = ClientConfig { reconnect: None, ..ClientConfig::new("test") };
+            let mut connection = Connection::new(Some(socket), config, schema.clone());
             assert_eq!(connection.next().await, Some(Wake::Event(Event::Disconnected(reason))));
         }
     }

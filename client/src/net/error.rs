@@ -164,9 +164,13 @@ impl ConnectError {
     }
 
     /// What it means to a client that wanted to come back.
-    pub(super) fn into_reason(self) -> DisconnectReason {
+    pub(super) fn reason(&self) -> DisconnectReason {
         match self {
-            Self::Refused { status, reason, retry_after, .. } => refused(status, reason, retry_after),
+            Self::Refused { status, reason, retry_after, .. } => {
+                refused(*status, reason.clone(), *retry_after)
+            }
+            Self::Rejected(reason) => DisconnectReason::Rejected(reason.clone()),
+            Self::Ended(reason) => reason.clone(),
             error => DisconnectReason::Unreachable(error.to_string()),
         }
     }

@@ -37,7 +37,9 @@ const DEFAULT_TLS_PORT: u16 = 443;
 /// Connects to a server, says hello and waits for the welcome. `schema` must be the one that the server's game has.
 ///
 /// `url` is `ws://host:port`, or `wss://host:port` with TLS, which takes a certificate of that host. If the connection is lost later, and the configuration wants the client
-/// to [come back](ClientConfig::reconnect), it is opened anew; [`Event::Reconnecting`](crate::Event::Reconnecting) tells.
+/// to [come back](ClientConfig::reconnect), it is opened anew; [`Event::Reconnecting`](crate::Event::Reconnecting) tells. With a
+/// [session](ClientConfig::session) to go on with the first one is no exception: where it fails for what may pass, a server that is not
+/// up yet or has no room now, that is no error, and the connection that is returned is tried anew.
 pub async fn connect(
     url: &str,
     config: ClientConfig,
@@ -76,9 +78,14 @@ where
     F: Future<Output = Result<S, ConnectError>> + Send + 'static,
 {
     let (url_again, config_again) = (url.to_owned(), config.clone());
-    let connecting = async { welcome(open().await?, url, &config, schema, &options).await };
+    let connecting = async { welcome(open().await?, url, &config, schema.clone(), &options).await };
     // Boxed: much goes on in it, for a short time.
-    let mut connection = within(url, &config, Box::pin(connecting)).await?;
+    let mut connection = match within(url, &config, Box::pin(connecting)).await {
+        Err(error) if config.session.is_some() => {
+            Connection::coming_back(options.client_config(&config), schema, error)?
+        }
+        connected => connected?,
+    };
     connection.redial_by(Box::new(move || {
         let (url, config, opening) = (url_again.clone(), config_again.clone(), open());
         let options = options.clone();
@@ -133,7 +140,7 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<Connection<S>, ConnectError> {
     config.check().map_err(ConnectError::Config)?;
     let socket = ask(stream, url, options).await?;
-    let mut connection = Connection::new(socket, options.client_config(config), schema);
+    let mut connection = Connection::new(Some(socket), options.client_config(config), schema);
     match connection.handshake().await {
         Ok(()) => Ok(connection),
         Err(ConnectError::Ended(DisconnectReason::NoWelcome)) => Err(timed_out(url, config)),

@@ -10,13 +10,13 @@ use tickwire_sim::{Simulation, StepContext};
 use super::support::*;
 
 /// Bodies that go as far in a tick as their players say, in steps of position.
-struct Walk {
+pub(super) struct Walk {
     rows: Tables,
     scratch: Tables,
 }
 
 impl Walk {
-    fn new() -> Box<Self> {
+    pub(super) fn new() -> Box<Self> {
         Box::new(Self { rows: Tables::new(schema().clone()), scratch: Tables::new(schema().clone()) })
     }
 }

@@ -19,17 +19,27 @@ pub(super) fn config() -> ClientConfig {
 
 /// Welcomed, with an entity in view.
 pub(super) fn connected() -> Pair {
-    let mut server = FakeServer::new(StreamKind::Ordered, 1_000);
-    server.session_outcome = Some(SessionOutcome::Fresh(FreshReason::First));
-    let welcome = server.welcome_value();
-    let mut pair = Pair::with(server, config(), &welcome);
+    let mut pair = welcomed(config());
+    see(&mut pair);
+    pair
+}
+
+/// An entity comes into view.
+pub(super) fn see(pair: &mut Pair) {
     pair.server.set_x(id(3), 1.0);
     for _ in 0..8 {
         pair.send();
     }
     pair.hear();
     pair.heard = Heard::default();
-    pair
+}
+
+/// Welcomed, as the server's first.
+pub(super) fn welcomed(config: ClientConfig) -> Pair {
+    let mut server = FakeServer::new(StreamKind::Ordered, 1_000);
+    server.session_outcome = Some(SessionOutcome::Fresh(FreshReason::First));
+    let welcome = server.welcome_value();
+    Pair::with(server, config, &welcome)
 }
 
 pub(super) fn lose(pair: &mut Pair) {
@@ -85,6 +95,25 @@ fn states_tell_the_attempt_and_why() {
     assert_eq!(pair.client.connection_state(pair.now), reconnecting(2, Some(1_000_000), unreachable));
     fail(&mut pair);
     assert_eq!(pair.client.connection_state(pair.now), ConnectionState::Failed { last_error: lost });
+}
+
+#[test]
+fn a_client_comes_back_unless_it_is_told_not_to() {
+    let lost = |config| {
+        let mut pair = welcomed(config);
+        pair.events();
+        lose(&mut pair);
+        pair
+    };
+    let told = lost(ClientConfig::new("test 1")).events();
+    let is_soon = |wait| wait <= Micros::from_millis(50);
+    assert!(
+        matches!(told[..], [Event::Reconnecting { attempt: 1, of: 10, next_in: Some(wait), .. }] if is_soon(wait)),
+        "{told:?}"
+    );
+    let mut pair = lost(ClientConfig { reconnect: None, ..ClientConfig::new("test 1") });
+    assert_eq!(pair.events(), [Event::Disconnected(DisconnectReason::Lost)]);
+    assert_eq!(state(&pair), "Failed");
 }
 
 #[test]
@@ -147,6 +176,51 @@ fn no_attempt_is_made_while_there_is_no_network_and_one_at_once_when_there_is() 
     pair.client.set_network(pair.now, Network::Down);
     pair.client.reconnect(pair.now);
     assert!(pair.client.poll_connect(pair.now), "the player knows better");
+}
+
+#[test]
+fn a_hint_while_an_attempt_is_made_counts_for_the_next() {
+    for network in [Network::Up, Network::Changed, Network::Down] {
+        let mut pair = connected();
+        lose(&mut pair);
+        pair.now = pair.now + SECOND;
+        assert!(pair.client.poll_connect(pair.now));
+        pair.events();
+        pair.client.set_network(pair.now, network);
+        assert!(!pair.client.poll_connect(pair.now), "one at a time: {network:?}");
+        assert_eq!((state(&pair).as_str(), pair.events()), ("Reconnecting", vec![]));
+        pair.hear();
+        assert_eq!(pair.heard.hellos.len(), 1, "it goes on: {network:?}");
+        lose(&mut pair);
+        let next_in = (network != Network::Down).then_some(SECOND);
+        let told = pair.events();
+        assert!(
+            matches!(told[..], [Event::Reconnecting { attempt: 2, next_in: told, .. }] if told == next_in),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
+fn hints_that_come_all_the_time_make_no_storm_of_attempts() {
+    use Network::{Changed, Down, Up};
+    let backoff = Backoff::Listed([Micros::from_secs(100)].into());
+    for hints in [&[Up][..], &[Changed], &[Down, Up], &[Up, Changed]] {
+        let reconnect = Some(Reconnect { backoff: backoff.clone(), attempts: u32::MAX });
+        let mut pair = welcomed(ClientConfig { reconnect, ..config() });
+        lose(&mut pair);
+        let mut attempts = 0;
+        // Ten seconds, with a hint or two every 10 ms.
+        for _ in 0..1_000 {
+            hints.iter().for_each(|hint| pair.client.set_network(pair.now, *hint));
+            if pair.client.poll_connect(pair.now) {
+                attempts += 1;
+                lose(&mut pair);
+            }
+            pair.now = pair.now + Micros::from_millis(10);
+        }
+        assert_eq!(attempts, 10, "{hints:?}: at once, then one a second");
+    }
 }
 
 #[test]
@@ -236,10 +310,7 @@ fn what_was_sent_is_delivered_before_the_game_has_left_but_not_for_ever() {
 
 #[test]
 fn who_is_not_to_rejoin_ends_with_its_session() {
-    let mut server = FakeServer::new(StreamKind::Ordered, 1_000);
-    server.session_outcome = Some(SessionOutcome::Fresh(FreshReason::First));
-    let mut welcome = server.welcome_value();
-    let mut pair = Pair::with(server, ClientConfig { rejoin: false, ..config() }, &welcome);
+    let mut pair = welcomed(ClientConfig { rejoin: false, ..config() });
     pair.events();
     lose(&mut pair);
     pair.now = pair.now + SECOND;
@@ -249,9 +320,8 @@ fn who_is_not_to_rejoin_ends_with_its_session() {
     let claim = Resume::find(&pair.heard.hellos[0].extensions).unwrap();
     assert!(claim.is_some(), "it asks for its session");
     pair.server.session_outcome = Some(SessionOutcome::Fresh(FreshReason::Unknown));
-    welcome = pair.server.welcome_value();
     let mut message = Vec::new();
-    welcome.encode(&mut message);
+    pair.server.welcome_value().encode(&mut message);
     pair.client.handle_message(pair.now, message.into()).unwrap();
     let over = DisconnectReason::SessionOver(FreshReason::Unknown);
     assert_eq!(pair.client.connection_state(pair.now), ConnectionState::Failed { last_error: over.clone() });

@@ -40,6 +40,8 @@ pub(crate) const MOVE: FieldId = FieldId(0);
 pub(crate) const BANG: CueId = CueId(0);
 pub(crate) const SAY: MessageTypeId = MessageTypeId(0);
 pub(crate) const ASK: MessageTypeId = MessageTypeId(1);
+/// Expires after a second.
+pub(crate) const BRIEF: MessageTypeId = MessageTypeId(2);
 
 /// Who the client is.
 pub(crate) const PLAYER: PlayerId = PlayerId(7);
@@ -71,6 +73,10 @@ pub(crate) fn schema() -> &'static Arc<Schema> {
             .cue(Kind::cue(BANG, "bang", [f(FieldId(0), "force", FieldType::integer(0..=9))]))
             .message(MessageType::new(SAY, "say", Direction::BothWays, MessageClass::Reliable, 16))
             .message(MessageType::new(ASK, "ask", Direction::BothWays, MessageClass::Request, 16))
+            .message(
+                MessageType::new(BRIEF, "brief", Direction::ToServer, MessageClass::Reliable, 16)
+                    .expires_after(1_000),
+            )
             .input([f(MOVE, "move", FieldType::integer(-1000..=1000))])
             .build()
             .unwrap()
@@ -400,7 +406,9 @@ impl Pair {
     pub(crate) fn new(stream: StreamKind, tick: u32) -> Self {
         let server = FakeServer::new(stream, tick);
         let welcome = server.welcome_value();
-        Self::with(server, ClientConfig { stream, ..ClientConfig::new("test 1") }, &welcome)
+        // Nobody opens another connection here.
+        let config = ClientConfig { stream, reconnect: None, ..ClientConfig::new("test 1") };
+        Self::with(server, config, &welcome)
     }
 
     pub(crate) fn ordered() -> Self {
@@ -414,7 +422,7 @@ impl Pair {
         let now = Micros(1_000_000);
         let delay = *config.interpolation_delay.get_or_insert(DELAY);
         let client = Client::new(config, schema().clone(), now);
-        let mut pair = Self { server, client, now, heard: Heard::default(), delay };
+        let mut pair = Self { delay, ..Self::meet(server, client, now) };
         pair.hear();
         assert_eq!(pair.heard.hellos.len(), 1);
         let mut message = Vec::new();
@@ -423,6 +431,11 @@ impl Pair {
         pair.hear();
         pair.answer_pings();
         pair
+    }
+
+    /// Before either has said a word.
+    pub(crate) fn meet(server: FakeServer, client: Client, now: Micros) -> Self {
+        Self { server, client, now, heard: Heard::default(), delay: DELAY }
     }
 
     pub(crate) fn hear(&mut self) {

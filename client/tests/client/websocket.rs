@@ -5,11 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tickwire_client::net::{self, ConnectError, Connection, Wake};
-use tickwire_client::{Backoff, ClientConfig, ClientFault, DisconnectReason, Event, Reconnect};
+use tickwire_client::{Backoff, ClientConfig, ClientFault, DisconnectReason, Event, Reconnect, SavedSession};
 use tickwire_protocol::frame::{FrameType, write_frame};
 use tickwire_protocol::handshake::{FreshReason, Reject, RejectReason, SessionOutcome, StreamKind};
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::limits::MESSAGE_BYTES_MAX;
+use tickwire_protocol::message::Lane;
 use tickwire_protocol::{CloseCode, DecodeError, Micros, PlayerId, RoomId, SessionId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,6 +18,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
+use super::saved::talking;
 use super::support::*;
 
 type Socket = WebSocketStream<TcpStream>;
@@ -53,8 +55,10 @@ fn welcome(server: &FakeServer) -> Message {
     Message::Binary(out.into())
 }
 
+/// For one connection: these servers take no other.
 async fn connect(url: &str) -> Result<Connection, ConnectError> {
-    net::connect(url, ClientConfig::new("test 1"), schema().clone()).await
+    let config = ClientConfig { reconnect: None, ..ClientConfig::new("test 1") };
+    net::connect(url, config, schema().clone()).await
 }
 
 /// A server that welcomes, and then does as it is told.
@@ -335,4 +339,57 @@ async fn connecting_takes_no_longer_in_all_than_it_may() {
     assert!(matches!(error, Err(ConnectError::TimedOut { seconds: 10, .. })));
     // A timer has a grain of a millisecond.
     assert!(begun.elapsed() < limit + Duration::from_millis(10), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_session_goes_on_over_a_server_that_was_not_there_or_not_ready_at_first() {
+    let bytes = talking().client.export_session(Micros(2_000_000)).unwrap();
+    let backoff = Backoff::Listed([Micros::ZERO].into());
+    let config = ClientConfig {
+        session: Some(SavedSession::decode(&bytes, schema()).unwrap()),
+        reconnect: Some(Reconnect { backoff, attempts: 3 }),
+        ..ClientConfig::new("test 1")
+    };
+    let (listener, url) = listen().await;
+    let (connection, ()) = tokio::join!(net::connect(&url, config.clone(), schema().clone()), async {
+        drop(listener.accept().await.unwrap());
+    });
+    let mut connection = connection.expect("it comes back by itself");
+    let mut server = FakeServer::new(StreamKind::Ordered, 2_000);
+    server.session_outcome = Some(SessionOutcome::Resumed);
+    server.received = server.received.with(Lane::Messages, 1);
+    let serving = async {
+        let mut reject = Vec::new();
+        Reject::from(RejectReason::ShuttingDown).encode(&mut reject);
+        accept(&listener).await.send(Message::Binary(reject.into())).await.unwrap();
+        let mut socket = accept(&listener).await;
+        socket.send(welcome(&server)).await.unwrap();
+        socket
+    };
+    let playing = async {
+        let mut told = Vec::new();
+        loop {
+            match connection.next().await.expect("it is not over") {
+                Wake::Event(Event::Reconnecting { attempt, .. }) => told.push(attempt),
+                Wake::Event(Event::Connected { outcome, .. }) => return (told, outcome),
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let (told, _socket) = tokio::join!(playing, serving);
+    assert_eq!(told, (vec![1, 2], SessionOutcome::Resumed));
+
+    // Without a way to come back it hears at once, and what it has saved is as good as before.
+    let never = ClientConfig { reconnect: None, ..config };
+    let (refused, _) = tokio::join!(net::connect(&url, never, schema().clone()), async {
+        let mut reject = Vec::new();
+        Reject::from(RejectReason::ShuttingDown).encode(&mut reject);
+        let mut socket = accept(&listener).await;
+        socket.send(Message::Binary(reject.into())).await.unwrap();
+        socket
+    });
+    assert!(
+        matches!(refused, Err(ConnectError::Rejected(Reject { reason: RejectReason::ShuttingDown, .. }))),
+        "{refused:?}"
+    );
 }

@@ -146,9 +146,9 @@ impl Seat {
 
     pub(super) fn say_line(&mut self, now: Micros) {
         let (ty, body) = Utterance::Line((self.said + 1).to_string()).encode();
-        if let Ok(id) = self.client.send(now, ty, 0, body) {
+        if let Ok(sending) = self.client.send(now, ty, 0, body) {
             self.said += 1;
-            self.waiting.insert(id, self.said);
+            self.waiting.insert(sending.id, self.said);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Types of the messages that the engine itself sends over a session: numbered behind those of any game, the same in all of them.
 
+use super::body::MessageBody;
 use super::lane::Lane;
 use super::request::RESPONSE_HEADER_BYTES_MAX;
 use super::types::{Direction, MessageClass, MessageTerms, MessageTypeId};
@@ -24,14 +25,28 @@ pub const RESPONSE: MessageTypeId = MessageTypeId(FIRST_ENGINE_TYPE + 1);
 /// Nobody waits for the answer to a request any more.
 pub const CANCEL: MessageTypeId = MessageTypeId(FIRST_ENGINE_TYPE + 2);
 
+/// A message that has expired had this number to come: who goes on with an older export counts it.
+pub const EXPIRED: MessageTypeId = MessageTypeId(FIRST_ENGINE_TYPE + 3);
+
 /// Every type of the engine's, with its name on the page of the wire.
-pub const ENGINE_TYPES: [(&str, MessageTerms); 3] = [
+pub const ENGINE_TYPES: [(&str, MessageTerms); 4] = [
     ("NOTICE", reliable(NOTICE, Lane::Control, Direction::ToClient, 64)),
     ("RESPONSE", reliable(RESPONSE, Lane::Requests, Direction::BothWays, RESPONSE_BYTES_MAX)),
     ("CANCEL", reliable(CANCEL, Lane::Requests, Direction::BothWays, 8)),
+    ("EXPIRED", reliable(EXPIRED, Lane::Messages, Direction::ToServer, 0)),
 ];
 
 const RESPONSE_BYTES_MAX: u32 = (MESSAGE_BODY_BYTES_MAX + RESPONSE_HEADER_BYTES_MAX) as u32;
+
+/// What takes the place of a client's message that has expired in this lane: a request is taken back.
+pub(super) fn stand_in(lane: Lane, expired: &[u8]) -> (MessageTypeId, MessageBody) {
+    if lane != Lane::Requests {
+        return (EXPIRED, MessageBody::default());
+    }
+    // Its id comes first, a varint.
+    let id_bytes = expired.iter().position(|byte| byte & 0x80 == 0).map_or(0, |last| last + 1);
+    (CANCEL, expired[..id_bytes].to_vec().into())
+}
 
 /// What is promised of one of the engine's types.
 pub(super) fn terms(id: MessageTypeId) -> Option<MessageTerms> {

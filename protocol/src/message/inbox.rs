@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::carried::Carried;
+use super::engine::EXPIRED;
 use super::event::GameEvent;
 use super::frame::{MessageAck, MessageFrame, expand};
 use super::lane::{Lane, Missed, Received};
@@ -86,7 +87,7 @@ impl ReceiveLane {
         Ok(true)
     }
 
-    /// Takes it in; of one that was refused the number alone.
+    /// Takes it in; of one that was refused or has expired the number alone.
     fn push(&mut self, message: Option<Message>, own: usize) {
         self.bytes += own;
         let was_taken = self.go_on(1) == 1;
@@ -197,7 +198,8 @@ impl Inbox {
                     return Ok(None);
                 }
                 let is_refused = lane == Lane::Messages && refuses(id, own);
-                self.lanes[lane as usize].push((!is_refused).then_some(message), own);
+                let has_message = !is_refused && id != EXPIRED;
+                self.lanes[lane as usize].push(has_message.then_some(message), own);
                 is_refused
             }
         };

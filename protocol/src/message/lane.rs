@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::waiting::{Fates, MessageId, Outcome, Waiting};
+use super::frame::OVERHEAD_BYTES_MAX;
+use super::waiting::{Fates, MessageId, Outcome, Standing, Waiting};
 use crate::limits::{
     LATEST_KEYS_MAX, MESSAGE_BYTES_IN_FLIGHT_MAX, MESSAGE_BYTES_QUEUED_MAX, MESSAGES_IN_FLIGHT_MAX,
     MESSAGES_QUEUED_MAX, SHORT_LANE_BYTES_QUEUED_MAX, SHORT_LANE_IN_FLIGHT_MAX, SHORT_LANE_QUEUED_MAX,
@@ -190,7 +191,9 @@ impl SendLane {
     /// this program has none.
     pub(super) fn catch_up(&mut self, received: u64) {
         while self.numbered_end() < received && self.numbered < self.saved {
-            self.flight_bytes += self.waiting[self.numbered].body.len();
+            let waiting = &mut self.waiting[self.numbered];
+            waiting.doubt();
+            self.flight_bytes += waiting.body.len();
             self.numbered += 1;
         }
         if received > self.numbered_end() {
@@ -230,10 +233,25 @@ impl SendLane {
         self.waiting.iter().any(|waiting| waiting.id == id)
     }
 
-    /// A message, and whether it was written. Ids ascend.
-    pub(super) fn find(&self, id: MessageId) -> Option<(bool, &Waiting)> {
+    /// Where a message is whose fate is to be told, as far as its receiver is concerned, and how many bytes of its lane are to be written before
+    /// it. Ids ascend.
+    pub(super) fn standing(&self, id: MessageId, limits: LaneLimits) -> Option<(Standing, usize)> {
         let place = self.waiting.binary_search_by_key(&id, Waiting::id).ok()?;
-        Some((place < self.numbered, &self.waiting[place]))
+        let waiting = Some(&self.waiting[place]).filter(|waiting| waiting.has_fate_to_tell())?;
+        if place < self.numbered {
+            return Some((Standing::InFlight, 0));
+        }
+        let from_here: usize = self.waiting.iter().skip(place).map(|waiting| waiting.body.len()).sum();
+        let before = self.bytes - from_here;
+        let has_bytes = place == 0 || before + waiting.body.len() <= limits.bytes_in_flight;
+        let has_room = self.foreign_end == 0 && place < limits.in_flight && has_bytes;
+        let ahead = before - self.flight_bytes + (place - self.numbered) * OVERHEAD_BYTES_MAX;
+        Some((if has_room { Standing::Sent } else { Standing::Queued }, ahead))
+    }
+
+    /// Bytes of those that were never written, at the most.
+    pub(super) fn unwritten_bytes(&self) -> usize {
+        self.bytes - self.flight_bytes + (self.waiting.len() - self.numbered) * OVERHEAD_BYTES_MAX
     }
 
     /// The one in flight with this number.
@@ -281,28 +299,33 @@ impl SendLane {
         self.foreign_end
     }
 
-    /// Gives up what has waited too long and was never written. When the next one is to be given up.
-    pub(super) fn expire(&mut self, now: Micros, fates: &mut Fates) -> Option<Micros> {
+    /// Gives up what has waited too long and was never written. When the next one is to be given up. Of what was saved the number is given
+    /// all the same, in its turn: who goes on with that does not know when it expired, and whose number it would have been.
+    pub(super) fn expire(&mut self, now: Micros, lane: Lane, fates: &mut Fates) -> Option<Micros> {
         let (mut in_flight, mut earliest) = (self.numbered, None);
         let bytes = &mut self.bytes;
-        self.waiting.retain(|waiting| {
+        self.waiting.retain_mut(|waiting| {
             if in_flight > 0 {
                 in_flight -= 1;
                 return true;
             }
-            let stays = waiting.stays(now, &mut earliest);
-            if !stays {
-                *bytes -= waiting.body.len();
-                fates.tell(waiting, Outcome::Expired);
+            if waiting.stays(now, &mut earliest) {
+                return true;
             }
-            stays
+            *bytes -= waiting.body.len();
+            fates.tell(waiting, Outcome::Expired);
+            if waiting.is_saved() {
+                waiting.give_way(lane);
+                *bytes += waiting.body.len();
+            }
+            waiting.is_saved()
         });
         earliest
     }
 
-    /// What waits here is written in this order, however long it takes.
-    pub(super) fn keep(&mut self) {
-        self.waiting.iter_mut().for_each(Waiting::keep);
+    /// Whether another program may go on with what waits here.
+    pub(super) fn set_saved(&mut self, is_saved: bool) {
+        self.waiting.iter_mut().for_each(|waiting| waiting.set_saved(is_saved));
     }
 
     /// Those before this number were polled.
@@ -310,7 +333,7 @@ impl SendLane {
         if end >= self.foreign_end {
             self.foreign_end = 0;
         }
-        while self.first < end && self.give_up_first(fates, Outcome::Delivered) {
+        while self.first < end && self.give_up_first(fates, Waiting::delivery) {
             self.first += 1;
             self.written = self.written.saturating_sub(1);
         }
@@ -324,7 +347,7 @@ impl SendLane {
 
     /// Numbers begin anew: what had one is lost, and what the engine said of the session before is over.
     pub(super) fn handle_fresh(&mut self, fates: &mut Fates) {
-        while self.numbered > 0 && self.give_up_first(fates, Outcome::Lost) {}
+        while self.numbered > 0 && self.give_up_first(fates, |_| Outcome::Lost) {}
         (self.first, self.written, self.foreign_end) = (0, 0, 0);
         self.waiting.retain(|waiting| !waiting.ty.is_engine());
         self.bytes = self.waiting.iter().map(|waiting| waiting.body.len()).sum();
@@ -332,18 +355,18 @@ impl SendLane {
 
     /// All is lost.
     pub(super) fn handle_end(&mut self, fates: &mut Fates) {
-        while self.give_up_first(fates, Outcome::Lost) {}
+        while self.give_up_first(fates, |_| Outcome::Lost) {}
         (self.first, self.written, self.foreign_end) = (0, 0, 0);
     }
 
-    fn give_up_first(&mut self, fates: &mut Fates, outcome: Outcome) -> bool {
+    fn give_up_first(&mut self, fates: &mut Fates, outcome: impl Fn(&Waiting) -> Outcome) -> bool {
         let Some(waiting) = self.waiting.pop_front() else { return false };
         self.bytes -= waiting.body.len();
         if self.numbered > 0 {
             self.numbered -= 1;
             self.flight_bytes -= waiting.body.len();
         }
-        fates.tell(&waiting, outcome);
+        fates.tell(&waiting, outcome(&waiting));
         true
     }
 }

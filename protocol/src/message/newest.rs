@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
+use super::frame::OVERHEAD_BYTES_MAX;
 use super::types::MessageTypeId;
-use super::waiting::{Fates, MessageId, Outcome, Waiting};
+use super::waiting::{Fates, MessageId, Outcome, Standing, Waiting};
 use crate::limits::LATEST_UNACKED_MAX;
 use crate::time::Micros;
 
@@ -78,10 +79,25 @@ impl Newest {
         self.bytes
     }
 
-    /// A message, and whether it was written.
-    pub(super) fn find(&self, id: MessageId) -> Option<(bool, &Waiting)> {
-        let (number, waiting) = self.waiting.iter().find(|(_, waiting)| waiting.id == id)?;
-        Some((number.is_some(), waiting))
+    /// Where a message is whose fate is to be told, as far as its receiver is concerned, and how many bytes are to be written before it.
+    pub(super) fn standing(&self, id: MessageId) -> Option<(Standing, usize)> {
+        let place = self.waiting.iter().position(|(_, waiting)| waiting.id == id)?;
+        let (number, waiting) = &self.waiting[place];
+        let ahead = self.waiting.iter().take(place).filter(|(number, _)| number.is_none());
+        let (count, bytes) = ahead.fold((0, 0), |(count, bytes), (_, it)| (count + 1, bytes + bytes_of(it)));
+        let has_room = self.next + count < self.acked + LATEST_UNACKED_MAX;
+        let standing = match number {
+            Some(_) => Standing::InFlight,
+            None if has_room => Standing::Sent,
+            None => Standing::Queued,
+        };
+        waiting.has_fate_to_tell().then_some((standing, bytes))
+    }
+
+    /// Bytes of those that were never written, at the most.
+    pub(super) fn unwritten_bytes(&self) -> usize {
+        let unwritten = self.waiting.iter().filter(|(number, _)| number.is_none());
+        unwritten.map(|(_, waiting)| bytes_of(waiting)).sum()
     }
 
     /// The one in flight with this number.
@@ -163,4 +179,9 @@ impl Newest {
             fates.tell(&waiting, outcome);
         }
     }
+}
+
+/// Bytes on the wire, at the most.
+fn bytes_of(waiting: &Waiting) -> usize {
+    waiting.body.len() + OVERHEAD_BYTES_MAX
 }

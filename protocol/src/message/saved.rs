@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  outbox: next id: 64 | four lanes: first: 64, foreign end: 64, numbered: 16, written since: 16, count: 16, messages | next: 64, acked: 64, count: 16, (number: 64, message)
-//!  message: id: 64 | time left: 64 | type: 16 | key: 32 | refused: 8 | length: 16 | body
+//!  message: id: 64 | time left: 64 | type: 16 | key: 32 | refused: 1, may have expired: 1, 0: 6 | length: 16 | body
 //!  inbox: what was polled of each lane: 6 x 64 | events behind that which were taken all the same: a bit each, 128
 //! ```
 //!
@@ -31,6 +31,10 @@ const NONE: u64 = u64::MAX;
 
 /// More messages than any session has.
 pub(super) const NUMBERS_MAX: u64 = 1 << 62;
+
+/// What is known of a message beside.
+const REFUSED: u8 = 1;
+const MAY_HAVE_EXPIRED: u8 = 2;
 
 /// What is left to be read.
 struct Reader<'a> {
@@ -65,7 +69,7 @@ impl Reader<'_> {
     fn message(&mut self, lane: Lane) -> Result<Waiting, DecodeError> {
         let (id, left) = (self.word()?, self.word()?);
         let (ty, key) = (MessageTypeId(u16::from_le_bytes(self.take()?)), u32::from_le_bytes(self.take()?));
-        let [refused] = self.take()?;
+        let [flags] = self.take()?;
         let length = self.count()?;
         let (body, rest) = self.bytes.split_at_checked(length).ok_or(DAMAGED)?;
         self.bytes = rest;
@@ -73,14 +77,17 @@ impl Reader<'_> {
         let is_allowed = terms.is_some_and(|terms| {
             terms.lane == Some(lane) && terms.goes(self.way) && length <= terms.bytes_max as usize
         });
-        if !is_allowed || id >= self.next_id || refused > 1 {
+        if !is_allowed || id >= self.next_id || flags > (REFUSED | MAY_HAVE_EXPIRED) {
             return Err(DAMAGED);
         }
         let deadline = (left != NONE).then(|| Micros(self.now.0.saturating_add(left)));
         // Of a request nobody waits for the answer any more, but what became of it is told.
         let mut waiting = Waiting::new(MessageId(id), ty, key, Bytes::copy_from_slice(body).into(), deadline);
-        if refused == 1 {
+        if flags & REFUSED != 0 {
             waiting.refuse();
+        }
+        if flags & MAY_HAVE_EXPIRED != 0 {
+            waiting.doubt();
         }
         Ok(waiting)
     }
@@ -124,7 +131,8 @@ fn write_message(waiting: &Waiting, now: Micros, out: &mut Vec<u8>) {
     out.extend_from_slice(&left.to_le_bytes());
     out.extend_from_slice(&waiting.ty.0.to_le_bytes());
     out.extend_from_slice(&waiting.key.to_le_bytes());
-    out.push(u8::from(waiting.is_refused()));
+    let flag = |is_so: bool, flag: u8| if is_so { flag } else { 0 };
+    out.push(flag(waiting.is_refused(), REFUSED) | flag(waiting.may_have_expired(), MAY_HAVE_EXPIRED));
     write_count(waiting.body.len(), out);
     out.extend_from_slice(&waiting.body);
 }
@@ -137,13 +145,9 @@ fn write_count(count: usize, out: &mut Vec<u8>) {
 impl Outbox {
     /// Appends what [`Outbox::restore`] reads.
     ///
-    /// What was not written yet expires no more here: whoever goes on has to know in which order it got its numbers.
+    /// What was not written yet expires here as before, but keeps its place: whoever goes on has to know in which order it got its numbers.
     pub fn save(&mut self, now: Micros, out: &mut Vec<u8>) {
-        self.save_unchanged(now, out);
-        self.keep();
-    }
-
-    fn save_unchanged(&self, now: Micros, out: &mut Vec<u8>) {
+        self.expire(now);
         out.extend_from_slice(&self.next_id().to_le_bytes());
         for lane in Lane::ORDERED {
             let lane = self.lane(lane);
@@ -162,6 +166,7 @@ impl Outbox {
             out.extend_from_slice(&number.unwrap_or(NONE).to_le_bytes());
             write_message(waiting, now, out);
         }
+        self.set_saved(true);
     }
 
     /// Takes an outbox from the front of `bytes`, as it was saved: its messages wait for the session to go on, under the names that they

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use super::body::MessageBody;
+use super::engine;
 use super::frame::write_message;
+use super::lane::Lane;
 use super::rate::Denial;
 use super::types::{MessageClass, MessageTypeId};
 use crate::time::Micros;
@@ -23,15 +25,18 @@ pub enum Outcome {
     Replaced,
     /// It was not let through: the other side's game has not seen it.
     Refused(Denial),
-    /// The session that it was written in has ended. It may have arrived.
+    /// The session that it was written in has ended, or the program: this one goes on with an export, and whether the one that made it has
+    /// written it before it expired is not known. It may have arrived.
     Lost,
 }
 
 /// Where a message is whose [`Outcome`] is not known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Standing {
-    /// It was never written.
+    /// It waits to be written: for a connection, for others of its lane to be polled, or for room on the link.
     Queued,
+    /// Nothing holds it up: it is written with what goes out next.
+    Sent,
     /// It was written, and the other side's game has not polled it.
     InFlight,
 }
@@ -50,6 +55,17 @@ pub(super) struct Waiting {
     is_told: bool,
     /// The other side has refused it, and its sender knows.
     is_refused: bool,
+    elsewhere: Elsewhere,
+}
+
+/// What another program has to do with a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Elsewhere {
+    Nothing,
+    /// One may go on with what was saved here, and then counts it.
+    Saved,
+    /// One has given the number that it has, to it or to what stood in for it when it had expired.
+    MayHaveExpired,
 }
 
 impl Waiting {
@@ -60,7 +76,8 @@ impl Waiting {
         body: MessageBody,
         deadline: Option<Micros>,
     ) -> Self {
-        Self { id, ty, key, body, deadline, is_told: !ty.is_engine(), is_refused: false }
+        let (is_told, is_refused, elsewhere) = (!ty.is_engine(), false, Elsewhere::Nothing);
+        Self { id, ty, key, body, deadline, is_told, is_refused, elsewhere }
     }
 
     /// One whose sender hears otherwise what became of it.
@@ -86,9 +103,37 @@ impl Waiting {
         self.id
     }
 
-    /// It never expires.
-    pub(super) fn keep(&mut self) {
-        self.deadline = None;
+    /// Whether another program may go on with it.
+    pub(super) fn set_saved(&mut self, is_saved: bool) {
+        if !self.may_have_expired() {
+            self.elsewhere = if is_saved { Elsewhere::Saved } else { Elsewhere::Nothing };
+        }
+    }
+
+    pub(super) fn is_saved(&self) -> bool {
+        self.elsewhere == Elsewhere::Saved
+    }
+
+    /// It is given up, and its place is taken by what says so to the other side.
+    pub(super) fn give_way(&mut self, lane: Lane) {
+        (self.ty, self.body) = engine::stand_in(lane, &self.body);
+        (self.key, self.deadline, self.is_told) = (0, None, false);
+    }
+
+    /// It was numbered by another program, which had it until it expired, if it does.
+    pub(super) fn doubt(&mut self) {
+        if self.deadline.is_some() {
+            self.elsewhere = Elsewhere::MayHaveExpired;
+        }
+    }
+
+    pub(super) fn may_have_expired(&self) -> bool {
+        self.elsewhere == Elsewhere::MayHaveExpired
+    }
+
+    /// What becomes of it once the other side has its number.
+    pub(super) fn delivery(&self) -> Outcome {
+        if self.may_have_expired() { Outcome::Lost } else { Outcome::Delivered }
     }
 
     pub(super) fn deadline(&self) -> Option<Micros> {

@@ -73,7 +73,9 @@ fn room() -> RoomConfig {
 
 /// A player that nobody watches: told when its inputs are due, it plays until the server goes.
 async fn play(url: String) -> Result<DisconnectReason, ConnectError> {
-    let mut connection = net::connect(&url, ClientConfig::new("tanks 1"), schema()).await?;
+    // The server is of this very program: once it goes there is none to come back to.
+    let config = ClientConfig { reconnect: None, ..ClientConfig::new("tanks 1") };
+    let mut connection = net::connect(&url, config, schema()).await?;
     while let Some(wake) = connection.next().await {
         if let Wake::Input(tick) = wake {
             let orders = Orders::scripted(connection.client(), connection.now());

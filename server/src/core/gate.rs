@@ -43,7 +43,7 @@ impl Gate {
         ty: MessageTypeId,
         bytes: usize,
     ) -> Result<(), Denial> {
-        // The inbox knows it: it is one of the schema's.
+        // The inbox knows it: it is one of the schema's, or says that one has expired, which is no message for the game.
         let Some(ty) = schema.message(ty) else { return Ok(()) };
         let admitted = self.governor.check(now, ty, bytes);
         match admitted {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use tickwire_protocol::message::{
-    Message, MessageBody, MessageId, MessageTypeId, Outcome, Refusal, Request, RequestId, Response, SendError,
+    Message, MessageBody, MessageId, MessageTypeId, Outcome, Refusal, Request, RequestId, Response,
+    SendError, Standing,
 };
 use tickwire_protocol::{GroupId, Micros, PlayerId, Schema, SessionId};
 use tickwire_sim::{Audience, BulkMail, Groups, Mail};
@@ -83,6 +84,13 @@ impl Mail for RoomMail<'_> {
             let (player, (id, outcome)) = self.hear(|turns| &mut turns.outcomes, poll)?;
             Some((player, id, outcome))
         })
+    }
+
+    fn standing(&self, player: PlayerId, id: MessageId) -> Option<Standing> {
+        let session = self.sessions.get(self.players.get(&player)?)?;
+        let standing = session.outbox.standing(id)?;
+        let is_held = standing == Standing::Sent && session.peer().is_none();
+        Some(if is_held { Standing::Queued } else { standing })
     }
 
     fn poll_request(&mut self) -> Option<(PlayerId, Request)> {

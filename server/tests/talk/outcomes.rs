@@ -101,6 +101,32 @@ fn what_found_no_room_in_time_has_expired() {
     assert_eq!(expired, notes(delivered.len() + 1..=WINDOW + 2, Outcome::Expired));
 }
 
+/// More than is ever in flight, and where the first and the last of it are.
+fn looks_after(play: &mut Play, ctx: &mut StepContext<'_>) {
+    if ctx.tick().0 == HZ {
+        for _ in 0..=WINDOW {
+            say(ctx, Audience::Room, LINE);
+        }
+    }
+    let standing = |message: usize| ctx.standing(PlayerId(1), MessageId(message as u64));
+    play.note(format!("{:?} {:?}", standing(1), standing(WINDOW + 1)));
+    assert_eq!(ctx.standing(PlayerId(99), MessageId(1)), None, "nobody");
+}
+
+#[test]
+fn a_game_sees_where_is_what_it_has_said() {
+    let mut house = House::new(spoken(), looks_after, 1);
+    house.run(HZ / 2);
+    house.seats[0].is_asleep = true;
+    house.run(HZ);
+    let mut notes = house.notes();
+    notes.dedup();
+    assert_eq!(notes, ["None None", "Some(Sent) Some(Queued)", "Some(InFlight) Some(Queued)"]);
+    house.seats[0].is_asleep = false;
+    house.run(HZ);
+    assert_eq!(house.notes().last().map(String::as_str), Some("None None"));
+}
+
 fn speaks_to_who_goes(play: &mut Play, ctx: &mut StepContext<'_>) {
     note_outcomes(play, ctx);
     if ctx.tick().0 == HZ {

@@ -117,8 +117,8 @@ fn a_newer_token_changes_what_is_permitted_also_of_what_is_on_its_way() {
     });
     let now = house.now();
     let client = &mut house.seats[0].client;
-    let mute = client.send(now, MUTE, 0, vec![1]).unwrap();
-    let chat = client.send(now, CHAT, 0, vec![2]).unwrap();
+    let mute = client.send(now, MUTE, 0, vec![1]).unwrap().id;
+    let chat = client.send(now, CHAT, 0, vec![2]).unwrap().id;
     house.room.handle_checked(now, came.unwrap(), Ok(account(&["play"])));
     house.run(20);
     assert_eq!(house.notes(), ["0 2"]);

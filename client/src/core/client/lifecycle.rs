@@ -15,6 +15,9 @@ use crate::core::session::Session;
 /// failure.
 const LASTING: Micros = Micros::from_secs(5);
 
+/// From one attempt to the next that a hint of the system brings forward. Networks that come and go are hinted at many times a second.
+const HINTED_APART: Micros = Micros::from_secs(1);
+
 impl Client {
     /// Appends the hello, unless the server would refuse it for what it cannot read: then the connection ends with that.
     pub(super) fn write_hello(&mut self, now: Micros, out: &mut Vec<u8>) {
@@ -38,7 +41,7 @@ impl Client {
 
     /// A server that is full or about to end may let in later who was there before.
     pub(super) fn handle_reject(&mut self, now: Micros, reject: Reject) {
-        if self.is_reconnecting() && reject.reason.close_code().may_pass() {
+        if self.is_back() && reject.reason.close_code().may_pass() {
             return self.handle_disconnect(now, DisconnectReason::Rejected(reject));
         }
         let session = match &mut self.state {
@@ -105,15 +108,17 @@ impl Client {
     /// The connection is over. Of several reasons the first is told. If the game leaves, that is [`Client::close`].
     ///
     /// If the client is to [come back](crate::ClientConfig::reconnect) and the reason [may pass](DisconnectReason::may_pass), it waits
-    /// for [`Client::poll_connect`], not less than the server [wants](DisconnectReason::retry_after).
+    /// for [`Client::poll_connect`], not less than the server [wants](DisconnectReason::retry_after). So does one that goes on with a
+    /// [session](crate::ClientConfig::session) of a program before it, from its first connection on; any other first one that fails is the
+    /// end.
     pub fn handle_disconnect(&mut self, now: Micros, reason: DisconnectReason) {
-        let (session, was_welcomed) = match &mut self.state {
+        let is_back = self.is_back();
+        let (session, may_come_back) = match &mut self.state {
             State::Hello { before, .. } => {
-                let was_welcomed = before.is_some();
                 let is_welcome_missing =
                     !matches!(reason, DisconnectReason::Left | DisconnectReason::SessionOver(_));
                 self.stats.attempts_failed += u64::from(is_welcome_missing);
-                (before.take(), was_welcomed)
+                (before.take(), is_back)
             }
             State::Playing(_) => {
                 self.stats.connections_lost += u64::from(!reason.is_goodbye());
@@ -125,8 +130,7 @@ impl Client {
             State::Waiting { before, .. } if reason == DisconnectReason::Left => (before.take(), false),
             State::Waiting { .. } | State::Closed { .. } => return,
         };
-        let may_come_back = was_welcomed && reason.may_pass();
-        let attempt = if may_come_back { self.attempts.next() } else { None };
+        let attempt = if may_come_back && reason.may_pass() { self.attempts.next() } else { None };
         let Some(attempt) = attempt else {
             // What may pass may be tried again by hand, and then the session goes on.
             if !reason.may_pass() || self.closing.is_some() {
@@ -173,6 +177,7 @@ impl Client {
             return false;
         }
         let reason = Some(reason.clone());
+        self.hinted_from = now + HINTED_APART;
         self.state = State::Hello { since: now, asked: None, before: before.take(), reason };
         true
     }
@@ -193,14 +198,14 @@ impl Client {
     }
 
     /// What the system says of the network. While it is down no attempt is made to come back; once it is up, or another, one is made at
-    /// once, or as soon as [the server](DisconnectReason::retry_after) wants it. A connection that lasts is not given up for it: if the network is another, the server is asked whether it still hears us,
+    /// once, or as soon as [the server](DisconnectReason::retry_after) wants it, but not within a second of the attempt before: a system that says so all the time makes no storm. A connection that lasts is not given up for it: if the network is another, the server is asked whether it still hears us,
     /// and has two seconds to answer. A system that says nothing loses nothing but time.
     pub fn set_network(&mut self, now: Micros, network: Network) {
         self.is_network_down = network == Network::Down;
         match &mut self.state {
             State::Waiting { until, .. } if self.is_network_down => *until = None,
             State::Waiting { until, .. } => {
-                let soonest = now.max(self.not_before);
+                let soonest = now.max(self.not_before).max(self.hinted_from);
                 *until = Some(until.map_or(soonest, |until| until.min(soonest)));
             }
             State::Playing(session) if network == Network::Changed => session.doubt(now),
@@ -215,9 +220,12 @@ impl Client {
     /// still hears and tells, gives no inputs, and takes no messages. The owner of the connection goes on as before until
     /// [`Client::is_closed`], then closes it with the code of the [reason](Client::disconnect_reason). Only then the server hears of it:
     /// where there is no connection at that moment, it waits for its window.
+    ///
+    /// After the end it takes note that the game has left, whatever the end was: the client is
+    /// [`Disconnected`](crate::ConnectionState::Disconnected), and a session that was kept for [`Client::reconnect`] is given up.
     pub fn close(&mut self, now: Micros, flush: Option<Micros>) {
         if let State::Closed { reason, .. } = &mut self.state {
-            if reason.may_pass() {
+            if !reason.is_goodbye() {
                 *reason = DisconnectReason::Left;
                 self.continuity.end();
                 self.transfers.handle_end();
@@ -236,8 +244,8 @@ impl Client {
     /// answered, answers to its own, and what it has not polled of sessions before this one. Their askers hear by their own deadlines.
     ///
     /// Take it as the last thing, with all events polled, and [lose](Client::handle_disconnect) the connection instead of closing it: each
-    /// connection has another token, and what is said or polled afterwards is not in it. What waits to be written does not expire any
-    /// more once it was exported.
+    /// connection has another token, and what is said or polled afterwards is not in it. A game that saves while it goes on may do so as
+    /// often as it likes: what waits to be written expires as before, and where it goes on with the time that it had left.
     ///
     /// # Errors
     /// If there is no session to go on with.

@@ -17,6 +17,7 @@ mod play;
 mod requests;
 mod standing;
 
+pub use play::Sending;
 pub use requests::REQUEST_TIMEOUT;
 
 use core::fmt;
@@ -77,6 +78,8 @@ pub struct Client {
     session_began: Micros,
     /// The server wants to be left alone for so long.
     not_before: Micros,
+    /// No hint of the system makes an attempt before.
+    hinted_from: Micros,
     /// When the connection of now was welcomed.
     welcomed: Micros,
     /// What it wants to be sent of snapshots, bytes a second.
@@ -138,6 +141,7 @@ impl Client {
             attempts: Attempts::new(config.reconnect.clone(), config.seed),
             session_began: now,
             not_before: now,
+            hinted_from: now,
             welcomed: now,
             budget: None,
             renewal: Renewal::default(),

@@ -10,6 +10,16 @@ use tickwire_sim::Simulation;
 use super::{Client, State};
 use crate::core::prediction::OTHERS_MAX;
 
+/// A message that was [taken](Client::send) to be sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Sending {
+    /// Its name: [`Client::standing`] says where it is, and [`Event::Sent`](crate::Event::Sent) what became of it.
+    pub id: MessageId,
+    /// [`Sent`](Standing::Sent), with what goes out next, or [`Queued`](Standing::Queued). An unreliable message that is queued goes out
+    /// with no connection that begins: it is dropped then.
+    pub standing: Standing,
+}
+
 impl Client {
     /// Predicts the player's own entities with this instance of the game, so that an input shows its effect in the next picture
     /// instead of a round trip later: see [`Client::predicted`]. Before the welcome or after it; nothing happens where there is no
@@ -72,27 +82,48 @@ impl Client {
     }
 
     /// Sends a message of the schema. `key` tells [latest](tickwire_protocol::message::MessageClass::Latest) messages of one type
-    /// apart; others pass it over. What is taken while there is no connection is written when there is one again;
-    /// [`Event::Sent`](crate::Event::Sent) tells what became of it.
+    /// apart; others pass it over. What is taken goes out next, or is queued until there is a connection and room on it: the answer says
+    /// which, and gives it a name. [`Event::Sent`](crate::Event::Sent) tells what became of it.
     ///
     /// # Errors
-    /// Why it is not taken; nothing of it will arrive.
+    /// Why it is refused; nothing of it will arrive.
+    ///
+    /// ```
+    /// # use tickwire_client::{Client, protocol::{Micros, message::{MessageTypeId, SendError, Standing}}};
+    /// # const CHAT: MessageTypeId = MessageTypeId(0);
+    /// # fn say(client: &mut Client, now: Micros) {
+    /// match client.send(now, CHAT, 0, &b"hello"[..]) {
+    ///     Ok(sending) if sending.standing == Standing::Queued => println!("{} waits", sending.id.0),
+    ///     Ok(sending) => println!("{} is sent", sending.id.0),
+    ///     Err(refused) => println!("{refused}"),
+    /// }
+    /// # }
+    /// ```
     pub fn send(
         &mut self,
         now: Micros,
         ty: MessageTypeId,
         key: u32,
         body: impl Into<Bytes>,
-    ) -> Result<MessageId, SendError> {
+    ) -> Result<Sending, SendError> {
         let result = self.check_sending();
         let result = result.and_then(|()| self.continuity.outbox.send(now, ty, key, body.into().into()));
-        self.note_refusal(result)
+        let id = self.note_refusal(result)?;
+        // Of an unreliable one nothing is kept: it goes out next or never.
+        let standing = self.standing(id).unwrap_or_else(|| self.on_connection(Standing::Sent));
+        Ok(Sending { id, standing })
     }
 
     /// Where a message is that was [sent](Client::send): it waits to be written, or to be polled by the server's game. Nothing once its
     /// outcome is known; of unreliable ones none is told.
     pub fn standing(&self, id: MessageId) -> Option<Standing> {
-        self.continuity.outbox.standing(id)
+        self.continuity.outbox.standing(id).map(|standing| self.on_connection(standing))
+    }
+
+    /// Without a connection nothing goes out.
+    fn on_connection(&self, standing: Standing) -> Standing {
+        let is_held = standing == Standing::Sent && !self.is_playing();
+        if is_held { Standing::Queued } else { standing }
     }
 
     /// How many more messages of this type [`Client::send`] lets through now, as far as rates go; nothing if there is no bound. Time

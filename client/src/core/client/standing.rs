@@ -15,10 +15,10 @@ impl Client {
             ConnectionState::Reconnecting { attempt, of, next_in, last_error: last_error.clone() }
         };
         match &self.state {
-            State::Hello { before: Some(_), reason: Some(reason), .. } => {
+            State::Hello { reason: Some(reason), .. } if self.is_back() => {
                 reconnecting(Some(Micros::ZERO), reason)
             }
-            State::Waiting { before: Some(_), until, reason } => {
+            State::Waiting { until, reason, .. } if self.is_back() => {
                 reconnecting(until.map(|until| until.saturating_since(now)), reason)
             }
             State::Hello { .. } | State::Waiting { .. } => ConnectionState::Connecting,
@@ -39,9 +39,15 @@ impl Client {
         matches!(self.state, State::Waiting { .. })
     }
 
-    /// Whether the connection was lost and is being tried anew.
+    /// Whether the connection was lost and is being tried anew: [`ConnectionState::Reconnecting`].
     pub fn is_reconnecting(&self) -> bool {
-        matches!(self.state, State::Waiting { before: Some(_), .. } | State::Hello { before: Some(_), .. })
+        let is_anew = matches!(self.state, State::Waiting { .. } | State::Hello { reason: Some(_), .. });
+        is_anew && self.is_back()
+    }
+
+    /// Whether the next welcome is one to who was there before: in this program, or in the one that has exported its session.
+    pub(super) fn is_back(&self) -> bool {
+        self.session().is_some() || self.continuity.has_session()
     }
 
     /// Whether the connection is over, and does not come back by itself.

@@ -18,10 +18,10 @@ impl Seat {
             self.mutter(now);
         }
         if self.random.below(30) == 0
-            && let Ok(id) = self.client.send(now, NEWEST, 7, self.line(self.newest_said + 1))
+            && let Ok(sending) = self.client.send(now, NEWEST, 7, self.line(self.newest_said + 1))
         {
             self.newest_said += 1;
-            self.memory.waiting.insert(id, Said::Newest(self.newest_said));
+            self.memory.waiting.insert(sending.id, Said::Newest(self.newest_said));
         }
         self.ask(now);
         if self.random.below(600) == 0 {
@@ -43,8 +43,8 @@ impl Seat {
             let line = self.line(self.said);
             let body = ramble(&mut self.random, line);
             match self.client.send(now, TALK, 0, body) {
-                Ok(id) => {
-                    self.memory.waiting.insert(id, Said::Talk(self.said));
+                Ok(sending) => {
+                    self.memory.waiting.insert(sending.id, Said::Talk(self.said));
                     self.said += 1;
                 }
                 Err(_) => report.refused += 1,
@@ -55,9 +55,9 @@ impl Seat {
     /// What is not worth to be said later, or twice.
     fn mutter(&mut self, now: Micros) {
         let number = self.briefs + 1;
-        if let Ok(id) = self.client.send(now, BRIEF, 0, self.line(number)) {
+        if let Ok(sending) = self.client.send(now, BRIEF, 0, self.line(number)) {
             self.briefs = number;
-            self.memory.waiting.insert(id, Said::Brief(number));
+            self.memory.waiting.insert(sending.id, Said::Brief(number));
         }
         self.moments += 1;
         // One that is refused is one that is missing.

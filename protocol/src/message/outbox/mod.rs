@@ -173,7 +173,7 @@ impl Outbox {
     }
 
     /// As [`Outbox::send`], of a message that its sender has named: one that goes to many has one name in all their outboxes. Who names
-    /// messages names all of them, in ascending order, and does not ask for their [`Outbox::standing`].
+    /// messages names all of them, in ascending order.
     pub fn send_as(
         &mut self,
         now: Micros,
@@ -396,12 +396,24 @@ impl Outbox {
         self.written
     }
 
-    /// Where a message is; nothing if its outcome is known, or will not be told.
+    /// Where a message is, on a connection that lasts; nothing if its outcome is known, or will not be told.
     pub fn standing(&self, id: MessageId) -> Option<Standing> {
-        let (is_written, waiting) =
-            self.lanes.iter().find_map(|lane| lane.find(id)).or_else(|| self.newest.find(id))?;
-        let standing = if is_written { Standing::InFlight } else { Standing::Queued };
-        waiting.has_fate_to_tell().then_some(standing)
+        let mut ahead = 0;
+        for lane in Lane::SENDING_ORDER {
+            let (found, unwritten) = match lane {
+                Lane::Latest => (self.newest.standing(id), self.newest.unwritten_bytes()),
+                lane => {
+                    let waiting = &self.lanes[lane as usize];
+                    (waiting.standing(id, lane.limits()), waiting.unwritten_bytes())
+                }
+            };
+            if let Some((standing, ahead_in_lane)) = found {
+                let is_held = standing == Standing::Sent && self.room <= ahead + ahead_in_lane;
+                return Some(if is_held { Standing::Queued } else { standing });
+            }
+            ahead += unwritten;
+        }
+        None
     }
 
     /// Unreliable messages for which there was no room.
@@ -421,9 +433,9 @@ impl Outbox {
         lane.end() == lane.first() + lane.len() as u64
     }
 
-    /// Nothing that waits in the lanes expires any more.
-    pub(super) fn keep(&mut self) {
-        self.lanes.iter_mut().for_each(SendLane::keep);
+    /// Whether another program may go on with what waits in the lanes.
+    pub(super) fn set_saved(&mut self, is_saved: bool) {
+        self.lanes.iter_mut().for_each(|lane| lane.set_saved(is_saved));
     }
 
     /// Gives up what has waited too long and was never written; [`Outbox::poll_transmit`] begins with it.
@@ -433,7 +445,8 @@ impl Outbox {
             return;
         }
         let Self { lanes, newest, fates, .. } = self;
-        let deadlines = lanes.iter_mut().map(|lane| lane.expire(now, fates)).fold(None, earlier);
+        let lanes = Lane::ORDERED.into_iter().zip(lanes);
+        let deadlines = lanes.map(|(lane, waiting)| waiting.expire(now, lane, fates)).fold(None, earlier);
         self.earliest_deadline = earlier(deadlines, newest.expire(now, fates));
     }
 

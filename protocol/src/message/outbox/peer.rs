@@ -44,6 +44,8 @@ impl Outbox {
             self.newest.catch_up(received.of(Lane::Latest));
         }
         self.check_resumed(received)?;
+        // With the first word over this connection what was saved over the one before is worth nothing any more.
+        self.set_saved(false);
         // What was said for the moment is not worth to be heard now.
         self.unreliable.clear();
         self.newest.handle_resumed(received.of(Lane::Latest));
