@@ -212,7 +212,9 @@ fn hints_that_come_all_the_time_make_no_storm_of_attempts() {
         let mut attempts = 0;
         // Ten seconds, with a hint or two every 10 ms.
         for _ in 0..1_000 {
-            hints.iter().for_each(|hint| pair.client.set_network(pair.now, *hint));
+            for hint in hints {
+                pair.client.set_network(pair.now, *hint);
+            }
             if pair.client.poll_connect(pair.now) {
                 attempts += 1;
                 lose(&mut pair);
