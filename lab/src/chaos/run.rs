@@ -92,9 +92,10 @@ pub(super) struct Chaos {
 /// Runs chaos from a seed: the same seed finds the same.
 pub fn run_chaos(seed: u64) -> ChaosReport {
     let mut chaos = Chaos::new(seed);
-    // Links that stall end connections even where nobody cuts them. If that was just now, there is a little more time.
+    // Links that stall end connections even where nobody cuts them. If that was just now, or if it has held up what is large, there is a little
+    // more time.
     let (end, last_end) = (CHAOS + PEACE, CHAOS + PEACE + OLD + OLD);
-    while chaos.now < end || (chaos.now < last_end && chaos.is_any_young()) {
+    while chaos.now < end || (chaos.now < last_end && (chaos.is_any_young() || chaos.is_any_open())) {
         chaos.step();
         chaos.now = chaos.now + STEP;
     }
@@ -147,6 +148,10 @@ impl Chaos {
 
     fn is_any_young(&self) -> bool {
         self.seats.iter().any(|seat| seat.client.stats(self.now).connection_uptime < YOUNG)
+    }
+
+    fn is_any_open(&self) -> bool {
+        self.ledger.open > 0 || self.seats.iter().any(|seat| seat.open_ends() > 0)
     }
 
     fn is_calm(&self) -> bool {

@@ -13,7 +13,7 @@ use tickwire_protocol::RoomId;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::doors::ToRoom;
+use super::doors::{Delivery, ToRoom};
 use super::listener::Shared;
 use crate::core::Broadcast;
 
@@ -38,7 +38,7 @@ pub(super) async fn run(mut letters: mpsc::Receiver<Letter>, shared: Arc<Shared>
             if room == from {
                 continue;
             }
-            let letter = ToRoom::Deliver { broadcast: broadcast.clone(), answer: None };
+            let letter = ToRoom::Deliver(Box::new(Delivery { broadcast: broadcast.clone(), answer: None }));
             // A room that has ended meanwhile has nobody in it.
             if timeout(PATIENCE, inbox.send(letter)).await.is_err() {
                 tracing::warn!(%room, "the room takes nothing in: a message from another room has not reached it");

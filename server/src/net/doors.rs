@@ -30,14 +30,21 @@ pub(super) enum ToRoom {
     Leave { peer: PeerId, is_goodbye: bool },
     /// An account has begun another session elsewhere: this one is over.
     Replace { session: SessionId },
-    /// Somebody has said something elsewhere that may be for those in here; how many it has come to, if that is asked.
-    Deliver { broadcast: Broadcast, answer: Option<oneshot::Sender<Reach>> },
+    /// Somebody has said something elsewhere that may be for those in here. In a box: what is seldom makes no message larger.
+    Deliver(Box<Delivery>),
     /// The server's owner lets a player go, and is told whether it was here.
     Remove { player: PlayerId, reason: String, answer: oneshot::Sender<bool> },
     /// The server's owner ends the room, and is told when it is off the list.
     End { reason: String, answer: oneshot::Sender<()> },
     /// Someone wants to know.
     Stats(oneshot::Sender<RoomStats>),
+}
+
+/// What was said elsewhere, and who wants to know how many it has come to, if anybody does.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) broadcast: Broadcast,
+    pub(super) answer: Option<oneshot::Sender<Reach>>,
 }
 
 /// A connection that wants in.

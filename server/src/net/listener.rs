@@ -382,7 +382,7 @@ impl Shared {
                 if let Some((record, _)) = &record {
                     task.start_recording(record);
                 }
-                let measured = task.run().await;
+                let measured = Box::pin(task.run()).await;
                 *lock(&shared.closed) += &measured;
             } else {
                 tracing::error!(room = %id, "the simulation failed before its first step was done");

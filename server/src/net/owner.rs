@@ -8,7 +8,7 @@ use tickwire_protocol::{PlayerId, RoomId};
 use tickwire_sim::Audience;
 use tokio::sync::oneshot;
 
-use super::doors::ToRoom;
+use super::doors::{Delivery, ToRoom};
 use super::listener::ServerHandle;
 use crate::core::{Broadcast, BroadcastError, Reach};
 
@@ -91,7 +91,8 @@ impl ServerHandle {
         for (_, inbox) in self.shared.inboxes() {
             let (answer, told) = oneshot::channel();
             // A room that has ended has nobody in it, and does not answer.
-            let _ = inbox.send(ToRoom::Deliver { broadcast: broadcast.clone(), answer: Some(answer) }).await;
+            let delivery = Delivery { broadcast: broadcast.clone(), answer: Some(answer) };
+            let _ = inbox.send(ToRoom::Deliver(Box::new(delivery))).await;
             answers.push(told);
         }
         let mut reach = Reach::default();

@@ -17,7 +17,7 @@ use super::access::{Checked, Gate};
 use super::clock::Clock;
 use super::config::RecordConfig;
 use super::courier::Letter;
-use super::doors::{Answer, INBOX_MESSAGES_MAX, Inlets, Joining, ToRoom};
+use super::doors::{Answer, Delivery, INBOX_MESSAGES_MAX, Inlets, Joining, ToRoom};
 use super::listener::Shared;
 use super::lock::lock;
 use super::meters::{Meters, Spent, Stopwatch, record};
@@ -397,7 +397,8 @@ impl RoomTask {
                 self.end(peer, Ending::Gone);
             }
             ToRoom::Replace { session } => self.room.replace(session),
-            ToRoom::Deliver { broadcast, answer } => {
+            ToRoom::Deliver(delivery) => {
+                let Delivery { broadcast, answer } = *delivery;
                 let reach = self.room.deliver(self.clock.now(), &broadcast);
                 self.meters.broadcasts_missed += reach.missed as u64;
                 let _ = answer.map(|answer| answer.send(reach));
