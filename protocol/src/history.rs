@@ -54,7 +54,7 @@ impl Published {
     /// What a peer with this sight is told: the published values, or for its own rows the simulated ones.
     pub fn tables(&self, sight: Sight) -> &Tables {
         match (&self.simulated, sight) {
-            (Some(simulated), Sight::Own) => simulated,
+            (Some(simulated), Sight::Own | Sight::Beside) => simulated,
             _ => &self.tables,
         }
     }
@@ -73,7 +73,7 @@ impl Published {
 /// What the newest tick knows of a row's past.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RowTrack {
-    changed: [Tick; 3],
+    changed: [Tick; Sight::ALL.len()],
     simulated_changed: Tick,
     /// Whether it has been still for [`REST_TICKS`], with its exact values published.
     pub is_at_rest: bool,
@@ -88,7 +88,7 @@ pub struct RowTrack {
 impl RowTrack {
     fn new(tick: Tick) -> Self {
         Self {
-            changed: [tick; 3],
+            changed: [tick; Sight::ALL.len()],
             simulated_changed: tick,
             is_at_rest: false,
             held_until: None,
@@ -345,18 +345,19 @@ impl Scratch {
         }
     }
 
-    /// Dates the newest change per sight. Coming to rest, and leaving it, are changes too.
+    /// Dates the newest change per sight. Coming to rest, and leaving it, are changes too, but not of what is told beside a row that
+    /// says so.
     fn note_changes(&mut self, kind: &Kind, tick: Tick, old_tracks: &[RowTrack]) {
-        let visible = [Sight::Public, Sight::Team, Sight::Own].map(|sight| (sight, kind.visible(sight).0));
+        let visible = Sight::ALL.map(|sight| (sight, kind.visible(sight).0));
         for (row, track) in self.tracks.iter_mut().enumerate() {
             let previous = self.previous_rows[row];
             let was_at_rest = previous.is_some_and(|old| old_tracks[old as usize].is_at_rest);
             let turned =
                 previous.is_none() || was_at_rest != track.is_at_rest || track.teleported == Some(tick);
             for (sight, visible) in visible {
-                let changes =
-                    if sight == Sight::Own { &self.simulated_changes } else { &self.published_changes };
-                if turned || changes[row] & visible != 0 {
+                let changes = if sight.is_own() { &self.simulated_changes } else { &self.published_changes };
+                let has_turned = turned && (sight != Sight::Beside || previous.is_none());
+                if has_turned || changes[row] & visible != 0 {
                     track.changed[sight as usize] = tick;
                 }
             }

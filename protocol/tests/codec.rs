@@ -204,6 +204,7 @@ fn send_frame(
     let mut rows = RowCache::default();
     codec.write_body(&world.history, plan, &payload_of, body_limit, &mut rows, &mut body);
     assert!(body.byte_len() <= body_limit);
+    lean(world, own, &plan.section.rows[..body.written.rows]);
     let header = world.header(is_datagram);
     let mut digest = |_| 42;
     let digest: Option<&mut dyn FnMut(Written) -> u64> = if is_datagram { None } else { Some(&mut digest) };
@@ -223,6 +224,18 @@ fn send_frame(
     plan.cues.drain(..body.cues);
     plan.section.drain(body.written);
     own.drain(own_written);
+}
+
+/// Has every other own row told beside everyone's, where that is among those told.
+fn lean(world: &World, own: &mut SectionPlan, told: &[PlannedRow]) {
+    for row in &mut own.rows {
+        let has_team_fields = world.history.schema().kind(row.kind).has_team_fields();
+        let tells_all_but = |told: &PlannedRow| told.sight == Sight::Team || !has_team_fields;
+        let is_told =
+            told.iter().any(|told| (told.kind, told.row) == (row.kind, row.row) && tells_all_but(told));
+        let is_beside = is_told && !row.references.is_empty() && (world.tick.0 + row.row).is_multiple_of(2);
+        row.sight = if is_beside { Sight::Beside } else { Sight::Own };
+    }
 }
 
 /// Packed to some limit in some order, a plan is written as a whole, in no more than the limit, and nothing more important was left out

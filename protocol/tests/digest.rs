@@ -9,14 +9,14 @@ mod digest;
 use digest::PARTS;
 
 const GOLDEN: [u64; 8] = [
-    0x5abd_d5d6_3b38_07af, // fast, untrained, ordered
-    0xbdc4_e84c_360f_d383, // fast, untrained, lossy
-    0xb7d9_7bf2_03f8_3ef2, // fast, default prior, ordered
-    0x9fb1_513c_ca8e_ec35, // fast, default prior, lossy
-    0xbff7_1b8e_2ed9_8cee, // dense, untrained, ordered
-    0x5c8a_1ed9_7264_3178, // dense, untrained, lossy
-    0xb97a_f039_3f8f_b7bb, // dense, default prior, ordered
-    0xe880_4a0c_07b6_527c, // dense, default prior, lossy
+    0x5ff0_825a_5eb9_4a13, // fast, untrained, ordered
+    0xc927_94b6_8d05_329c, // fast, untrained, lossy
+    0x96fd_2929_0e48_d029, // fast, default prior, ordered
+    0x20ab_6a08_5a90_926b, // fast, default prior, lossy
+    0xe0b5_62b4_0968_2207, // dense, untrained, ordered
+    0xc9c2_ff61_0eef_87fa, // dense, untrained, lossy
+    0x8ec3_2d22_194f_1f71, // dense, default prior, ordered
+    0x0bc8_b71a_4d06_3e9f, // dense, default prior, lossy
 ];
 
 #[test]

@@ -78,6 +78,9 @@ fn compile_kind(kind: &mut Kind) -> Result<(), SchemaError> {
             Audience::Team => kind.masks.team |= mask,
             Audience::Owner => kind.masks.owner |= mask,
         }
+        if field.audience == Audience::Owner || field.is_lazy() {
+            kind.masks.beside |= mask;
+        }
     }
     let driver_of = |field: &Field| {
         let drives = |other: &&Field| matches!(other.ty, FieldType::Velocity { of, .. } if of == field.id);

@@ -111,6 +111,8 @@ struct AudienceMasks {
     all: u64,
     team: u64,
     owner: u64,
+    /// Not told to others as it is simulated: not at all, or later.
+    beside: u64,
 }
 
 /// Which columns of a row are meant: a bit each.
@@ -144,6 +146,18 @@ pub enum Sight {
     Team,
     /// Everything: the row is the peer's own.
     Own,
+    /// What the owner gets beside everyone's row of its entity, in the same snapshot: what that does not tell, or not exactly.
+    Beside,
+}
+
+impl Sight {
+    /// All of them, each at its place.
+    pub(crate) const ALL: [Self; 4] = [Self::Public, Self::Team, Self::Own, Self::Beside];
+
+    /// Whether it is the owner's, who gets exact values.
+    pub(crate) fn is_own(self) -> bool {
+        matches!(self, Self::Own | Self::Beside)
+    }
 }
 
 impl Kind {
@@ -232,12 +246,18 @@ impl Kind {
             Sight::Public => self.masks.all,
             Sight::Team => self.masks.all | self.masks.team,
             Sight::Own => self.masks.all | self.masks.team | self.masks.owner,
+            Sight::Beside => self.masks.beside,
         })
     }
 
     /// The columns that a peer with this sight does not get.
     pub(crate) fn hidden(&self, sight: Sight) -> ColumnMask {
         ColumnMask(self.visible(Sight::Own).0 & !self.visible(sight).0)
+    }
+
+    /// The columns of which a row that is told to a whole team has the exact values.
+    pub(crate) fn shared(&self) -> ColumnMask {
+        ColumnMask(self.visible(Sight::Team).0 & !self.visible(Sight::Beside).0)
     }
 
     /// Whether a row of this kind shows more to its team than to everyone.

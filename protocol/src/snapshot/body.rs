@@ -87,7 +87,7 @@ impl Codec {
     ) -> Result<(), DecodeError> {
         let mut r = Reader::new(bytes, self.coder);
         read_cues(&mut r, &self.schema, tick, cues)?;
-        self.read_section(&mut r, tick, false, states, section)?;
+        self.read_section(&mut r, tick, None, states, section)?;
         r.finish("snapshot body")
     }
 }

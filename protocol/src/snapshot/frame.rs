@@ -60,7 +60,8 @@ pub struct SnapshotHeader {
     /// About the peer's inputs, if it has a player.
     pub feedback: Option<Feedback>,
     /// Whether the frame tells all that is news to the receiver of its own rows at this tick: those that it does not
-    /// tell are as the newest state that is held of them. To be written only if all of it also fits.
+    /// tell are as the newest state that is held of them, but for what everyone's row of the same entity in this frame says. To be
+    /// written only if all of it also fits.
     pub own_is_whole: bool,
 }
 
@@ -179,14 +180,12 @@ impl Codec {
             return Ok(header);
         }
         let mut rest = r.rest(WHAT)?;
+        let mut own = None;
         if has_own {
             let (length, behind) = rest.split_first_chunk().ok_or(DecodeError::Truncated(WHAT))?;
             let length = usize::from(u16::from_le_bytes(*length));
-            let (own, behind) = behind.split_at_checked(length).ok_or(DecodeError::Truncated(WHAT))?;
-            let mut r = Reader::new(own, self.coder);
-            self.read_section(&mut r, tick, true, states, &mut out.own)?;
-            r.finish("own rows")?;
-            rest = behind;
+            let (bytes, behind) = behind.split_at_checked(length).ok_or(DecodeError::Truncated(WHAT))?;
+            (own, rest) = (Some(bytes), behind);
         }
         if has_digest {
             let (digest, behind) = rest.split_first_chunk().ok_or(DecodeError::Truncated(WHAT))?;
@@ -201,6 +200,12 @@ impl Codec {
             rest
         };
         self.read_body(body, tick, states, &mut out.cues, &mut out.view)?;
+        if let Some(own) = own {
+            // Behind everyone's rows, which its own may lean on.
+            let mut r = Reader::new(own, self.coder);
+            self.read_section(&mut r, tick, Some(&out.view), states, &mut out.own)?;
+            r.finish("own rows")?;
+        }
         out.header = Some(header);
         Ok(header)
     }

@@ -116,7 +116,7 @@ pub struct Codec {
     /// Seconds a tick.
     dt: f32,
     /// Per kind, per sight.
-    plans: Arc<[[RowPlan; 3]]>,
+    plans: Arc<[[RowPlan; Sight::ALL.len()]]>,
 }
 
 impl Codec {
@@ -132,8 +132,7 @@ impl Codec {
             let models = Resolved::new(prior.learned(), coder == Coder::Dense, kind, &links);
             RowPlan { links, models, first_tables: dense::first_tables(kind) }
         };
-        let of_kind =
-            |kind: &Kind| [Sight::Public, Sight::Team, Sight::Own].map(|sight| of_sight(kind, sight));
+        let of_kind = |kind: &Kind| Sight::ALL.map(|sight| of_sight(kind, sight));
         let plans = schema.kinds().iter().map(of_kind).collect();
         Self { plans, coder, prior, dt: rate.dt(), schema }
     }
@@ -223,7 +222,7 @@ pub struct PlannedRow {
     pub kind: KindId,
     /// Its place in the newest published table of its kind.
     pub row: u32,
-    /// What the receiver sees of it.
+    /// What the receiver sees of it. [`Sight::Beside`] only if the snapshot's body tells everyone's row of the entity.
     pub sight: Sight,
     /// States that the receiver holds; all must be in the ring, 1 to 127 ticks old.
     pub references: References,
@@ -357,6 +356,11 @@ impl DecodedRow {
             values: 0..0,
         }
     }
+
+    /// Whether it tells the owner all but what is told [beside](Sight::Beside) it.
+    fn tells_all_but(&self, kind: &Kind) -> bool {
+        self.sight == Sight::Team || !kind.has_team_fields()
+    }
 }
 
 /// A section that was decoded, not yet applied. Reused from frame to frame.
@@ -377,6 +381,17 @@ impl DecodedSection {
         self.leaves.clear();
         self.rows.clear();
         self.values.clear();
+    }
+
+    /// The row of an entity.
+    fn find(&self, kind: KindId, id: EntityId) -> Option<&DecodedRow> {
+        let place = self.rows.binary_search_by_key(&(kind, id.slot), |row| (row.kind, row.id.slot)).ok()?;
+        Some(&self.rows[place]).filter(|row| row.id == id)
+    }
+
+    /// The columns of one of its rows.
+    fn values_of(&self, row: &DecodedRow) -> &[i32] {
+        &self.values[row.values.clone()]
     }
 
     /// Room for the columns of one more row, as they are in these.

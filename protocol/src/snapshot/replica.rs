@@ -8,7 +8,7 @@ use super::{DecodedRow, DecodedSection, DecodedSnapshot, HeldState, HeldStates, 
 use crate::fault::DecodeError;
 use crate::hash::WordHash;
 use crate::ids::EntityId;
-use crate::limits::REFERENCES_PER_ROW_MAX;
+use crate::limits::{COLUMNS_PER_KIND_MAX, REFERENCES_PER_ROW_MAX};
 use crate::row::RowRef;
 use crate::schema::{Kind, KindId, Schema, Sight};
 use crate::table::Table;
@@ -130,6 +130,11 @@ impl Replica {
         for row in &snapshot.own.rows {
             if let Err(place) = self.own_slots.binary_search(&row.id.slot) {
                 self.own_slots.insert(place, row.id.slot);
+            }
+        }
+        if header.own_is_whole {
+            for slot in &self.own_slots {
+                arrival.follow(&mut self.own[usize::from(*slot)], schema, &snapshot.view);
             }
         }
     }
@@ -280,6 +285,17 @@ impl Track {
         }
     }
 
+    /// Adds a state as it is held, but for what everyone's row says.
+    fn follow(&mut self, tick: Tick, held: usize, kind: &Kind, row: &DecodedRow, values: &[i32]) {
+        let DecodedRow { is_at_rest, held_until, teleported, .. } = *row;
+        let (from, at) = (held * self.columns, (held + 1) * self.columns);
+        self.samples.insert(held + 1, Sample { tick, sight: Sight::Own, is_at_rest, held_until, teleported });
+        self.values.splice(at..at, [0; COLUMNS_PER_KIND_MAX].into_iter().take(self.columns));
+        self.values.copy_within(from..at, at);
+        let own = &mut self.values[at..at + self.columns];
+        kind.shared().iter().for_each(|column| own[column] = values[column]);
+    }
+
     /// Forgets states from before the newest `keep_ticks`, but never the newest three. Ticks that no server sends can
     /// be in no order by age, so there is a limit by number as well.
     fn prune(&mut self, newest: Tick, keep_ticks: u32) {
@@ -360,6 +376,19 @@ impl Arrival {
             let before = slot.who();
             self.take_in(slot, row, columns, &section.values[row.values.clone()]);
             self.tell(before, slot.who(), true, &mut note);
+        }
+    }
+
+    /// What everyone's row says of an own entity that was not told by itself holds for the own row as well. The rest of that is as in
+    /// whichever state is held: it has not changed since one that the sender knows of.
+    fn follow(self, slot: &mut Slot, schema: &Schema, view: &DecodedSection) {
+        let Some(own) = slot.present() else { return };
+        let Some(held) = slot.index_by(own, self.tick) else { return };
+        let (kind, is_told) = (schema.kind(own.kind), own.samples[held].tick == self.tick);
+        let told = view.find(own.kind, own.id).filter(|row| !is_told && row.tells_all_but(kind));
+        if let (Some(row), Some(own)) = (told, &mut slot.tenant) {
+            own.follow(self.tick, held, kind, row, view.values_of(row));
+            own.prune(self.newest, self.keep_ticks);
         }
     }
 

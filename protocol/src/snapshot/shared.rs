@@ -313,7 +313,7 @@ impl<'a> Shelf<'a> {
         Self {
             kind,
             plan: source.codec.row_plan(kind, sight),
-            hides: sight != Sight::Own && kind.hides_columns(),
+            hides: !sight.is_own() && kind.hides_columns(),
             is_settled: oldest.is_some_and(|tick| source.history.is_settled_since(id, tick)),
             tracks: source.history.tracks(id),
             current: names.current.table(id),

@@ -120,8 +120,12 @@ impl World {
     fn tell_named(&self, told: &Told, tick: Tick, replica: &mut Replica) {
         let planned = |rows: &[ToldRow]| {
             let named = rows.iter().filter(|row| row.references.ticks().any(|named| named == tick));
-            let rows =
-                named.map(|row| PlannedRow { references: References::NONE, ..row.planned(&self.history) });
+            let whole = |row: PlannedRow| PlannedRow {
+                sight: if row.sight == Sight::Beside { Sight::Own } else { row.sight },
+                references: References::NONE,
+                ..row
+            };
+            let rows = named.map(|row| whole(row.planned(&self.history)));
             SectionPlan { rows: rows.collect(), ..SectionPlan::default() }
         };
         let header = SnapshotHeader {
@@ -200,6 +204,8 @@ struct ToldRow {
     kind: KindId,
     id: EntityId,
     sight: Sight,
+    /// Held, and not told: it follows everyone's row.
+    follows: bool,
     references: References,
     payload: Option<Bytes>,
 }
@@ -298,7 +304,8 @@ impl ToldSection {
             ticks.for_each(|tick| references.push(tick));
             references
         };
-        let mut rows: Vec<_> = self.rows.iter().map(|row| row.planned(history)).collect();
+        let told = self.rows.iter().filter(|row| !row.follows);
+        let mut rows: Vec<_> = told.map(|row| row.planned(history)).collect();
         let mut held = Vec::new();
         if !self.against.is_empty() {
             held = all_rows(history, held_at);
@@ -311,24 +318,32 @@ impl ToldSection {
     }
 }
 
+/// How an own row is told, not what: beside everyone's row.
+const BESIDE: &str = "beside";
+
 impl ToldRow {
     /// `KIND ID, names TICK TICK, ... = COLUMNS`
     fn take(line: &str, prefix: &str, lines: &mut Vec<String>) -> Self {
         let (head, values) = line.split_once(" = ").unwrap_or((line.trim_end_matches(" ="), ""));
         let clauses: Vec<_> = head.split(", ").collect();
         let named = clauses.iter().find_map(|clause| clause.strip_prefix("names "));
-        let kept: Vec<_> = clauses.iter().filter(|clause| !clause.starts_with("names ")).copied().collect();
-        lines.push(format!("{prefix}row: {} = {values}", kept.join(", ")));
+        let is_how = |clause: &&&str| clause.starts_with("names ") || **clause == BESIDE;
+        let kept: Vec<_> = clauses.iter().filter(|clause| !is_how(clause)).copied().collect();
+        let follows = clauses.contains(&"follows");
+        if !follows {
+            lines.push(format!("{prefix}row: {} = {values}", kept.join(", ")));
+        }
         let mut references = References::NONE;
         named.into_iter().flat_map(numbers).for_each(|tick| references.push(Tick(tick)));
         let (kind, id) = clauses[0].split_once(' ').unwrap();
         let sight = match prefix {
+            "own " if clauses.contains(&BESIDE) => Sight::Beside,
             "own " => Sight::Own,
             _ if clauses.contains(&"team") => Sight::Team,
             _ => Sight::Public,
         };
         let payload = clauses.iter().find_map(|clause| clause.strip_prefix("payload ")).map(payload);
-        Self { kind: kind_named(kind), id: entity(id), sight, references, payload }
+        Self { kind: kind_named(kind), id: entity(id), sight, references, follows, payload }
     }
 
     fn planned(&self, history: &History) -> PlannedRow {

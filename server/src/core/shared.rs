@@ -28,6 +28,8 @@ pub(crate) struct Plans {
     pub(crate) view: BodyPlan,
     /// Of its own rows.
     pub(crate) own: SectionPlan,
+    /// Own rows of which everyone's tell all that is news.
+    pub(crate) followed: Vec<PlannedRow>,
 }
 
 /// How many of these rows name no state.

@@ -70,21 +70,22 @@ impl Codec {
         written
     }
 
-    /// Reads a section into `out`. `states` are the receiver's; nothing of it is changed.
+    /// Reads a section into `out`: of the receiver's own rows, if there is everyone's `view` of the same snapshot. `states` are the
+    /// receiver's; nothing of it is changed.
     pub(super) fn read_section(
         &self,
         r: &mut Reader<'_>,
         tick: Tick,
-        is_own: bool,
+        view: Option<&DecodedSection>,
         states: &dyn StateLookup,
         out: &mut DecodedSection,
     ) -> Result<(), DecodeError> {
         out.clear();
         read_leaves(r, &mut out.leaves)?;
-        let mut reader = SectionReader { codec: self, tick, is_own, states, out };
+        let mut reader = SectionReader { codec: self, tick, view, states, out };
         if !r.seldom("section")? {
             let against = read_references(r, &self.prior.learned().dials, tick)?;
-            if is_own || against.is_empty() {
+            if view.is_some() || against.is_empty() {
                 return Err(DecodeError::Invalid { what: "ticks of a section", value: against.len() as u64 });
             }
             let against = Against::new(against, tick, self.dt);

@@ -37,7 +37,8 @@ impl Against {
 pub(super) struct SectionReader<'a> {
     pub(super) codec: &'a Codec,
     pub(super) tick: Tick,
-    pub(super) is_own: bool,
+    /// Everyone's rows in the same snapshot, if this section is of the receiver's own.
+    pub(super) view: Option<&'a DecodedSection>,
     pub(super) states: &'a dyn StateLookup,
     pub(super) out: &'a mut DecodedSection,
 }
@@ -170,7 +171,7 @@ impl SectionReader<'_> {
             let distance = self.tick.since(at) as u32;
             let held = self
                 .states
-                .state(self.is_own, slot, at)
+                .state(self.view.is_some(), slot, at)
                 .filter(|held| held.kind.0 == kind.index())
                 .ok_or(DecodeError::UnknownState { slot, distance: distance as u8 })?;
             *state = State { distance, values: held.values };
@@ -179,8 +180,35 @@ impl SectionReader<'_> {
         let Some(held) = baseline else { return Ok(()) };
         let named = &named[..references.len()];
         let pace = Pace::of_states(named, self.codec.dt);
+        if let Some(view) = self.view
+            && r.flag("row")?
+        {
+            let context = self.codec.row_context(kind, Sight::Beside, named, &pace);
+            return self.read_beside(r, &context, &held, view);
+        }
         let context = self.codec.row_context(kind, held.sight, named, &pace);
         self.read_news(r, &context, &held, None)
+    }
+
+    /// What the owner is told beside everyone's row of its entity: that says the rest, and what became of it.
+    fn read_beside(
+        &mut self,
+        r: &mut Reader<'_>,
+        context: &RowContext<'_>,
+        held: &HeldState<'_>,
+        view: &DecodedSection,
+    ) -> Result<(), DecodeError> {
+        let kind = context.kind;
+        let unknown =
+            DecodeError::Invalid { what: "row beside one that is not told", value: held.id.pack().into() };
+        let told = view.find(held.kind, held.id).filter(|told| told.tells_all_but(kind)).ok_or(unknown)?;
+        let DecodedRow { is_at_rest, held_until, teleported, .. } = *told;
+        let row = DecodedRow { is_at_rest, held_until, teleported, ..DecodedRow::as_held(held) };
+        let is_usual = matches!(r, Reader::Fast(_)) && r.flag("row")?;
+        let values = self.push(context.states[0].values, row)?;
+        let values = &mut self.out.values[values];
+        kind.shared().iter().for_each(|column| values[column] = view.values_of(told)[column]);
+        r.row(context, self.codec.prior.learned(), is_usual, values)
     }
 
     /// What a row tells once it is known whose it is and what it names.
@@ -229,7 +257,7 @@ impl SectionReader<'_> {
         let is_at_rest = r.flag("row")?;
         let held_until = read_ago_if_flagged(r, self.tick)?;
         let teleported = read_ago_if_flagged(r, self.tick)?;
-        let sight = if self.is_own {
+        let sight = if self.view.is_some() {
             Sight::Own
         } else if kind.has_team_fields() && r.flag("row")? {
             Sight::Team

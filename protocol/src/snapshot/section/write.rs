@@ -287,6 +287,13 @@ impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
         index: usize,
         is_against: bool,
     ) {
+        if row.sight.is_own() {
+            self.w.flag(row.sight == Sight::Beside);
+        }
+        if row.sight == Sight::Beside {
+            // What became of it everyone's row says.
+            return self.w.row(self.rows.values(index, source, kind, row));
+        }
         let track = source.history.track(row.kind, row.row as usize);
         let now = source.newest.tick();
         let w = &mut *self.w;

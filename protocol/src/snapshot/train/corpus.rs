@@ -112,20 +112,19 @@ impl Corpus {
         }
     }
 
-    pub(super) fn plans(&self, learned: &Learned, is_dense: bool) -> Vec<[RowPlan; 3]> {
+    pub(super) fn plans(&self, learned: &Learned, is_dense: bool) -> Vec<[RowPlan; Sight::ALL.len()]> {
         let of_sight = |kind: &Kind, sight: Sight| {
             let links = Links::of(kind, kind.visible(sight));
             let models = Resolved::new(learned, is_dense, kind, &links);
             RowPlan { links, models, first_tables: first_tables(kind) }
         };
-        let sights = [Sight::Public, Sight::Team, Sight::Own];
-        self.schema.kinds().iter().map(|kind| sights.map(|sight| of_sight(kind, sight))).collect()
+        self.schema.kinds().iter().map(|kind| Sight::ALL.map(|sight| of_sight(kind, sight))).collect()
     }
 
     pub(super) fn teach(
         &self,
         example: &Example,
-        plans: &[[RowPlan; 3]],
+        plans: &[[RowPlan; Sight::ALL.len()]],
         sites: &[Vec<Option<u16>>],
         is_dense: bool,
         lessons: &mut Lessons,

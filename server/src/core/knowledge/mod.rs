@@ -133,6 +133,19 @@ impl Knowledge {
         known.is_some_and(|known| known.id == id && Some(known.seen) == self.planned)
     }
 
+    /// Whether the peer holds any state of this entity.
+    pub(crate) fn knows(&self, id: EntityId) -> bool {
+        self.place_of(id.slot).is_ok_and(|place| self.known[place].id == id)
+    }
+
+    /// Whether the newest that the peer holds of this entity is its state at `tick`, seen with these eyes.
+    pub(crate) fn holds(&self, id: EntityId, sight: Sight, tick: Tick) -> bool {
+        let known = self.place_of(id.slot).ok().map(|place| &self.known[place]);
+        known.is_some_and(|known| {
+            (known.id, known.sight) == (id, sight) && known.states.newest() == Some(tick)
+        })
+    }
+
     /// Those that the peer was shown by the last plan, as far as they were sent.
     pub(crate) fn shown(&self) -> impl Iterator<Item = EntityId> {
         self.known.iter().filter(|known| Some(known.seen) == self.planned).map(|known| known.id)

@@ -66,14 +66,16 @@ impl Knowledge {
 
     /// What a row is that is sent.
     fn sent_row(&self, history: &History, newest: &Published, row: &PlannedRow) -> SentRow {
-        let tables = newest.tables(row.sight);
+        // However an own row was told, the peer knows all of it then.
+        let sight = if self.is_own { Sight::Own } else { row.sight };
+        let tables = newest.tables(sight);
         let table = tables.table(row.kind);
         let index = row.row as usize;
-        let hash = match row.sight {
+        let hash = match sight {
             Sight::Public => history.track(row.kind, index).public_hash,
             sight => table_row_hash(tables.schema().kind(row.kind), table, index, sight, self.is_own),
         };
-        SentRow { id: table.heads()[index].id, sight: row.sight, hash }
+        SentRow { id: table.heads()[index].id, sight, hash }
     }
 
     /// Where a row that is sent now is noted.

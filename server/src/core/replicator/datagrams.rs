@@ -10,6 +10,7 @@ use tickwire_protocol::history::{History, Published};
 use tickwire_protocol::limits::{ACK_WORDS_MAX, DATAGRAM_BYTES_MAX, DATAGRAMS_IN_FLIGHT_MAX};
 use tickwire_protocol::snapshot::{Feedback, Leave, References, SectionPlan, SnapshotHeader, Written};
 
+use super::beside::lean_on_rows;
 use super::{Replicator, Source, Told};
 use crate::core::budget::SNAPSHOT_BYTES_MIN;
 use crate::core::knowledge::{Knowledge, SentRow};
@@ -183,6 +184,7 @@ impl Replicator {
         let own_limit = (own_bytes + WRITER_AHEAD_BYTES).min(OWN_DATAGRAM_BYTES_MAX);
         let Plans { selection, view: view_plan, own: own_plan, .. } = plans;
         source.codec.write_body(source.history, view_plan, source.payload_of, body_bytes, rows, body);
+        lean_on_rows(source.history, &view_plan.section.rows[..body.written.rows], own_plan);
         frame.clear();
         let mut own_written = Written::default();
         write_frame_with(frame, FrameType::Snapshot, |out| {

@@ -1,5 +1,6 @@
 //! From what a peer knows to the snapshot frames that it is sent, and from its acks back to what it knows.
 
+mod beside;
 mod datagrams;
 mod ordered;
 

@@ -7,9 +7,10 @@ use tickwire_protocol::snapshot::{
     Feedback, PlannedRow, References, SectionPlan, SnapshotHeader, TickWidth, Written,
 };
 
+use super::beside::lean_on_view;
 use super::{Replicator, Source, Told};
 use crate::core::packer::{Eyes, Space};
-use crate::core::shared::{Shared, whole_rows};
+use crate::core::shared::{Plans, Shared, whole_rows};
 use crate::core::view::know;
 use crate::core::viewer::Viewer;
 
@@ -46,6 +47,12 @@ impl Replicator {
                 told.whole - whole_rows(&shared.plans.view.section.rows[..shared.body.written.rows]);
         }
         let Shared { cohorts, rows, plans, body, .. } = shared;
+        plans.followed.clear();
+        if header.own_is_whole {
+            let owned = source.scene.owned_by(self.viewer.player);
+            lean_on_view(source, newest, (&self.view.known, &self.own), owned, plans);
+        }
+        let Plans { own: own_plan, followed, .. } = plans;
         let step = step.map(|place| cohorts.at(place));
         let body = step.map_or(&*body, |step| &step.body);
         told.whole = step.map_or(told.whole, |step| step.whole);
@@ -53,16 +60,20 @@ impl Replicator {
         let start = out.len();
         write_frame_with(out, FrameType::Snapshot, |out| {
             let Self { view, own, .. } = self;
-            let mut digest = |own_written| {
-                know(own, source.history, &plans.own, own_written);
-                view.known.digest().wrapping_add(own.digest())
+            let mut know_own = |written: Written| {
+                know(own, source.history, own_plan, written);
+                if (written.leaves, written.rows) == (own_plan.leaves.len(), own_plan.rows.len()) {
+                    own.hold(source.history, newest, followed);
+                }
+                own.digest()
             };
+            let mut digest = |own_written| view.known.digest().wrapping_add(know_own(own_written));
             let asked: Option<&mut dyn FnMut(Written) -> u64> =
                 if with_digest { Some(&mut digest) } else { None };
             let written = source.codec.write_snapshot(
                 &header,
                 source.history,
-                &plans.own,
+                own_plan,
                 OWN_BYTES_MAX,
                 asked,
                 body,
@@ -70,7 +81,7 @@ impl Replicator {
                 out,
             );
             if !with_digest {
-                know(own, source.history, &plans.own, written);
+                know_own(written);
             }
         });
         (told.bytes, told.is_cut) = (out.len() - start, self.is_tight);
