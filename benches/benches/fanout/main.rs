@@ -5,8 +5,8 @@
 //! | `shared` | everybody is shown to everybody, in the same bytes but for the own row: 300 a snapshot, within a tenth |
 //! | `private` | each bot is shown the 32 that are nearest to it |
 //!
-//! *Ours* is `Room::poll_transmit` for each peer of each room and [`WebSocketWriter::send`] to its socket. *Floor* is
-//! `send` of the same bytes to as many blocking sockets of the same kind, and *write* is `WebSocketWriter::send` of them
+//! *Ours* is `Room::poll_transmit` for each peer of a room, and then [`WebSocketWriter::write`] to its socket. *Floor* is
+//! `send` of the same bytes to as many blocking sockets of the same kind, and *write* is `WebSocketWriter::write` of them
 //! again, with nothing encoded. All in turn on one thread, snapshot after
 //! snapshot; what is compared is the CPU time of that thread, user and system, with what the kernel does of loopback's receiving
 //! side inside `send`. The far ends are read by another thread, whose time does not count. The ratio is the median of five
@@ -17,6 +17,7 @@
 mod sockets;
 
 use std::io::Write as _;
+use std::ops::Range;
 use std::process::exit;
 use std::time::Duration;
 
@@ -124,7 +125,8 @@ fn run(rooms: &mut [Match], connections: usize, effort: Effort) -> Vec<Round> {
         ours,
         floor: Connections::open(connections),
         sent: 0,
-        scratch: Vec::new(),
+        framed: Vec::new(),
+        ranges: Vec::new(),
         frames: vec![Vec::new(); connections],
         runtime,
     };
@@ -147,7 +149,9 @@ struct Fanout {
     floor: Connections,
     /// Bytes to the floor; ours get everything twice.
     sent: u64,
-    scratch: Vec<u8>,
+    /// What a room has encoded, and where each connection's part of it is.
+    framed: Vec<u8>,
+    ranges: Vec<Range<usize>>,
     /// What ours has sent to each connection, as it was on the wire.
     frames: Vec<Vec<u8>>,
     runtime: Runtime,
@@ -160,10 +164,17 @@ impl Fanout {
         let _io = self.runtime.enter();
         let ours = cpu_of(|| {
             for (room, writers) in rooms.iter_mut().zip(self.writers.chunks_mut(ROOM)) {
+                self.framed.clear();
                 room.transmit_to(0..writers.len(), |bot, message| {
-                    let sent = writers[bot].send(&mut self.scratch, message);
-                    assert!(sent.is_ok() && writers[bot].is_ready(), "{sent:?}");
+                    let start = self.framed.len();
+                    let framed = writers[bot].frame(&mut self.framed, message);
+                    assert!(framed.is_ok() && bot == self.ranges.len(), "{framed:?}");
+                    self.ranges.push(start..self.framed.len());
                 });
+                for (writer, range) in writers.iter_mut().zip(self.ranges.drain(..)) {
+                    let sent = writer.write(&self.framed[range]);
+                    assert!(sent.is_ok() && writer.is_ready(), "{sent:?}");
+                }
             }
         });
         for (room, frames) in rooms.iter_mut().zip(self.frames.chunks_mut(ROOM)) {
@@ -184,7 +195,7 @@ impl Fanout {
         self.floor.wait_for(self.sent);
         let write = cpu_of(|| {
             for (writer, frame) in self.writers.iter_mut().zip(&self.frames) {
-                let sent = writer.send(&mut self.scratch, &frame[header_bytes(frame)..]);
+                let sent = writer.write(frame);
                 assert!(sent.is_ok() && writer.is_ready(), "{sent:?}");
             }
         });
@@ -209,10 +220,6 @@ fn write_frame(frame: &mut Vec<u8>, message: &[u8]) {
         frame.extend_from_slice(&(message.len() as u16).to_be_bytes());
     }
     frame.extend_from_slice(message);
-}
-
-fn header_bytes(frame: &[u8]) -> usize {
-    if frame[1] == 126 { 4 } else { 2 }
 }
 
 /// CPU time of this thread.

@@ -147,7 +147,7 @@ async fn receive_alone(reader: &mut WebSocketReader, shared: &Shared) -> Result<
 
 /// Tells the schema to one who asks for it: a tool that comes again when it knows the game. It takes no place anywhere.
 fn tell_schema(mut writer: WebSocketWriter, shared: &Shared) -> Returned {
-    let ending = match writer.send(&mut Vec::new(), &shared.schema_welcome) {
+    let ending = match writer.send(&shared.schema_welcome) {
         Ok(()) => {
             Ending::Closed(Closing { code: CloseCode::NORMAL, reason: "that is the schema".to_owned() })
         }
@@ -358,7 +358,7 @@ async fn say_goodbye(
             let wait = Micros(u64::try_from(retry_after.as_micros()).unwrap_or(u64::MAX));
             let reject = Reject::naming(reason, wait);
             reject.encode(&mut frame);
-            if writer.send(&mut Vec::new(), &frame).is_err() {
+            if writer.send(&frame).is_err() {
                 return;
             }
             Closing { code, reason: reject.to_string() }

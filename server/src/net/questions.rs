@@ -35,7 +35,7 @@ impl Questions {
         }
         let mut answer = Vec::new();
         lock(&shared.directory).list(&question).encode(&mut answer);
-        writer.send(&mut Vec::new(), &answer).map_err(|_| Ending::Gone)?;
+        writer.send(&answer).map_err(|_| Ending::Gone)?;
         writer.drain().await.map_err(|_| Ending::Gone)
     }
 }

@@ -1,6 +1,7 @@
 //! A connection's place in its room: its writing half, lent to the room until its stay is over.
 
 use std::net::IpAddr;
+use std::ops::Range;
 
 use bytes::Bytes;
 use tickwire_protocol::handshake::RejectReason;
@@ -85,13 +86,15 @@ pub(super) struct Seat {
     stuck_since: Option<Micros>,
     /// Since when something is due and cannot be written.
     held_since: Option<Micros>,
+    /// Where what was encoded for it lies.
+    encoded: Range<usize>,
 }
 
-/// What writing for one peer needs beside its seat.
+/// What encoding and writing for one peer need beside its seat.
 pub(super) struct Transmission<'a> {
     pub(super) room: &'a mut Room,
-    /// Where frames are put together.
-    pub(super) scratch: &'a mut Vec<u8>,
+    /// What was encoded for one seat after the other, framed.
+    pub(super) framed: &'a mut Vec<u8>,
     pub(super) meters: &'a mut Meters,
     /// How long a socket may take nothing.
     pub(super) write_timeout: Micros,
@@ -101,7 +104,17 @@ impl Seat {
     /// Lends a writer to a room; the connection gets it back through the receiver.
     pub(super) fn new(writer: WebSocketWriter, address: IpAddr) -> (Self, oneshot::Receiver<Returned>) {
         let (back, returned) = oneshot::channel();
-        (Self { writer, address, back, ping: None, pings: 0, stuck_since: None, held_since: None }, returned)
+        let seat = Self {
+            writer,
+            address,
+            back,
+            ping: None,
+            pings: 0,
+            stuck_since: None,
+            held_since: None,
+            encoded: 0..0,
+        };
+        (seat, returned)
     }
 
     /// Gives the connection its writer back, and says how it ends. A connection that has ended by itself does not care.
@@ -129,14 +142,10 @@ impl Seat {
         Ok(())
     }
 
-    /// Writes what is due to the peer, encoded now, if its socket has taken all that was written before.
-    pub(super) fn transmit(
-        &mut self,
-        now: Micros,
-        peer: PeerId,
-        with: Transmission<'_>,
-    ) -> Result<(), Ending> {
-        let Transmission { room, scratch, meters, write_timeout } = with;
+    /// Encodes what is due to the peer, if its socket has taken all that was written before.
+    pub(super) fn encode(&mut self, now: Micros, peer: PeerId, with: Transmission<'_>) -> Result<(), Ending> {
+        let Transmission { room, framed, meters, write_timeout } = with;
+        self.encoded = 0..0;
         self.pings = 0;
         if !self.writer.is_ready() {
             let has_moved = self.writer.flush().map_err(gone)?;
@@ -152,22 +161,33 @@ impl Seat {
             let held = now.saturating_since(since).0 * u64::from(room.config().snapshot_hz);
             meters.snapshots_skipped += held / 1_000_000;
         }
-        let mut written = Ok(());
+        let (start, mut done) = (framed.len(), Ok(()));
         if let Some(ping) = self.ping.take() {
-            written = self.writer.send_pong(scratch, &ping);
+            done = self.writer.frame_pong(framed, &ping);
         }
         room.poll_transmit(now, peer, |message| {
             meters.messages_sent += 1;
             meters.bytes_out += framed_bytes(message.len(), false);
-            if written.is_ok() {
-                written = self.writer.send(scratch, message);
+            if done.is_ok() {
+                done = self.writer.frame(framed, message);
             }
         });
+        self.encoded = start..framed.len();
+        done.map_err(gone)
+    }
+
+    /// Writes what was encoded, and where the socket takes all of it, what may wait for that.
+    pub(super) fn write(&mut self, now: Micros, peer: PeerId, with: Transmission<'_>) -> Result<(), Ending> {
+        let Transmission { room, framed, meters, .. } = with;
+        if !self.writer.is_ready() {
+            return Ok(());
+        }
+        let mut written = self.writer.write(&framed[std::mem::take(&mut self.encoded)]);
         if written.is_ok() && self.writer.is_ready() {
             room.poll_filler(now, peer, |message| {
                 meters.messages_sent += 1;
                 meters.bytes_out += framed_bytes(message.len(), false);
-                written = self.writer.send(scratch, message);
+                written = self.writer.send(message);
             });
         }
         self.stuck_since = (!self.writer.is_ready()).then_some(now);
