@@ -13,10 +13,10 @@ const GOLDEN: [u64; 8] = [
     0xc927_94b6_8d05_329c, // fast, untrained, lossy
     0x96fd_2929_0e48_d029, // fast, default prior, ordered
     0x20ab_6a08_5a90_926b, // fast, default prior, lossy
-    0xe0b5_62b4_0968_2207, // dense, untrained, ordered
-    0xc9c2_ff61_0eef_87fa, // dense, untrained, lossy
-    0x8ec3_2d22_194f_1f71, // dense, default prior, ordered
-    0x0bc8_b71a_4d06_3e9f, // dense, default prior, lossy
+    0xb5e6_e881_df5f_5101, // dense, untrained, ordered
+    0x205c_a16e_d086_1f21, // dense, untrained, lossy
+    0x31f5_eba1_71dc_adf5, // dense, default prior, ordered
+    0xbdae_f561_1985_14f8, // dense, default prior, lossy
 ];
 
 #[test]

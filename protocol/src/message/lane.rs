@@ -260,6 +260,11 @@ impl SendLane {
         self.waiting.get_mut(place).filter(|_| place < self.numbered)
     }
 
+    /// Whether there is one to be written, room for it or not.
+    pub(super) fn has_unwritten(&self) -> bool {
+        self.written < self.waiting.len()
+    }
+
     /// The next to be written and its number, if the receiver has room for it.
     pub(super) fn next(&self, limits: LaneLimits) -> Option<(u64, &Waiting)> {
         let waiting = self.waiting.get(self.written)?;

@@ -155,7 +155,7 @@ impl Sight {
     pub(crate) const ALL: [Self; 4] = [Self::Public, Self::Team, Self::Own, Self::Beside];
 
     /// Whether it is the owner's, who gets exact values.
-    pub(crate) fn is_own(self) -> bool {
+    pub(crate) const fn is_own(self) -> bool {
         matches!(self, Self::Own | Self::Beside)
     }
 }

@@ -49,7 +49,7 @@ impl Codec {
                 tell(Told { kind: row.kind, slot, column, parts, bits });
             };
             let mut known = [0; COLUMNS_PER_KIND_MAX];
-            match self.coder {
+            match self.coder.of(row.sight) {
                 Coder::Dense => {
                     let mut symbols = Vec::new();
                     let teller = DenseTeller {

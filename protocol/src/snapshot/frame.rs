@@ -15,6 +15,7 @@ use crate::fault::DecodeError;
 use crate::frame::SHORT_SNAPSHOT;
 use crate::history::History;
 use crate::ids::EntityId;
+use crate::schema::Sight;
 use crate::time::Tick;
 
 /// What the server tells a player about its inputs.
@@ -137,7 +138,7 @@ impl Codec {
             out.extend_from_slice(&[0; 2]);
             let start = out.len();
             let payload_of = |_: EntityId| -> Option<Bytes> { None };
-            let mut w = Writer::new(out, self.coder);
+            let mut w = Writer::new(out, self.coder.of(Sight::Own));
             let source = RowSource::of(self, history, &payload_of);
             let limit = start + own_byte_limit.min(usize::from(u16::MAX));
             written = self.write_section(&mut w, source, rows, own, limit);
@@ -202,7 +203,7 @@ impl Codec {
         self.read_body(body, tick, states, &mut out.cues, &mut out.view)?;
         if let Some(own) = own {
             // Behind everyone's rows, which its own may lean on.
-            let mut r = Reader::new(own, self.coder);
+            let mut r = Reader::new(own, self.coder.of(Sight::Own));
             self.read_section(&mut r, tick, Some(&out.view), states, &mut out.own)?;
             r.finish("own rows")?;
         }

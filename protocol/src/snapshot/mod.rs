@@ -77,7 +77,7 @@ use links::Links;
 use models::Resolved;
 use row::RowPlan;
 
-/// How rows become bits; chosen per room, told in the welcome.
+/// How everyone's rows become bits; chosen per room, told in the welcome. A player's own rows are always told by [`Coder::Fast`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Coder {
     /// Prefix codes: cheaper to write and read.
@@ -94,6 +94,12 @@ impl Coder {
             Self::Fast => 0,
             Self::Dense => 1,
         }
+    }
+
+    /// The coder of rows that are told for these eyes, in rooms with this one. Own rows are told to one receiver each: what the
+    /// `dense` coder takes to work out, nobody shares.
+    const fn of(self, sight: Sight) -> Self {
+        if sight.is_own() { Self::Fast } else { self }
     }
 
     /// The coder with this number.
@@ -129,7 +135,7 @@ impl Codec {
     pub fn with(schema: Arc<Schema>, rate: TickRate, coder: Coder, prior: Arc<Prior>) -> Self {
         let of_sight = |kind: &Kind, sight: Sight| {
             let links = Links::of(kind, kind.visible(sight));
-            let models = Resolved::new(prior.learned(), coder == Coder::Dense, kind, &links);
+            let models = Resolved::new(prior.learned(), coder.of(sight) == Coder::Dense, kind, &links);
             RowPlan { links, models, first_tables: dense::first_tables(kind) }
         };
         let of_kind = |kind: &Kind| Sight::ALL.map(|sight| of_sight(kind, sight));

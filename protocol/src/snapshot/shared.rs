@@ -103,7 +103,7 @@ impl RowCache {
         }
         let Entry { values: Values { start, len }, is_usual, .. } = self.entries[index];
         let start = start as usize;
-        match source.codec.coder {
+        match source.codec.coder.of(row.sight) {
             Coder::Dense => RowBits::Dense(&self.values.symbols[start..][..len as usize]),
             Coder::Fast => {
                 let words = &self.values.words[start..start + len.div_ceil(u64::BITS) as usize];
@@ -118,7 +118,8 @@ impl RowCache {
         let past = Past::of(source, kind, row);
         let mut named = past.named(row);
         past.hide(&mut named, &mut self.shown);
-        let told = self.values.tell(source, &past.context(&named), named.current);
+        let coder = source.codec.coder.of(row.sight);
+        let told = self.values.tell(source, coder, &past.context(&named), named.current);
         let entry = &mut self.entries[index];
         (entry.is_told, entry.values, entry.is_usual) = (true, told.0, told.1);
     }
@@ -175,11 +176,16 @@ impl RowCache {
         let comes_to_rest = track.is_at_rest && source.comes_to_rest(row, &named);
         // What has changed will be told, mostly: the states are at hand now.
         let is_told = !comes_to_rest && is_after(track.changed(row.sight));
+        let coder = source.codec.coder.of(row.sight);
         if source.codec.coder == Coder::Dense {
-            self.chances.push(source.codec.chances(&context, named.was_at_rest));
+            let chances = || source.codec.chances(&context, named.was_at_rest);
+            self.chances.push(if coder == Coder::Dense { chances() } else { Chances::EVEN });
         }
-        let (values, is_usual) =
-            if is_told { self.values.tell(source, &context, named.current) } else { Default::default() };
+        let (values, is_usual) = if is_told {
+            self.values.tell(source, coder, &context, named.current)
+        } else {
+            Default::default()
+        };
         self.entries.push(Entry {
             sight: row.sight,
             references: row.references,
@@ -217,9 +223,15 @@ impl ValueBits {
     /// Works out what a row's values become; and in the `fast` coder whether all their flags are true.
     #[expect(clippy::inline_always, reason = "once a row")]
     #[inline(always)]
-    fn tell(&mut self, source: &RowSource<'_>, row: &RowContext<'_>, current: &[i32]) -> (Values, bool) {
+    fn tell(
+        &mut self,
+        source: &RowSource<'_>,
+        coder: Coder,
+        row: &RowContext<'_>,
+        current: &[i32],
+    ) -> (Values, bool) {
         let learned = source.codec.prior.learned();
-        match source.codec.coder {
+        match coder {
             Coder::Dense => {
                 let start = self.symbols.len();
                 tell_dense(row, learned, current, &mut self.known.0, &mut self.symbols);

@@ -56,6 +56,15 @@ impl<'a> Writer<'a> {
         Self::Cost(coder, Bits::default())
     }
 
+    /// How it writes.
+    pub(super) fn coder(&self) -> super::Coder {
+        match self {
+            Self::Fast(_) => super::Coder::Fast,
+            Self::Dense(..) => super::Coder::Dense,
+            Self::Cost(coder, _) => *coder,
+        }
+    }
+
     /// What was added up so far, by one that writes nothing.
     pub(super) fn added_up(&self) -> Bits {
         if let Self::Cost(_, bits) = self { *bits } else { Bits::default() }

@@ -12,13 +12,13 @@ use super::super::body::write_cues;
 use super::super::code::Writer;
 use super::super::cost::Bits;
 use super::super::shared::RowCache;
-use super::super::{BodyPlan, Codec, PlannedRow, References, SectionPlan};
+use super::super::{BodyPlan, Codec, Coder, PlannedRow, References, SectionPlan};
 use super::terms::{RowBefore, write_leaves, write_references, write_slot};
 use super::write::{RowSource, SectionWriter};
 use crate::history::History;
 use crate::ids::EntityId;
 use crate::limits::ROWS_PER_SNAPSHOT_MAX;
-use crate::schema::Kind;
+use crate::schema::{Kind, Sight};
 
 /// What is worked out to pack a plan; reused from plan to plan.
 #[derive(Clone, Debug, Default)]
@@ -85,7 +85,7 @@ impl Codec {
     ) -> bool {
         let payload_of = |_: EntityId| -> Option<Bytes> { None };
         let Some(source) = RowSource::of(self, history, &payload_of) else { return true };
-        let mut w = Writer::cost(self.coder);
+        let mut w = Writer::cost(self.coder.of(Sight::Own));
         self.pack_after(&mut w, &source, plan, order, byte_limit, rows, packing)
     }
 
@@ -101,11 +101,12 @@ impl Codec {
         let Some(source) = RowSource::of(self, history, &payload_of).filter(|_| !plan.is_empty()) else {
             return 0;
         };
-        let mut w = Writer::cost(self.coder);
+        let coder = self.coder.of(Sight::Own);
+        let mut w = Writer::cost(coder);
         write_leaves(&mut w, &plan.leaves, |_| true);
-        self.weigh(&source, plan, 0..plan.rows.len() as u32, Bits::MAX, rows, packing);
-        let all = w.added_up() + self.ends() + packing.first(self, plan, u32::MAX);
-        all.byte_len(self.coder)
+        self.weigh(&source, plan, 0..plan.rows.len() as u32, (Bits::MAX, coder), rows, packing);
+        let all = w.added_up() + self.ends(coder) + packing.first(coder, plan, u32::MAX);
+        all.byte_len(coder)
     }
 
     #[expect(clippy::too_many_arguments, reason = "as above")]
@@ -120,8 +121,9 @@ impl Codec {
         packing: &mut Packing,
     ) -> bool {
         debug_assert!(plan.against.is_empty() && order.len() == plan.rows.len());
-        let limit = Bits::in_bytes(byte_limit, self.coder);
-        let ends = self.ends();
+        let coder = w.coder();
+        let limit = Bits::in_bytes(byte_limit, coder);
+        let ends = self.ends(coder);
         let told = write_leaves(w, &plan.leaves, |w| w.added_up() + ends <= limit);
         let room = limit - w.added_up() - ends;
         if told < plan.leaves.len() {
@@ -130,16 +132,16 @@ impl Codec {
             plan.rows.clear();
             return false;
         }
-        let count = self.weigh(source, plan, order.iter().copied(), room, rows, packing);
-        let fit = packing.fitting(self, plan, &order[..count], room);
+        let count = self.weigh(source, plan, order.iter().copied(), (room, coder), rows, packing);
+        let fit = packing.fitting(coder, plan, &order[..count], room);
         let mut weighed = packing.rows.iter();
         plan.rows.retain(|_| weighed.next().is_some_and(|row| row.rank < fit));
         plan.rows.len() == order.len()
     }
 
     /// What ends a section: two flags that are seldom true, and one for each kind.
-    fn ends(&self) -> Bits {
-        let mut w = Writer::cost(self.coder);
+    fn ends(&self, coder: Coder) -> Bits {
+        let mut w = Writer::cost(coder);
         w.seldom(true);
         w.seldom(true);
         w.bits(0, 1);
@@ -155,7 +157,7 @@ impl Codec {
         source: &RowSource<'_>,
         plan: &SectionPlan,
         order: impl Iterator<Item = u32>,
-        room: Bits,
+        (room, coder): (Bits, Coder),
         rows: &mut RowCache,
         packing: &mut Packing,
     ) -> usize {
@@ -169,10 +171,10 @@ impl Codec {
             let kind = self.schema.kind(row.kind);
             let (_, names) = *match &mut named {
                 Some(named) if named.0 == row.references => named,
-                named => named.insert((row.references, self.cost_of_names(source, row.references))),
+                named => named.insert((row.references, cost_of_names(source, coder, row.references))),
             };
             let cost = if row.references.is_empty() {
-                let mut w = Writer::cost(self.coder);
+                let mut w = Writer::cost(coder);
                 source.write_whole(&mut w, kind, row);
                 w.added_up()
             } else {
@@ -189,12 +191,12 @@ impl Codec {
         }
         count
     }
+}
 
-    fn cost_of_names(&self, source: &RowSource<'_>, references: References) -> Bits {
-        let mut w = Writer::cost(self.coder);
-        write_references(&mut w, source.dials(), source.newest.tick(), references);
-        w.added_up()
-    }
+fn cost_of_names(source: &RowSource<'_>, coder: Coder, references: References) -> Bits {
+    let mut w = Writer::cost(coder);
+    write_references(&mut w, source.dials(), source.newest.tick(), references);
+    w.added_up()
 }
 
 impl RowCache {
@@ -203,7 +205,7 @@ impl RowCache {
         if let Some(cost) = self.entry(index).cost {
             return cost;
         }
-        let mut w = Writer::cost(source.codec.coder);
+        let mut w = Writer::cost(source.codec.coder.of(row.sight));
         let fits = |_: &Writer<'_>| true;
         SectionWriter { w: &mut w, rows: self, source: Some(source), fits }
             .write_news(source, kind, row, index, false);
@@ -214,7 +216,7 @@ impl RowCache {
 impl Packing {
     /// How many of the first in order fit into `room`: found by halving, between those that fit whatever stands in front of them and
     /// those that do not even without.
-    fn fitting(&self, codec: &Codec, plan: &SectionPlan, order: &[u32], room: Bits) -> u32 {
+    fn fitting(&self, coder: Coder, plan: &SectionPlan, order: &[u32], room: Bits) -> u32 {
         let most = order.len().min(ROWS_PER_SNAPSHOT_MAX) as u32;
         let sum = |front: &dyn Fn(&Weighed) -> Bits| {
             let mut sum = Bits::default();
@@ -226,7 +228,7 @@ impl Packing {
             (fits.count() as u32).min(most)
         };
         let front_max = |row: &Weighed| {
-            let mut w = Writer::cost(codec.coder);
+            let mut w = Writer::cost(coder);
             w.bits(0, GAP_BITS_MAX - 32);
             w.bits(0, 32);
             w.flag(true);
@@ -236,14 +238,14 @@ impl Packing {
         let (mut fit, mut beyond) = (sum(&front_max), sum(&|_| Bits::default()) + 1);
         while fit + 1 < beyond {
             let middle = u32::midpoint(fit, beyond);
-            if self.first(codec, plan, middle) <= room { fit = middle } else { beyond = middle }
+            if self.first(coder, plan, middle) <= room { fit = middle } else { beyond = middle }
         }
         fit
     }
 
     /// What the first `count` in order take, in the order of the wire, without what ends them.
-    fn first(&self, codec: &Codec, plan: &SectionPlan, count: u32) -> Bits {
-        let mut w = Writer::cost(codec.coder);
+    fn first(&self, coder: Coder, plan: &SectionPlan, count: u32) -> Bits {
+        let mut w = Writer::cost(coder);
         let (mut before, mut kind) = (RowBefore::default(), None);
         let mut rest = Bits::default();
         for (weighed, row) in self.rows.iter().zip(&plan.rows).filter(|(weighed, _)| weighed.rank < count) {
