@@ -250,6 +250,7 @@ pub(super) fn tell_three(codes: &Codes, thirds: Ints, residuals: Ints) -> Option
         return None;
     }
     let entries = thirds.shifted::<{ NEAR_RESIDUALS.ilog2() }>() + places;
+    let entries = entries.and(Ints::splat((NEAR_SCALES * NEAR_RESIDUALS - 1) as i32));
     let [x, y, z, _] = entries.values().map(|at| codes.near[at as usize % (NEAR_SCALES * NEAR_RESIDUALS)]);
     let length = |entry: u32| entry % (1 << NEAR_BITS);
     let word = |entry: u32| u64::from(entry >> NEAR_BITS);
@@ -257,83 +258,37 @@ pub(super) fn tell_three(codes: &Codes, thirds: Ints, residuals: Ints) -> Option
     Some((word(x) | word(y) << length(x) | word(z) << two, two + length(z)))
 }
 
-/// A stretch of the stream, read number by number; it is looked at again only when its bits run short.
-pub(super) struct Stretch {
-    word: u64,
-    used: u32,
-}
-
-/// Bits that a stretch has at least, and that most numbers need at most.
-const STRETCH_BITS: u32 = 57;
-const NUMBER_BITS: u32 = WORD_BITS + 28;
-
-impl Stretch {
-    #[inline]
-    pub(super) fn of(r: &BitReader<'_>) -> Self {
-        Self { word: r.peek(), used: 0 }
+/// The residual that [`tell`] told; of the column the least value and its bits are given, and the guess's point.
+///
+/// That the stream ends too early is seen later: see [`check`]. One look shows all of it, which is 48 bits at most.
+#[inline]
+pub(super) fn hear(
+    r: &mut BitReader<'_>,
+    codes: &Codes,
+    (code, raw): (usize, u32),
+    (least, whole_bits): (i32, u32),
+    point: i32,
+) -> i32 {
+    let word = r.peek();
+    let next = (word & ((1 << WORD_BITS) - 1)) as usize;
+    let (units, length) = token_of(codes.tokens[(code << WORD_BITS | next) % (CODES_ROOM << WORD_BITS)]);
+    let word = word >> length;
+    let tail = |bits: u32| word & ((1 << bits) - 1);
+    let low = tail(raw) as i32;
+    if units <= DIRECT_MAX {
+        r.skip(length + raw);
+        return residual_of(units, low, raw);
     }
-
-    /// The residual that [`tell`] told. `column` gives the least value and its bits, and the guess's point.
-    ///
-    /// That the stream ends too early is seen later: see [`check`].
-    #[inline]
-    pub(super) fn hear(
-        &mut self,
-        r: &mut BitReader<'_>,
-        codes: &Codes,
-        (code, raw): (usize, u32),
-        column: impl FnOnce() -> ((i32, u32), i32),
-    ) -> i32 {
-        if self.used > STRETCH_BITS - NUMBER_BITS {
-            self.go_on(r);
-        }
-        let word = self.word >> self.used;
-        let next = (word & ((1 << WORD_BITS) - 1)) as usize;
-        let (units, length) = token_of(codes.tokens[(code << WORD_BITS | next) % (CODES_ROOM << WORD_BITS)]);
-        self.used += length;
-        if units > DIRECT_MAX {
-            let (whole, point) = column();
-            return self.hear_far(r, (units + DIRECT_MAX) as usize, raw, whole, point);
-        }
-        self.used += raw;
-        residual_of(units, (word >> length & ((1 << raw) - 1)) as i32, raw)
+    let token = (units + DIRECT_MAX) as usize;
+    if token == ESCAPE {
+        r.skip(length + whole_bits);
+        return least.wrapping_add(tail(whole_bits) as i32).wrapping_sub(point);
     }
-
-    #[cold]
-    #[inline(never)]
-    fn hear_far(
-        &mut self,
-        r: &mut BitReader<'_>,
-        token: usize,
-        raw: u32,
-        (least, whole_bits): (i32, u32),
-        point: i32,
-    ) -> i32 {
-        self.go_on(r);
-        let word = self.word;
-        let tail = |bits: u32| word & ((1 << bits) - 1);
-        if token >= ESCAPE {
-            self.used = whole_bits;
-            return least.wrapping_add(tail(whole_bits) as i32).wrapping_sub(point);
-        }
-        let bits = OCTAVE_BITS + (token - DIRECT) as u32;
-        self.used = bits + 1 + raw;
-        let (low, tail) = (tail(raw) as i32, tail(bits + 1 + raw) >> raw);
-        let size = (tail >> 1) as i32 + (1 << bits) - (1 << OCTAVE_BITS) + DIRECT_MAX + 1;
-        residual_of(if tail & 1 == 0 { size } else { -size }, low, raw)
-    }
-
-    /// Looks at what comes next.
-    #[inline]
-    fn go_on(&mut self, r: &mut BitReader<'_>) {
-        r.skip(self.used);
-        *self = Self::of(r);
-    }
-
-    #[inline]
-    pub(super) fn end(self, r: &mut BitReader<'_>) {
-        r.skip(self.used);
-    }
+    let bits = OCTAVE_BITS + (token - DIRECT) as u32;
+    r.skip(length + raw + 1 + bits);
+    let place = tail(raw + 1 + bits) >> raw;
+    let size = (place >> 1) as i32 + (1 << bits) - (1 << OCTAVE_BITS) + DIRECT_MAX + 1;
+    residual_of(if place & 1 == 0 { size } else { -size }, low, raw)
 }
 
 /// The residuals of the three axes of a field; nothing, and nothing is read, if one is not heard at its scale.
@@ -453,9 +408,7 @@ mod tests {
             w.bits(5, 3);
             w.finish();
             let mut r = BitReader::new(&bytes);
-            let mut stretch = Stretch::of(&r);
-            prop_assert_eq!(stretch.hear(&mut r, &codes, place, || (whole, point)), residual);
-            stretch.end(&mut r);
+            prop_assert_eq!(hear(&mut r, &codes, place, whole, point), residual);
             prop_assert_eq!(r.bits(3, "test"), Ok(5));
         }
 

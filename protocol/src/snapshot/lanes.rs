@@ -40,6 +40,12 @@ impl Lanes {
         Self(f32x4::new(finite).fast_max(f32x4::splat(least)).fast_min(f32x4::splat(most)))
     }
 
+    /// 0 where its size is not less than `limit`, or it is no number.
+    #[inline]
+    pub(super) fn if_below(self, limit: f32) -> Self {
+        Self(self.0 & self.0.abs().simd_lt(f32x4::splat(limit)))
+    }
+
     /// The nearest integers, half away from zero. Lanes must be within 2^31.
     #[inline]
     pub(super) fn rounded(self) -> Ints {

@@ -146,9 +146,9 @@ pub(super) struct Resolved {
     /// Row-major, a row a class.
     index: Vec<u16>,
     sites: usize,
-    /// Weights of fields, axes side by side; found by class, body and place.
-    fans: Vec<FanWeights>,
-    fan_index: Vec<[u16; PLACES]>,
+    /// Weights of the fields of bodies, axes side by side; found by class and body.
+    fans: Vec<BodyWeights>,
+    fan_index: Vec<u16>,
     bodies: usize,
 }
 
@@ -160,16 +160,13 @@ pub(super) struct FanWeights {
 }
 
 /// The weights of a body's fields.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct BodyWeights<'a> {
-    fans: &'a [FanWeights],
-    places: &'a [u16; PLACES],
-}
+#[derive(Clone, Debug)]
+pub(super) struct BodyWeights([FanWeights; PLACES]);
 
-impl<'a> BodyWeights<'a> {
+impl BodyWeights {
     #[inline]
-    pub(super) fn of(self, place: Place) -> &'a FanWeights {
-        &self.fans[usize::from(self.places[place as usize])]
+    pub(super) fn of(&self, place: Place) -> &FanWeights {
+        &self.0[place as usize]
     }
 }
 
@@ -221,7 +218,7 @@ impl Resolved {
         resolved
     }
 
-    /// Puts the weights of a field's axes side by side, once for all classes that share them.
+    /// Puts the weights of a body's axes side by side, once for all classes and bodies that share them.
     fn lay_out_fans(&mut self, columns: usize, links: &Links) {
         let mut known = BTreeMap::new();
         for class in 0..CLASSES {
@@ -235,19 +232,17 @@ impl Resolved {
                 let turn = first.map(|first| [0, 1, 2].map(|axis| Some(Site::Turn(first + axis))));
                 let components = first.map(|first| [0, 1, 2].map(|place| Some(Site::Column(first + place))));
                 let sites = [line(body.velocity), line(body.spin), line(body.position), turn, components];
-                let places = sites.map(|sites| {
-                    let models = sites.unwrap_or_default().map(|site| {
+                let models = sites.map(|sites| {
+                    sites.unwrap_or_default().map(|site| {
                         site.map_or(u16::MAX, |site| self.index[class * self.sites + site.number(columns)])
-                    });
-                    let next = self.fans.len() as u16;
-                    let place = *known.entry(models).or_insert(next);
-                    if place == next {
-                        let fan = self.fan_of(models);
-                        self.fans.push(fan);
-                    }
-                    place
+                    })
                 });
-                self.fan_index.push(places);
+                let next = self.fans.len() as u16;
+                let place = *known.entry(models).or_insert(next);
+                if place == next {
+                    self.fans.push(BodyWeights(models.map(|models| self.fan_of(models))));
+                }
+                self.fan_index.push(place);
             }
         }
     }
@@ -262,9 +257,8 @@ impl Resolved {
 
     /// The weights of a body's fields in a class.
     #[inline]
-    pub(super) fn body(&self, class: u8, body: usize) -> BodyWeights<'_> {
-        let places = &self.fan_index[usize::from(class) * self.bodies + body];
-        BodyWeights { fans: &self.fans, places }
+    pub(super) fn body(&self, class: u8, body: usize) -> &BodyWeights {
+        &self.fans[usize::from(self.fan_index[usize::from(class) * self.bodies + body])]
     }
 
     /// The weights of a site in a class.

@@ -7,17 +7,16 @@ use super::lanes::{Ints, Lanes, Sum, quaternion_product};
 use super::links::{Line, State, Turn};
 use super::motion::quaternion;
 use super::pace::Pace;
-use super::row::{largest_of, without};
+use super::row::{RowContext, largest_of, without};
 
 /// The way through the named states.
 #[derive(Clone, Copy)]
 pub(super) struct Way<'a> {
     pace: &'a Pace,
-    /// The newest state; and the one before, or the same if there is none.
+    /// The newest state; the one before, or the same if there is none; and the one before that, if there is one.
     newest: &'a [i32],
     older: &'a [i32],
-    /// The two states between which things went before; the two newest if there is no third.
-    before: [&'a [i32]; 2],
+    oldest: Option<&'a [i32]>,
 }
 
 /// How a field went, scaled to the time to guess over, in steps.
@@ -39,12 +38,12 @@ impl<'a> Way<'a> {
         let newest = states[0].values;
         // Of one length, and known to be: places in them are then looked at once for all.
         let values = |state: &State<'a>| state.values.get(..newest.len()).unwrap_or(newest);
-        let (older, before) = match states {
-            [_, second, third, ..] => (values(second), [values(second), values(third)]),
-            [_, second] => (values(second), [newest, values(second)]),
-            _ => (newest, [newest; 2]),
+        let (older, oldest) = match states {
+            [_, second, third, ..] => (values(second), Some(values(third))),
+            [_, second] => (values(second), None),
+            _ => (newest, None),
         };
-        Self { pace, newest, older, before }
+        Self { pace, newest, older, oldest }
     }
 
     /// Seconds to guess over.
@@ -58,14 +57,10 @@ impl<'a> Way<'a> {
     #[inline]
     pub(super) fn course(&self, line: &Line) -> Course {
         let at = |values: &[i32]| Ints::of(values, line.first).and(line.columns.there);
-        let (newest, older, [newer, oldest]) = (at(self.newest), at(self.older), self.before.map(at));
-        Course {
-            column: newest,
-            value: newest.lanes(),
-            last: older.lanes(),
-            now: (newest - older).lanes().times(self.pace.near),
-            before: (newer - oldest).lanes().times(self.pace.far),
-        }
+        let (newest, older) = (at(self.newest), at(self.older));
+        let now = (newest - older).lanes().times(self.pace.near);
+        let before = self.oldest.map_or(now, |oldest| (older - at(oldest)).lanes().times(self.pace.far));
+        Course { column: newest, value: newest.lanes(), last: older.lanes(), now, before }
     }
 
     /// A velocity or an angular velocity.
@@ -92,17 +87,7 @@ impl<'a> Way<'a> {
         sum.add(5, push.older.cross(push.old) * (steps * near));
     }
 
-    /// A position with a velocity.
-    #[inline]
-    pub(super) fn driven(&self, course: &Course, push: &Push, sum: &mut Sum<'_>) {
-        sum.add(0, push.new);
-        sum.add(1, push.old);
-        sum.add(2, push.older);
-        sum.add(3, course.now);
-        sum.add(4, self.pace.t_squared);
-    }
-
-    /// A position without one.
+    /// A position without a velocity.
     #[inline]
     pub(super) fn free(&self, course: &Course, sum: &mut Sum<'_>) {
         sum.add(0, course.now);
@@ -110,51 +95,27 @@ impl<'a> Way<'a> {
         sum.add(2, self.pace.t_squared);
     }
 
-    /// How a rotation went.
+    /// How a rotation went. If not all states have the same largest component: that of the newest.
     #[expect(clippy::inline_always, reason = "once a row: called, all states are looked at anew")]
     #[inline(always)]
-    pub(super) fn arc(&self, turn: &Turn) -> Arc {
+    pub(super) fn arc(&self, turn: &Turn) -> Result<Arc, usize> {
         let largest = |values: &[i32]| values.get(turn.first).copied().unwrap_or(0);
-        let own = largest(self.newest);
-        let [older, newer, oldest] = [self.older, self.before[0], self.before[1]].map(largest);
-        if ((own ^ older) | (own ^ newer) | (own ^ oldest)) & 3 != 0 {
-            return self.arc_in(turn, (own & 3) as usize);
+        let (own, older) = (largest(self.newest), largest(self.older));
+        let oldest = self.oldest.map_or(own, largest);
+        let frame = (own & 3) as usize;
+        if ((own ^ older) | (own ^ oldest)) & 3 != 0 {
+            return Err(frame);
         }
-        let at = |values: &[i32]| Ints::of(values, turn.columns.first).and(turn.columns.there);
-        let (newest, older, [newer, oldest]) = (at(self.newest), at(self.older), self.before.map(at));
-        let from = newest.lanes() - Lanes::splat(turn.zero);
-        Arc::new(self, turn, ((own & 3) as usize, from), (newest - older).lanes(), (newer - oldest).lanes())
-    }
-
-    /// The same, with any component for the largest.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn arc_in(self, turn: &Turn, frame: usize) -> Arc {
-        let at = |values: &[i32]| {
-            let four = quaternion(Some(turn), values) * turn.per_unit;
-            without(if four.lanes()[frame] < 0.0 { -four } else { four }, frame)
-        };
-        let (newest, older) = (at(self.newest), at(self.older));
-        let (newer, oldest) = (at(self.before[0]), at(self.before[1]));
-        Arc::new(&self, turn, (frame, newest), newest - older, newer - oldest)
-    }
-
-    /// How the three components change by the turns that a spin makes, as it is now, and as it was.
-    pub(super) fn turned(self, (turn, frame): (&Turn, usize), spin: &Line, rates: [Lanes; 2]) -> [Lanes; 2] {
-        let four = quaternion(Some(turn), self.newest) * turn.per_unit;
-        let four = if four.lanes()[frame] < 0.0 { -four } else { four };
-        let half = self.t() * 0.5 / spin.per_unit;
-        rates.map(|rate| without(quaternion_product(rate * half, four), frame))
+        Ok(Arc::new(self, turn, frame, |values| steps(turn, values)))
     }
 }
 
 impl Course {
-    /// What the error of a field may grow with that goes on by itself: how unsteadily it goes, how fast, and a `hint`.
+    /// What the error of a field may grow with that goes on by itself: how unsteadily it goes, and how fast.
     #[inline]
-    pub(super) fn spread(&self, hint: Lanes, sum: &mut Sum<'_>) {
+    pub(super) fn spread(&self, sum: &mut Sum<'_>) {
         sum.add(1, (self.now - self.before).abs());
         sum.add(2, self.now.abs());
-        sum.add(3, hint.abs());
     }
 }
 
@@ -167,19 +128,20 @@ pub(super) struct Push {
 }
 
 impl Push {
-    /// By how much the way of a position was not what its velocity said.
+    /// The position of this velocity.
     #[inline]
-    pub(super) fn off(&self, position: &Course) -> Lanes {
-        position.now - (self.old + self.older) * 0.5
+    pub(super) fn driven(&self, position: &Course, sum: &mut Sum<'_>) {
+        sum.add(0, self.new);
+        sum.add(1, self.old);
+        sum.add(2, self.older);
+        sum.add(3, position.now);
     }
+}
 
-    /// What the error of the position may grow with; `miss` is by how much the velocity was off.
-    #[inline]
-    pub(super) fn spread(&self, position: &Course, miss: Lanes, sum: &mut Sum<'_>) {
-        sum.add(1, (self.new - self.old).abs());
-        sum.add(2, self.off(position).abs());
-        sum.add(3, miss.abs());
-    }
+/// The three components of a rotation that are told, in steps.
+#[inline]
+fn steps(turn: &Turn, values: &[i32]) -> Lanes {
+    Ints::of(values, turn.columns.first).and(turn.columns.there).lanes() - Lanes::splat(turn.zero)
 }
 
 /// How a rotation went: by the components of its quaternion but one, the largest, which is positive; in steps, scaled to
@@ -197,18 +159,47 @@ pub(super) struct Arc {
     bend: Lanes,
 }
 
+/// A rotation's quaternion, in steps, with this component positive.
+fn four(turn: &Turn, values: &[i32], positive: usize) -> Lanes {
+    let four = quaternion(Some(turn), values) * turn.per_unit;
+    if four.lanes()[positive] < 0.0 { -four } else { four }
+}
+
+/// How the three components change by the turns that a spin makes, as it is now, and as it was.
+pub(super) fn turned(
+    row: &RowContext<'_>,
+    (turn, frame): (&Turn, usize),
+    spin: &Line,
+    rates: [Lanes; 2],
+) -> [Lanes; 2] {
+    let way = Way::of(row.states, row.pace);
+    let (four, half) = (four(turn, way.newest, frame), way.t() * 0.5 / spin.per_unit);
+    rates.map(|rate| without(quaternion_product(rate * half, four), frame))
+}
+
 impl Arc {
+    /// How the rotation of a row went, with any component for the largest.
+    // Of the row, not of the way: that would have to be laid out in memory for a call that is seldom made.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn beside(row: &RowContext<'_>, turn: &Turn, frame: usize) -> Self {
+        let way = Way::of(row.states, row.pace);
+        Self::new(&way, turn, frame, |values| {
+            let is_beside = values.get(turn.first).is_some_and(|largest| largest & 3 == frame as i32);
+            if is_beside { steps(turn, values) } else { without(four(turn, values, frame), frame) }
+        })
+    }
+
+    /// `at` gives the components of a state.
     #[inline]
-    fn new(way: &Way<'_>, turn: &Turn, (frame, from): (usize, Lanes), step: Lanes, before: Lanes) -> Self {
+    fn new(way: &Way<'_>, turn: &Turn, frame: usize, at: impl Fn(&[i32]) -> Lanes) -> Self {
+        let (from, older) = (at(way.newest), at(way.older));
+        let step = from - older;
+        let now = step.times(way.pace.near);
+        let before = way.oldest.map_or(now, |oldest| (older - at(oldest)).times(way.pace.far));
         let [near, ..] = way.pace.near.lanes();
         let bend = step.length_squared() * (-0.5 * turn.step * turn.step * near * (1.0 + near));
-        Self {
-            frame,
-            from,
-            now: step.times(way.pace.near),
-            before: before.times(way.pace.far),
-            bend: from * bend,
-        }
+        Self { frame, from, now, before, bend: from * bend }
     }
 
     /// Which component is the largest where it goes on to.
@@ -252,10 +243,8 @@ impl Arc {
     /// What their error may grow with.
     #[inline]
     pub(super) fn spread(&self, hint: Lanes, sum: &mut Sum<'_>) {
-        let bend = (self.now - self.before).abs();
-        sum.add(1, bend);
+        sum.add(1, (self.now - self.before).abs());
         sum.add(2, self.now.abs());
-        sum.add(3, bend.extent());
-        sum.add(4, hint.extent());
+        sum.add(3, hint.extent());
     }
 }

@@ -1,7 +1,7 @@
 //! A row's values from symbols, or from bits. Faults are kept until the row is done.
 
 use super::super::dense::{self, Place};
-use super::super::fast::{self, Codes, Stretch};
+use super::super::fast::{self, Codes};
 use super::super::lanes::Ints;
 use super::super::links::Columns;
 use super::super::prior::{Learned, odds_step};
@@ -108,18 +108,16 @@ impl FastHearer<'_, '_> {
 impl RowCoder for FastHearer<'_, '_> {
     #[inline(never)]
     fn numbers(&mut self, shapes: &[Column], guess: &Guess, known: &mut [i32]) -> [i32; 4] {
-        let mut stretch = Stretch::of(self.r);
         let mut residuals = [0; 4];
         for (axis, told) in residuals.iter_mut().enumerate().take(guess.axes) {
             let column = guess.first + axis;
             let (shape, point) = (&shapes[column], guess.points[axis]);
             let (place, whole) = (fast::place(guess.thirds[axis]), (shape.min, shape.bits));
-            let residual = stretch.hear(self.r, self.codes, place, || (whole, point));
+            let residual = fast::hear(self.r, self.codes, place, whole, point);
             known[column] = from_residual(shape, point, residual)
                 .unwrap_or_else(|| out_of_bounds(&mut self.fault, self.kind, column, shape));
             *told = residual;
         }
-        stretch.end(self.r);
         residuals
     }
 
@@ -145,7 +143,7 @@ impl FieldCoder for FastHearer<'_, '_> {
         let residuals = three.unwrap_or_else(|| Ints::from_word(self.each(columns, points, thirds)));
         let values = points + residuals;
         if values.are_within(columns.least, columns.most) {
-            columns.put(values, known);
+            put(columns, values, known);
             values
         } else {
             Ints::from_word(self.refuse(columns, values, known))
@@ -158,13 +156,11 @@ impl FastHearer<'_, '_> {
     #[cold]
     #[inline(never)]
     fn each(&mut self, columns: &Columns, points: Ints, thirds: Ints) -> u128 {
-        let mut stretch = Stretch::of(self.r);
         let (points, thirds, mut residuals) = (points.values(), thirds.values(), [0; 4]);
         for (axis, residual) in residuals.iter_mut().enumerate().take(columns.axes) {
             let place = fast::place(thirds[axis]);
-            *residual = stretch.hear(self.r, self.codes, place, || (columns.whole(axis), points[axis]));
+            *residual = fast::hear(self.r, self.codes, place, columns.whole(axis), points[axis]);
         }
-        stretch.end(self.r);
         Ints::new(residuals).word()
     }
 
@@ -176,8 +172,20 @@ impl FastHearer<'_, '_> {
         let is_out = |axis: &usize| !(least[*axis]..=most[*axis]).contains(&values.values()[*axis]);
         let column = columns.first + (0..columns.axes).find(is_out).unwrap_or(0);
         self.fault.get_or_insert(DecodeError::OutOfBounds { kind: self.kind, column: column as u8 });
-        columns.put(columns.least, known);
+        put(columns, columns.least, known);
         columns.least.word()
+    }
+}
+
+/// Puts the values of a field into its columns of a row.
+#[inline]
+fn put(columns: &Columns, values: Ints, row: &mut [i32]) {
+    // Places are small: nothing overflows, and one look at the length is enough.
+    let first = columns.first as u16 as usize;
+    let [x, y, z, _] = values.values();
+    match row.get_mut(first..first + 3) {
+        Some(three) if columns.axes == 3 => three.copy_from_slice(&[x, y, z]),
+        _ => columns.put(values, row),
     }
 }
 

@@ -8,7 +8,7 @@ mod tell;
 
 use super::cost::Bits;
 use super::dense;
-use super::frequencies::Dial;
+use super::frequencies::{DIAL, Dial};
 use super::prior::Learned;
 use super::range::{RangeDecoder, RangeEncoder, RangeMark, Symbol};
 use super::row::RowContext;
@@ -30,6 +30,30 @@ pub(super) enum Writer<'a> {
     Dense(RangeEncoder<'a>, usize),
     /// What would be written in this coder.
     Cost(super::Coder, Bits),
+}
+
+/// Short numbers side by side, to be written at once: no more than 64 bits of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Gammas {
+    word: u64,
+    bits: u32,
+}
+
+impl Gammas {
+    /// As [`BitWriter::gamma`] has it.
+    #[inline]
+    pub(super) fn add(&mut self, value: u32) {
+        let number = value + 1;
+        let extra = number.ilog2();
+        self.add_bits(((number & !(1 << extra)) << 1 | 1) << extra, 2 * extra + 1);
+    }
+
+    /// The low `count` bits of `value`, of which the others are 0.
+    #[inline]
+    pub(super) fn add_bits(&mut self, value: u32, count: u32) {
+        self.word |= u64::from(value) << self.bits;
+        self.bits += count;
+    }
 }
 
 /// A place to go back to.
@@ -111,14 +135,23 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A number from `least` below 128, by its chances; small ones are short without.
-    #[inline]
-    pub(super) fn dial<'d>(&mut self, dial: impl FnOnce() -> &'d Dial, least: u32, number: u32) {
+    /// A number below 128 by its chances, in the `dense` coder.
+    pub(super) fn dial(&mut self, dial: &Dial, number: u32) {
+        let symbol = dial.symbol(number as usize);
         match self {
-            Self::Fast(w) => w.gamma(number - least),
-            Self::Dense(w, _) => w.encode(dial().symbol(number as usize)),
-            Self::Cost(super::Coder::Fast, bits) => bits.add_gamma(number - least),
-            Self::Cost(super::Coder::Dense, bits) => bits.add(dial().symbol(number as usize)),
+            Self::Dense(w, _) => w.encode(symbol),
+            Self::Cost(_, bits) => bits.add(symbol),
+            Self::Fast(_) => unreachable!("the `fast` coder has no chances"),
+        }
+    }
+
+    /// Numbers of which small ones are short, in the `fast` coder.
+    #[inline]
+    pub(super) fn gammas(&mut self, numbers: Gammas) {
+        match self {
+            Self::Fast(w) => w.long(numbers.word, numbers.bits),
+            Self::Cost(_, bits) => bits.add_whole(numbers.bits),
+            Self::Dense(..) => unreachable!("the `dense` coder has chances for them"),
         }
     }
 
@@ -159,14 +192,8 @@ impl<'a> Writer<'a> {
             (Self::Dense(w, _), RowBits::Dense(symbols)) => {
                 w.encode_all(symbols);
             }
-            (Self::Fast(w), RowBits::Fast { words, bits, .. }) => {
-                // Mostly there is one.
-                let Some((last, whole)) = words.split_last() else { return };
-                for word in whole {
-                    w.long(*word, u64::BITS);
-                }
-                w.long(*last, bits - u64::BITS * whole.len() as u32);
-            }
+            (Self::Fast(w), RowBits::Fast { words: [word], bits, .. }) => w.long(*word, bits),
+            (Self::Fast(w), RowBits::Fast { words, bits, .. }) => write_long(w, words, bits),
             (Self::Cost(_, cost), values) => cost.add_row(values),
             _ => unreachable!("rows are worked out by the room's coder"),
         }
@@ -204,6 +231,17 @@ impl<'a> Writer<'a> {
             Self::Dense(w, start) => w.finish(start),
             Self::Cost(..) => {}
         }
+    }
+}
+
+/// So many bits of some words, one behind the other.
+// Apart, so that what it needs is not kept at hand for a row of one word.
+#[inline(never)]
+fn write_long(w: &mut BitWriter<'_>, words: &[u64], mut bits: u32) {
+    for word in words {
+        let count = bits.min(u64::BITS);
+        w.long(*word, count);
+        bits -= count;
     }
 }
 
@@ -276,7 +314,17 @@ impl<'a> Reader<'a> {
         what: &'static str,
     ) -> Result<u32, DecodeError> {
         match self {
-            Self::Fast(r) => Ok(r.gamma(what)?.saturating_add(least)),
+            Self::Fast(r) => {
+                let word = r.peek();
+                let extra = word.trailing_zeros();
+                if extra > DIAL.ilog2() {
+                    return Err(DecodeError::Invalid { what, value: extra.into() });
+                }
+                // What lies behind the end is zeros, and is seen by what is read next.
+                r.skip(2 * extra + 1);
+                let low = (word >> (extra + 1)) as u32 & ((1 << extra) - 1);
+                Ok((1 << extra | low) - 1 + least)
+            }
             Self::Dense(r) => Ok(dial().hear(r) as u32),
         }
     }

@@ -3,7 +3,7 @@
 use super::super::lanes::{CORE, Ints, Lanes, Sum};
 use super::super::links::{Body, Columns, Line, Turn};
 use super::super::models::{FanWeights, Place, Site};
-use super::super::straight::{Push, Way};
+use super::super::straight::{Arc, Push, Way, turned};
 use super::{FAR, FieldCoder, Walker, thirds_of};
 
 /// A field that was told: its values in steps, and by how much these were off.
@@ -13,11 +13,11 @@ struct Told {
     miss: Lanes,
 }
 
-/// What a field changes from: columns, and what is no whole number of steps.
+/// What a field changes from: columns, or what is no whole number of steps.
 #[derive(Clone, Copy, Debug)]
-struct Base {
-    columns: Ints,
-    from: Lanes,
+enum Base {
+    Columns(Ints),
+    Steps(Lanes),
 }
 
 impl<C: FieldCoder> Walker<'_, '_, C, false> {
@@ -26,19 +26,18 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
     pub(super) fn straight_body(&mut self, index: usize, body: &Body) {
         let way = Way::of(self.row.states, self.row.pace);
         let weights = self.row.plan.models.body(self.class, index);
-        let place = body.position.as_ref().map(|line| (line, way.course(line)));
         let (mut push, mut miss) = (Push::default(), Lanes::ZERO);
-        if let (Some(line), Some((position, place))) = (&body.velocity, &place) {
+        if let (Some(line), Some(position)) = (&body.velocity, &body.position) {
             let course = way.course(line);
             let over = way.steps(line, position);
             push = Push { old: course.value * over, older: course.last * over, ..push };
             let told = self.axes(
                 &line.columns,
                 weights.of(Place::Velocity),
-                Base { columns: course.column, from: Lanes::ZERO },
+                Base::Columns(course.column),
                 |change, spread| {
                     way.rate(&course, change);
-                    course.spread(push.off(place), spread);
+                    course.spread(spread);
                 },
             );
             (push.new, miss) = (told.values * over, told.miss);
@@ -49,28 +48,30 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
             let told = self.axes(
                 &line.columns,
                 weights.of(Place::Spin),
-                Base { columns: course.column, from: Lanes::ZERO },
+                Base::Columns(course.column),
                 |change, spread| {
                     way.rate(&course, change);
                     way.veers(&push, line, change);
-                    course.spread(miss.extent(), spread);
+                    course.spread(spread);
+                    spread.add(3, miss.extent());
                 },
             );
             hint = Some(told.miss);
             rates = Some((line, [told.values, course.value]));
         }
-        if let Some((line, place)) = &place {
-            let base = Base { columns: place.column, from: Lanes::ZERO };
-            let weights = weights.of(Place::Position);
+        if let Some(line) = &body.position {
+            let place = way.course(line);
+            let (base, weights) = (Base::Columns(place.column), weights.of(Place::Position));
             let told = if body.velocity.is_some() {
                 self.axes(&line.columns, weights, base, |change, spread| {
-                    way.driven(place, &push, change);
-                    push.spread(place, miss, spread);
+                    push.driven(&place, change);
+                    spread.add(1, miss.abs());
                 })
             } else {
                 self.axes(&line.columns, weights, base, |change, spread| {
-                    way.free(place, change);
-                    place.spread(place.before, spread);
+                    way.free(&place, change);
+                    place.spread(spread);
+                    spread.add(3, place.before.abs());
                 })
             };
             hint = hint.or(Some(told.miss));
@@ -90,16 +91,16 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
         rates: Option<(&Line, [Lanes; 2])>,
         hint: Lanes,
     ) {
-        let mut arc = way.arc(turn);
+        let mut arc = way.arc(turn).unwrap_or_else(|frame| Arc::beside(self.row, turn, frame));
         let first = arc.largest(turn);
         let is_first = self.flag(Site::Column(turn.first), turn.first, first as i32, &[0.0; CORE]);
         let largest = if is_first { first } else { self.less_likely(turn, first, arc.sizes(turn)) };
         self.known[turn.first] = largest as i32;
         if largest != arc.frame {
-            arc = way.arc_in(turn, largest);
+            arc = Arc::beside(self.row, turn, largest);
         }
-        let turned = rates.map(|(spin, rates)| way.turned((turn, largest), spin, rates));
-        let base = Base { columns: Ints::splat(0), from: arc.from + Lanes::splat(turn.zero) };
+        let turned = rates.map(|(spin, rates)| turned(self.row, (turn, largest), spin, rates));
+        let base = Base::Steps(arc.from + Lanes::splat(turn.zero));
         self.axes(&turn.columns, weights, base, |change, spread| {
             arc.components(turned, change);
             arc.spread(hint, spread);
@@ -123,9 +124,13 @@ impl<C: FieldCoder> Walker<'_, '_, C, false> {
             spread.add_one(0, 1.0);
             features(change, spread);
         });
-        let guessed = (base.from + change).within(-FAR, FAR);
+        let (columns_before, from) = match base {
+            Base::Columns(before) => (before, change),
+            Base::Steps(from) => (Ints::splat(0), from + change),
+        };
+        let guessed = from.if_below(FAR);
         let steps = guessed.rounded();
-        let points = base.columns + steps;
+        let points = columns_before + steps;
         let values = self.coder.vector(columns, points, thirds_of(spread), self.known);
         let miss = (values - points).and(columns.there).lanes();
         if C::LEARNS {

@@ -4,7 +4,7 @@ use core::cmp::Ordering;
 
 use bytes::Bytes;
 
-use super::super::code::{Reader, Writer};
+use super::super::code::{Gammas, Reader, Writer};
 use super::super::frequencies::{DIAL, Dial};
 use super::super::prior::DIALS;
 use super::super::{Leave, References};
@@ -102,12 +102,24 @@ pub(super) fn write_references(
     tick: Tick,
     references: References,
 ) {
-    let numbers = dial_numbers(tick, references);
     // Most often all three are named.
-    w.dial(|| &dials[0], 0, REFERENCES_PER_ROW_MAX as u32 - references.len() as u32);
+    let missing = REFERENCES_PER_ROW_MAX as u32 - references.len() as u32;
     let mut before = None;
-    for (number, step) in numbers.into_iter().take(references.len()) {
-        w.dial(|| &dials[which_dial(dials, before)], u32::from(before.is_none()), number);
+    if w.is_fast() {
+        let mut numbers = Gammas::default();
+        numbers.add(missing);
+        for (number, step) in dial_numbers(tick, &references) {
+            numbers.add(number - u32::from(before.is_none()));
+            if before.is_some() && number == FAR {
+                numbers.add_bits(step, DISTANCE_BITS);
+            }
+            before = Some(step);
+        }
+        return w.gammas(numbers);
+    }
+    w.dial(&dials[0], missing);
+    for (number, step) in dial_numbers(tick, &references) {
+        w.dial(&dials[which_dial(dials, before)], number);
         if before.is_some() && number == FAR {
             w.bits(step, DISTANCE_BITS);
         }
@@ -129,22 +141,18 @@ pub(in crate::snapshot) fn which_dial(dials: &[Dial; DIALS], before: Option<u32>
 }
 
 /// What the dials tell of the ticks that are named, and the steps between these.
+#[inline]
 pub(in crate::snapshot) fn dial_numbers(
     tick: Tick,
-    references: References,
-) -> [(u32, u32); REFERENCES_PER_ROW_MAX] {
-    let mut numbers = [(0, 0); REFERENCES_PER_ROW_MAX];
-    let mut last = (tick, None);
-    for (number, named) in numbers.iter_mut().zip(references.ticks()) {
-        let step = last.0.since(named) as u32;
-        let told = match last.1 {
-            None => step,
-            Some(before) => fold(i64::from(step) - i64::from(before)).min(FAR),
-        };
-        *number = (told, step);
-        last = (named, Some(step));
-    }
-    numbers
+    references: &References,
+) -> impl Iterator<Item = (u32, u32)> + '_ {
+    let (mut last, mut before) = (tick, None);
+    references.ticks().map(move |named| {
+        let step = last.since(named) as u32;
+        let number = before.map_or(step, |before| fold(i64::from(step) - i64::from(before)).min(FAR));
+        (last, before) = (named, Some(step));
+        (number, step)
+    })
 }
 
 pub(super) fn read_references(

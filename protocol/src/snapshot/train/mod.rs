@@ -88,14 +88,12 @@ impl Trainer {
         if !plan.against.is_empty() {
             corpus.missing[REFERENCES_PER_ROW_MAX - plan.against.len()] += 1.0;
 
-            let numbers = dial_numbers(source.newest.tick(), plan.against);
-            corpus.steps.extend(
-                numbers
-                    .into_iter()
-                    .take(plan.against.len())
-                    .enumerate()
-                    .map(|(place, (number, step))| Step { is_first: place == 0, number, ticks: step }),
-            );
+            let numbers = dial_numbers(source.newest.tick(), &plan.against).enumerate();
+            corpus.steps.extend(numbers.map(|(place, (number, step))| Step {
+                is_first: place == 0,
+                number,
+                ticks: step,
+            }));
         }
         let place = |row: &PlannedRow| (row.kind, row.row);
         for row in &plan.held {
