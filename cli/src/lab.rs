@@ -315,19 +315,21 @@ fn print_table(reports: &[Report]) {
         first.seeds.len()
     );
     println!(
-        "| policy | delay mean ms | p50 | starved % | rate p0.1 | p99.9 | error rms cm | fresh rms cm | jumps/min | freezes/min |"
+        "| policy | delay mean ms | p50 | starved % | rate p0.1 | p99.9 | error rms cm, of it bound | fresh rms cm, of it bound | jumps/min | freezes/min |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     for Report { interpolation, figures, .. } in reports {
         println!(
-            "| {interpolation} | {:.1} | {:.1} | {:.3} | {:.3} | {:.3} | {:.2} | {:.2} | {:.2} | {:.2} |",
+            "| {interpolation} | {:.1} | {:.1} | {:.3} | {:.3} | {:.3} | {:.2}, {:.2} | {:.2}, {:.2} | {:.2} | {:.2} |",
             figures.view_delay_ms.mean,
             figures.view_delay_ms.p50,
             figures.starved_ratio * 100.0,
             figures.view_rate.p0_1,
             figures.view_rate.p99_9,
             figures.remote_error_cm.rms,
+            figures.remote_error_bound_cm.rms,
             figures.remote_error_fresh_cm.rms,
+            figures.remote_error_fresh_bound_cm.rms,
             figures.jumps_per_min,
             figures.freezes_per_min
         );

@@ -79,6 +79,12 @@ pub struct Figures {
     pub remote_error_cm: Distribution,
     /// The same without starved pictures.
     pub remote_error_fresh_cm: Distribution,
+    /// What nobody could have fallen short of in the same pictures: the way to those whom the room set down elsewhere later than the
+    /// newest applied snapshot, centimetres.
+    pub remote_error_bound_cm: Distribution,
+    /// What nobody could have fallen short of in the same fresh pictures: the way from where somebody was shown when the view last
+    /// starved, as far as it is longer than one without a jump, centimetres.
+    pub remote_error_fresh_bound_cm: Distribution,
     /// Shown steps longer than 1.5 times the greatest speed allows, and 2 cm.
     pub jumps: u64,
     /// Times of at least 50 ms in which the truth moved faster than 1 m/s and the shown less than 20 % of it.
@@ -150,6 +156,8 @@ impl Figures {
             (&mut self.view_rate, &other.view_rate),
             (&mut self.remote_error_cm, &other.remote_error_cm),
             (&mut self.remote_error_fresh_cm, &other.remote_error_fresh_cm),
+            (&mut self.remote_error_bound_cm, &other.remote_error_bound_cm),
+            (&mut self.remote_error_fresh_bound_cm, &other.remote_error_fresh_bound_cm),
             (&mut self.clock_error_ms, &other.clock_error_ms),
             (&mut self.input_wait_ms, &other.input_wait_ms),
             (&mut self.snapshot_age_ms, &other.snapshot_age_ms),
@@ -241,6 +249,8 @@ impl Figures {
             starved_ratio: self.starved_ratio(),
             remote_error_cm: self.remote_error_cm.summary(),
             remote_error_fresh_cm: self.remote_error_fresh_cm.summary(),
+            remote_error_bound_cm: self.remote_error_bound_cm.summary(),
+            remote_error_fresh_bound_cm: self.remote_error_fresh_bound_cm.summary(),
             jumps_per_min: self.jumps as f64 / minutes,
             freezes_per_min: self.freezes as f64 / minutes,
             own_latency_ms: self.own_latency_ms.summary(),
@@ -288,6 +298,10 @@ pub struct FigureReport {
     pub starved_ratio: f64,
     pub remote_error_cm: Summary,
     pub remote_error_fresh_cm: Summary,
+    /// Of whoever shows the same moments.
+    pub remote_error_bound_cm: Summary,
+    /// Of whoever shows the same moments.
+    pub remote_error_fresh_bound_cm: Summary,
     /// A client's minute, over all whom it sees.
     pub jumps_per_min: f64,
     /// A client's minute, over all whom it sees.
@@ -358,6 +372,8 @@ impl fmt::Display for FigureReport {
             ("view_delay_ms", self.view_delay_ms),
             ("remote_error_cm", self.remote_error_cm),
             ("remote_error_fresh_cm", self.remote_error_fresh_cm),
+            ("remote_error_bound_cm", self.remote_error_bound_cm),
+            ("remote_error_fresh_bound", self.remote_error_fresh_bound_cm),
             ("own_latency_ms", self.own_latency_ms),
             ("own_latency_whole_ms", self.own_latency_whole_ms),
             ("prediction_error_cm", self.prediction_error_cm),

@@ -70,6 +70,15 @@ impl Truth {
         place.is_none_or(|place| place.ticks_on_way <= interval)
     }
 
+    /// If an entity was moved within the last `ticks` before `time`: where it was just before, and when that was.
+    pub(crate) fn before_move(&self, id: EntityId, time: f64, ticks: u32) -> Option<(Vec3, f64)> {
+        let (index, _) = self.index(time)?;
+        let on_way = place_of(self.ticks.get(index)?, id)?.ticks_on_way as usize;
+        let before = index.checked_sub(on_way + 1).filter(|_| on_way < ticks as usize)?;
+        let place = place_of(self.ticks.get(before)?, id)?;
+        Some((place.position, self.begin as f64 + before as f64 * 1e6 / f64::from(self.rate.hz())))
+    }
+
     /// Where an entity was at a tick, if that is known yet.
     pub(crate) fn at(&self, tick: Tick, id: EntityId) -> Option<Vec3> {
         Some(place_of(self.ticks.get(usize::try_from(tick.since(self.first)).ok()?)?, id)?.position)

@@ -55,6 +55,26 @@ fn on_a_perfect_link_a_fixed_delay_is_kept_to_the_clocks_error_and_nothing_starv
 }
 
 #[test]
+fn no_error_is_below_what_nobody_could_have_fallen_short_of() {
+    let rms_of = |profile, delay| {
+        let policy = Policy::Fixed(Micros::from_millis(delay));
+        let config = LabConfig { players: 8, seconds: 20, ..config(profile, StreamKind::Ordered, policy) };
+        let report = run(&config, 2).report();
+        [
+            (report.remote_error_bound_cm.rms, report.remote_error_cm.rms),
+            (report.remote_error_fresh_bound_cm.rms, report.remote_error_fresh_cm.rms),
+        ]
+    };
+    // A view that starves all the time: who is knocked out is shown where he was, and is far away when that is heard of.
+    for (bound, error) in rms_of(&Profile::LOSSY, 100) {
+        assert!(bound > 1.0 && bound <= error, "{bound} of {error}");
+    }
+    for (bound, _) in rms_of(&Profile::PERFECT, 80) {
+        assert!(bound <= 0.0, "{bound} where all is known in time");
+    }
+}
+
+#[test]
 fn in_cells_nobody_meets_anybody_and_all_are_seen() {
     let config =
         LabConfig { is_peaceful: true, ..config(&Profile::CABLE, StreamKind::Ordered, Policy::Adaptive) };

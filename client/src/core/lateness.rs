@@ -27,7 +27,7 @@ const LEVEL_STEP_MAX: i64 = 10_000;
 
 /// Over how many samples the usual deviation is averaged, and how far away a sample counts in it at most, microseconds: it is to
 /// tell of every day, not of outliers.
-const DEVIATION_SAMPLES: i64 = 64;
+const DEVIATION_SAMPLES: i64 = 256;
 const DEVIATION_MAX: i64 = 20_000;
 /// No guess is further above the level than this, microseconds.
 const GUESS_MAX: i64 = 130_000;

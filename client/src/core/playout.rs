@@ -23,11 +23,14 @@ use tickwire_protocol::Micros;
 use super::lateness::{Guess, Lateness};
 
 /// How often the buffer may run dry, seconds from one time to the next.
-const DRY_SECONDS: f32 = 10.0;
+const DRY_SECONDS: f32 = 12.0;
 /// In which time what was late counts half: long, for what happens once in [`DRY_SECONDS`] is soon mistaken.
 const HALF_LIFE: Micros = Micros(120_000_000);
 /// What is thought to be late before it is known.
-const GUESS: Guess = Guess { above: 0, deviations: 20, weight: 5.0 };
+const GUESS: Guess = Guess { above: 0, deviations: 26, weight: 10.0 };
+/// States that come within this of the one before were held up with it, microseconds: one event, not as many as there are states.
+/// Otherwise a second without any would look like a link on which all is late.
+const TOGETHER: i64 = 3_000;
 /// The delay is longer than needed by this, microseconds: half a class of lateness, and what rounding costs.
 const MARGIN: i64 = 1_000;
 /// A state is overdue when so few come later.
@@ -42,7 +45,7 @@ const FASTER: f64 = 0.03;
 /// No more than this together with the slew of the clock: with its drift and a rounding that is a twentieth.
 const RATE_MAX: f64 = 0.048;
 /// Share of the time in which the view may stand still for want of states: less than one picture in a thousand.
-const STILL_SHARE: f64 = 0.000_8;
+const STILL_SHARE: f64 = 0.000_75;
 /// For how long it may at once, microseconds, and what is to have gathered until it does: shorter than 50 ms is not seen as a
 /// freeze, with the pictures beside it, and shorter than this does not pay.
 const STILL_MAX: i64 = 40_000;
@@ -51,6 +54,9 @@ const STILL_MIN: i64 = 32_000;
 const STILL_SAVED_MAX: i64 = 120_000;
 /// What each time costs beside: the pictures in which it begins and ends, microseconds.
 const STILL_COST: i64 = 8_000;
+/// It stands by so much before the newest state, microseconds: when that is due is rounded, and a picture that is later by one
+/// is a guess.
+const STILL_BEFORE: i64 = 2;
 /// From further off the delay is set at once, microseconds.
 const STEP_MIN: i64 = 400_000;
 
@@ -66,6 +72,8 @@ pub(crate) struct Playout {
     dry_share: f32,
     /// When the newest state was due.
     newest: Option<i64>,
+    /// When it arrived.
+    newest_arrival: i64,
     plan: Option<Plan>,
     /// For how long the view may still stand still.
     still: i64,
@@ -143,6 +151,7 @@ impl Playout {
             lateness: Lateness::new(HALF_LIFE, GUESS),
             dry_share: 1.0 / (DRY_SECONDS * hz as f32),
             newest: None,
+            newest_arrival: 0,
             plan: None,
             still: STILL_MIN,
         }
@@ -160,8 +169,9 @@ impl Playout {
     /// A state newer than all before has arrived at the server's time `now`; it was due at `due`. `local` is the client's time; the server's
     /// time runs faster by `slew`, seconds a second, than it does in truth.
     pub(crate) fn handle_state(&mut self, now: i64, local: Micros, due: i64, slew: f64) {
+        let waited = now.saturating_sub(core::mem::replace(&mut self.newest_arrival, now));
         let before = self.newest.replace(due);
-        if let Some(before) = before {
+        if let Some(before) = before.filter(|_| waited > TOGETHER) {
             self.lateness.add(local, now - before);
         }
         if self.fixed.is_some() {
@@ -185,7 +195,7 @@ impl Playout {
         let faster = (RATE_MAX - slew).clamp(0.0, FASTER);
         let still = if self.still < STILL_MIN { 0 } else { self.still.min(STILL_MAX) };
         let mut plan = Plan { since: now, from, to, slower, faster, overdue, dry: 0, still };
-        plan.dry = plan.dry_at(due);
+        plan.dry = plan.dry_at(due - STILL_BEFORE);
         self.plan = Some(plan);
     }
 
@@ -294,6 +304,27 @@ mod tests {
         assert!(outside < 0.001, "{outside}");
         let fixed = (130 - 60) as f64 / 6_000.0;
         assert!(starved < fixed, "{starved}");
+    }
+
+    #[test]
+    fn what_is_held_up_together_is_late_once() {
+        // In the first seconds nothing comes for 1.3 s, then all of it at once.
+        let held =
+            |number: i64| if (100..126).contains(&number) { (126 - number) * INTERVAL } else { 10 * MS };
+        let mut playout = playout();
+        play(&mut playout, 0..10, held);
+        let delay = playout.delay(10_000 * MS);
+        assert!(delay < 250 * MS, "{delay}: not as if all came a second late");
+    }
+
+    #[test]
+    fn no_picture_is_a_guess_while_the_view_stands_still() {
+        let mut playout = playout();
+        play(&mut playout, 0..60, |_| 10 * MS);
+        let dry = playout.plan.expect("states have come").dry;
+        let newest = playout.newest.expect("they have");
+        let views = (0..STILL_MIN).step_by(100).map(|passed| dry + passed - playout.delay(dry + passed));
+        assert!(views.into_iter().all(|view| view == newest - STILL_BEFORE));
     }
 
     #[test]

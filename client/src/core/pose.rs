@@ -6,7 +6,7 @@ use tickwire_protocol::{RowRef, TickTime};
 use tickwire_sim::between::{self, Between, Told};
 use tickwire_sim::blend::{self as interpolation, GUESS_SECONDS, Moving};
 
-use super::timeline::{Blend, FADING_FIELDS_MAX, Fading, Timeline};
+use super::timeline::{Blend, FADING_FIELDS_MAX, Fade, Fading, Timeline};
 
 /// A difference fades in this time at least, seconds: less would look like a blow.
 const FADE_SECONDS_MIN: f32 = 0.06;
@@ -34,6 +34,8 @@ pub(crate) struct Pose<'a> {
     beyond: f32,
     /// The moment.
     time: TickTime,
+    /// Ticks between two states.
+    interval: u32,
     /// Seconds a tick.
     dt: f32,
 }
@@ -53,7 +55,7 @@ impl<'a> Pose<'a> {
         let (from, to) = (told(timeline.from(kind, blend)), told(timeline.to(kind, blend)));
         let Blend { fraction, span, is_from_rest, beyond, .. } = blend;
         let between = Between { fraction, seconds: span as f32 * dt, is_from_rest };
-        Some(Self { kind, timeline, from, to, between, beyond: beyond * dt, time, dt })
+        Some(Self { kind, timeline, from, to, between, beyond: beyond * dt, time, interval, dt })
     }
 
     /// A vector that is not held.
@@ -104,12 +106,10 @@ impl<'a> Pose<'a> {
         if until.is_some_and(|until| !until.is_newer_than(self.time.tick)) {
             return Vec3::ZERO;
         }
-        let elapsed = elapsed(*since, self.time);
-        let faded = fields.iter().flatten().find(|(field, ..)| *field == id);
-        match faded {
-            Some((_, difference, ticks)) => *difference * interpolation::faded(elapsed / ticks),
-            None => Vec3::ZERO,
-        }
+        let Some(fade) = fields.iter().flatten().find(|fade| fade.field == id) else { return Vec3::ZERO };
+        let (elapsed, interval) = (elapsed(*since, self.time), self.interval as f32);
+        let share = elapsed.min(interval) * fade.soon + (elapsed - interval).max(0.0) * fade.later;
+        fade.difference * interpolation::faded(share)
     }
 
     /// Whether more than what is known goes into this picture.
@@ -143,17 +143,17 @@ pub(crate) fn places(pose: &Pose<'_>) -> Places {
     places
 }
 
-/// What is to fade, now that an entity is known to be at `pose` and was shown elsewhere before. `interval` is the time between two
-/// states, ticks.
-pub(crate) fn differences(before: &Places, pose: &Pose<'_>, interval: u32) -> Option<Fading> {
+/// What is to fade, now that an entity is known to be at `pose` and was shown elsewhere before.
+pub(crate) fn differences(before: &Places, pose: &Pose<'_>) -> Option<Fading> {
     let mut fields = [None; FADING_FIELDS_MAX];
     for (fading, &(id, place)) in fields.iter_mut().zip(before.iter().flatten()) {
         let field = pose.kind.field(id);
         let difference = place - pose.known(field);
         let (greatest, length) = (greatest_speed(pose.kind, field), difference.length());
         if length <= greatest * FADE_WAY_SECONDS && length > 0.0 {
-            let speed = fade_speed(pose, field, difference / length, SHOWN_SPEED * greatest, interval);
-            *fading = Some((id, difference, (length / speed).max(FADE_SECONDS_MIN) / pose.dt));
+            let speeds = fade_speeds(pose, field, difference / length, SHOWN_SPEED * greatest);
+            let [soon, later] = speeds.map(|speed| (speed / length).min(1.0 / FADE_SECONDS_MIN) * pose.dt);
+            *fading = Some(Fade { field: id, difference, soon, later });
         }
     }
     let until = pose.timeline.next_jump(pose.time.tick);
@@ -161,13 +161,14 @@ pub(crate) fn differences(before: &Places, pose: &Pose<'_>, interval: u32) -> Op
 }
 
 /// How fast a difference in `direction` may vanish so that with the entity's own motion, tick by tick as far as it is known and until
-/// the next state comes, nothing is shown to move faster than `fastest`; units a second.
-fn fade_speed(pose: &Pose<'_>, field: &Field, direction: Vec3, fastest: f32, interval: u32) -> f32 {
+/// the next state comes, nothing is shown to move faster than `fastest`; units a second. First until the next state is due,
+/// then from there on: what is far ahead does not slow down what is settled anew before.
+fn fade_speeds(pose: &Pose<'_>, field: &Field, direction: Vec3, fastest: f32) -> [f32; 2] {
     let newest = pose.timeline.newest(pose.kind).map_or(0, |(tick, _)| tick.since(pose.time.tick).max(0));
-    let (mut at, mut speed) = (pose.known(field), 2.0 * fastest);
-    for step in 1..=(newest as u32).saturating_add(interval).min(AHEAD_TICKS_MAX) {
+    let (mut at, mut speeds) = (pose.known(field), [2.0 * fastest; 2]);
+    for step in 1..=(newest as u32).saturating_add(pose.interval).min(AHEAD_TICKS_MAX) {
         let time = TickTime { tick: pose.time.tick + step, ..pose.time };
-        let Some(next) = Pose::at(pose.kind, pose.timeline, time, interval, pose.dt) else { break };
+        let Some(next) = Pose::at(pose.kind, pose.timeline, time, pose.interval, pose.dt) else { break };
         let next = next.known(field);
         let own = (next - core::mem::replace(&mut at, next)) / pose.dt;
         // Where it jumps by itself nothing fades.
@@ -175,10 +176,13 @@ fn fade_speed(pose: &Pose<'_>, field: &Field, direction: Vec3, fastest: f32, int
             // The speed s with |own - s direction| = fastest.
             let along = own.dot(direction);
             let room = along * along - own.length_squared() + fastest * fastest;
-            speed = speed.min(along + room.max(0.0).sqrt());
+            let most = along + room.max(0.0).sqrt();
+            let [soon, later] = speeds;
+            let soon = if step <= pose.interval { soon.min(most) } else { soon };
+            speeds = [soon, later.min(most)];
         }
     }
-    speed.max(FADE_SHARE_MIN * fastest)
+    speeds.map(|speed| speed.max(FADE_SHARE_MIN * fastest))
 }
 
 /// Units a second along one axis.
@@ -306,7 +310,7 @@ mod tests {
         for (tick, position, velocity) in known {
             insert(&mut timeline, tick, position, velocity);
         }
-        timeline.fading = differences(&places, &pose(kind, &timeline, 108.0), INTERVAL);
+        timeline.fading = differences(&places, &pose(kind, &timeline, 108.0));
         (timeline, place)
     }
 
@@ -344,7 +348,7 @@ mod tests {
         timeline.insert_state(Tick(115), &row(Some(Tick(109))), &[2_000, 0], Tick(0));
         let kind = schema.kind(K);
         let shown_now = places(&pose(kind, &timeline, 108.5));
-        timeline.fading = differences(&shown_now, &pose(kind, &timeline, 108.5), INTERVAL);
+        timeline.fading = differences(&shown_now, &pose(kind, &timeline, 108.5));
         assert!(shown(&schema, &timeline, 108.9) > 50.1);
         // The state of 110 knew nothing of a jump at 109: it is the one of 115 that comes after it.
         assert_eq!(timeline.fading.and_then(|fading| fading.until), Some(Tick(109)));
@@ -360,6 +364,6 @@ mod tests {
         insert(&mut timeline, 100, 10.0, 0.0);
         let places = places(&pose(kind, &timeline, 108.0));
         insert(&mut timeline, 105, 60.0, 0.0);
-        assert!(differences(&places, &pose(kind, &timeline, 108.0), INTERVAL).is_none());
+        assert!(differences(&places, &pose(kind, &timeline, 108.0)).is_none());
     }
 }

@@ -298,7 +298,7 @@ fn set_right(
 ) {
     let is_jump = row.teleported.is_some_and(|jump| !jump.is_newer_than(view.tick));
     let pose = Pose::at(kind, timeline, view, interval, dt).filter(|_| !is_jump);
-    timeline.fading = pose.and_then(|pose| pose::differences(shown, &pose, interval));
+    timeline.fading = pose.and_then(|pose| pose::differences(shown, &pose));
 }
 
 fn note(agenda: &mut Agenda, kind: KindId, id: EntityId, edges: [Option<Edge>; 2]) {

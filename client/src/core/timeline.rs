@@ -85,8 +85,20 @@ pub(crate) struct Fading {
     pub(crate) since: TickTime,
     /// The tick at which the entity jumps next: from then on there is nothing to fade.
     pub(crate) until: Option<Tick>,
-    /// For each field: by how much it was wrong, and how long that takes to fade, ticks.
-    pub(crate) fields: [Option<(FieldId, Vec3, f32)>; FADING_FIELDS_MAX],
+    /// What fades, field by field.
+    pub(crate) fields: [Option<Fade>; FADING_FIELDS_MAX],
+}
+
+/// The difference of one field.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fade {
+    pub(crate) field: FieldId,
+    /// By how much it was wrong.
+    pub(crate) difference: Vec3,
+    /// Which share of that vanishes a tick until the next state is due, when all is settled anew.
+    pub(crate) soon: f32,
+    /// And from then on, if that state does not come.
+    pub(crate) later: f32,
 }
 
 /// The states of one entity.

@@ -135,7 +135,7 @@ impl Session {
                 longest_delay,
                 timing.snapshot_hz,
             ),
-            lead: Lead::new(timing.tick_rate),
+            lead: Lead::new(timing.tick_rate, config.stream),
             codec: Codec::with(schema.clone(), timing.tick_rate, coder, prior),
             replica: Replica::new(schema.clone(), if is_datagram { HISTORY_TICKS } else { 0 }),
             decoded: DecodedSnapshot::default(),
