@@ -123,7 +123,13 @@ impl Packer {
     }
 
     fn sort(&mut self, eyes: &Eyes<'_>, rows: &[PlannedRow], whole_first: bool) {
+        let Eyes { source, newest, looker, known, .. } = eyes;
         let first = |row: &PlannedRow| whole_first && row.references.is_empty();
-        eyes.source.priority.sort(eyes.newest, eyes.looker, eyes.known, rows, first, &mut self.order);
+        let has_jumped = |row: &PlannedRow| {
+            let jumped = source.history.track(row.kind, row.row as usize).teleported;
+            jumped
+                .is_some_and(|jumped| row.references.newest().is_some_and(|held| jumped.is_newer_than(held)))
+        };
+        source.priority.sort(newest, looker, known, rows, first, has_jumped, &mut self.order);
     }
 }

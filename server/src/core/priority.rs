@@ -8,6 +8,8 @@
 //!  facing = 2 ahead (within 60 degrees), 1/2 behind (beyond 100), else 1; 1 if nobody has said where the peer looks
 //! ```
 //!
+//! What has jumped since the newest state that the peer holds weighs the most: it is shown where it was, which may be anywhere, until it is sent.
+//!
 //! and as many of the highest as fit are sent. It is the accumulator of `Iris` and `Tribes` (what waits grows by its weight each tick, what is
 //! sent starts from zero), with nothing to keep and nothing to add up: the wait is in what the room knows of the peer already. The two
 //! differ only while a weight changes: here the present weight counts for all of the wait.
@@ -38,6 +40,10 @@ use super::scene::{Place, place_field, position_of, row_at};
 
 /// The least and the greatest weight: within them nothing waits for ever.
 pub(crate) const WEIGHTS: core::ops::RangeInclusive<f32> = 0.125..=8.0;
+
+/// Weights are counted in eighths.
+const WEIGHTS_A_UNIT: f32 = 8.0;
+const WEIGHT_MAX: u64 = (*WEIGHTS.end() * WEIGHTS_A_UNIT) as u64;
 
 /// Speed from which on an entity counts twice, metres a second.
 const FAST: f32 = 10.0;
@@ -113,10 +119,11 @@ impl Priority {
             weight *= rule.weight(looker, head, row);
         }
         // What is no number is the least.
-        (weight.max(*WEIGHTS.start()).min(*WEIGHTS.end()) * 8.0) as u64
+        (weight.max(*WEIGHTS.start()).min(*WEIGHTS.end()) * WEIGHTS_A_UNIT) as u64
     }
 
-    /// Puts the places of `rows` into `order`, the highest score first. `first` are those that go before all others.
+    /// Puts the places of `rows` into `order`, the highest score first. `first` are those that go before all others, and `has_jumped` those that
+    /// weigh the most.
     pub(crate) fn sort(
         &self,
         newest: &Published,
@@ -124,6 +131,7 @@ impl Priority {
         known: &Knowledge,
         rows: &[PlannedRow],
         first: impl Fn(&PlannedRow) -> bool,
+        has_jumped: impl Fn(&PlannedRow) -> bool,
         order: &mut Order,
     ) {
         let Order { scores, places } = order;
@@ -131,7 +139,8 @@ impl Priority {
         scores.extend(rows.iter().enumerate().map(|(place, row)| {
             let (head, values) = row_at(newest, Place { kind: row.kind, row: row.row });
             let waited = u64::from(known.waited(newest.tick(), head.id));
-            let score = self.weight(looker, &head, values) * waited;
+            let weight = if has_jumped(row) { WEIGHT_MAX } else { self.weight(looker, &head, values) };
+            let score = weight * waited;
             (u64::MAX - (score | u64::from(first(row)) << 63), place as u32)
         }));
         scores.sort_unstable();

@@ -42,6 +42,10 @@ impl Movers {
     }
 }
 
+/// Who jumps, once in so many ticks: on the spot, which is news like any other.
+const JUMPER: u16 = 140;
+const JUMP_TICKS: u32 = 90;
+
 /// Where a body is: they lie in a row, a few metres from each other.
 fn place(slot: u16, tick: u32) -> f32 {
     let swing = ((tick * (3 + u32::from(slot) % 7) + u32::from(slot) * 37) % 240) as f32 - 120.0;
@@ -72,6 +76,7 @@ impl Simulation for Movers {
         for (id, owner) in &self.bodies {
             let mut head = RowHead::new(*id);
             head.owner = *owner;
+            head.teleported = id.slot == JUMPER && self.tick.is_multiple_of(JUMP_TICKS);
             let mut row = out.insert(BODY, head);
             row.set_scalar(PLACE, place(id.slot % 400, tick)).set_scalar(SPEED, 1.0);
             for field in [SLOW, ROUGH] {
@@ -256,6 +261,25 @@ fn what_is_near_comes_more_often() {
     let far: u32 = ages.rows[140..].iter().sum();
     assert!(near > far * 4, "{near} of the near, {far} of the far");
     assert!(far > 20, "{far}");
+}
+
+#[test]
+fn what_has_jumped_goes_first_however_far_it_is() {
+    let config = RoomConfig { priority: Priority::near(20.0), ..config(Some(3_000)) };
+    let mut room = Movers::room(150, true, &config);
+    let peer = join(&mut room, Role::Spectator, StreamKind::Ordered);
+    room.set_focus(peer, Some(glam::Vec3::new(-400.0, 0.0, 0.0)));
+    let (mut receiver, mut meter) = (Receiver::new(StreamKind::Ordered, peer, &config), Meter::default());
+    let mut told = Vec::new();
+    play(&mut room, &mut receiver, &mut meter, Micros::from_secs(20), |room, receiver| {
+        if receiver.decoded.view.rows.iter().any(|row| row.id.slot == JUMPER) {
+            told.push(room.tick().0);
+        }
+    });
+    let jumps = (3 * JUMP_TICKS..room.tick().0 - 10).step_by(JUMP_TICKS as usize);
+    let late = jumps.clone().filter(|jump| !told.iter().any(|tick| (*jump..jump + 6).contains(tick)));
+    assert_eq!(late.count(), 0, "told at {told:?}");
+    assert!(told.len() < 4 * jumps.count(), "it does not come often otherwise: {told:?}");
 }
 
 /// A slow link, and what is on it.
