@@ -7,7 +7,7 @@ use tickwire_protocol::snapshot::{BodyPlan, Packing, PlannedRow, RowCache, Secti
 
 use super::interest::Looker;
 use super::knowledge::Knowledge;
-use super::priority::Order;
+use super::priority::{Haste, Order};
 use super::replicator::Source;
 
 /// What a snapshot may take.
@@ -124,12 +124,17 @@ impl Packer {
 
     fn sort(&mut self, eyes: &Eyes<'_>, rows: &[PlannedRow], whole_first: bool) {
         let Eyes { source, newest, looker, known, .. } = eyes;
-        let first = |row: &PlannedRow| whole_first && row.references.is_empty();
-        let has_jumped = |row: &PlannedRow| {
+        let haste = |row: &PlannedRow| {
+            let Some(held) = row.references.newest() else {
+                return if whole_first { Haste::First } else { Haste::Usual };
+            };
             let jumped = source.history.track(row.kind, row.row as usize).teleported;
-            jumped
-                .is_some_and(|jumped| row.references.newest().is_some_and(|held| jumped.is_newer_than(held)))
+            if jumped.is_some_and(|jumped| jumped.is_newer_than(held)) {
+                Haste::Weighty
+            } else {
+                Haste::Usual
+            }
         };
-        source.priority.sort(newest, looker, known, rows, first, has_jumped, &mut self.order);
+        source.priority.sort(newest, looker, known, rows, haste, &mut self.order);
     }
 }

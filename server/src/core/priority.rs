@@ -122,16 +122,14 @@ impl Priority {
         (weight.max(*WEIGHTS.start()).min(*WEIGHTS.end()) * WEIGHTS_A_UNIT) as u64
     }
 
-    /// Puts the places of `rows` into `order`, the highest score first. `first` are those that go before all others, and `has_jumped` those that
-    /// weigh the most.
+    /// Puts the places of `rows` into `order`, the highest score first.
     pub(crate) fn sort(
         &self,
         newest: &Published,
         looker: &Looker,
         known: &Knowledge,
         rows: &[PlannedRow],
-        first: impl Fn(&PlannedRow) -> bool,
-        has_jumped: impl Fn(&PlannedRow) -> bool,
+        haste: impl Fn(&PlannedRow) -> Haste,
         order: &mut Order,
     ) {
         let Order { scores, places } = order;
@@ -139,14 +137,28 @@ impl Priority {
         scores.extend(rows.iter().enumerate().map(|(place, row)| {
             let (head, values) = row_at(newest, Place { kind: row.kind, row: row.row });
             let waited = u64::from(known.waited(newest.tick(), head.id));
-            let weight = if has_jumped(row) { WEIGHT_MAX } else { self.weight(looker, &head, values) };
-            let score = weight * waited;
-            (u64::MAX - (score | u64::from(first(row)) << 63), place as u32)
+            let score = match haste(row) {
+                Haste::Usual => self.weight(looker, &head, values) * waited,
+                Haste::Weighty => WEIGHT_MAX * waited,
+                Haste::First => (self.weight(looker, &head, values) * waited) | (1 << 63),
+            };
+            (u64::MAX - score, place as u32)
         }));
         scores.sort_unstable();
         places.clear();
         places.extend(scores.iter().map(|(_, place)| *place));
     }
+}
+
+/// What a row has before others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Haste {
+    /// Its score.
+    Usual,
+    /// It weighs the most.
+    Weighty,
+    /// It goes before all that are not first.
+    First,
 }
 
 /// An order of rows; reused from peer to peer.
