@@ -78,9 +78,6 @@ fn compile_kind(kind: &mut Kind) -> Result<(), SchemaError> {
             Audience::Team => kind.masks.team |= mask,
             Audience::Owner => kind.masks.owner |= mask,
         }
-        if field.audience == Audience::Owner || field.is_lazy() {
-            kind.masks.beside |= mask;
-        }
     }
     let driver_of = |field: &Field| {
         let drives = |other: &&Field| matches!(other.ty, FieldType::Velocity { of, .. } if of == field.id);
@@ -88,6 +85,13 @@ fn compile_kind(kind: &mut Kind) -> Result<(), SchemaError> {
     };
     let drivers: Vec<_> = kind.fields.iter().map(driver_of).collect();
     kind.fields.iter_mut().zip(drivers).for_each(|(field, driver)| field.driver = driver);
+    let is_beside = |field: &&Field| field.audience == Audience::Owner || field.is_lazy();
+    // What drives a field is told beside with it: without, its guess would be another, and a row beside could take more than by itself.
+    let columns = |field: &Field| field.columns().fold(0, |mask, column| mask | 1 << column);
+    let driver =
+        |field: &Field| field.driver.map_or(0, |driver| columns(&kind.fields[usize::from(driver.0)]));
+    kind.masks.beside =
+        kind.fields.iter().filter(is_beside).fold(0, |mask, field| mask | columns(field) | driver(field));
     let is_velocity = |field: &&Field| matches!(field.ty, FieldType::Velocity { .. });
     let (velocities, others): (Vec<_>, Vec<_>) = kind.fields.iter().partition(is_velocity);
     kind.coding_order = velocities.iter().chain(&others).map(|field| field.id).collect();

@@ -111,7 +111,7 @@ struct AudienceMasks {
     all: u64,
     team: u64,
     owner: u64,
-    /// Not told to others as it is simulated: not at all, or later.
+    /// Not told to others as it is simulated, but not at all or later; and what drives that.
     beside: u64,
 }
 

@@ -161,19 +161,17 @@ impl Seat {
             let held = now.saturating_since(since).0 * u64::from(room.config().snapshot_hz);
             meters.snapshots_skipped += held / 1_000_000;
         }
-        let (start, mut done) = (framed.len(), Ok(()));
+        let start = framed.len();
         if let Some(ping) = self.ping.take() {
-            done = self.writer.frame_pong(framed, &ping);
+            WebSocketWriter::frame_pong(framed, &ping);
         }
         room.poll_transmit(now, peer, |message| {
             meters.messages_sent += 1;
             meters.bytes_out += framed_bytes(message.len(), false);
-            if done.is_ok() {
-                done = self.writer.frame(framed, message);
-            }
+            WebSocketWriter::frame(framed, message);
         });
         self.encoded = start..framed.len();
-        done.map_err(gone)
+        Ok(())
     }
 
     /// Writes what was encoded, and where the socket takes all of it, what may wait for that.
@@ -182,7 +180,8 @@ impl Seat {
         if !self.writer.is_ready() {
             return Ok(());
         }
-        let mut written = self.writer.write(&framed[std::mem::take(&mut self.encoded)]);
+        let encoded = &framed[std::mem::take(&mut self.encoded)];
+        let mut written = if encoded.is_empty() { Ok(()) } else { self.writer.write(encoded) };
         if written.is_ok() && self.writer.is_ready() {
             room.poll_filler(now, peer, |message| {
                 meters.messages_sent += 1;

@@ -8,6 +8,7 @@ use tickwire_protocol::ack::{Ack, Sequence};
 use tickwire_protocol::frame::{FrameType, write_frame_with};
 use tickwire_protocol::history::{History, Published};
 use tickwire_protocol::limits::{ACK_WORDS_MAX, DATAGRAM_BYTES_MAX, DATAGRAMS_IN_FLIGHT_MAX};
+use tickwire_protocol::schema::Sight;
 use tickwire_protocol::snapshot::{Feedback, Leave, References, SectionPlan, SnapshotHeader, Written};
 
 use super::beside::lean_on_rows;
@@ -177,6 +178,8 @@ impl Replicator {
         bytes: usize,
     ) -> bool {
         let mut sent = self.start_flight(newest.tick(), source.cues.first_index());
+        // By themselves: beside which of everyone's is known once these are written, and takes less.
+        plans.own.rows.iter_mut().for_each(|row| row.sight = Sight::Own);
         let own_bytes = packer.own_bytes(source, &plans.own, rows).min(OWN_DATAGRAM_BYTES_MAX);
         let bytes = bytes.min(DATAGRAM_BYTES_MAX) - DATAGRAM_HEADER_BYTES_MAX;
         let body_bytes = bytes.saturating_sub(own_bytes);

@@ -24,10 +24,10 @@ impl Session {
     }
 
     /// Replaces what is to be said by the records that carry it, with what TLS itself has to say before them.
-    pub(in crate::net) fn seal(&self, bytes: &mut Vec<u8>, start: usize) -> io::Result<()> {
+    pub(in crate::net) fn seal(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
         let mut connection = lock(&self.0);
-        connection.writer().write_all(&bytes[start..])?;
-        bytes.truncate(start);
+        connection.writer().write_all(bytes)?;
+        bytes.clear();
         take_records(&mut connection, bytes)
     }
 
@@ -165,7 +165,7 @@ mod tests {
             for length in [1, 100, 16_384, 16_385, 100_000] {
                 let words: Vec<u8> = (0..length).map(|index| (index * 31 + length) as u8).collect();
                 let mut bytes = words.clone();
-                session.seal(&mut bytes, 0).unwrap();
+                session.seal(&mut bytes).unwrap();
                 assert!(bytes.len() > words.len(), "{} of {length}", bytes.len());
                 assert_eq!(hear(&mut client, &bytes), words);
                 for portion in [7, 4096, 100_000] {
@@ -189,7 +189,7 @@ mod tests {
         assert!(!session.open(&records, &mut said).unwrap());
         assert_eq!(said, &b"bye"[..]);
         let mut farewell = b"bye".to_vec();
-        session.seal(&mut farewell, 0).unwrap();
+        session.seal(&mut farewell).unwrap();
         session.close(&mut farewell).unwrap();
         assert_eq!(hear(&mut client, &farewell), b"bye");
         assert!(client.process_new_packets().unwrap().peer_has_closed());

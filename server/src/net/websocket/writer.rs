@@ -22,7 +22,7 @@ use crate::net::tls::Session;
 /// kernel each need what the processor's caches hold, and would take it from each other with every message. In `fanout` that is
 /// a twentieth of a snapshot.
 ///
-/// With TLS a message is sealed when it is framed, in the same buffer: what the kernel has not taken is then records.
+/// With TLS what is written is sealed first: what the kernel has not taken is then records.
 #[derive(Debug)]
 pub struct WebSocketWriter {
     socket: OwnedWriteHalf,
@@ -53,33 +53,29 @@ impl WebSocketWriter {
     /// The connection is of no use any more. A full socket is no error.
     pub fn send(&mut self, message: &[u8]) -> io::Result<()> {
         let mut framed = Vec::new();
-        self.frame(&mut framed, message)?;
+        Self::frame(&mut framed, message);
         self.write(&framed)
     }
 
-    /// Appends a binary message as it travels, to be [written](WebSocketWriter::write) before the next is framed or sent.
-    ///
-    /// # Errors
-    /// As [`WebSocketWriter::send`].
-    pub fn frame(&self, out: &mut Vec<u8>, message: &[u8]) -> io::Result<()> {
-        self.write_frame(out, OpCode::Data(Data::Binary), message)
+    /// Appends a binary message as it is to be [written](WebSocketWriter::write).
+    pub fn frame(out: &mut Vec<u8>, message: &[u8]) {
+        write_frame(out, OpCode::Data(Data::Binary), message);
     }
 
     /// The same for the answer to a ping: what came in it, at most 125 bytes.
-    ///
-    /// # Errors
-    /// As [`WebSocketWriter::send`].
-    pub fn frame_pong(&self, out: &mut Vec<u8>, payload: &[u8]) -> io::Result<()> {
-        self.write_frame(out, OpCode::Control(Control::Pong), payload)
+    pub fn frame_pong(out: &mut Vec<u8>, payload: &[u8]) {
+        write_frame(out, OpCode::Control(Control::Pong), payload);
     }
 
-    /// Hands to the kernel what was framed by this writer.
+    /// Hands frames to the kernel.
     ///
     /// # Errors
     /// As [`WebSocketWriter::send`].
     pub fn write(&mut self, framed: &[u8]) -> io::Result<()> {
-        let taken = if self.is_ready() { self.try_write(framed)? } else { 0 };
-        self.pending.extend_from_slice(&framed[taken..]);
+        let sealed = self.seal(framed)?;
+        let bytes = sealed.as_deref().unwrap_or(framed);
+        let taken = if self.is_ready() { self.try_write(bytes)? } else { 0 };
+        self.pending.extend_from_slice(&bytes[taken..]);
         Ok(())
     }
 
@@ -123,8 +119,9 @@ impl WebSocketWriter {
     pub async fn close(mut self, code: CloseCode, reason: &str) -> io::Result<()> {
         let payload = [&code.0.to_be_bytes()[..], truncated(reason, REASON_BYTES_MAX).as_bytes()].concat();
         let mut last = Vec::new();
-        self.write_frame(&mut last, OpCode::Control(Control::Close), &payload)?;
+        write_frame(&mut last, OpCode::Control(Control::Close), &payload);
         if let Some(tls) = &self.tls {
+            tls.seal(&mut last)?;
             tls.close(&mut last)?;
         }
         self.pending.extend_from_slice(&last);
@@ -132,11 +129,12 @@ impl WebSocketWriter {
         self.socket.shutdown().await
     }
 
-    /// Appends a frame, as it travels.
-    fn write_frame(&self, out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) -> io::Result<()> {
-        let start = out.len();
-        write_frame(out, opcode, payload)?;
-        self.tls.as_ref().map_or(Ok(()), |tls| tls.seal(out, start))
+    /// Frames as records, with TLS.
+    fn seal(&self, framed: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let Some(tls) = &self.tls else { return Ok(None) };
+        let mut sealed = framed.to_vec();
+        tls.seal(&mut sealed)?;
+        Ok(Some(sealed))
     }
 
     /// As many bytes as the kernel takes now, which may be none. Not subject to tokio's cooperative budget, after 128 uses of
@@ -151,12 +149,12 @@ impl WebSocketWriter {
 }
 
 /// Appends a frame as a server sends it: whole and unmasked.
-fn write_frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) -> io::Result<()> {
+fn write_frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
     let header = FrameHeader { opcode, ..FrameHeader::default() };
-    // Into a vector, which takes everything.
-    header.format(payload.len() as u64, out).map_err(io::Error::other)?;
+    if let Err(error) = header.format(payload.len() as u64, out) {
+        unreachable!("a vector takes everything: {error}");
+    }
     out.extend_from_slice(payload);
-    Ok(())
 }
 
 /// The longest start of `text` that has at most `bytes_max` bytes.
@@ -206,7 +204,7 @@ mod tests {
             // Not polite, and still in order.
             expected.extend(framed(0x8a, b"ping"));
             let mut pong = Vec::new();
-            writer.frame_pong(&mut pong, b"ping").unwrap();
+            WebSocketWriter::frame_pong(&mut pong, b"ping");
             writer.write(&pong).unwrap();
             while !writer.is_ready() {
                 refusals += 1;
