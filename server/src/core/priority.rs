@@ -8,11 +8,11 @@
 //!  facing = 2 ahead (within 60 degrees), 1/2 behind (beyond 100), else 1; 1 if nobody has said where the peer looks
 //! ```
 //!
-//! What has jumped since the newest state that the peer holds weighs the most: it is shown where it was, which may be anywhere, until it is sent.
-//!
 //! and as many of the highest as fit are sent. It is the accumulator of `Iris` and `Tribes` (what waits grows by its weight each tick, what is
 //! sent starts from zero), with nothing to keep and nothing to add up: the wait is in what the room knows of the peer already. The two
 //! differ only while a weight changes: here the present weight counts for all of the wait.
+//!
+//! What has jumped since the newest state that the peer holds weighs the most: it is shown where it was, which may be anywhere, until it is sent.
 //!
 //! **Nothing starves.** Let `N` rows be in view that change all the time, `K` the least number of them that fit into a snapshot, and `r` the ratio of
 //! the greatest to the least weight among them (at most 64). A row that has waited for `n` snapshots is sent, unless `K` others go before

@@ -47,11 +47,7 @@ impl Replicator {
                 told.whole - whole_rows(&shared.plans.view.section.rows[..shared.body.written.rows]);
         }
         let Shared { cohorts, rows, plans, body, .. } = shared;
-        plans.followed.clear();
-        if header.own_is_whole {
-            let owned = source.scene.owned_by(self.viewer.player);
-            lean_on_view(source, newest, (&self.view.known, &self.own), owned, plans);
-        }
+        self.lean(source, newest, &header, plans);
         let Plans { own: own_plan, followed, .. } = plans;
         let step = step.map(|place| cohorts.at(place));
         let body = step.map_or(&*body, |step| &step.body);
@@ -89,6 +85,16 @@ impl Replicator {
         debug_assert!(told.bytes <= space.bytes || may_be_over, "{told:?} of {space:?}");
         self.flight.handle_sent(space.now, newest.tick(), told.bytes);
         told
+    }
+
+    /// Has own rows lean on everyone's, of which the view holds what goes into this frame. What is left out goes without saying only if the
+    /// header says that all own rows are told.
+    fn lean(&self, source: &Source<'_>, newest: &Published, header: &SnapshotHeader, plans: &mut Plans) {
+        plans.followed.clear();
+        if header.own_is_whole {
+            let owned = source.scene.owned_by(self.viewer.player);
+            lean_on_view(source, newest, (&self.view.known, &self.own), owned, plans);
+        }
     }
 
     /// All that is news, together with those in step, if it fits into `room`: where that step is. Whoever could not be told all the
