@@ -1,6 +1,6 @@
 //! A bot's session from connection to connection: who it is, and what it is told of it.
 
-use tickwire_client::{Client, EntityView, Event};
+use tickwire_client::{Client, Event};
 use tickwire_protocol::handshake::{SessionOutcome, Welcome};
 use tickwire_protocol::{EntityId, Micros, PlayerId, RoomId, SessionId};
 use tickwire_sim::arena::PLAYER;
@@ -80,8 +80,8 @@ impl Course {
     }
 
     /// There is a newer state.
-    pub(super) fn note_state(&mut self, now: Micros, client: &Client) {
-        let Some(now_own) = own(now, client) else { return };
+    pub(super) fn note_state(&mut self, client: &Client) {
+        let Some(now_own) = own(client) else { return };
         let is_another = self.own.replace(now_own).is_some_and(|before| before != now_own);
         self.changed_entities += u64::from(is_another);
     }
@@ -99,7 +99,7 @@ impl Course {
         let is_right = is_checked && stats.digest_mismatches == 0;
         Account {
             identity: self.identity.and_then(|identity| Some((identity.room, identity.player?))),
-            own: own(now, client),
+            own: own(client),
             shown: client.view(now).entities(PLAYER).map(|entity| entity.id()).collect(),
             cuts,
             resumed: self.resumed,
@@ -112,6 +112,6 @@ impl Course {
 }
 
 /// The own player's entity.
-fn own(now: Micros, client: &Client) -> Option<EntityId> {
-    client.view(now).entities(PLAYER).find(EntityView::is_own).map(|entity| entity.id())
+fn own(client: &Client) -> Option<EntityId> {
+    client.own().find(|entity| entity.kind == PLAYER).map(|entity| entity.id)
 }

@@ -377,7 +377,7 @@ impl Bot {
         let age = client.snapshot_age(now).unwrap_or_default();
         self.hive.gauges.tell(self.plan.index, rtt, age.0);
         if self.hive.config.checks_sessions() {
-            self.course.note_state(now, client);
+            self.course.note_state(client);
         }
         let Some(arrival) = stats.newest_arrival else { return };
         // On the swarm's clock, which outlives the connection's.

@@ -27,6 +27,9 @@ use crate::core::{
 /// Messages that one wake-up takes in before it lets others have their turn.
 const MESSAGES_PER_WAKE: usize = 32;
 
+/// How long the socket rests at most while events are told one by one: what is said about them, acks above all, goes out together.
+const TELLING_MAX: Micros = Micros(1_000);
+
 /// How soon to look again when the socket does not take what should have been sent by now.
 const RETRY: Micros = Micros(1_000);
 
@@ -43,6 +46,8 @@ pub struct Connection<S = TcpStream> {
     timer: Pin<Box<Sleep>>,
     /// What `timer` is set to; nothing if it has to be set.
     armed: Option<Micros>,
+    /// While events are told: how long the socket rests.
+    telling_until: Option<Micros>,
     message: Vec<u8>,
     needs_flush: bool,
     /// Nothing goes over this socket any more.
@@ -106,6 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             epoch,
             timer: Box::pin(sleep_until(epoch)),
             armed: None,
+            telling_until: None,
             message: Vec::new(),
             needs_flush: false,
             is_over,
@@ -164,6 +170,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Moves bytes until something happens, a snapshot came or an input is due. Nothing once the connection is over and
     /// all was told.
+    ///
+    /// While there are events to be told the socket rests, a millisecond at most, and what the game says about them goes out together.
     ///
     /// Cancel safe: dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Wake> {
@@ -264,10 +272,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Wake>> {
         loop {
-            self.poll_socket(cx);
+            let is_telling = self.telling_until.is_some_and(|until| self.now() < until);
+            if !is_telling {
+                self.telling_until = None;
+                self.poll_socket(cx);
+            }
             let now = self.now();
             if let Some(event) = self.client.poll_event(now) {
+                self.telling_until.get_or_insert(now + TELLING_MAX);
                 return Poll::Ready(Some(Wake::Event(event)));
+            }
+            if is_telling {
+                self.telling_until = None;
+                continue;
             }
             if self.client.is_closed() {
                 self.end();

@@ -10,7 +10,7 @@ use tickwire_protocol::frame::{FrameType, write_frame};
 use tickwire_protocol::handshake::{FreshReason, Reject, RejectReason, SessionOutcome, StreamKind};
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::limits::MESSAGE_BYTES_MAX;
-use tickwire_protocol::message::Lane;
+use tickwire_protocol::message::{Lane, MessageClass, MessageFrame};
 use tickwire_protocol::{CloseCode, DecodeError, Micros, PlayerId, RoomId, SessionId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
@@ -101,6 +101,49 @@ async fn a_byte_is_life_also_in_the_midst_of_a_message() {
     let mut connection = drip(3).await;
     connection.run_until(Micros::from_secs(60)).await;
     assert_eq!(connection.client().disconnect_reason(), Some(&DisconnectReason::Silent));
+}
+
+/// How many messages a game's client writes while it is told of forty, which have come at once, and needs so long for each.
+async fn written_while_told(pause: Duration) -> u64 {
+    let (near, far) = tokio::io::duplex(65_536);
+    tokio::spawn(async move {
+        let mut socket = accept_async(far).await.unwrap();
+        socket.next().await.unwrap().unwrap();
+        let mut server = FakeServer::new(StreamKind::Ordered, 1_000);
+        server.session_outcome = Some(SessionOutcome::Fresh(FreshReason::First));
+        socket.send(welcome(&server)).await.unwrap();
+        let mut told = Vec::new();
+        for number in 0..40 {
+            let frame = MessageFrame { ty: SAY, number, key: 0, body: Bytes::from_static(b"hi").into() };
+            frame.encode(MessageClass::Reliable, &mut told);
+        }
+        socket.send(Message::Binary(told.into())).await.unwrap();
+        while socket.next().await.is_some() {}
+    });
+    let (config, options) = (ClientConfig::new("test 1"), net::Options::default());
+    let connecting = net::connect_over(near, "ws://test", config, schema().clone(), options);
+    let mut connection = connecting.await.unwrap();
+    let before = connection.socket_stats().up_messages;
+    let mut told = 0;
+    while told < 40 {
+        match connection.next().await.unwrap() {
+            Wake::Event(Event::Message(_)) => {
+                told += 1;
+                tokio::time::advance(pause).await;
+            }
+            Wake::Event(_) | Wake::Snapshot => {}
+            Wake::Input(tick) => connection.push_input(tick, |_| ()),
+        }
+    }
+    connection.socket_stats().up_messages - before
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_told_at_once_is_acked_at_once() {
+    let at_once = written_while_told(Duration::ZERO).await;
+    assert!(at_once <= 4, "{at_once} messages");
+    let slowly = written_while_told(Duration::from_millis(2)).await;
+    assert!(slowly >= 39, "a slow game's acks do not wait for its last event: {slowly} messages");
 }
 
 #[tokio::test]
