@@ -32,12 +32,14 @@ pub(in crate::snapshot) fn tell_fast(
     known: &mut [i32],
     out: &mut Vec<u64>,
 ) -> (u32, bool) {
-    let start = out.len();
-    let (bits, is_usual) = tell_row(row, learned, values, known, out, false);
-    if is_usual {
-        return (bits, true);
+    if row.keeps_states(values) {
+        let start = out.len();
+        let (bits, is_usual) = tell_row(row, learned, values, known, out, false);
+        if is_usual {
+            return (bits, true);
+        }
+        out.truncate(start);
     }
-    out.truncate(start);
     tell_unusual(row, learned, values, known, out)
 }
 

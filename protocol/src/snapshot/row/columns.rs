@@ -63,10 +63,16 @@ impl<C: RowCoder, const DENSE: bool> Walker<'_, '_, C, DENSE> {
 
     fn state(&mut self, column: usize) {
         let old = self.baseline()[column];
-        let odds = self.state_odds(column);
-        if self.flag(Site::Column(column), column, old, &odds) {
+        let stays = if DENSE {
+            let odds = self.state_odds(column);
+            self.flag(Site::Column(column), column, old, &odds)
+        } else {
+            self.coder.is(column, old, 0.0)
+        };
+        if stays {
             return;
         }
+        let odds = self.state_odds(column);
         let shape = &self.row.kind.columns()[column];
         if shape.bits == 1 {
             self.known[column] = if old == shape.min { shape.max } else { shape.min };

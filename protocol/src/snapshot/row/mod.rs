@@ -34,6 +34,15 @@ pub(super) struct RowContext<'a> {
     pub(super) pace: &'a Pace,
 }
 
+impl RowContext<'_> {
+    /// Whether these values are as those of the newest state where they stay or change.
+    #[inline]
+    pub(super) fn keeps_states(&self, values: &[i32]) -> bool {
+        let newest = self.states[0].values;
+        self.plan.links.states.iter().all(|&column| values[column] == newest[column])
+    }
+}
+
 /// What the columns of a field are coded against, axis by axis.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guess {
