@@ -257,18 +257,26 @@ impl Match {
     }
 
     fn transmit(&mut self) {
-        self.transmit_to(0..self.bots.len(), |_, _| ());
+        self.transmit_to(0..self.bots.len());
     }
 
-    /// Sends what is due to these bots, counted from 0, as well to whoever else is interested.
-    pub fn transmit_to(&mut self, bots: Range<usize>, mut send: impl FnMut(usize, &[u8])) {
-        let first = bots.start;
-        for (index, Bot { peer, messages, .. }) in self.bots[bots].iter_mut().enumerate() {
-            self.room.poll_transmit(self.now, *peer, |bytes| {
-                send(first + index, bytes);
-                messages.extend_from_slice(bytes);
-            });
+    /// Sends what is due to these bots, counted from 0.
+    pub fn transmit_to(&mut self, bots: Range<usize>) {
+        for Bot { peer, messages, .. } in &mut self.bots[bots] {
+            self.room.poll_transmit(self.now, *peer, |bytes| messages.extend_from_slice(bytes));
         }
+    }
+
+    /// Hands what is due to these bots to `send`, and nothing to them: that is for [`Match::deliver`].
+    pub fn transmit_by(&mut self, bots: Range<usize>, mut send: impl FnMut(&[u8])) {
+        for bot in &self.bots[bots] {
+            self.room.poll_transmit(self.now, bot.peer, &mut send);
+        }
+    }
+
+    /// Brings a message to a bot.
+    pub fn deliver(&mut self, bot: usize, message: &[u8]) {
+        self.bots[bot].messages.extend_from_slice(message);
     }
 
     /// What a bot was sent since it last looked, one message after the other.

@@ -130,8 +130,7 @@ fn run(rooms: &mut [Match], connections: usize, effort: Effort) -> Vec<Round> {
         ours,
         floor: Connections::open(connections),
         sent: 0,
-        framed: Vec::new(),
-        ranges: Vec::new(),
+        outgoing: Outgoing::default(),
         frames: vec![Vec::new(); connections],
         runtime,
     };
@@ -154,9 +153,7 @@ struct Fanout {
     floor: Connections,
     /// Bytes to the floor; ours get everything twice.
     sent: u64,
-    /// What a room has encoded, and where each connection's part of it is.
-    framed: Vec<u8>,
-    ranges: Vec<Range<usize>>,
+    outgoing: Outgoing,
     /// What ours has sent to each connection, as it was on the wire.
     frames: Vec<Vec<u8>>,
     runtime: Runtime,
@@ -167,24 +164,11 @@ impl Fanout {
     fn play(&mut self, rooms: &mut [Match], round: &mut Round) {
         let steps: Duration = rooms.iter_mut().map(|room| room.play_to_snapshot().advance).sum();
         let _io = self.runtime.enter();
-        let ours = cpu_of(|| {
-            for (room, writers) in rooms.iter_mut().zip(self.writers.chunks_mut(ROOM)) {
-                self.framed.clear();
-                room.transmit_to(0..writers.len(), |bot, message| {
-                    let start = self.framed.len();
-                    assert_eq!(bot, self.ranges.len(), "one message each");
-                    WebSocketWriter::frame(&mut self.framed, message);
-                    self.ranges.push(start..self.framed.len());
-                });
-                for (writer, range) in writers.iter_mut().zip(self.ranges.drain(..)) {
-                    let sent = writer.write(&self.framed[range]);
-                    assert!(sent.is_ok() && writer.is_ready(), "{sent:?}");
-                }
-            }
-        });
+        let rooms_and_writers = rooms.iter_mut().zip(self.writers.chunks_mut(ROOM));
+        let ours: Duration = rooms_and_writers.map(|(room, writers)| self.outgoing.send(room, writers)).sum();
         for (room, frames) in rooms.iter_mut().zip(self.frames.chunks_mut(ROOM)) {
             // Who has no socket in this case, but plays.
-            room.transmit_to(frames.len()..room.bots(), |_, _| ());
+            room.transmit_to(frames.len()..room.bots());
             frames.iter_mut().enumerate().for_each(|(bot, frame)| write_frame(frame, room.messages(bot)));
             room.take_messages();
         }
@@ -211,6 +195,39 @@ impl Fanout {
         round.steps += steps;
         round.snapshots += self.frames.len();
         round.bytes += bytes;
+    }
+}
+
+/// What a room has encoded.
+#[derive(Default)]
+struct Outgoing {
+    framed: Vec<u8>,
+    /// Where each connection's frame is, and how long the message in it.
+    frames: Vec<(Range<usize>, usize)>,
+}
+
+impl Outgoing {
+    /// Brings a snapshot to every connection of a room, as a server does; and then, in time that does not count, to its bots.
+    fn send(&mut self, room: &mut Match, writers: &mut [WebSocketWriter]) -> Duration {
+        let Self { framed, frames } = self;
+        framed.clear();
+        frames.clear();
+        let spent = cpu_of(|| {
+            room.transmit_by(0..writers.len(), |message| {
+                let start = framed.len();
+                WebSocketWriter::frame(framed, message);
+                frames.push((start..framed.len(), message.len()));
+            });
+            for (writer, (frame, _)) in writers.iter_mut().zip(&*frames) {
+                let sent = writer.write(&framed[frame.clone()]);
+                assert!(sent.is_ok() && writer.is_ready(), "{sent:?}");
+            }
+        });
+        assert_eq!(frames.len(), writers.len(), "one message each");
+        for (bot, (frame, bytes)) in frames.iter().enumerate() {
+            room.deliver(bot, &framed[frame.end - bytes..frame.end]);
+        }
+        spent
     }
 }
 
