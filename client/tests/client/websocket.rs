@@ -122,7 +122,7 @@ async fn written_while_told(pause: Duration) -> u64 {
     });
     let (config, options) = (ClientConfig::new("test 1"), net::Options::default());
     let connecting = net::connect_over(near, "ws://test", config, schema().clone(), options);
-    let mut connection = connecting.await.unwrap();
+    let mut connection = Box::pin(connecting).await.unwrap();
     let before = connection.socket_stats().up_messages;
     let mut told = 0;
     while told < 40 {
