@@ -368,6 +368,11 @@ impl Peer {
             || self.renewal.has_transmit()
     }
 
+    /// Whether a snapshot falls due by itself, and the last one that did was sent.
+    pub(crate) fn expects_state(&self) -> bool {
+        self.paused_since.is_none() && self.due_since.is_none()
+    }
+
     /// Whether the link takes more than state has for it: then what can wait may follow. Not while the peer is told of what it sees first.
     pub(crate) fn leaves_room(&self, now: Micros) -> bool {
         let flight = self.replicator.flight();

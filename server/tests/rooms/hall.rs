@@ -27,7 +27,8 @@ pub(crate) struct Guest {
     pub(crate) player: Option<PlayerId>,
     /// Of the last welcome.
     pub(crate) outcome: Option<SessionOutcome>,
-    /// Largest message that it was sent, bytes, and bytes in all.
+    /// How many messages it was sent, the largest, bytes, and bytes in all.
+    pub(crate) messages: usize,
     pub(crate) largest: usize,
     pub(crate) bytes: usize,
     /// A connection that it wants is not opened.
@@ -47,6 +48,7 @@ impl Guest {
             peer: None,
             player: None,
             outcome: None,
+            messages: 0,
             largest: 0,
             bytes: 0,
             is_held: false,
@@ -150,6 +152,7 @@ impl Hall {
         let mut messages = Vec::new();
         self.room.poll_transmit(self.now, peer, |message| messages.push(Bytes::copy_from_slice(message)));
         for message in messages {
+            guest.messages += 1;
             guest.largest = guest.largest.max(message.len());
             guest.bytes += message.len();
             guest.client.handle_message(self.now, message).unwrap();

@@ -42,6 +42,35 @@ fn who_joins_learns_of_all_and_all_learn_of_who_joins_and_leaves() {
     assert_eq!(ada.names(), "ada");
 }
 
+/// How many messages one is sent in a second at so many snapshots a second, if nothing happens, and if ten others lose their connections
+/// one after the other.
+fn messages_in_a_second(snapshot_hz: u32) -> (usize, usize) {
+    let arena = Arena::new(Level::for_players(16));
+    let mut hall = Hall::new(Box::new(arena), |config| config.snapshot_hz = snapshot_hz);
+    let mut ada = Guest::new(&hall, Role::Player, "ada");
+    let mut others: Vec<_> = (0..10).map(|_| Guest::new(&hall, Role::Player, "bob")).collect();
+    hall.pass(SECOND, &mut others.iter_mut().chain([&mut ada]).collect::<Vec<_>>());
+    let begun = ada.messages;
+    hall.pass(SECOND, &mut [&mut ada]);
+    let quiet = ada.messages - begun;
+    for (number, other) in others.iter_mut().enumerate() {
+        other.is_held = true;
+        hall.cut(other);
+        hall.pass(Micros::from_millis(100), &mut [&mut ada]);
+        let away = ada.names().matches("(bob)").count();
+        assert_eq!(away, number + 1, "told within a tenth of a second, at {snapshot_hz} Hz");
+    }
+    (quiet, ada.messages - begun - quiet)
+}
+
+#[test]
+fn what_is_told_of_others_goes_with_snapshots_where_these_come_often() {
+    let (quiet, busy) = messages_in_a_second(20);
+    assert!(busy <= quiet + 1, "{busy} messages, {quiet} without news");
+    let (quiet, busy) = messages_in_a_second(5);
+    assert!(busy >= quiet + 5, "news do not wait for long: {busy} messages, {quiet} without");
+}
+
 #[test]
 fn who_breaks_the_protocol_is_removed_and_the_others_hear_so() {
     let mut hall = hall();

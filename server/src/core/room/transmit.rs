@@ -12,6 +12,9 @@ use crate::core::replicator::Source;
 use crate::core::session::Session;
 use crate::core::shared::Shared;
 
+/// Where snapshots come at least so often a second, tables wait for the next.
+const SOON_HZ: u32 = 10;
+
 /// What waits to be sent to a peer.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
@@ -23,12 +26,20 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn of(now: Micros, peer: &Peer, session: Option<&Session>, bulletin: Bulletin<'_>) -> Self {
-        Self {
-            peer: peer.has_transmit(now),
-            news: peer.news.as_ref().is_some_and(|news| news.is_due(now, bulletin)),
-            messages: session.is_some_and(|it| it.has_transmit() || peer.has_message_room(now, &it.outbox)),
-        }
+    /// Tables go with what goes anyway, if that is soon: a transport message of their own costs more than all that they say.
+    fn of(
+        now: Micros,
+        config: &RoomConfig,
+        peer: &Peer,
+        session: Option<&Session>,
+        bulletin: Bulletin<'_>,
+    ) -> Self {
+        let has_state = peer.has_transmit(now);
+        let messages = session.is_some_and(|it| it.has_transmit() || peer.has_message_room(now, &it.outbox));
+        let is_soon = config.snapshot_hz >= SOON_HZ && peer.expects_state();
+        let goes = has_state || messages || !is_soon;
+        let news = goes && peer.news.as_ref().is_some_and(|news| news.is_due(now, bulletin));
+        Self { peer: has_state, news, messages }
     }
 
     fn is_any(self) -> bool {
@@ -41,7 +52,7 @@ impl Room {
     pub fn has_transmit(&self, peer: PeerId) -> bool {
         self.peers.get(&peer).is_some_and(|peer| {
             let session = self.sessions.get(&peer.session).map(Box::as_ref);
-            Waiting::of(self.now, peer, session, self.bulletin()).is_any()
+            Waiting::of(self.now, &self.config, peer, session, self.bulletin()).is_any()
         })
     }
 
@@ -58,7 +69,7 @@ impl Room {
             peer.steer_messages(now, &mut session.outbox);
         }
         let bulletin = Bulletin { members, match_state, groups };
-        let waiting = Waiting::of(self.now, peer, session.as_deref(), bulletin);
+        let waiting = Waiting::of(self.now, &self.config, peer, session.as_deref(), bulletin);
         if !waiting.is_any() {
             return;
         }
