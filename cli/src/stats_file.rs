@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use hdrhistogram::Histogram;
 use serde::Serialize;
+use tickwire_server::core::Skipped;
 use tickwire_server::net::{Meters, ServerHandle, ServerStats};
 
 use crate::usage::Usage;
@@ -41,10 +42,20 @@ struct Figures {
     messages_out: u64,
     bytes_in: u64,
     bytes_out: u64,
-    snapshots_skipped: u64,
+    snapshot_age_ms: Times,
+    snapshots_skipped: Skips,
+    broadcasts_missed: u64,
     faults: u64,
     #[serde(flatten)]
     usage: Option<Usage>,
+}
+
+/// Snapshots that were due and gave way to later ones, by what there was too little of.
+#[derive(Debug, Serialize)]
+struct Skips {
+    budget: u64,
+    in_flight: u64,
+    transport: u64,
 }
 
 /// Quantiles, milliseconds.
@@ -112,9 +123,12 @@ impl Figures {
             late_micros,
             messages_received,
             messages_sent,
-            snapshots_skipped,
+            snapshot_age_micros,
+            snapshots_skipped: Skipped { budget, in_flight, transport },
+            broadcasts_missed,
             faults,
-            ..
+            bytes_in: _,
+            bytes_out: _,
         } = &stats.total;
         Self {
             seconds: since.as_secs_f64(),
@@ -133,7 +147,9 @@ impl Figures {
             messages_out: *messages_sent,
             bytes_in: stats.bytes_in,
             bytes_out: stats.bytes_out,
-            snapshots_skipped: *snapshots_skipped,
+            snapshot_age_ms: Times::of(snapshot_age_micros),
+            snapshots_skipped: Skips { budget: *budget, in_flight: *in_flight, transport: *transport },
+            broadcasts_missed: *broadcasts_missed,
             faults: *faults,
             usage: Usage::now(),
         }

@@ -531,7 +531,8 @@ fn a_server_tells_its_figures() {
     assert!(output.status.success(), "{error}");
     assert_eq!(server.stop(Signal::TERM), Some(0));
     let stats: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    for times in ["tick_ms", "flush_ms", "tick_cpu_ms", "flush_cpu_ms", "wake_up_late_ms"] {
+    let times = ["tick_ms", "flush_ms", "tick_cpu_ms", "flush_cpu_ms", "wake_up_late_ms", "snapshot_age_ms"];
+    for times in times {
         let quantile = |name: &str| stats[times][name].as_f64().unwrap();
         assert!(quantile("p50") > 0.0 && quantile("p50") <= quantile("p99"), "{times}");
         assert!(quantile("p99") <= quantile("p999") && quantile("p999") <= quantile("max"), "{times}");
@@ -540,6 +541,10 @@ fn a_server_tells_its_figures() {
     assert!(count("ticks") > 60 && count("messages_out") > 10 * 20, "{stats}");
     assert!(count("messages_in") > 100 && count("bytes_out") > count("messages_out"), "{stats}");
     assert!(count("rss_bytes") > 100_000, "{stats}");
+    for reason in ["budget", "in_flight", "transport"] {
+        assert!(stats["snapshots_skipped"][reason].is_u64(), "{stats}");
+    }
+    assert_eq!((count("broadcasts_missed"), count("faults")), (0, 0), "{stats}");
     assert!(!std::path::Path::new(&format!("{path}.new")).exists());
 }
 

@@ -342,22 +342,22 @@ impl Peer {
     }
 
     /// A snapshot falls due. One that still is gives way to it; if that is of the same moment, for a step that was caught up, nobody
-    /// could have sent it in between.
-    pub(crate) fn handle_due(&mut self, now: Micros) {
-        if self.paused_since.is_some() {
-            return;
-        }
-        if self.due_since.replace(now).is_none_or(|since| since == now) {
-            return;
+    /// could have sent it in between. What gave way, if anything did.
+    pub(crate) fn handle_due(&mut self, now: Micros) -> Skipped {
+        let mut skipped = Skipped::default();
+        if self.paused_since.is_some() || self.due_since.replace(now).is_none_or(|since| since == now) {
+            return skipped;
         }
         match self.space(now) {
-            Err(Held::Budget) => self.skipped.budget += 1,
+            Err(Held::Budget) => skipped.budget = 1,
             Err(Held::InFlight) => {
-                self.skipped.in_flight += 1;
+                skipped.in_flight = 1;
                 self.replicator.handle_limited();
             }
-            Ok(_) => self.skipped.transport += 1,
+            Ok(_) => skipped.transport = 1,
         }
+        self.skipped += skipped;
+        skipped
     }
 
     /// Whether anything waits to be sent that may be.

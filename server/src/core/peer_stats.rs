@@ -1,5 +1,7 @@
 //! How a peer is doing, as the server sees it.
 
+use std::ops::AddAssign;
+
 use tickwire_protocol::Micros;
 
 /// What a room knows of how fresh a peer's picture is, and of what holds it back.
@@ -35,4 +37,19 @@ pub struct Skipped {
     pub in_flight: u64,
     /// Nobody asked for it: the transport did not take it.
     pub transport: u64,
+}
+
+impl Skipped {
+    /// For whatever reason.
+    pub fn total(self) -> u64 {
+        self.budget + self.in_flight + self.transport
+    }
+}
+
+impl AddAssign for Skipped {
+    fn add_assign(&mut self, other: Self) {
+        self.budget += other.budget;
+        self.in_flight += other.in_flight;
+        self.transport += other.transport;
+    }
 }

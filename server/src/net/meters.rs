@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use crate::core::Skipped;
+
 /// What was counted and timed of one room since it was opened, or of many.
 ///
 /// A *tick* is what one wake-up does, from taking messages out of the inbox until what was stepped is published; usually
@@ -35,8 +37,10 @@ pub struct Meters {
     pub bytes_in: u64,
     /// Their bytes written, WebSocket header included.
     pub bytes_out: u64,
-    /// Snapshots that peers would have been sent in the time in which their sockets were full, and were not.
-    pub snapshots_skipped: u64,
+    /// How old the newest state was that a client was known to hold, microseconds: of one peer at each step, all in turn.
+    pub snapshot_age_micros: Histogram<u64>,
+    /// Snapshots that were due and gave way to later ones.
+    pub snapshots_skipped: Skipped,
     /// Messages said in other rooms or by the server's owner that a session here was to get and did not take: too much waited for it.
     pub broadcasts_missed: u64,
     /// Peers closed for a fault.
@@ -58,7 +62,8 @@ impl Default for Meters {
             messages_sent: 0,
             bytes_in: 0,
             bytes_out: 0,
-            snapshots_skipped: 0,
+            snapshot_age_micros: empty_histogram(),
+            snapshots_skipped: Skipped::default(),
             broadcasts_missed: 0,
             faults: 0,
         }
@@ -73,6 +78,7 @@ impl AddAssign<&Meters> for Meters {
             (&mut self.flush_micros, &other.flush_micros),
             (&mut self.flush_cpu_micros, &other.flush_cpu_micros),
             (&mut self.late_micros, &other.late_micros),
+            (&mut self.snapshot_age_micros, &other.snapshot_age_micros),
         ];
         for (sum, part) in histograms {
             // The sum grows to the range of its part, so this cannot fail.

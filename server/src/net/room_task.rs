@@ -66,6 +66,8 @@ pub(super) struct RoomTask {
     /// What the directory was told of its match.
     listed: Option<(String, MatchStatus)>,
     meters: Meters,
+    /// Whose age was noted last.
+    sampled: PeerId,
     /// Joins since the last step.
     joined: usize,
     /// Whoever woke the room from its sleep.
@@ -111,6 +113,7 @@ impl RoomTask {
             places: BTreeMap::new(),
             listed: None,
             meters: Meters::default(),
+            sampled: PeerId(0),
             joined: 0,
             first: None,
             is_asleep: false,
@@ -244,6 +247,7 @@ impl RoomTask {
         if report.due.steps > 0 {
             self.joined = 0;
             self.measure(report, late, ticked);
+            self.sample_age();
         }
         if self.meters.messages_sent > sent {
             flushed.record(&mut self.meters.flush_micros, &mut self.meters.flush_cpu_micros);
@@ -288,9 +292,21 @@ impl RoomTask {
         meters.steps += report.due.steps;
         meters.skipped_steps += report.due.skipped;
         meters.late_ticks += u64::from(self.clock.now() > self.room.poll_timeout());
+        meters.snapshots_skipped = self.room.skipped();
         if report.due.skipped > 0 {
             let (room, skipped) = (&self.room.identity().name, report.due.skipped);
             tracing::warn!(%room, skipped, "the room is too slow for its tick rate: steps were given up");
+        }
+    }
+
+    /// Notes how old what the next peer holds is: one at each step, so that all are seen, and each at any time between two snapshots.
+    fn sample_age(&mut self) {
+        let next = self.seats.range((Bound::Excluded(self.sampled), Bound::Unbounded)).next();
+        let Some((&peer, _)) = next.or_else(|| self.seats.first_key_value()) else { return };
+        self.sampled = peer;
+        let stats = self.room.peer_stats(self.clock.now(), peer);
+        if let Some(age) = stats.and_then(|stats| stats.snapshot_age) {
+            record(&mut self.meters.snapshot_age_micros, Duration::from_micros(age.0));
         }
     }
 

@@ -84,8 +84,6 @@ pub(super) struct Seat {
     pings: u32,
     /// When the socket last took something, while it has not taken all.
     stuck_since: Option<Micros>,
-    /// Since when something is due and cannot be written.
-    held_since: Option<Micros>,
     /// Where what was encoded for it lies.
     encoded: Range<usize>,
 }
@@ -104,16 +102,7 @@ impl Seat {
     /// Lends a writer to a room; the connection gets it back through the receiver.
     pub(super) fn new(writer: WebSocketWriter, address: IpAddr) -> (Self, oneshot::Receiver<Returned>) {
         let (back, returned) = oneshot::channel();
-        let seat = Self {
-            writer,
-            address,
-            back,
-            ping: None,
-            pings: 0,
-            stuck_since: None,
-            held_since: None,
-            encoded: 0..0,
-        };
+        let seat = Self { writer, address, back, ping: None, pings: 0, stuck_since: None, encoded: 0..0 };
         (seat, returned)
     }
 
@@ -150,16 +139,11 @@ impl Seat {
         if !self.writer.is_ready() {
             let has_moved = self.writer.flush().map_err(gone)?;
             if !self.writer.is_ready() {
-                self.held_since = self.held_since.or_else(|| room.has_transmit(peer).then_some(now));
                 let since = if has_moved { now } else { self.stuck_since.unwrap_or(now) };
                 self.stuck_since = Some(since);
                 let is_over = now.saturating_since(since) > write_timeout;
                 return if is_over { Err(PeerFault::Stalled.into()) } else { Ok(()) };
             }
-        }
-        if let Some(since) = self.held_since.take() {
-            let held = now.saturating_since(since).0 * u64::from(room.config().snapshot_hz);
-            meters.snapshots_skipped += held / 1_000_000;
         }
         let start = framed.len();
         if let Some(ping) = self.ping.take() {

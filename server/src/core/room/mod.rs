@@ -48,7 +48,7 @@ use super::mail::RoomMail;
 use super::members::Members;
 use super::outcomes::Outcomes;
 use super::peer::{Inbox, Peer};
-use super::peer_stats::PeerStats;
+use super::peer_stats::{PeerStats, Skipped};
 use super::recording::{RoomRecording, Stepped, is_turn};
 use super::rewind::{Look, Rewind, RewoundEyes};
 use super::scene::Scene;
@@ -128,6 +128,8 @@ pub struct Room {
     cues: CueLog,
     schedule: Schedule,
     steps: u64,
+    /// Snapshots of all who were here, since the room was opened.
+    skipped: Skipped,
     /// The latest time that it was told.
     now: Micros,
     /// In boxes, like the sessions: half of a tree's places are empty.
@@ -207,6 +209,7 @@ impl Room {
             schema,
             config,
             steps: 0,
+            skipped: Skipped::default(),
             now,
             peers: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -287,6 +290,11 @@ impl Room {
     /// What the newest step emitted.
     pub fn cues(&self) -> &[Cue] {
         self.world.cues()
+    }
+
+    /// Snapshots that were due to whoever was here and gave way to later ones, since the room was opened.
+    pub fn skipped(&self) -> Skipped {
+        self.skipped
     }
 
     /// How fresh a peer's picture is, and what holds it back.
@@ -519,7 +527,7 @@ impl Room {
             return false;
         }
         for peer in self.peers.values_mut().filter(|peer| !is_spread || is_turn_of(peer.phase)) {
-            peer.handle_due(now);
+            self.skipped += peer.handle_due(now);
             is_any = true;
         }
         if is_any {
