@@ -140,6 +140,7 @@ const COMPARED: [Policy; 6] = [
 
 /// Runs what is asked for.
 pub(crate) fn run(args: &LabArgs) -> anyhow::Result<ExitCode> {
+    sigpipe::reset();
     let lab = Lab {
         seeds: args.seeds.clone().unwrap_or(args.seed..=args.seed).collect(),
         threads: usize::from(args.threads.unwrap_or_else(cores)),

@@ -102,6 +102,7 @@ impl CoderName {
 }
 
 pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
+    sigpipe::reset();
     let lattice: Lattice = match args.lattice.parse() {
         Ok(lattice) => lattice,
         Err(error) => {
