@@ -97,55 +97,22 @@ impl Codec {
         rows: &mut RowCache,
         out: &mut Vec<u8>,
     ) -> Written {
-        let has_more =
-            header.sequence.is_some() || header.feedback.is_some() || header.own_is_whole || digest.is_some();
         let first = out.len();
-        let mut w = BitWriter::new(out);
-        let mut written = Written::default();
-        if header.tick_width == TickWidth::Near && !has_more && own.is_empty() && body.decoded_len.is_none() {
-            w.bits(header.tick.0 & NEAR_MASK, NEAR_BITS);
-            w.bits(u32::from(SHORT_SNAPSHOT >> NEAR_BITS), 2);
-            w.finish();
+        let has_digest = digest.is_some();
+        let has_more =
+            header.sequence.is_some() || header.feedback.is_some() || header.own_is_whole || has_digest;
+        let is_short = header.tick_width == TickWidth::Near && !has_more;
+        if is_short && own.is_empty() && body.decoded_len.is_none() {
+            out.push(SHORT_SNAPSHOT | (header.tick.0 & NEAR_MASK) as u8);
             out.extend_from_slice(&body.bytes);
-            return written;
+            return Written::default();
         }
-        let is_full = header.tick_width == TickWidth::Full;
-        w.flag(is_full);
-        w.flag(header.sequence.is_some());
-        w.flag(header.feedback.is_some());
-        w.flag(digest.is_some());
-        w.flag(!own.is_empty());
-        w.flag(body.decoded_len.is_some());
-        w.flag(false);
-        // Until it is known whether all of it fits.
-        w.flag(false);
-        w.bits(if is_full { header.tick.0 } else { header.tick.0 & 0xffff }, if is_full { 32 } else { 16 });
-        if let Some(sequence) = header.sequence {
-            w.bits(u32::from(sequence.0), 16);
-        }
-        if let Some(feedback) = header.feedback {
-            w.bits(feedback.newest_input.0 & 0xffff, 16);
-            let margin = feedback.margin_ticks.clamp(*MARGIN_TICKS.start(), *MARGIN_TICKS.end());
-            w.bits(u32::from(margin as u8 & MARGIN_MASK), MARGIN_BITS);
-            w.flag(feedback.substituted != 0);
-            if feedback.substituted != 0 {
-                w.bits(feedback.substituted, 32);
-            }
-        }
-        w.finish();
-        if !own.is_empty() {
-            let length_at = out.len();
-            out.extend_from_slice(&[0; 2]);
-            let start = out.len();
-            let payload_of = |_: EntityId| -> Option<Bytes> { None };
-            let mut w = Writer::new(out, self.coder.of(Sight::Own));
-            let source = RowSource::of(self, history, &payload_of);
-            let limit = start + own_byte_limit.min(usize::from(u16::MAX));
-            written = self.write_section(&mut w, source, rows, own, limit);
-            w.finish();
-            let length = (out.len() - start) as u16;
-            out[length_at..start].copy_from_slice(&length.to_le_bytes());
-        }
+        write_header(header, [has_digest, !own.is_empty(), body.decoded_len.is_some()], out);
+        let written = if own.is_empty() {
+            Written::default()
+        } else {
+            self.write_own(history, own, own_byte_limit, rows, out)
+        };
         let all = Written { leaves: own.leaves.len(), rows: own.rows.len() };
         if header.own_is_whole && written == all {
             out[first] |= OWN_IS_WHOLE;
@@ -157,6 +124,29 @@ impl Codec {
             out.extend_from_slice(&decoded_len.to_le_bytes()[..DECODED_LEN_BYTES]);
         }
         out.extend_from_slice(&body.bytes);
+        written
+    }
+
+    /// Appends the length of the own rows' section, and that.
+    fn write_own(
+        &self,
+        history: &History,
+        own: &SectionPlan,
+        byte_limit: usize,
+        rows: &mut RowCache,
+        out: &mut Vec<u8>,
+    ) -> Written {
+        let length_at = out.len();
+        out.extend_from_slice(&[0; 2]);
+        let start = out.len();
+        let payload_of = |_: EntityId| -> Option<Bytes> { None };
+        let mut w = Writer::new(out, self.coder.of(Sight::Own));
+        let source = RowSource::of(self, history, &payload_of);
+        let limit = start + byte_limit.min(usize::from(u16::MAX));
+        let written = self.write_section(&mut w, source, rows, own, limit);
+        w.finish();
+        let length = (out.len() - start) as u16;
+        out[length_at..start].copy_from_slice(&length.to_le_bytes());
         written
     }
 
@@ -287,6 +277,35 @@ const MARGIN_BITS: u32 = 7;
 const MARGIN_MASK: u8 = (1 << MARGIN_BITS) - 1;
 /// In the first byte. The bit before it is 0, so that no such byte is that of a short snapshot.
 const OWN_IS_WHOLE: u8 = 1 << 7;
+
+/// Appends what stands before own rows, where that is not one byte. That they are whole is not said yet: first it must be known whether all
+/// of them fit.
+fn write_header(header: &SnapshotHeader, [has_digest, has_own, is_compressed]: [bool; 3], out: &mut Vec<u8>) {
+    let mut w = BitWriter::new(out);
+    let is_full = header.tick_width == TickWidth::Full;
+    w.flag(is_full);
+    w.flag(header.sequence.is_some());
+    w.flag(header.feedback.is_some());
+    w.flag(has_digest);
+    w.flag(has_own);
+    w.flag(is_compressed);
+    w.flag(false);
+    w.flag(false);
+    w.bits(if is_full { header.tick.0 } else { header.tick.0 & 0xffff }, if is_full { 32 } else { 16 });
+    if let Some(sequence) = header.sequence {
+        w.bits(u32::from(sequence.0), 16);
+    }
+    if let Some(feedback) = header.feedback {
+        w.bits(feedback.newest_input.0 & 0xffff, 16);
+        let margin = feedback.margin_ticks.clamp(*MARGIN_TICKS.start(), *MARGIN_TICKS.end());
+        w.bits(u32::from(margin as u8 & MARGIN_MASK), MARGIN_BITS);
+        w.flag(feedback.substituted != 0);
+        if feedback.substituted != 0 {
+            w.bits(feedback.substituted, 32);
+        }
+    }
+    w.finish();
+}
 
 fn read_feedback(r: &mut BitReader<'_>, tick: Tick) -> Result<Feedback, DecodeError> {
     let newest_input = tick.nearest_with_low_bits(r.bits(16, "feedback")?, 16);
