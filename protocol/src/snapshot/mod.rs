@@ -73,8 +73,6 @@ pub use replica::Replica;
 pub use section::{Packing, Written};
 pub use shared::RowCache;
 
-use links::Links;
-use models::Resolved;
 use row::RowPlan;
 
 /// How everyone's rows become bits; chosen per room, told in the welcome. A player's own rows are always told by [`Coder::Fast`].
@@ -133,13 +131,10 @@ impl Codec {
 
     /// A codec for rooms of this schema that step at this rate.
     pub fn with(schema: Arc<Schema>, rate: TickRate, coder: Coder, prior: Arc<Prior>) -> Self {
-        let of_sight = |kind: &Kind, sight: Sight| {
-            let links = Links::of(kind, kind.visible(sight));
-            let models = Resolved::new(prior.learned(), coder.of(sight) == Coder::Dense, kind, &links);
-            RowPlan { links, models, first_tables: dense::first_tables(kind) }
+        let plan = |kind: &Kind, sight: Sight| {
+            RowPlan::new(prior.learned(), coder.of(sight) == Coder::Dense, kind, sight)
         };
-        let of_kind = |kind: &Kind| Sight::ALL.map(|sight| of_sight(kind, sight));
-        let plans = schema.kinds().iter().map(of_kind).collect();
+        let plans = schema.kinds().iter().map(|kind| Sight::ALL.map(|sight| plan(kind, sight))).collect();
         Self { plans, coder, prior, dt: rate.dt(), schema }
     }
 

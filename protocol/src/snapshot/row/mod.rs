@@ -8,11 +8,13 @@ mod columns;
 mod straight;
 
 use super::context::Wildness;
+use super::dense::first_tables;
 use super::lanes::{CORE, Fan, Features, Ints, Lanes, Sum, weigh};
 use super::links::{Columns, Links, State, Turn};
 use super::models::{FanWeights, Flag, Resolved, Site};
 use super::pace::Pace;
-use crate::schema::{Column, Kind};
+use super::prior::Learned;
+use crate::schema::{Column, Kind, Sight};
 
 /// How rows of one kind are coded for one sight.
 #[derive(Clone, Debug)]
@@ -21,6 +23,15 @@ pub(super) struct RowPlan {
     pub(super) models: Resolved,
     /// Where the tables of each column begin.
     pub(super) first_tables: Vec<usize>,
+}
+
+impl RowPlan {
+    /// By what was learned, for one of the coders.
+    pub(super) fn new(learned: &Learned, is_dense: bool, kind: &Kind, sight: Sight) -> Self {
+        let links = Links::of(kind, kind.visible(sight));
+        let models = Resolved::new(learned, is_dense, kind, &links);
+        Self { links, models, first_tables: first_tables(kind) }
+    }
 }
 
 /// One row to be coded.

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::dense::first_tables;
 use super::super::frequencies::DIAL;
-use super::super::links::{Links, State};
-use super::super::models::Resolved;
+use super::super::links::State;
 use super::super::pace::Pace;
 use super::super::prior::Learned;
 use super::super::row::{Notes, RowContext, RowPlan, walk_dense, walk_fast};
@@ -15,7 +13,7 @@ use super::super::{Codec, PlannedRow};
 use super::lessons::Lessons;
 use super::pupil::Pupil;
 use crate::limits::{COLUMNS_PER_KIND_MAX, REFERENCES_PER_ROW_MAX};
-use crate::schema::{Kind, KindId, Schema, Sight};
+use crate::schema::{KindId, Schema, Sight};
 use crate::time::TickRate;
 
 /// One of so many rows that stay at rest is kept: they are many and all alike.
@@ -113,12 +111,8 @@ impl Corpus {
     }
 
     pub(super) fn plans(&self, learned: &Learned, is_dense: bool) -> Vec<[RowPlan; Sight::ALL.len()]> {
-        let of_sight = |kind: &Kind, sight: Sight| {
-            let links = Links::of(kind, kind.visible(sight));
-            let models = Resolved::new(learned, is_dense, kind, &links);
-            RowPlan { links, models, first_tables: first_tables(kind) }
-        };
-        self.schema.kinds().iter().map(|kind| Sight::ALL.map(|sight| of_sight(kind, sight))).collect()
+        let of_kind = |kind| Sight::ALL.map(|sight| RowPlan::new(learned, is_dense, kind, sight));
+        self.schema.kinds().iter().map(of_kind).collect()
     }
 
     pub(super) fn teach(
