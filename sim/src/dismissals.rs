@@ -38,6 +38,11 @@ pub struct Dismissals {
 }
 
 impl Dismissals {
+    /// Whether nobody has to go, and the room goes on.
+    pub fn is_empty(&self) -> bool {
+        self.players.is_empty() && self.room.is_none()
+    }
+
     /// Takes out who has to go. Somebody may be in it twice: the first reason is the one.
     pub fn take_players(&mut self) -> Vec<(PlayerId, RemovalReason)> {
         core::mem::take(&mut self.players)

@@ -27,7 +27,8 @@ use crate::core::{
 /// Messages that one wake-up takes in before it lets others have their turn.
 const MESSAGES_PER_WAKE: usize = 32;
 
-/// How long the socket rests at most while events are told one by one: what is said about them, acks above all, goes out together.
+/// While events are told one by one the socket rests, so that what is said about them, acks above all, goes out together. It is looked at
+/// again with the first call that comes so long after the first of them.
 const TELLING_MAX: Micros = Micros(1_000);
 
 /// How soon to look again when the socket does not take what should have been sent by now.
@@ -171,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Moves bytes until something happens, a snapshot came or an input is due. Nothing once the connection is over and
     /// all was told.
     ///
-    /// While there are events to be told the socket rests, a millisecond at most, and what the game says about them goes out together.
+    /// While there are events to be told the socket rests, for calls within a millisecond: what the game says about them goes out together.
     ///
     /// Cancel safe: dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Wake> {
@@ -245,7 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 // The client itself waits no longer than connecting may take.
                 // Who comes back does so in its owner's time.
-                if self.client.is_closed() || self.client.is_waiting() {
+                if self.is_left() {
                     return Poll::Ready(());
                 }
                 let Some(timeout) = self.client.poll_timeout() else { return Poll::Ready(()) };
@@ -272,7 +273,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Wake>> {
         loop {
-            let is_telling = self.telling_until.is_some_and(|until| self.now() < until);
+            let is_telling = self.telling_until.is_some_and(|until| self.now() < until) && !self.is_left();
             if !is_telling {
                 self.telling_until = None;
                 self.poll_socket(cx);
@@ -280,6 +281,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let now = self.now();
             if let Some(event) = self.client.poll_event(now) {
                 self.telling_until.get_or_insert(now + TELLING_MAX);
+                // Whoever is told of the end may look no further.
+                self.end_if_left();
                 return Poll::Ready(Some(Wake::Event(event)));
             }
             if is_telling {
@@ -326,7 +329,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.poll_dial(cx);
         self.poll_read(cx);
         self.poll_write(cx);
-        if self.client.is_closed() || self.client.is_waiting() {
+        self.end_if_left();
+    }
+
+    /// The client wants nothing more of this socket.
+    fn is_left(&self) -> bool {
+        self.client.is_closed() || self.client.is_waiting()
+    }
+
+    fn end_if_left(&mut self) {
+        if self.is_left() {
             self.end();
         }
     }
@@ -361,7 +373,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(None) => self.client.handle_disconnect(self.now(), DisconnectReason::Lost),
                 Poll::Pending => return self.note_progress(),
             }
-            if self.client.is_closed() || self.client.is_waiting() {
+            if self.is_left() {
                 return;
             }
         }

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tickwire_client::net::{self, ConnectError, Connection, Wake};
 use tickwire_client::{Backoff, ClientConfig, ClientFault, DisconnectReason, Event, Reconnect, SavedSession};
-use tickwire_protocol::frame::{FrameType, write_frame};
+use tickwire_protocol::frame::{FrameType, frames, write_frame};
 use tickwire_protocol::handshake::{FreshReason, Reject, RejectReason, SessionOutcome, StreamKind};
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::limits::MESSAGE_BYTES_MAX;
-use tickwire_protocol::message::{Lane, MessageClass, MessageFrame};
+use tickwire_protocol::message::{Lane, MessageAck, MessageClass, MessageFrame};
 use tickwire_protocol::{CloseCode, DecodeError, Micros, PlayerId, RoomId, SessionId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
@@ -41,11 +41,19 @@ async fn accept(listener: &TcpListener) -> Socket {
 
 async fn binary(socket: &mut Socket) -> Bytes {
     loop {
-        match socket.next().await.unwrap().unwrap() {
-            Message::Binary(bytes) => return bytes,
-            Message::Ping(_) | Message::Pong(_) => {}
-            other => panic!("a client sent {other:?}"),
+        let bytes = binary_of(socket.next().await);
+        if !bytes.is_empty() {
+            return bytes;
         }
+    }
+}
+
+/// Nothing of a ping or a pong.
+fn binary_of(message: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>) -> Bytes {
+    match message.unwrap().unwrap() {
+        Message::Binary(bytes) => bytes,
+        Message::Ping(_) | Message::Pong(_) => Bytes::new(),
+        other => panic!("a client sent {other:?}"),
     }
 }
 
@@ -103,47 +111,78 @@ async fn a_byte_is_life_also_in_the_midst_of_a_message() {
     assert_eq!(connection.client().disconnect_reason(), Some(&DisconnectReason::Silent));
 }
 
-/// How many messages a game's client writes while it is told of forty, which have come at once, and needs so long for each.
-async fn written_while_told(pause: Duration) -> u64 {
+/// A client to whom so many messages have come at once, and the far end.
+async fn told_much(count: u16) -> (Connection<DuplexStream>, WebSocketStream<DuplexStream>) {
     let (near, far) = tokio::io::duplex(65_536);
-    tokio::spawn(async move {
+    let server = async {
         let mut socket = accept_async(far).await.unwrap();
         socket.next().await.unwrap().unwrap();
         let mut server = FakeServer::new(StreamKind::Ordered, 1_000);
         server.session_outcome = Some(SessionOutcome::Fresh(FreshReason::First));
         socket.send(welcome(&server)).await.unwrap();
         let mut told = Vec::new();
-        for number in 0..40 {
+        for number in 0..count {
             let frame = MessageFrame { ty: SAY, number, key: 0, body: Bytes::from_static(b"hi").into() };
             frame.encode(MessageClass::Reliable, &mut told);
         }
         socket.send(Message::Binary(told.into())).await.unwrap();
-        while socket.next().await.is_some() {}
-    });
+        socket
+    };
     let (config, options) = (ClientConfig::new("test 1"), net::Options::default());
     let connecting = net::connect_over(near, "ws://test", config, schema().clone(), options);
-    let mut connection = Box::pin(connecting).await.unwrap();
-    let before = connection.socket_stats().up_messages;
-    let mut told = 0;
-    while told < 40 {
-        match connection.next().await.unwrap() {
-            Wake::Event(Event::Message(_)) => {
-                told += 1;
-                tokio::time::advance(pause).await;
+    let (connection, socket) = Box::pin(async { tokio::join!(connecting, server) }).await;
+    (connection.unwrap(), socket)
+}
+
+/// In how many acks the far end hears of forty messages, where the game needs so long for each.
+async fn acks_of_forty(pause: Duration) -> usize {
+    let (mut connection, mut socket) = told_much(40).await;
+    let hearing = tokio::spawn(async move {
+        for acks in 1.. {
+            let acked = loop {
+                let mut frames = frames(binary_of(socket.next().await)).map(Result::unwrap);
+                if let Some(frame) = frames.find(|frame| frame.ty == FrameType::MessageAck) {
+                    break MessageAck::decode(&frame.payload).unwrap();
+                }
+            };
+            if acked.of(Lane::Messages) == Some(40) {
+                return acks;
             }
+        }
+        unreachable!("it goes on until all is acked")
+    });
+    while !hearing.is_finished() {
+        match connection.next().await.unwrap() {
+            Wake::Event(Event::Message(_)) => tokio::time::advance(pause).await,
             Wake::Event(_) | Wake::Snapshot => {}
             Wake::Input(tick) => connection.push_input(tick, |_| ()),
         }
     }
-    connection.socket_stats().up_messages - before
+    hearing.await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_told_at_once_is_acked_at_once() {
-    let at_once = written_while_told(Duration::ZERO).await;
-    assert!(at_once <= 4, "{at_once} messages");
-    let slowly = written_while_told(Duration::from_millis(2)).await;
-    assert!(slowly >= 39, "a slow game's acks do not wait for its last event: {slowly} messages");
+    assert_eq!(acks_of_forty(Duration::ZERO).await, 1);
+    let slowly = acks_of_forty(Duration::from_millis(2)).await;
+    assert!(slowly > 30, "a slow game's acks do not wait for its last event: {slowly}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_in_the_midst_of_its_events_says_goodbye_before_it_is_told_so() {
+    let (mut connection, mut socket) = told_much(2).await;
+    while !matches!(connection.next().await, Some(Wake::Event(Event::Message(_)))) {}
+    let now = connection.now();
+    connection.client_mut().close(now, None);
+    while !matches!(connection.next().await, Some(Wake::Event(Event::Disconnected(_)))) {}
+    drop(connection);
+    let goodbye = loop {
+        match socket.next().await.unwrap().unwrap() {
+            Message::Close(close) => break close,
+            _ => {}
+        }
+    };
+    assert_eq!(u16::from(goodbye.unwrap().code), 1000);
 }
 
 #[tokio::test]

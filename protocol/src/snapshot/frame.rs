@@ -107,7 +107,8 @@ impl Codec {
             out.extend_from_slice(&body.bytes);
             return Written::default();
         }
-        write_header(header, [has_digest, !own.is_empty(), body.decoded_len.is_some()], out);
+        let (has_own, is_compressed) = (!own.is_empty(), body.decoded_len.is_some());
+        Start { header: *header, has_own, has_digest, is_compressed }.write(out);
         let written = if own.is_empty() {
             Written::default()
         } else {
@@ -255,6 +256,37 @@ impl Start {
         let header = SnapshotHeader { tick, tick_width, sequence, feedback, own_is_whole };
         Ok(Self { header, has_own, has_digest, is_compressed })
     }
+
+    /// Appends it, where it is not one byte. That own rows are whole is not said yet: first it must be known whether all of them fit.
+    fn write(&self, out: &mut Vec<u8>) {
+        let Self { header, has_own, has_digest, is_compressed } = self;
+        let is_full = header.tick_width == TickWidth::Full;
+        let mut w = BitWriter::new(out);
+        w.flag(is_full);
+        w.flag(header.sequence.is_some());
+        w.flag(header.feedback.is_some());
+        w.flag(*has_digest);
+        w.flag(*has_own);
+        w.flag(*is_compressed);
+        // No short snapshot begins so.
+        w.flag(false);
+        // `OWN_IS_WHOLE`
+        w.flag(false);
+        w.bits(if is_full { header.tick.0 } else { header.tick.0 & 0xffff }, if is_full { 32 } else { 16 });
+        if let Some(sequence) = header.sequence {
+            w.bits(u32::from(sequence.0), 16);
+        }
+        if let Some(feedback) = header.feedback {
+            w.bits(feedback.newest_input.0 & 0xffff, 16);
+            let margin = feedback.margin_ticks.clamp(*MARGIN_TICKS.start(), *MARGIN_TICKS.end());
+            w.bits(u32::from(margin as u8 & MARGIN_MASK), MARGIN_BITS);
+            w.flag(feedback.substituted != 0);
+            if feedback.substituted != 0 {
+                w.bits(feedback.substituted, 32);
+            }
+        }
+        w.finish();
+    }
 }
 
 impl DecodedSnapshot {
@@ -277,35 +309,6 @@ const MARGIN_BITS: u32 = 7;
 const MARGIN_MASK: u8 = (1 << MARGIN_BITS) - 1;
 /// In the first byte. The bit before it is 0, so that no such byte is that of a short snapshot.
 const OWN_IS_WHOLE: u8 = 1 << 7;
-
-/// Appends what stands before own rows, where that is not one byte. That they are whole is not said yet: first it must be known whether all
-/// of them fit.
-fn write_header(header: &SnapshotHeader, [has_digest, has_own, is_compressed]: [bool; 3], out: &mut Vec<u8>) {
-    let mut w = BitWriter::new(out);
-    let is_full = header.tick_width == TickWidth::Full;
-    w.flag(is_full);
-    w.flag(header.sequence.is_some());
-    w.flag(header.feedback.is_some());
-    w.flag(has_digest);
-    w.flag(has_own);
-    w.flag(is_compressed);
-    w.flag(false);
-    w.flag(false);
-    w.bits(if is_full { header.tick.0 } else { header.tick.0 & 0xffff }, if is_full { 32 } else { 16 });
-    if let Some(sequence) = header.sequence {
-        w.bits(u32::from(sequence.0), 16);
-    }
-    if let Some(feedback) = header.feedback {
-        w.bits(feedback.newest_input.0 & 0xffff, 16);
-        let margin = feedback.margin_ticks.clamp(*MARGIN_TICKS.start(), *MARGIN_TICKS.end());
-        w.bits(u32::from(margin as u8 & MARGIN_MASK), MARGIN_BITS);
-        w.flag(feedback.substituted != 0);
-        if feedback.substituted != 0 {
-            w.bits(feedback.substituted, 32);
-        }
-    }
-    w.finish();
-}
 
 fn read_feedback(r: &mut BitReader<'_>, tick: Tick) -> Result<Feedback, DecodeError> {
     let newest_input = tick.nearest_with_low_bits(r.bits(16, "feedback")?, 16);

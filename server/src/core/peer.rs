@@ -368,9 +368,14 @@ impl Peer {
             || self.renewal.has_transmit()
     }
 
-    /// Whether a snapshot falls due by itself, and the last one that did was sent.
+    /// Whether its client wants no state for now.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused_since.is_some()
+    }
+
+    /// Whether the next snapshot is one that is not due yet: the peer is not paused, and none is held back.
     pub(crate) fn expects_state(&self) -> bool {
-        self.paused_since.is_none() && self.due_since.is_none()
+        !self.is_paused() && self.due_since.is_none()
     }
 
     /// Whether the link takes more than state has for it: then what can wait may follow. Not while the peer is told of what it sees first.

@@ -8,7 +8,7 @@ use tickwire_protocol::Micros;
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct PeerStats {
     /// How old the newest state is that its client is known to hold, by its acks: at the client it is younger by the way of the ack.
-    /// Nothing before the first ack.
+    /// Nothing before the first ack, and while it is paused.
     pub snapshot_age: Option<Micros>,
     /// Snapshots that were due and gave way to a later one.
     pub skipped: Skipped,

@@ -37,7 +37,7 @@ pub struct Meters {
     pub bytes_in: u64,
     /// Their bytes written, WebSocket header included.
     pub bytes_out: u64,
-    /// How old the newest state was that a client was known to hold, microseconds: of one peer at each step, all in turn.
+    /// How old the newest state was that a client was known to hold, microseconds: of one peer of the room just behind each tick's flush.
     pub snapshot_age_micros: Histogram<u64>,
     /// Snapshots that were due and gave way to later ones.
     pub snapshots_skipped: Skipped,
@@ -164,13 +164,16 @@ mod tests {
 
     #[test]
     fn meters_of_rooms_add_up() {
-        let mut one = Meters { steps: 2, bytes_out: 10, ..Meters::default() };
+        let snapshots_skipped = Skipped { budget: 1, in_flight: 2, transport: 3 };
+        let mut one = Meters { steps: 2, bytes_out: 10, snapshots_skipped, ..Meters::default() };
         record(&mut one.tick_micros, Duration::from_micros(70));
+        record(&mut one.snapshot_age_micros, Duration::from_micros(90));
         let mut sum = Meters { steps: 3, faults: 1, ..Meters::default() };
         sum += &one;
         sum += &one;
         assert_eq!((sum.steps, sum.bytes_out, sum.faults, sum.tick_micros.len()), (7, 20, 1, 2));
-        assert_eq!(sum.tick_micros.max(), 70);
+        assert_eq!((sum.tick_micros.max(), sum.snapshot_age_micros.max()), (70, 90));
+        assert_eq!(sum.snapshots_skipped, Skipped { budget: 2, in_flight: 4, transport: 6 });
     }
 
     #[cfg(unix)]

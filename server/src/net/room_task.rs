@@ -40,6 +40,9 @@ const ROUND_MAX: Duration = Duration::from_millis(50);
 /// Bytes that are encoded before any of them are written: for some sixty peers, and no more than a processor's nearer caches hold.
 const FRAMED_BYTES: usize = 24 * 1024;
 
+/// 2^32 divided by the golden ratio.
+const GOLDEN: u32 = 0x9e37_79b9;
+
 /// Some of the room's seats: a range in the order of their peers.
 type Seats = (Bound<PeerId>, Bound<PeerId>);
 
@@ -66,8 +69,8 @@ pub(super) struct RoomTask {
     /// What the directory was told of its match.
     listed: Option<(String, MatchStatus)>,
     meters: Meters,
-    /// Whose age was noted last.
-    sampled: PeerId,
+    /// Which share of the way through the seats the age was noted last, of 2^32.
+    sample: u32,
     /// Joins since the last step.
     joined: usize,
     /// Whoever woke the room from its sleep.
@@ -113,7 +116,7 @@ impl RoomTask {
             places: BTreeMap::new(),
             listed: None,
             meters: Meters::default(),
-            sampled: PeerId(0),
+            sample: 0,
             joined: 0,
             first: None,
             is_asleep: false,
@@ -299,11 +302,15 @@ impl RoomTask {
         }
     }
 
-    /// Notes how old what the next peer holds is: one at each step, so that all are seen, and each at any time between two snapshots.
+    /// Notes how old what one peer holds is, just behind a flush. Which one goes up and down as the multiples of the golden ratio do: in
+    /// turn, some would always be asked just after their snapshot.
     fn sample_age(&mut self) {
-        let next = self.seats.range((Bound::Excluded(self.sampled), Bound::Unbounded)).next();
-        let Some((&peer, _)) = next.or_else(|| self.seats.first_key_value()) else { return };
-        self.sampled = peer;
+        let ends = (self.seats.first_key_value(), self.seats.last_key_value());
+        let (Some((first, _)), Some((last, _))) = ends else { return };
+        self.sample = self.sample.wrapping_add(GOLDEN);
+        let span = u64::from(last.0 - first.0) + 1;
+        let place = PeerId(first.0 + (u64::from(self.sample) * span >> u32::BITS) as u32);
+        let Some((&peer, _)) = self.seats.range(place..).next() else { return };
         let stats = self.room.peer_stats(self.clock.now(), peer);
         if let Some(age) = stats.and_then(|stats| stats.snapshot_age) {
             record(&mut self.meters.snapshot_age_micros, Duration::from_micros(age.0));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tickwire_client::{ConnectionState, DisconnectReason, Event, MemberEvent};
 use tickwire_protocol::handshake::{FreshReason, RejectReason, Role, SessionOutcome, StreamKind};
 use tickwire_protocol::message::{Direction, MessageClass, MessageType, MessageTypeId};
-use tickwire_protocol::room::LeaveReason;
+use tickwire_protocol::room::{LeaveReason, MatchInfo, MatchStatus};
 use tickwire_protocol::{CloseCode, Micros, PlayerId, Schema};
 use tickwire_server::core::Join;
 use tickwire_sim::Audience;
@@ -128,6 +128,23 @@ fn a_room_that_its_game_ends_tells_everybody_and_lets_in_nobody() {
     assert_eq!(hall.room.tick(), last, "no step is made any more");
     let late = hall.room.join(hall.now, Join::new(Role::Player, StreamKind::Ordered));
     assert_eq!(late, Err(RejectReason::NoSuchRoom));
+}
+
+#[test]
+fn how_the_match_ended_is_told_before_the_room_is_over_wherever_the_next_snapshot_is() {
+    for millis in [0, 15, 30, 45] {
+        let (mut hall, orders) = hall();
+        let mut ada = Guest::new(&hall, Role::Player, "ada");
+        hall.pass(SECOND + Micros::from_millis(millis), &mut [&mut ada]);
+        orders.give(|ctx| {
+            let board = ctx.match_state().unwrap();
+            board.set_info(MatchInfo { status: MatchStatus::Ended, ..board.info().clone() }).unwrap();
+            ctx.end_room("the match is over");
+        });
+        hall.pass(SECOND, &mut [&mut ada]);
+        assert!(has_failed(&ada, hall.now));
+        assert_eq!(ada.client.match_state().info().status, MatchStatus::Ended, "at {millis} ms");
+    }
 }
 
 #[test]

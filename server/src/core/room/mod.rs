@@ -304,7 +304,8 @@ impl Room {
             let ticks = self.world.tick().since(held).max(0);
             now.saturating_since(self.schedule.last_due()) + self.config.tick_rate.due(ticks as u64)
         };
-        Some(PeerStats { snapshot_age: peer.replicator.held().newest().map(age_of), ..peer.stats(now) })
+        let held = peer.replicator.held().newest().filter(|_| !peer.is_paused());
+        Some(PeerStats { snapshot_age: held.map(age_of), ..peer.stats(now) })
     }
 
     /// From where a peer looks, for the room's [`Interest`](crate::core::Interest): for spectators, and for players whose eyes are not where their

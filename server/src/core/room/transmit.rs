@@ -12,7 +12,7 @@ use crate::core::replicator::Source;
 use crate::core::session::Session;
 use crate::core::shared::Shared;
 
-/// Where snapshots come at least so often a second, tables wait for the next.
+/// Where snapshots come at least so often a second, tables wait for the next: a tenth of a second at most.
 const SOON_HZ: u32 = 10;
 
 /// What waits to be sent to a peer.
@@ -26,19 +26,18 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Tables go with what goes anyway, if that is soon: a transport message of their own costs more than all that they say.
+    /// `tables_wait` for a snapshot that is to come: a transport message of their own costs more than all that they say.
     fn of(
         now: Micros,
-        config: &RoomConfig,
+        tables_wait: bool,
         peer: &Peer,
         session: Option<&Session>,
         bulletin: Bulletin<'_>,
     ) -> Self {
         let has_state = peer.has_transmit(now);
         let messages = session.is_some_and(|it| it.has_transmit() || peer.has_message_room(now, &it.outbox));
-        let is_soon = config.snapshot_hz >= SOON_HZ && peer.expects_state();
-        let goes = has_state || messages || !is_soon;
-        let news = goes && peer.news.as_ref().is_some_and(|news| news.is_due(now, bulletin));
+        let news_may_go = has_state || messages || !(tables_wait && peer.expects_state());
+        let news = news_may_go && peer.news.as_ref().is_some_and(|news| news.is_due(now, bulletin));
         Self { peer: has_state, news, messages }
     }
 
@@ -52,7 +51,7 @@ impl Room {
     pub fn has_transmit(&self, peer: PeerId) -> bool {
         self.peers.get(&peer).is_some_and(|peer| {
             let session = self.sessions.get(&peer.session).map(Box::as_ref);
-            Waiting::of(self.now, &self.config, peer, session, self.bulletin()).is_any()
+            Waiting::of(self.now, self.tables_wait(), peer, session, self.bulletin()).is_any()
         })
     }
 
@@ -60,6 +59,7 @@ impl Room {
     /// encoded here and now, so it is the newest; a peer that is not polled for a while skips what was between.
     pub fn poll_transmit(&mut self, now: Micros, id: PeerId, mut send: impl FnMut(&[u8])) {
         self.now = self.now.max(now);
+        let tables_wait = self.tables_wait();
         let Self { peers, sessions, members, match_state, groups, world, message, .. } = self;
         let Some(peer) = peers.get_mut(&id) else { return };
         let mut session = sessions.get_mut(&peer.session).map(Box::as_mut);
@@ -69,7 +69,7 @@ impl Room {
             peer.steer_messages(now, &mut session.outbox);
         }
         let bulletin = Bulletin { members, match_state, groups };
-        let waiting = Waiting::of(self.now, &self.config, peer, session.as_deref(), bulletin);
+        let waiting = Waiting::of(self.now, tables_wait, peer, session.as_deref(), bulletin);
         if !waiting.is_any() {
             return;
         }
@@ -113,6 +113,11 @@ impl Room {
         if !message.is_empty() {
             send(message);
         }
+    }
+
+    /// Whoever has to go before the next step is told of the tables now.
+    fn tables_wait(&self) -> bool {
+        self.config.snapshot_hz >= SOON_HZ && self.dismissals.is_empty()
     }
 
     pub(super) fn bulletin(&self) -> Bulletin<'_> {
