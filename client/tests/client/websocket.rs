@@ -177,9 +177,8 @@ async fn who_leaves_in_the_midst_of_its_events_says_goodbye_before_it_is_told_so
     while !matches!(connection.next().await, Some(Wake::Event(Event::Disconnected(_)))) {}
     drop(connection);
     let goodbye = loop {
-        match socket.next().await.unwrap().unwrap() {
-            Message::Close(close) => break close,
-            _ => {}
+        if let Message::Close(close) = socket.next().await.unwrap().unwrap() {
+            break close;
         }
     };
     assert_eq!(u16::from(goodbye.unwrap().code), 1000);

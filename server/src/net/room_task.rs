@@ -309,7 +309,7 @@ impl RoomTask {
         let (Some((first, _)), Some((last, _))) = ends else { return };
         self.sample = self.sample.wrapping_add(GOLDEN);
         let span = u64::from(last.0 - first.0) + 1;
-        let place = PeerId(first.0 + (u64::from(self.sample) * span >> u32::BITS) as u32);
+        let place = PeerId(first.0 + ((u64::from(self.sample) * span) >> u32::BITS) as u32);
         let Some((&peer, _)) = self.seats.range(place..).next() else { return };
         let stats = self.room.peer_stats(self.clock.now(), peer);
         if let Some(age) = stats.and_then(|stats| stats.snapshot_age) {
