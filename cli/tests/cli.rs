@@ -560,13 +560,12 @@ fn figures_that_cannot_be_written_are_a_mistake() {
 #[test]
 fn a_report_that_nobody_reads_on_ends_without_a_panic() {
     use std::os::unix::process::ExitStatusExt as _;
-
+    const SIGPIPE: i32 = 13;
     let mut command = Command::new(env!("CARGO_BIN_EXE_tickwire"));
     command.args(["lab", "--profile", "lan", "--players", "2", "--seconds", "5", "--json"]);
     let mut lab = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(lab.stdout.take());
     let output = lab.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    const SIGPIPE: i32 = 13;
     assert_eq!(output.status.signal(), Some(SIGPIPE), "{:?}", output.status);
 }
