@@ -32,6 +32,7 @@ pub(in crate::snapshot) fn tell_fast(
     known: &mut [i32],
     out: &mut Vec<u64>,
 ) -> (u32, bool) {
+    // A state that has changed makes a row unusual: to see that, nothing has to be coded.
     if row.keeps_states(values) {
         let start = out.len();
         let (bits, is_usual) = tell_row(row, learned, values, known, out, false);
