@@ -45,15 +45,16 @@ const FASTER: f64 = 0.03;
 /// No more than this together with the slew of the clock: with its drift and a rounding that is a twentieth.
 const RATE_MAX: f64 = 0.048;
 /// Share of the time in which the view may stand still for want of states: less than one picture in a thousand.
-const STILL_SHARE: f64 = 0.000_75;
-/// For how long it may at once, microseconds, and what is to have gathered until it does: shorter than 50 ms is not seen as a
-/// freeze, with the pictures beside it, and shorter than this does not pay.
-const STILL_MAX: i64 = 40_000;
-const STILL_MIN: i64 = 32_000;
-/// How much may gather, microseconds: stalls come in swarms.
+const STILL_SHARE: f64 = 0.000_85;
+/// For how long it may at once, microseconds: so long that no three pictures of 60 a second stand still, and shorter than 50 ms is
+/// not seen as a freeze. And for how long it must be able to: less does not pay for the pictures in which it begins and ends.
+const STILL_MAX: i64 = 43_000;
+const STILL_MIN: i64 = 28_000;
+/// What these two pictures count, microseconds.
+const STILL_COST: i64 = 12_000;
+/// What is there at the beginning, and how much may gather, microseconds: stalls come in swarms.
+const STILL_SAVED_AT_FIRST: i64 = 52_000;
 const STILL_SAVED_MAX: i64 = 120_000;
-/// What each time costs beside: the pictures in which it begins and ends, microseconds.
-const STILL_COST: i64 = 8_000;
 /// It stands by so much before the newest state, microseconds: when that is due is rounded, and a picture that is later by one
 /// is a guess.
 const STILL_BEFORE: i64 = 2;
@@ -75,8 +76,8 @@ pub(crate) struct Playout {
     /// When it arrived.
     newest_arrival: i64,
     plan: Option<Plan>,
-    /// For how long the view may still stand still.
-    still: i64,
+    /// What has gathered for standing still.
+    saved: i64,
 }
 
 /// What the delay does until the next arrival.
@@ -153,7 +154,7 @@ impl Playout {
             newest: None,
             newest_arrival: 0,
             plan: None,
-            still: STILL_MIN,
+            saved: STILL_SAVED_AT_FIRST,
         }
     }
 
@@ -184,19 +185,26 @@ impl Playout {
         if let Some(plan) = &self.plan {
             let passed = (now - plan.since).clamp(0, 1 << 40);
             if now > plan.dry && plan.still > 0 {
-                self.still -= (now - plan.dry).min(plan.still) + STILL_COST;
+                self.saved -= (now - plan.dry).min(plan.still) + STILL_COST;
             }
-            self.still = (self.still + (passed as f64 * STILL_SHARE) as i64).min(STILL_SAVED_MAX);
+            self.saved = (self.saved + (passed as f64 * STILL_SHARE) as i64).min(STILL_SAVED_MAX);
             let held = plan.at(now);
             from = if held.abs_diff(to) > STEP_MIN.unsigned_abs() { to } else { held };
         }
         let overdue = (due + usual).max(now);
         let slower = (RATE_MAX + slew).clamp(0.0, SLOWER);
         let faster = (RATE_MAX - slew).clamp(0.0, FASTER);
-        let still = if self.still < STILL_MIN { 0 } else { self.still.min(STILL_MAX) };
+        let still = self.still(needed - usual);
         let mut plan = Plan { since: now, from, to, slower, faster, overdue, dry: 0, still };
         plan.dry = plan.dry_at(due - STILL_BEFORE);
         self.plan = Some(plan);
+    }
+
+    /// For how long the view may stand still, if what is late is so much later than what usually is.
+    fn still(&self, extra: i64) -> i64 {
+        let still = (self.saved - STILL_COST).min(STILL_MAX);
+        // Where stalls are longer than is waited for, it would only be one more hitch before the guess.
+        if still < STILL_MIN || extra > EXTRA_MAX { 0 } else { still }
     }
 
     /// By how much arrivals vary usually, microseconds.
@@ -304,6 +312,16 @@ mod tests {
         assert!(outside < 0.001, "{outside}");
         let fixed = (130 - 60) as f64 / 6_000.0;
         assert!(starved < fixed, "{starved}");
+    }
+
+    #[test]
+    fn where_stalls_are_longer_than_is_waited_for_the_view_does_not_stand_still() {
+        // Every 6 s nothing comes for half a second more.
+        let held = |number: i64| if number % 120 >= 110 { (120 - number % 120) * INTERVAL } else { 10 * MS };
+        let mut playout = playout();
+        play(&mut playout, 0..60, held);
+        let (outside, starved) = play(&mut playout, 60..360, held);
+        assert!(outside < 1e-9 && starved > 0.0, "{outside} {starved}");
     }
 
     #[test]
