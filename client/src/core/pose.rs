@@ -11,13 +11,13 @@ use super::timeline::{Blend, FADING_FIELDS_MAX, Fade, Fading, Timeline};
 /// A difference fades in this time at least, seconds: less would look like a blow.
 const FADE_SECONDS_MIN: f32 = 0.06;
 /// And never so fast that the entity, with its own motion, seems to move faster than this many times the field's greatest speed: who
-/// is set right seems to run, not to jump. Slower would be smoother, and wrong for longer.
-const SHOWN_SPEED: f32 = 1.5;
+/// is set right seems to run, not to jump. Slower would be smoother, and wrong for longer; at 1.7 the lab counts jumps.
+const SHOWN_SPEED: f32 = 1.6;
 /// It fades at this share of that speed at least, even if its own motion leaves no room: everything is right some time.
 const FADE_SHARE_MIN: f32 = 0.05;
 /// How far something may be off and be moved back, as the way that takes so long at its greatest speed, seconds: stalls of a second
-/// end without a jump. From further off it is set right at once.
-const FADE_WAY_SECONDS: f32 = 1.0;
+/// end without a jump, even for one who ran that long and was guessed to run the other way. From further off it is set right at once.
+const FADE_WAY_SECONDS: f32 = 1.0 + GUESS_SECONDS / 2.0;
 /// Own motion is looked at for no more ticks than this when a difference begins to fade.
 const AHEAD_TICKS_MAX: u32 = 60;
 
@@ -160,17 +160,21 @@ pub(crate) fn differences(before: &Places, pose: &Pose<'_>) -> Option<Fading> {
     fields.iter().any(Option::is_some).then_some(Fading { since: pose.time, until, fields })
 }
 
-/// How fast a difference in `direction` may vanish so that with the entity's own motion, tick by tick as far as it is known and until
-/// the next state comes, nothing is shown to move faster than `fastest`; units a second. First until the next state is due,
-/// then from there on: what is far ahead does not slow down what is settled anew before.
+/// How fast a difference in `direction` may vanish so that with the entity's own motion, as far as it is known and until the next
+/// state comes, nothing is shown to move faster than `fastest`; units a second. First until the next state is due, then from
+/// there on: what is far ahead does not slow down what is settled anew before.
+///
+/// Own motion is looked at from one half of a tick to the next, beginning with the half that the moment lies in: it bends where ticks
+/// begin, and what is even over a longer time is not in each picture of it.
 fn fade_speeds(pose: &Pose<'_>, field: &Field, direction: Vec3, fastest: f32) -> [f32; 2] {
     let newest = pose.timeline.newest(pose.kind).map_or(0, |(tick, _)| tick.since(pose.time.tick).max(0));
-    let (mut at, mut speeds) = (pose.known(field), [2.0 * fastest; 2]);
-    for step in 1..=(newest as u32).saturating_add(pose.interval).min(AHEAD_TICKS_MAX) {
-        let time = TickTime { tick: pose.time.tick + step, ..pose.time };
-        let Some(next) = Pose::at(pose.kind, pose.timeline, time, pose.interval, pose.dt) else { break };
-        let next = next.known(field);
-        let own = (next - core::mem::replace(&mut at, next)) / pose.dt;
+    let ticks = (newest as u32).saturating_add(pose.interval).min(AHEAD_TICKS_MAX);
+    let first = u32::from(pose.time.fraction >= 0.5);
+    let (mut at, mut speeds) = (known_after(pose, field, first), [2.0 * fastest; 2]);
+    for half in first + 1..=first + 2 * ticks {
+        let next = known_after(pose, field, half);
+        let (Some(from), Some(to)) = (core::mem::replace(&mut at, next), next) else { break };
+        let own = (to - from) * 2.0 / pose.dt;
         // Where it jumps by itself nothing fades.
         if own.length() < fastest {
             // The speed s with |own - s direction| = fastest.
@@ -178,11 +182,18 @@ fn fade_speeds(pose: &Pose<'_>, field: &Field, direction: Vec3, fastest: f32) ->
             let room = along * along - own.length_squared() + fastest * fastest;
             let most = along + room.max(0.0).sqrt();
             let [soon, later] = speeds;
-            let soon = if step <= pose.interval { soon.min(most) } else { soon };
+            let soon = if half <= first + 2 * pose.interval + 1 { soon.min(most) } else { soon };
             speeds = [soon, later.min(most)];
         }
     }
     speeds.map(|speed| speed.max(FADE_SHARE_MIN * fastest))
+}
+
+/// Where it is known to be so many halves of a tick after the tick of `pose` began.
+fn known_after(pose: &Pose<'_>, field: &Field, halves: u32) -> Option<Vec3> {
+    let time = TickTime { tick: pose.time.tick + halves / 2, fraction: 0.5 * (halves % 2) as f32 };
+    let pose = Pose::at(pose.kind, pose.timeline, time, pose.interval, pose.dt)?;
+    Some(pose.known(field))
 }
 
 /// Units a second along one axis.
@@ -336,6 +347,28 @@ mod tests {
             let (kind, end) = (schema.kind(K), pose(schema.kind(K), &timeline, 130.0));
             let error = end.vector(kind.field(POSITION)).distance(end.known(kind.field(POSITION)));
             assert!(error < 1e-3, "and is right within half a second");
+        }
+    }
+
+    #[test]
+    fn a_way_that_bends_within_a_tick_of_the_view_is_shown_no_faster() {
+        let schema = schema();
+        let (kind, field) = (schema.kind(K), schema.kind(K).field(POSITION));
+        for fraction in [0.0, 0.2, 0.5, 0.8] {
+            let moment = 113.0 + fraction;
+            let mut timeline = Timeline::new(ID, 2);
+            insert(&mut timeline, 100, 50.0, 9.0);
+            let before = pose(kind, &timeline, moment);
+            let places = places(&before);
+            assert!(timeline.is_seen(Tick(118), before.time));
+            // A line nearly at rest up to there, and from there on back: just before the next state is due.
+            insert(&mut timeline, 118, 50.36, -9.0);
+            timeline.fading = differences(&places, &pose(kind, &timeline, moment));
+            let at = |step: u8| pose(kind, &timeline, moment + f32::from(step) * 0.1).vector(field).x;
+            for step in 0..60 {
+                let speed = (at(step + 1) - at(step)).abs() / (0.1 * DT);
+                assert!(speed <= 10.0 * SHOWN_SPEED + 0.2, "{speed} m/s after {step} tenths of a tick");
+            }
         }
     }
 
