@@ -52,6 +52,9 @@ const MESSAGE_PATIENCE_MAX: Micros = Micros::from_secs(30);
 
 /// How long a peer may ack nothing before one more snapshot is let through.
 const PROBE_AFTER: Micros = Micros::from_millis(500);
+/// How large it may be, bytes: one of the usual budget. It is the first that comes through after a second in which all was lost; one with a
+/// few rows would make a peer show the others where they were.
+const PROBE_BYTES: usize = WINDOW_MIN as usize / 2;
 /// Half of how long a least delay is remembered.
 const BASE_PERIOD: Micros = Micros::from_secs(10);
 /// For how long the window is at its least, to see the base anew.
@@ -187,7 +190,7 @@ impl Flight {
             return room.min(self.window(now) as usize / 2);
         }
         let silent_since = self.progress.max(self.probed);
-        if now.saturating_since(silent_since) >= PROBE_AFTER { SNAPSHOT_BYTES_MIN * 2 } else { 0 }
+        if now.saturating_since(silent_since) >= PROBE_AFTER { PROBE_BYTES } else { 0 }
     }
 
     /// How long the slowest link that can be played over takes for the messages on their way, behind which acks wait. State is not
@@ -445,6 +448,7 @@ mod tests {
             }
         }
         assert!((20..26).contains(&sent.len()), "{sent:?}");
+        assert_eq!(flight.room(Micros::from_secs(11)), 400, "a whole snapshot");
         assert!(flight.stalled_for(Micros::from_secs(10)) >= Micros::from_secs(9));
         flight.handle_ack(Micros::from_secs(10), 0, |_| ());
         assert_eq!(flight.stalled_for(Micros::from_secs(11)), Micros::ZERO);
