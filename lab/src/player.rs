@@ -51,6 +51,8 @@ pub(crate) struct Player {
     /// When the estimate was last wrong after the jump.
     last_wrong: Option<u64>,
     newest: Option<Tick>,
+    /// When it arrived, true microseconds.
+    newest_arrival: u64,
     /// When the client wants to be polled, true microseconds.
     pub(crate) wake: u64,
     /// When the inputs that have not arrived yet were given, true microseconds; oldest first.
@@ -98,6 +100,7 @@ impl Player {
             has_company: false,
             last_wrong: None,
             newest: None,
+            newest_arrival: 0,
             wake: begin,
             given: VecDeque::new(),
             stream: config.stream,
@@ -151,6 +154,7 @@ impl Player {
         let newest = self.client.stats(local).newest_tick;
         if let Some(tick) = newest.filter(|_| newest != self.newest) {
             self.newest = newest;
+            self.newest_arrival = now;
             if let Some(mirror) = &mut self.mirror {
                 mirror.handle_snapshot(local, Micros(truth.time_of(tick)));
             }
@@ -219,7 +223,7 @@ impl Player {
         let error_ms = (estimate - now as i64).abs() as f64 / 1e3;
         if is_sampled {
             self.figures.clock_error_ms.add(error_ms);
-            self.figures.newest_behind.add(estimate - newest_time as i64);
+            self.figures.note_newest(now, estimate, newest_time, self.newest_arrival);
         }
         let over = self.clock.jump_over();
         if error_ms > RECOVERED_MS && (over..over + SETTLING).contains(&now) {
