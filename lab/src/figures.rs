@@ -394,8 +394,8 @@ pub struct BytesReport {
     pub up_per_second: f64,
 }
 
-impl fmt::Display for FigureReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl FigureReport {
+    fn write_distributions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let distributions = [
             ("view_delay_ms", self.view_delay_ms),
             ("remote_error_cm", self.remote_error_cm),
@@ -415,6 +415,13 @@ impl fmt::Display for FigureReport {
         for (name, Summary { mean, p50, p99, max, rms }) in distributions {
             writeln!(f, "{name:24}{mean:10.2}{p50:10.2}{p99:10.2}{max:10.2}{rms:10.2}")?;
         }
+        Ok(())
+    }
+}
+
+impl fmt::Display for FigureReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_distributions(f)?;
         let rate = self.view_rate;
         writeln!(
             f,
