@@ -13,16 +13,17 @@
 //!
 //! - a claim **later than the newest snapshot** that the client acked is not believed: nobody saw that;
 //! - claims may come and go within a band of [`BAND_SECONDS`]: games sample inputs when they draw;
-//! - the band follows the claims by at most [`SHARE`] of the time that passes, and upwards, now and then, by up to
-//!   [`SAVED_SECONDS_MAX`] at once, saved up in steady times at [`SAVED_SHARE`] of that share's time;
+//! - the band follows the claims by at most [`SHARE`] of the time that passes;
+//! - while acks come later than they use to, something did happen on the link: then it follows upwards at once, by as much as
+//!   they are late, and by up to [`SAVED_SECONDS_MAX`], saved up in steady times at [`SAVED_SHARE`] of their length;
 //! - a claim out of the band moves it as far as is allowed, and the edge of the band counts instead: the **estimate**;
 //! - in the first second of a connection the band is wherever the claims are: the client still gets to know the clock;
 //! - what a starved client tells is the newest state that it has, not what it goes on to guess: such claims change nothing;
 //! - time without a claim to follow is steady time, no more: of [`SHARE`] nothing is kept for later.
 //!
-//! So whoever lies is judged by a moment close to the one that it really saw, whatever it says at the shot, and acks that are held
-//! back change nothing either. Who shows the others late all the time is believed, up to the room's cap: that is no advantage
-//! but to the patient.
+//! So whoever lies is judged by a moment close to the one that it really saw, whatever it says at the shot. Who holds back acks
+//! before it shoots gets what is saved up, once in 10 s. Who shows the others late all the time is believed, up to the room's
+//! cap: that is no advantage but to the patient.
 
 use tickwire_protocol::input::InputFrame;
 use tickwire_protocol::limits::{HISTORY_TICKS, INPUT_AHEAD_TICKS_MAX};
@@ -40,6 +41,10 @@ const SAVED_SECONDS_MAX: f32 = 0.05;
 /// The share of steady time that is saved up for that: at most once in 10 s all of it. Were it all of [`SHARE`], a liar could
 /// use it for every shot.
 const SAVED_SHARE: f32 = 0.005;
+/// How late acks have to be before that is a reason, seconds: as much as they come and go with the snapshots.
+const LATE_SECONDS: f32 = 1.0 / 120.0;
+/// How fast a late ack is forgotten: by this share of the time that passes.
+const LATE_DECAY: f32 = 0.25;
 /// For how long after its first claim a client is believed whatever it tells, seconds: it gets to know the server's time.
 const ACQUAINTANCE_SECONDS: f32 = 1.0;
 
@@ -69,7 +74,11 @@ pub(crate) struct ViewBelief {
 /// What a client says that it shows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Claim {
-    View(TickTime),
+    View {
+        view: TickTime,
+        /// Of what it has, the newest.
+        newest: Tick,
+    },
     /// The newest state that it has: it shows that, or guesses.
     Starved(TickTime),
     /// What it cannot have seen.
@@ -88,6 +97,18 @@ struct Band {
     first: Tick,
     /// Up to when the time that passed is used or saved up.
     followed: Tick,
+    lateness: Lateness,
+}
+
+/// How old the newest state was that a client had when it gave its inputs, ticks.
+#[derive(Clone, Copy, Debug)]
+struct Lateness {
+    /// The oldest of late.
+    recent: f32,
+    /// What that use to be; changes as slowly as a view.
+    usual: f32,
+    /// The tick of the last one.
+    heard: Tick,
 }
 
 impl ViewBelief {
@@ -125,9 +146,10 @@ impl ViewBelief {
         let claim = self.claims.take(tick).and_then(|claims| claims.first().copied());
         let hz = self.hz;
         match claim {
-            Some(Claim::View(view)) => {
+            Some(Claim::View { view, newest }) => {
                 let claimed = rewind_of(tick, view);
                 let band = self.band.get_or_insert_with(|| Band::new(claimed, tick, hz));
+                band.lateness.hear(tick.since(newest), tick);
                 band.follow(claimed, tick, hz);
                 // Bit for bit: in the band it is taken over as it is.
                 let is_believed = band.rewind.to_bits() == claimed.to_bits();
@@ -136,11 +158,16 @@ impl ViewBelief {
             }
             Some(Claim::Starved(_) | Claim::Future) | None => {
                 let band = self.band.as_mut()?;
-                match claim {
+                let newest = match claim {
+                    Some(Claim::Starved(newest)) => Some(newest),
+                    _ => None,
+                };
+                if let Some(newest) = newest {
+                    band.lateness.hear(tick.since(newest.tick), tick);
+                }
+                match newest.map(|newest| rewind_of(tick, newest)) {
                     // What it has is later than this band allows: so is what it shows.
-                    Some(Claim::Starved(view)) if rewind_of(tick, view) < band.least => {
-                        band.follow(rewind_of(tick, view), tick, hz);
-                    }
+                    Some(least) if least < band.least => band.follow(least, tick, hz),
                     _ => band.wait(tick, hz),
                 }
                 self.counters.estimated += 1;
@@ -160,7 +187,7 @@ impl Claim {
         if ahead > 0.0 {
             Self::Future
         } else if ahead < 0.0 {
-            Self::View(earlier)
+            Self::View { view: earlier, newest: newest - ticks_before }
         } else {
             Self::Starved(earlier)
         }
@@ -170,13 +197,15 @@ impl Claim {
 impl Band {
     fn new(claimed: f32, tick: Tick, hz: f32) -> Self {
         let least = (claimed - BAND_SECONDS * hz / 2.0).max(0.0);
-        Self { least, rewind: claimed, saved: SAVED_SECONDS_MAX * hz, first: tick, followed: tick }
+        let lateness = Lateness { recent: 0.0, usual: 0.0, heard: tick };
+        Self { least, rewind: claimed, saved: SAVED_SECONDS_MAX * hz, first: tick, followed: tick, lateness }
     }
 
     /// Moves it towards a claim, as far as that is believed.
     fn follow(&mut self, claimed: f32, tick: Tick, hz: f32) {
         if (tick.since(self.first) as f32) < ACQUAINTANCE_SECONDS * hz {
-            *self = Self { first: self.first, ..Self::new(claimed, tick, hz) };
+            let lateness = Lateness { usual: self.lateness.recent, ..self.lateness };
+            *self = Self { first: self.first, lateness, ..Self::new(claimed, tick, hz) };
             return;
         }
         let width = BAND_SECONDS * hz;
@@ -184,7 +213,7 @@ impl Band {
         let share = SHARE * passed;
         let growth = (claimed - (self.least + width)).max(0.0);
         let shrinkage = (self.least - claimed).max(0.0).min(share);
-        let at_once = (growth - share).clamp(0.0, self.saved);
+        let at_once = (growth - share).clamp(0.0, self.saved.min(self.lateness.unusual(hz)));
         let used = growth.min(share).max(shrinkage);
         self.least += growth.min(share) + at_once - shrinkage;
         self.saved =
@@ -199,6 +228,23 @@ impl Band {
         let passed = tick.since(self.followed).max(0) as f32;
         self.saved = (self.saved + SAVED_SHARE * passed).min(SAVED_SECONDS_MAX * hz);
         self.followed = tick;
+    }
+}
+
+impl Lateness {
+    /// With the input of `tick` came an ack of a state that was this old.
+    fn hear(&mut self, age: i32, tick: Tick) {
+        let passed = tick.since(self.heard).max(0) as f32;
+        let age = age.clamp(0, HISTORY_TICKS as i32) as f32;
+        self.recent = age.max(self.recent - LATE_DECAY * passed);
+        let share = SHARE * passed;
+        self.usual += (self.recent - self.usual).clamp(-share, share);
+        self.heard = tick;
+    }
+
+    /// By how much acks are later than they use to be.
+    fn unusual(&self, hz: f32) -> f32 {
+        (self.recent - self.usual - LATE_SECONDS * hz).max(0.0)
     }
 }
 
@@ -313,11 +359,25 @@ mod tests {
 
     #[test]
     fn a_view_that_stood_still_is_believed_at_once_but_not_twice() {
+        // The states that it waits for are 4 ticks late.
         let mut talk = Talk::settled(10.0);
-        assert!(near(talk.tell(1, 13.0)[0], 13.0), "50 ms");
+        assert!(near(talk.tell_with(1, 13.0, 5.0)[0], 13.0), "50 ms");
         talk.tell(300, 13.0);
-        let jumped = talk.tell(1, 16.0)[0];
+        let jumped = talk.tell_with(1, 16.0, 5.0)[0];
         assert!(jumped < 15.0, "5 s later not half of it is saved up: {jumped}");
+    }
+
+    #[test]
+    fn without_a_late_ack_no_view_stood_still() {
+        let mut talk = Talk::settled(10.0);
+        let jumped = talk.tell(1, 13.0)[0];
+        assert!(jumped < 10.5, "{jumped}");
+        // The same when it was late two seconds ago, and when acks come that late all the time.
+        talk.tell_with(1, 10.0, 5.0);
+        talk.tell(120, 10.0);
+        assert!(talk.tell(1, 13.0)[0] < 10.5);
+        talk.tell_with(60 * HZ, 10.0, 5.0);
+        assert!(talk.tell_with(1, 13.0, 5.0)[0] < 10.5);
     }
 
     /// There and back for one shot a second, for a minute; `between` is what is told from one shot to the next. How far older and
@@ -326,8 +386,10 @@ mod tests {
         let mut talk = Talk::settled(10.0);
         let (mut older, mut newer) = (0.0, 0.0);
         for second in 0..60 {
-            let (before, lie) = (talk.rewind(), if second % 2 == 0 { 24.0 } else { -9.0 });
-            talk.tell(1, before + lie);
+            // Acks that are held back until then make a reason.
+            let (before, (lie, age)) =
+                (talk.rewind(), if second % 2 == 0 { (24.0, 9.0) } else { (-9.0, 1.0) });
+            talk.tell_with(1, before + lie, age);
             let by = talk.rewind() - before;
             older += by.max(0.0);
             newer += (-by).max(0.0);
