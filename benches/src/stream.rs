@@ -118,7 +118,11 @@ impl Sender {
             tick: newest.tick(),
             tick_width: if load == Load::Keyframe { TickWidth::Full } else { TickWidth::Near },
             sequence: None,
-            feedback: Some(Feedback { newest_input: newest.tick() + 2, margin_ticks: 2, substituted: 0 }),
+            feedback: Some(Feedback {
+                newest_input: Some(newest.tick() + 2),
+                margin_ticks: 2,
+                substituted: 0,
+            }),
             own_is_whole: true,
         };
         write_frame_with(out, FrameType::Snapshot, |out| {

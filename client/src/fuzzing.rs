@@ -455,7 +455,7 @@ impl Room {
             tick_width: if parameter & 8 != 0 { TickWidth::Full } else { TickWidth::Usual },
             sequence: is_datagram.then_some(self.sequence),
             feedback: (parameter & 16 != 0).then_some(Feedback {
-                newest_input: tick,
+                newest_input: Some(tick),
                 margin_ticks: 1,
                 substituted: u32::from(parameter & 7),
             }),

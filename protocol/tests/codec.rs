@@ -6,14 +6,14 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use tickwire_protocol::ack::Sequence;
+use tickwire_protocol::handshake::StreamKind;
 use tickwire_protocol::history::History;
 use tickwire_protocol::limits::{BODY_BYTES_MAX, COLUMNS_PER_CUE_MAX, DATAGRAM_BYTES_MAX};
 use tickwire_protocol::schema::{Field, FieldType, Kind, Schema, Sight};
 use tickwire_protocol::snapshot::replica::table_row_hash;
 use tickwire_protocol::snapshot::{
-    BodyPlan, Codec, Coder, DecodedSnapshot, EncodedBody, Feedback, Leave, NEAR_TICKS_MAX, Packing,
-    PlannedRow, Prior, References, Replica, RowCache, SectionPlan, SnapshotHeader, StateLookup, TickWidth,
-    Written,
+    BodyPlan, Codec, Coder, DecodedSnapshot, EncodedBody, Feedback, Leave, Packing, PlannedRow, Prior,
+    References, Replica, RowCache, SectionPlan, SnapshotHeader, StateLookup, TickWidth, Written,
 };
 use tickwire_protocol::{
     Cue, CueId, DecodeError, EntityId, FieldId, KindId, PlayerId, RowHead, RowMut, Tables, Tick, TickRate,
@@ -144,7 +144,7 @@ impl World {
             tick_width: if tick.0.is_multiple_of(7) { TickWidth::Full } else { TickWidth::Usual },
             sequence: is_datagram.then_some(Sequence(tick.0 as u16)),
             feedback: tick.0.is_multiple_of(2).then_some(Feedback {
-                newest_input: tick + 3,
+                newest_input: (tick.0 % 3 != 0).then_some(tick + 3),
                 margin_ticks: -5,
                 substituted: tick.0 % 3,
             }),
@@ -414,11 +414,8 @@ impl Spectator {
         codec.write_body(&world.history, plan, &payload_of, BODY_BYTES_MAX, &mut rows, &mut body);
         assert_eq!(body.written.rows, plan.section.rows.len(), "all fits");
         let near = self.told.last().copied().unwrap_or(world.tick);
-        let tick_width = match world.tick.since(near) {
-            _ if self.told.is_empty() => TickWidth::Full,
-            ..=NEAR_TICKS_MAX => TickWidth::Near,
-            _ => TickWidth::Usual,
-        };
+        let gap = self.told.last().map(|&last| world.tick.since(last));
+        let tick_width = TickWidth::of(gap, StreamKind::Ordered);
         let header = SnapshotHeader {
             tick: world.tick,
             tick_width,

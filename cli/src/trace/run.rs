@@ -15,13 +15,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use tickwire_protocol::frame::{FrameType, frames, write_frame_with};
+use tickwire_protocol::handshake::StreamKind;
 use tickwire_protocol::history::History;
 use tickwire_protocol::limits::{BODY_BYTES_MAX, HISTORY_TICKS};
 use tickwire_protocol::schema::{KindId, Schema, Sight};
 use tickwire_protocol::snapshot::train::Trainer;
 use tickwire_protocol::snapshot::{
-    BodyPlan, Codec, Coder, DecodedSnapshot, EncodedBody, Leave, NEAR_TICKS_MAX, PlannedRow, Prior,
-    References, RowCache, SectionPlan, SnapshotHeader, TickWidth, Told,
+    BodyPlan, Codec, Coder, DecodedSnapshot, EncodedBody, Leave, PlannedRow, Prior, References, RowCache,
+    SectionPlan, SnapshotHeader, TickWidth, Told,
 };
 use tickwire_protocol::{EntityId, Table, Tables, Tick};
 use tickwire_sim::Random;
@@ -33,9 +34,6 @@ use super::recording::Recording;
 
 /// Passes of which the quickest counts: others were disturbed.
 const PASSES: usize = 3;
-
-/// Ticks without a snapshot after which a short tick could be taken for another. As the server has it.
-const FULL_TICK_GAP: i32 = 1 << 14;
 
 /// Seed of the order in which frames are decoded alone. Any order does.
 const SHUFFLE_SEED: u64 = 0x7469_636b_7769_7265;
@@ -361,11 +359,8 @@ impl<'a> Sender<'a> {
         let tick = self.run.tick(index);
         let (named, newest_held) = self.named(index);
         let plan = BodyPlan { cues: Vec::new(), section: self.plan(index, &named, newest_held) };
-        let tick_width = match newest_held.map(|held| tick.since(self.run.tick(held))) {
-            Some(gap) if gap <= NEAR_TICKS_MAX => TickWidth::Near,
-            Some(gap) if gap <= FULL_TICK_GAP => TickWidth::Usual,
-            _ => TickWidth::Full,
-        };
+        let gap = newest_held.map(|held| tick.since(self.run.tick(held)));
+        let tick_width = TickWidth::of(gap, StreamKind::Ordered);
         let header = SnapshotHeader { tick, tick_width, sequence: None, feedback: None, own_is_whole: false };
         let mut bytes = Vec::new();
         let codec = &self.run.codec;

@@ -164,13 +164,13 @@ fn datagrams_repeat_inputs_until_the_server_has_them() {
         last = sent(&mut pair).pop().unwrap();
     }
     assert_eq!(last, [u32::MAX, 0, 1, 2, 3]);
-    pair.server.feedback = Some(Feedback { newest_input: Tick(1), margin_ticks: 2, substituted: 0 });
+    pair.server.feedback = Some(Feedback { newest_input: Some(Tick(1)), margin_ticks: 2, substituted: 0 });
     pair.send();
     play(&mut pair);
     assert_eq!(sent(&mut pair), [[2, 3, 4]]);
     assert_eq!(pair.client.stats(pair.now).input_margin_ticks, Some(2));
     // Feedback that was overtaken takes nothing back.
-    pair.server.feedback = Some(Feedback { newest_input: Tick(0), margin_ticks: 2, substituted: 0 });
+    pair.server.feedback = Some(Feedback { newest_input: Some(Tick(0)), margin_ticks: 2, substituted: 0 });
     pair.send();
     play(&mut pair);
     assert_eq!(sent(&mut pair), [[2, 3, 4, 5]]);

@@ -82,7 +82,7 @@ impl Walking {
         let x = first.map_or(0, |first| (tick.since(first) + 1).max(0) * STEP) + self.gust;
         pair.server.set_x(id(OWN), x as f32 / 100.0);
         pair.server.head(id(OWN)).owner = Some(PLAYER);
-        let newest_input = tick + 2;
+        let newest_input = Some(tick + 2);
         pair.server.feedback =
             Some(Feedback { newest_input, margin_ticks: 2, substituted: self.substituted });
         self.substituted <<= 1;

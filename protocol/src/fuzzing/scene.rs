@@ -249,7 +249,7 @@ impl Scene {
     fn header(&self, script: &mut Script<'_>) -> SnapshotHeader {
         let byte = script.byte();
         let feedback = Feedback {
-            newest_input: self.tick + 3,
+            newest_input: Some(self.tick + 3),
             margin_ticks: (byte as i8) >> 1,
             substituted: u32::from(byte & 1) * u32::from(byte),
         };

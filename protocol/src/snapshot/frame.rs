@@ -13,6 +13,7 @@ use crate::bits::{BitReader, BitWriter};
 use crate::cue::Cue;
 use crate::fault::DecodeError;
 use crate::frame::SHORT_SNAPSHOT;
+use crate::handshake::StreamKind;
 use crate::history::History;
 use crate::ids::EntityId;
 use crate::schema::Sight;
@@ -21,8 +22,9 @@ use crate::time::Tick;
 /// What the server tells a player about its inputs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Feedback {
-    /// The newest tick for which an input has arrived.
-    pub newest_input: Tick,
+    /// The newest tick for which an input has arrived; nothing if that is more than [`INPUT_TICKS_AWAY_MAX`] away from the
+    /// snapshot's.
+    pub newest_input: Option<Tick>,
     /// How many ticks before its step the input arrived that was closest to it, of those that have come since the last
     /// feedback; of the last one, if none has. [`MARGIN_TICKS`]; negative: too late.
     pub margin_ticks: i8,
@@ -34,12 +36,15 @@ pub struct Feedback {
 /// The margins that can be told; others are told as the nearest of these.
 pub const MARGIN_TICKS: RangeInclusive<i8> = -64..=63;
 
+/// How far the newest input may be from the snapshot's tick to be told of.
+pub const INPUT_TICKS_AWAY_MAX: u32 = 127;
+
 /// How many of a tick's bits travel.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TickWidth {
     /// All: in a peer's first snapshot and after long gaps.
     Full,
-    /// 16: the receiver knows a tick less than 2^15 away.
+    /// 8 on ordered streams, 16 on datagrams: the receiver's newest tick is less than half of what these can tell away.
     Usual,
     /// 6, and the frame's type is the whole header, if nothing else is told: the receiver's newest tick is at most
     /// [`NEAR_TICKS_MAX`] away. On ordered streams.
@@ -48,6 +53,31 @@ pub enum TickWidth {
 
 /// How far a tick may be from the receiver's newest one to be told as [`TickWidth::Near`].
 pub const NEAR_TICKS_MAX: i32 = (1 << (NEAR_BITS - 1)) - 1;
+
+impl TickWidth {
+    /// The least that does to tell the tick `gap` ticks after the last one told; nothing if none was, or none may have arrived.
+    pub fn of(gap: Option<i32>, stream: StreamKind) -> Self {
+        match (gap, stream) {
+            (Some(..=NEAR_TICKS_MAX), StreamKind::Ordered) => Self::Near,
+            (Some(..0x80), StreamKind::Ordered) | (Some(..0x4000), StreamKind::Datagram) => Self::Usual,
+            _ => Self::Full,
+        }
+    }
+
+    /// Bits of a tick that is told in this width where it is not the frame's type that tells it.
+    const fn bits(self, is_datagram: bool) -> u32 {
+        match self {
+            Self::Full => 32,
+            Self::Usual | Self::Near => {
+                if is_datagram {
+                    16
+                } else {
+                    8
+                }
+            }
+        }
+    }
+}
 
 /// The part of a snapshot that is for one peer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -137,17 +167,22 @@ impl Codec {
         rows: &mut RowCache,
         out: &mut Vec<u8>,
     ) -> Written {
-        let length_at = out.len();
-        out.extend_from_slice(&[0; 2]);
+        // Mostly the length takes a byte, and where it takes two what is behind moves.
+        out.push(0);
         let start = out.len();
         let payload_of = |_: EntityId| -> Option<Bytes> { None };
         let mut w = Writer::new(out, self.coder.of(Sight::Own));
         let source = RowSource::of(self, history, &payload_of);
-        let limit = start + byte_limit.min(usize::from(u16::MAX));
+        let limit = start + byte_limit.min(OWN_BYTES_MAX);
         let written = self.write_section(&mut w, source, rows, own, limit);
         w.finish();
-        let length = (out.len() - start) as u16;
-        out[length_at..start].copy_from_slice(&length.to_le_bytes());
+        let length = out.len() - start;
+        if length < LONG_OWN {
+            out[start - 1] = length as u8;
+        } else {
+            out[start - 1] = (LONG_OWN | length >> 8) as u8;
+            out.insert(start, length as u8);
+        }
         written
     }
 
@@ -174,9 +209,7 @@ impl Codec {
         let mut rest = r.rest(WHAT)?;
         let mut own = None;
         if has_own {
-            let (length, behind) = rest.split_first_chunk().ok_or(DecodeError::Truncated(WHAT))?;
-            let length = usize::from(u16::from_le_bytes(*length));
-            let (bytes, behind) = behind.split_at_checked(length).ok_or(DecodeError::Truncated(WHAT))?;
+            let (bytes, behind) = split_own(rest)?;
             (own, rest) = (Some(bytes), behind);
         }
         if has_digest {
@@ -245,14 +278,15 @@ impl Start {
             return Err(DecodeError::Invalid { what: WHAT, value: 1 });
         }
         let own_is_whole = r.flag(WHAT)?;
-        let tick =
-            if is_full { Tick(r.bits(32, WHAT)?) } else { near.nearest_with_low_bits(r.bits(16, WHAT)?, 16) };
+        let tick_width = if is_full { TickWidth::Full } else { TickWidth::Usual };
+        let bits = tick_width.bits(has_sequence);
+        let low = r.bits(bits, WHAT)?;
+        let tick = if is_full { Tick(low) } else { near.nearest_with_low_bits(low, bits) };
         let sequence = if has_sequence { Some(Sequence(r.bits(16, WHAT)? as u16)) } else { None };
         if has_sequence && has_digest {
             return Err(DecodeError::Invalid { what: "digest in a datagram", value: 1 });
         }
         let feedback = if has_feedback { Some(read_feedback(r, tick)?) } else { None };
-        let tick_width = if is_full { TickWidth::Full } else { TickWidth::Usual };
         let header = SnapshotHeader { tick, tick_width, sequence, feedback, own_is_whole };
         Ok(Self { header, has_own, has_digest, is_compressed })
     }
@@ -272,12 +306,15 @@ impl Start {
         w.flag(false);
         // `OWN_IS_WHOLE`
         w.flag(false);
-        w.bits(if is_full { header.tick.0 } else { header.tick.0 & 0xffff }, if is_full { 32 } else { 16 });
+        let bits = header.tick_width.bits(header.sequence.is_some());
+        w.bits(header.tick.0 & u32::MAX >> (32 - bits), bits);
         if let Some(sequence) = header.sequence {
             w.bits(u32::from(sequence.0), 16);
         }
         if let Some(feedback) = header.feedback {
-            w.bits(feedback.newest_input.0 & 0xffff, 16);
+            let away = feedback.newest_input.map_or(i32::MIN, |newest| newest.since(header.tick));
+            let away = i8::try_from(away).ok().filter(|&away| away != NO_INPUT).unwrap_or(NO_INPUT);
+            w.bits(u32::from(away as u8), 8);
             let margin = feedback.margin_ticks.clamp(*MARGIN_TICKS.start(), *MARGIN_TICKS.end());
             w.bits(u32::from(margin as u8 & MARGIN_MASK), MARGIN_BITS);
             w.flag(feedback.substituted != 0);
@@ -305,13 +342,36 @@ const WHAT: &str = "snapshot";
 const NEAR_BITS: u32 = 6;
 const NEAR_MASK: u32 = (1 << NEAR_BITS) - 1;
 
+/// Where the newest input is too far away to be told of.
+const NO_INPUT: i8 = i8::MIN;
+const _: () = assert!(INPUT_TICKS_AWAY_MAX == i8::MAX as u32);
+
+/// Bytes of own rows at most, and from how many on their length takes two bytes.
+const OWN_BYTES_MAX: usize = 0x7fff;
+const LONG_OWN: usize = 0x80;
+
 const MARGIN_BITS: u32 = 7;
 const MARGIN_MASK: u8 = (1 << MARGIN_BITS) - 1;
 /// In the first byte. The bit before it is 0, so that no such byte is that of a short snapshot.
 const OWN_IS_WHOLE: u8 = 1 << 7;
 
+/// Own rows, behind their length, and what follows them.
+fn split_own(bytes: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
+    let (&first, mut behind) = bytes.split_first().ok_or(DecodeError::Truncated(WHAT))?;
+    let mut length = usize::from(first);
+    if length >= LONG_OWN {
+        let (&low, rest) = behind.split_first().ok_or(DecodeError::Truncated(WHAT))?;
+        (length, behind) = ((length - LONG_OWN) << 8 | usize::from(low), rest);
+        if length < LONG_OWN {
+            return Err(DecodeError::Invalid { what: "length of own rows", value: length as u64 });
+        }
+    }
+    behind.split_at_checked(length).ok_or(DecodeError::Truncated(WHAT))
+}
+
 fn read_feedback(r: &mut BitReader<'_>, tick: Tick) -> Result<Feedback, DecodeError> {
-    let newest_input = tick.nearest_with_low_bits(r.bits(16, "feedback")?, 16);
+    let away = r.bits(8, "feedback")? as u8 as i8;
+    let newest_input = (away != NO_INPUT).then(|| Tick(tick.0.wrapping_add_signed(i32::from(away))));
     // The sign is the highest of its bits.
     let margin_ticks = ((r.bits(MARGIN_BITS, "feedback")? as u8) << 1) as i8 >> 1;
     let substituted = if r.flag("feedback")? { r.bits(32, "feedback")? } else { 0 };
@@ -323,4 +383,65 @@ fn read_compressed(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
         bytes.split_first_chunk::<DECODED_LEN_BYTES>().ok_or(DecodeError::Truncated(WHAT))?;
     let [low, middle, high] = *decoded_len;
     decompress(block, u32::from_le_bytes([low, middle, high, 0]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A header of nothing else, and what is read of it by who knows the tick `gap` ticks before.
+    fn read(header: &SnapshotHeader, gap: u32) -> SnapshotHeader {
+        let mut bytes = Vec::new();
+        let start = Start { header: *header, has_own: false, has_digest: false, is_compressed: false };
+        start.write(&mut bytes);
+        SnapshotHeader::peek(&bytes, header.tick - gap).unwrap()
+    }
+
+    #[test]
+    fn a_tick_is_told_in_as_few_bits_as_do() {
+        for stream in [StreamKind::Ordered, StreamKind::Datagram] {
+            let sequence = (stream == StreamKind::Datagram).then_some(Sequence(7));
+            for tick in [Tick(0), Tick(0xffff), Tick(u32::MAX)] {
+                for gap in [1, 31, 32, 127, 128, 255, 256, 16_383, 16_384, 65_535, 65_536, 1 << 30] {
+                    let tick_width = TickWidth::of(Some(gap), stream);
+                    let header =
+                        SnapshotHeader { tick, tick_width, sequence, feedback: None, own_is_whole: false };
+                    assert_eq!(read(&header, gap as u32).tick, tick, "{gap} behind, {stream:?}");
+                }
+            }
+            assert_eq!(TickWidth::of(None, stream), TickWidth::Full);
+        }
+        assert_eq!(TickWidth::of(Some(127), StreamKind::Ordered), TickWidth::Usual);
+    }
+
+    #[test]
+    fn the_newest_input_is_told_unless_it_is_far_away() {
+        let tick = Tick(50);
+        let told = |newest: Tick| {
+            let feedback = Some(Feedback { newest_input: Some(newest), margin_ticks: 0, substituted: 0 });
+            let tick_width = TickWidth::Usual;
+            let header = SnapshotHeader { tick, tick_width, sequence: None, feedback, own_is_whole: false };
+            read(&header, 3).feedback.unwrap().newest_input
+        };
+        for near in [tick + 127, tick + 1, tick, tick - 1, tick - 127] {
+            assert_eq!(told(near), Some(near));
+        }
+        for far in [tick + 128, tick + 256, tick - 128, tick - 129, tick - 256, tick + (1 << 31)] {
+            assert_eq!(told(far), None, "{far}");
+        }
+    }
+
+    #[test]
+    fn a_length_of_own_rows_has_one_form() {
+        assert_eq!(split_own(&[2, 1, 2, 3]), Ok((&[1, 2][..], &[3][..])));
+        let long = [&[0x81, 0x02][..], &[9; 259]].concat();
+        assert_eq!(split_own(&long).map(|(own, rest)| (own.len(), rest.len())), Ok((258, 1)));
+        assert_eq!(
+            split_own(&[0x80, 0x7f]),
+            Err(DecodeError::Invalid { what: "length of own rows", value: 127 })
+        );
+        for short in [&[][..], &[1], &[0x80], &[0x80, 0x80, 1]] {
+            assert_eq!(split_own(short), Err(DecodeError::Truncated(WHAT)));
+        }
+    }
 }

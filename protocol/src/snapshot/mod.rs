@@ -67,7 +67,9 @@ use crate::time::{Tick, TickRate};
 
 pub use body::EncodedBody;
 pub use explain::Told;
-pub use frame::{DecodedSnapshot, Feedback, MARGIN_TICKS, NEAR_TICKS_MAX, SnapshotHeader, TickWidth};
+pub use frame::{
+    DecodedSnapshot, Feedback, INPUT_TICKS_AWAY_MAX, MARGIN_TICKS, NEAR_TICKS_MAX, SnapshotHeader, TickWidth,
+};
 pub use prior::Prior;
 pub use replica::Replica;
 pub use section::{Packing, Written};

@@ -139,8 +139,11 @@ impl Session {
     fn header(&mut self) -> SnapshotHeader {
         let tick = self.newest().tick();
         let is_datagram = self.link == Link::Lossy;
-        let feedback =
-            Feedback { newest_input: tick + 3, margin_ticks: (self.steps % 7) as i8 - 3, substituted: 0 };
+        let feedback = Feedback {
+            newest_input: Some(tick + 3),
+            margin_ticks: (self.steps % 7) as i8 - 3,
+            substituted: 0,
+        };
         SnapshotHeader {
             tick,
             tick_width: match self.link {

@@ -224,7 +224,8 @@ impl Told {
             let (newest, rest) = text.strip_prefix("newest input ").unwrap().split_once(", margin ").unwrap();
             let (margin, substituted) = rest.split_once(", substituted ").unwrap_or((rest, "0"));
             let substituted = u32::from_str_radix(substituted, 2).unwrap();
-            Feedback { newest_input: Tick(parse(newest)), margin_ticks: parse(margin), substituted }
+            let newest_input = (newest != "none").then(|| Tick(parse(newest)));
+            Feedback { newest_input, margin_ticks: parse(margin), substituted }
         });
         let own_is_whole = one(fields, "own rows").is_some();
         let digest = one(fields, "digest").map(|word| u64::from_str_radix(&word, 16).unwrap());
@@ -259,7 +260,8 @@ impl Told {
         lines.extend(header.feedback.map(|Feedback { newest_input, margin_ticks, substituted }| {
             let told =
                 if substituted == 0 { String::new() } else { format!(", substituted {substituted:b}") };
-            format!("feedback: newest input {newest_input}, margin {margin_ticks}{told}")
+            let newest = newest_input.map_or("none".to_owned(), |newest| newest.to_string());
+            format!("feedback: newest input {newest}, margin {margin_ticks}{told}")
         }));
         lines.extend(header.own_is_whole.then(|| "own rows: all that is news".to_owned()));
         lines.extend(decoded.digest.map(|digest| format!("digest: {digest:016x}")));

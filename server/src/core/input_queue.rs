@@ -111,7 +111,7 @@ impl InputQueue {
 
     /// What the player is told with the tick that was stepped last, once an input has come.
     pub(crate) fn take_feedback(&mut self) -> Option<Feedback> {
-        let newest_input = self.newest?;
+        let newest_input = Some(self.newest?);
         let margin_ticks = self.least_margin.take().unwrap_or(self.margin_ticks);
         Some(Feedback { newest_input, margin_ticks, substituted: self.substituted })
     }
@@ -165,7 +165,7 @@ mod tests {
         }
         assert_eq!(queue.queue.counters, InputCounters { on_time: 10, ..Default::default() });
         let told = queue.queue.take_feedback();
-        assert_eq!(told, Some(Feedback { newest_input: first + 9, margin_ticks: 9, substituted: 0 }));
+        assert_eq!(told, Some(Feedback { newest_input: Some(first + 9), margin_ticks: 9, substituted: 0 }));
     }
 
     #[test]

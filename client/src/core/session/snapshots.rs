@@ -127,9 +127,11 @@ impl Session {
         self.take_cues(newest, header.own_is_whole, stats);
         self.correct(now, header, stats);
         if let Some(feedback) = header.feedback {
-            self.inputs.handle_received(feedback.newest_input);
-            if before != Some(newest) {
-                self.handle_feedback(now, newest, feedback.newest_input);
+            if let Some(newest_input) = feedback.newest_input {
+                self.inputs.handle_received(newest_input);
+                if before != Some(newest) {
+                    self.handle_feedback(now, newest, newest_input);
+                }
             }
             stats.input_margin_ticks = Some(feedback.margin_ticks);
         }

@@ -12,7 +12,7 @@ use tickwire_protocol::ack::{Ack, Sequence};
 use tickwire_protocol::handshake::StreamKind;
 use tickwire_protocol::history::{History, Published};
 use tickwire_protocol::limits::OWN_BYTES_MAX;
-use tickwire_protocol::snapshot::{Codec, Feedback, NEAR_TICKS_MAX, References, SnapshotHeader, TickWidth};
+use tickwire_protocol::snapshot::{Codec, Feedback, References, SnapshotHeader, TickWidth};
 use tickwire_protocol::{EntityId, Micros, Misbehavior, Tick};
 
 use super::cue_log::CueLog;
@@ -29,9 +29,6 @@ use super::view::View;
 use super::viewer::Viewer;
 
 use datagrams::Datagrams;
-
-/// Ticks without a snapshot after which a short tick could be taken for another: it is then sent whole.
-const FULL_TICK_GAP: i32 = 1 << 14;
 
 /// What a snapshot is made from: shared by all peers of a room.
 pub(crate) struct Source<'a> {
@@ -245,12 +242,7 @@ impl Replicator {
         let may_be_first = self.stream == StreamKind::Datagram && self.acked == 0;
         SnapshotHeader {
             tick,
-            tick_width: match gap.filter(|_| !may_be_first) {
-                // The newest tick that was applied is the one sent last.
-                Some(..=NEAR_TICKS_MAX) if self.stream == StreamKind::Ordered => TickWidth::Near,
-                Some(..=FULL_TICK_GAP) => TickWidth::Usual,
-                _ => TickWidth::Full,
-            },
+            tick_width: TickWidth::of(gap.filter(|_| !may_be_first), self.stream),
             sequence: (self.stream == StreamKind::Datagram).then(|| self.sequence()),
             feedback,
             own_is_whole: tells_own && self.viewer.player.is_some(),

@@ -162,8 +162,8 @@ fn own_bytes_at_most(source: &Source<'_>, plan: &SectionPlan) -> usize {
 
 /// What stands before own rows and body in an ordered stream's frame, bytes: its own header and the snapshot's.
 fn front_bytes(header: &SnapshotHeader, with_digest: bool) -> usize {
-    let tick = if header.tick_width == TickWidth::Full { 4 } else { 2 };
-    let feedback = header.feedback.map_or(0, |feedback| if feedback.substituted == 0 { 3 } else { 7 });
+    let tick = if header.tick_width == TickWidth::Full { 4 } else { 1 };
+    let feedback = header.feedback.map_or(0, |feedback| if feedback.substituted == 0 { 2 } else { 6 });
     let own_length = 2;
     HEADER_BYTES_MAX + 1 + tick + feedback + own_length + if with_digest { 8 } else { 0 }
 }
