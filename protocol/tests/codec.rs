@@ -144,7 +144,7 @@ impl World {
             tick_width: if tick.0.is_multiple_of(7) { TickWidth::Full } else { TickWidth::Usual },
             sequence: is_datagram.then_some(Sequence(tick.0 as u16)),
             feedback: tick.0.is_multiple_of(2).then_some(Feedback {
-                newest_input: (tick.0 % 3 != 0).then_some(tick + 3),
+                newest_input: (!tick.0.is_multiple_of(3)).then_some(tick + 3),
                 margin_ticks: -5,
                 substituted: tick.0 % 3,
             }),

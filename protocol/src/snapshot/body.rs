@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::code::{Reader, Writer};
 use super::section::RowSource;
-use super::{BodyPlan, Codec, DecodedSection, RowCache, StateLookup, Written};
+use super::{BodyPlan, Codec, DecodedSection, References, RowCache, StateLookup, Written};
 use crate::cue::Cue;
 use crate::fault::DecodeError;
 use crate::history::{History, Published};
@@ -28,6 +28,8 @@ pub struct EncodedBody {
     pub(super) bytes: Vec<u8>,
     /// How long `bytes` are decompressed, if they are compressed.
     pub(super) decoded_len: Option<u32>,
+    /// The ticks that its section is told against, if it is.
+    pub(super) against: References,
     /// How many of the plan's cues are in it, from the first one on.
     pub cues: usize,
     /// How much of the plan's section is in it.
@@ -68,7 +70,7 @@ impl Codec {
         let mut w = Writer::new(&mut out.bytes, self.coder);
         out.cues = write_cues(&mut w, &self.schema, now, &plan.cues, limit / 2);
         let source = RowSource::of(self, history, payload_of);
-        out.written = self.write_section(&mut w, source, rows, &plan.section, limit);
+        (out.written, out.against) = self.write_section(&mut w, source, rows, &plan.section, None, limit);
         w.finish();
         let sends_whole_rows = plan.section.rows.iter().any(|row| row.references.is_empty());
         if sends_whole_rows && let Some(block) = lz4::compress_if_smaller(&out.bytes, DECODED_LEN_BYTES) {

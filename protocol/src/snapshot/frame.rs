@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::body::{DECODED_LEN_BYTES, EncodedBody, decompress};
 use super::code::{Reader, Writer};
 use super::section::RowSource;
-use super::{Codec, DecodedSection, RowCache, SectionPlan, StateLookup, Written};
+use super::{Codec, DecodedSection, References, RowCache, SectionPlan, StateLookup, Written};
 use crate::ack::Sequence;
 use crate::bits::{BitReader, BitWriter};
 use crate::cue::Cue;
@@ -16,6 +16,7 @@ use crate::frame::SHORT_SNAPSHOT;
 use crate::handshake::StreamKind;
 use crate::history::History;
 use crate::ids::EntityId;
+use crate::limits::OWN_BYTES_MAX;
 use crate::schema::Sight;
 use crate::time::Tick;
 
@@ -142,7 +143,7 @@ impl Codec {
         let written = if own.is_empty() {
             Written::default()
         } else {
-            self.write_own(history, own, own_byte_limit, rows, out)
+            self.write_own(history, own, (own_byte_limit, body.against), rows, out)
         };
         let all = Written { leaves: own.leaves.len(), rows: own.rows.len() };
         if header.own_is_whole && written == all {
@@ -158,12 +159,12 @@ impl Codec {
         written
     }
 
-    /// Appends the length of the own rows' section, and that.
+    /// Appends the length of the own rows' section, and that. They follow a view that is told against these ticks.
     fn write_own(
         &self,
         history: &History,
         own: &SectionPlan,
-        byte_limit: usize,
+        (byte_limit, after): (usize, References),
         rows: &mut RowCache,
         out: &mut Vec<u8>,
     ) -> Written {
@@ -174,7 +175,7 @@ impl Codec {
         let mut w = Writer::new(out, self.coder.of(Sight::Own));
         let source = RowSource::of(self, history, &payload_of);
         let limit = start + byte_limit.min(OWN_BYTES_MAX);
-        let written = self.write_section(&mut w, source, rows, own, limit);
+        let (written, _) = self.write_section(&mut w, source, rows, own, Some(after), limit);
         w.finish();
         let length = out.len() - start;
         if length < LONG_OWN {
@@ -346,9 +347,9 @@ const NEAR_MASK: u32 = (1 << NEAR_BITS) - 1;
 const NO_INPUT: i8 = i8::MIN;
 const _: () = assert!(INPUT_TICKS_AWAY_MAX == i8::MAX as u32);
 
-/// Bytes of own rows at most, and from how many on their length takes two bytes.
-const OWN_BYTES_MAX: usize = 0x7fff;
+/// From how many bytes on the length of own rows takes two.
 const LONG_OWN: usize = 0x80;
+const _: () = assert!(OWN_BYTES_MAX < LONG_OWN << 8);
 
 const MARGIN_BITS: u32 = 7;
 const MARGIN_MASK: u8 = (1 << MARGIN_BITS) - 1;

@@ -375,6 +375,8 @@ pub struct DecodedSection {
     pub rows: Vec<DecodedRow>,
     /// The columns of all rows.
     pub values: Vec<i32>,
+    /// The ticks that it is told against, if it is.
+    against: References,
     /// Runs of rows at rest, while it is decoded.
     woken: Vec<u32>,
 }
@@ -384,6 +386,7 @@ impl DecodedSection {
         self.leaves.clear();
         self.rows.clear();
         self.values.clear();
+        self.against = References::NONE;
     }
 
     /// The row of an entity.

@@ -11,7 +11,7 @@ mod terms;
 mod write;
 
 use super::code::{Reader, Writer};
-use super::{Codec, DecodedSection, RowCache, SectionPlan, StateLookup};
+use super::{Codec, DecodedSection, References, RowCache, SectionPlan, StateLookup};
 use crate::fault::DecodeError;
 use crate::limits::ROWS_PER_SNAPSHOT_MAX;
 use crate::time::Tick;
@@ -35,15 +35,18 @@ pub struct Written {
 }
 
 impl Codec {
-    /// Writes leaves and then rows of a plan, until done or until another would make `w` longer than `byte_limit`.
+    /// Writes leaves and then rows of a plan, until done or until another would make `w` longer than `byte_limit`. A section of own rows
+    /// is told `after` the ticks that everyone's view in the same frame is told against. Which ticks this one is told against is
+    /// returned, too.
     pub(super) fn write_section(
         &self,
         w: &mut Writer<'_>,
         source: Option<RowSource<'_>>,
         rows: &mut RowCache,
         plan: &SectionPlan,
+        after: Option<References>,
         byte_limit: usize,
-    ) -> Written {
+    ) -> (Written, References) {
         // What ends the section: a bit for the leaves, one for each kind.
         let end_bytes = (3 + self.schema.kinds().len()).div_ceil(8);
         let fits = |w: &Writer<'_>| w.byte_len() + end_bytes <= byte_limit;
@@ -57,17 +60,19 @@ impl Codec {
             let mark = writer.w.mark();
             if plan.rows.len() <= ROWS_PER_SNAPSHOT_MAX && writer.write_against(plan) {
                 written.rows = plan.rows.len();
-                return written;
+                return (written, plan.against);
             }
             // What these rows name the receiver may hold only as it was before: by slot they would need other names.
             writer.w.rewind(mark);
             writer.w.seldom(true);
             writer.w.seldom(false);
-            return written;
+            return (written, References::NONE);
         }
-        writer.w.seldom(true);
-        written.rows = writer.write_by_slot(&plan.rows, &|_| true);
-        written
+        if after.is_none() {
+            writer.w.seldom(true);
+        }
+        written.rows = writer.write_by_slot(&plan.rows, after.unwrap_or_default(), &|_| true);
+        (written, References::NONE)
     }
 
     /// Reads a section into `out`: of the receiver's own rows, if there is everyone's `view` of the same snapshot. `states` are the
@@ -83,17 +88,18 @@ impl Codec {
         out.clear();
         read_leaves(r, &mut out.leaves)?;
         let mut reader = SectionReader { codec: self, tick, view, states, out };
-        if !r.seldom("section")? {
+        if view.is_none() && !r.seldom("section")? {
             let against = read_references(r, &self.prior.learned().dials, tick)?;
-            if view.is_some() || against.is_empty() {
-                return Err(DecodeError::Invalid { what: "ticks of a section", value: against.len() as u64 });
+            if against.is_empty() {
+                return Err(DecodeError::Invalid { what: "ticks of a section", value: 0 });
             }
+            reader.out.against = against;
             let against = Against::new(against, tick, self.dt);
             for kind in self.schema.kinds() {
                 reader.read_held(r, kind, &against)?;
             }
         }
-        reader.read_by_slot(r)?;
+        reader.read_by_slot(r, view.map_or(References::NONE, |view| view.against))?;
         // Receivers take rows in ascending order; held ones came first.
         if !out.rows.is_sorted_by_key(|row| (row.kind, row.id.slot)) {
             out.rows.sort_unstable_by_key(|row| (row.kind, row.id.slot));

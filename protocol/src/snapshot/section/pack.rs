@@ -13,7 +13,7 @@ use super::super::code::Writer;
 use super::super::cost::Bits;
 use super::super::shared::RowCache;
 use super::super::{BodyPlan, Codec, Coder, PlannedRow, References, SectionPlan};
-use super::terms::{RowBefore, write_leaves, write_references, write_slot};
+use super::terms::{write_leaves, write_references, write_slot};
 use super::write::{RowSource, SectionWriter};
 use crate::history::History;
 use crate::ids::EntityId;
@@ -70,10 +70,12 @@ impl Codec {
         let told = write_cues(&mut w, &self.schema, source.newest.tick(), &plan.cues, byte_limit / 2);
         let all_cues = told == plan.cues.len();
         plan.cues.truncate(told);
-        self.pack_after(&mut w, &source, &mut plan.section, order, byte_limit, rows, packing) && all_cues
+        let before = Some(References::NONE);
+        self.pack_after(&mut w, &source, &mut plan.section, before, order, byte_limit, rows, packing)
+            && all_cues
     }
 
-    /// The same for a section alone: of a player's own rows.
+    /// The same for a section alone: of a player's own rows. A few bits may be left: what they lean on is not known yet.
     pub fn pack_section(
         &self,
         history: &History,
@@ -86,7 +88,7 @@ impl Codec {
         let payload_of = |_: EntityId| -> Option<Bytes> { None };
         let Some(source) = RowSource::of(self, history, &payload_of) else { return true };
         let mut w = Writer::cost(self.coder.of(Sight::Own));
-        self.pack_after(&mut w, &source, plan, order, byte_limit, rows, packing)
+        self.pack_after(&mut w, &source, plan, None, order, byte_limit, rows, packing)
     }
 
     /// How many bytes a section takes at most, told by slot: of a player's own rows.
@@ -105,7 +107,7 @@ impl Codec {
         let mut w = Writer::cost(coder);
         write_leaves(&mut w, &plan.leaves, |_| true);
         self.weigh(&source, plan, 0..plan.rows.len() as u32, (Bits::MAX, coder), rows, packing);
-        let all = w.added_up() + self.ends(coder) + packing.first(coder, plan, u32::MAX);
+        let all = w.added_up() + self.ends(coder) + packing.first(coder, plan, None, u32::MAX);
         all.byte_len(coder)
     }
 
@@ -115,6 +117,7 @@ impl Codec {
         w: &mut Writer<'_>,
         source: &RowSource<'_>,
         plan: &mut SectionPlan,
+        before: Option<References>,
         order: &[u32],
         byte_limit: usize,
         rows: &mut RowCache,
@@ -133,7 +136,7 @@ impl Codec {
             return false;
         }
         let count = self.weigh(source, plan, order.iter().copied(), (room, coder), rows, packing);
-        let fit = packing.fitting(coder, plan, &order[..count], room);
+        let fit = packing.fitting((coder, plan, before), &order[..count], room);
         let mut weighed = packing.rows.iter();
         plan.rows.retain(|_| weighed.next().is_some_and(|row| row.rank < fit));
         plan.rows.len() == order.len()
@@ -216,7 +219,12 @@ impl RowCache {
 impl Packing {
     /// How many of the first in order fit into `room`: found by halving, between those that fit whatever stands in front of them and
     /// those that do not even without.
-    fn fitting(&self, coder: Coder, plan: &SectionPlan, order: &[u32], room: Bits) -> u32 {
+    fn fitting(
+        &self,
+        (coder, plan, before): (Coder, &SectionPlan, Option<References>),
+        order: &[u32],
+        room: Bits,
+    ) -> u32 {
         let most = order.len().min(ROWS_PER_SNAPSHOT_MAX) as u32;
         let sum = |front: &dyn Fn(&Weighed) -> Bits| {
             let mut sum = Bits::default();
@@ -238,25 +246,26 @@ impl Packing {
         let (mut fit, mut beyond) = (sum(&front_max), sum(&|_| Bits::default()) + 1);
         while fit + 1 < beyond {
             let middle = u32::midpoint(fit, beyond);
-            if self.first(coder, plan, middle) <= room { fit = middle } else { beyond = middle }
+            if self.first(coder, plan, before, middle) <= room { fit = middle } else { beyond = middle }
         }
         fit
     }
 
-    /// What the first `count` in order take, in the order of the wire, without what ends them.
-    fn first(&self, coder: Coder, plan: &SectionPlan, count: u32) -> Bits {
+    /// What the first `count` in order take, in the order of the wire, without what ends them. What need not be named
+    /// `before` them; nothing if that is not known.
+    fn first(&self, coder: Coder, plan: &SectionPlan, mut before: Option<References>, count: u32) -> Bits {
         let mut w = Writer::cost(coder);
-        let (mut before, mut kind) = (RowBefore::default(), None);
+        let (mut slot_before, mut kind) = (None, None);
         let mut rest = Bits::default();
         for (weighed, row) in self.rows.iter().zip(&plan.rows).filter(|(weighed, _)| weighed.rank < count) {
             if kind.replace(row.kind) != Some(row.kind) {
-                before.slot = None;
+                slot_before = None;
             }
             w.flag(true);
-            write_slot(&mut w, &mut before.slot, weighed.slot);
-            w.seldom(row.references != before.references);
-            if row.references != before.references {
-                before.references = row.references;
+            write_slot(&mut w, &mut slot_before, weighed.slot);
+            let is_new = before.replace(row.references) != Some(row.references);
+            w.seldom(is_new);
+            if is_new {
                 rest = rest + weighed.names;
             }
             rest = rest + weighed.row;

@@ -137,11 +137,16 @@ impl SectionReader<'_> {
         Ok(())
     }
 
-    pub(super) fn read_by_slot(&mut self, r: &mut Reader<'_>) -> Result<(), DecodeError> {
+    /// Reads rows of which the first one names `references` if it says nothing else.
+    pub(super) fn read_by_slot(
+        &mut self,
+        r: &mut Reader<'_>,
+        references: References,
+    ) -> Result<(), DecodeError> {
         if !r.seldom("section")? {
             return Ok(());
         }
-        let mut before = RowBefore::default();
+        let mut before = RowBefore { slot: None, references };
         for kind in self.codec.schema.kinds() {
             before.slot = None;
             while r.flag("row")? {

@@ -16,7 +16,7 @@ use crate::time::Tick;
 const DISTANCE_BITS: u32 = HISTORY_TICKS.ilog2();
 
 /// What a row's header is told against: the row before it.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(super) struct RowBefore {
     /// Its slot, if it is of the same kind.
     pub(super) slot: Option<u16>,

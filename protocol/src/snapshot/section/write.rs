@@ -6,7 +6,7 @@ use super::super::code::Writer;
 use super::super::frequencies::Dial;
 use super::super::prior::DIALS;
 use super::super::shared::{Found, Named, Past, RowCache};
-use super::super::{Codec, PlannedRow, SectionPlan};
+use super::super::{Codec, PlannedRow, References, SectionPlan};
 use super::chances::{news_chance, rests_chance};
 use super::terms::{RowBefore, bits_for, write_ago_if_some, write_payload, write_references, write_slot};
 use crate::history::{History, Published};
@@ -115,7 +115,7 @@ impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
             self.w.seldom(false);
             return true;
         }
-        self.write_by_slot(&plan.rows, &is_newcomer) == plan.rows.len()
+        self.write_by_slot(&plan.rows, References::NONE, &is_newcomer) == plan.rows.len()
     }
 
     /// Notes where held rows are found, and which of them are among the rows to be told; how many are.
@@ -226,10 +226,11 @@ impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
     }
 
     /// Tells rows by their slots while they fit, and their end; how many of all did. Rows that are not `wanted` are told
-    /// elsewhere and count.
+    /// elsewhere and count. The first one names `references`, or says which others.
     pub(super) fn write_by_slot(
         &mut self,
         rows: &[PlannedRow],
+        references: References,
         wanted: &dyn Fn(&PlannedRow) -> bool,
     ) -> usize {
         let Some(source) = self.source.filter(|_| !rows.is_empty()) else {
@@ -237,7 +238,7 @@ impl<'a, F: Fn(&Writer<'_>) -> bool> SectionWriter<'a, '_, F> {
             return 0;
         };
         self.w.seldom(true);
-        let mut before = RowBefore::default();
+        let mut before = RowBefore { slot: None, references };
         let mut past = None;
         let mut written = 0;
         let mut is_full = false;
