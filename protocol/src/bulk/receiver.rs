@@ -196,6 +196,11 @@ impl Receiver {
         }
     }
 
+    /// Whether nothing is under way, nor to be told.
+    pub(super) fn is_idle(&self) -> bool {
+        self.transfers.is_empty() && self.former.is_empty()
+    }
+
     /// What the game is to be told next.
     pub(super) fn poll_event(&mut self, now: Micros) -> Option<BulkEvent> {
         self.former

@@ -276,6 +276,11 @@ impl Sender {
         }
     }
 
+    /// Whether nothing is under way, nor to be told.
+    pub(super) fn is_idle(&self) -> bool {
+        self.transfers.is_empty() && self.outcomes.is_empty()
+    }
+
     /// What the game is to be told next.
     pub(super) fn poll_event(&mut self, now: Micros) -> Option<BulkEvent> {
         self.expire(now);

@@ -4,9 +4,9 @@ use core::ops::Bound;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use tickwire_protocol::PlayerId;
 use tickwire_protocol::bulk::{Bulk, BulkError, BulkEvent, BulkId};
 use tickwire_protocol::handshake::StreamKind;
+use tickwire_protocol::{PlayerId, SessionId};
 use tickwire_sim::BulkMail;
 
 use super::mail::RoomMail;
@@ -17,7 +17,7 @@ pub(crate) struct BulkTurn {
     /// Of players whose sessions ended since the last step.
     pub(crate) lost: VecDeque<(PlayerId, BulkEvent)>,
     /// Who was asked last, if one was.
-    last: Option<PlayerId>,
+    last: Option<SessionId>,
 }
 
 impl BulkTurn {
@@ -42,15 +42,12 @@ impl BulkMail for RoomMail<'_> {
         }
         // One after another, each as long as there is something: nobody is asked twice for nothing.
         let from = self.bulk.last.map_or(Bound::Unbounded, Bound::Included);
-        for (&player, session) in self.players.range((from, Bound::Unbounded)) {
-            self.bulk.last = Some(player);
+        for (&id, session) in self.sessions.range_mut((from, Bound::Unbounded)) {
+            self.bulk.last = Some(id);
             // Of whom the game does not know it is told nothing.
-            let session = self
-                .sessions
-                .get_mut(session)
-                .filter(|session| session.player.as_ref().is_some_and(|player| player.is_announced));
-            if let Some(event) = session.and_then(|session| session.bulk.poll_event(self.now)) {
-                return Some((player, event));
+            let Some(player) = session.player.as_ref().filter(|player| player.is_announced) else { continue };
+            if let Some(event) = session.bulk.poll_event(self.now) {
+                return Some((player.id, event));
             }
         }
         None
