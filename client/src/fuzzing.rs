@@ -104,6 +104,8 @@ struct Room {
     told: [[Option<(EntityId, Tick)>; SLOTS]; 2],
     generations: u16,
     sequence: Sequence,
+    /// The tick of the last snapshot.
+    last_told: Option<Tick>,
 }
 
 struct Scene {
@@ -145,6 +147,7 @@ fn run(script: &[u8]) -> ClientStats {
         told: Default::default(),
         generations: 0,
         sequence: Sequence(0),
+        last_told: None,
     };
     let now = Micros::from_secs(1);
     let mut client = Client::new(config, schema.clone(), now);
@@ -450,9 +453,10 @@ impl Room {
         let limit = if is_datagram { DATAGRAM_BYTES_MAX } else { BODY_BYTES_MAX };
         let mut rows = RowCache::default();
         self.codec.write_body(&self.history, &plan, &payload_of, limit, &mut rows, &mut body);
+        let gap = self.last_told.replace(tick).map(|last| tick.since(last));
         let header = SnapshotHeader {
             tick,
-            tick_width: if parameter & 8 != 0 { TickWidth::Full } else { TickWidth::Usual },
+            tick_width: TickWidth::of(gap.filter(|_| parameter & 8 == 0), self.stream),
             sequence: is_datagram.then_some(self.sequence),
             feedback: (parameter & 16 != 0).then_some(Feedback {
                 newest_input: Some(tick),

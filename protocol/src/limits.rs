@@ -317,7 +317,6 @@ const _: () =
 const _: () = assert!(SLOT_REST_TICKS > HISTORY_TICKS);
 const _: () = assert!((TICK_HZ_MAX as f32 * CUE_SECONDS_MAX) < HISTORY_TICKS as f32);
 const _: () = assert!(BODY_BYTES_MAX + OWN_BYTES_MAX + 64 < FRAME_BYTES_MAX);
-// The length of own rows has 16 bits.
 const _: () = assert!(DATAGRAM_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(CUES_PER_TICK_MAX <= 256);
 const _: () = assert!(ACK_WORDS_MAX as u32 * 32 >= HISTORY_TICKS);

@@ -130,6 +130,8 @@ pub(crate) struct FakeServer {
     pub(crate) cues: Vec<Cue>,
     sequence: Sequence,
     snapshots: u32,
+    /// The tick told last.
+    told: Option<Tick>,
     pub(crate) feedback: Option<Feedback>,
     /// What its welcome says of the session; nothing of one that cannot go on.
     pub(crate) session_outcome: Option<SessionOutcome>,
@@ -158,6 +160,7 @@ impl FakeServer {
             cues: Vec::new(),
             sequence: Sequence(0),
             snapshots: 0,
+            told: None,
             feedback: None,
             session_outcome: None,
             received: Received::default(),
@@ -326,9 +329,10 @@ impl FakeServer {
         let payload_of = |id: EntityId| (id.slot == 1).then(|| Bytes::from_static(b"one"));
         let mut rows = RowCache::default();
         self.codec.write_body(&self.history, &body_plan, &payload_of, 30_000, &mut rows, &mut body);
+        let gap = self.told.replace(self.tick).map(|last| self.tick.since(last));
         let header = SnapshotHeader {
             tick: self.tick,
-            tick_width: if self.snapshots == 0 { TickWidth::Full } else { TickWidth::Usual },
+            tick_width: TickWidth::of(gap, self.stream),
             sequence: is_datagram.then_some(self.sequence),
             feedback: self.feedback,
             own_is_whole: self.tells_own && self.tells_all_own,

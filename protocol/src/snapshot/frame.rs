@@ -366,6 +366,10 @@ fn split_own(bytes: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
         if length < LONG_OWN {
             return Err(DecodeError::Invalid { what: "length of own rows", value: length as u64 });
         }
+        if length > OWN_BYTES_MAX {
+            let limit = OWN_BYTES_MAX as u64;
+            return Err(DecodeError::TooLarge { what: "own rows", value: length as u64, limit });
+        }
     }
     behind.split_at_checked(length).ok_or(DecodeError::Truncated(WHAT))
 }
@@ -441,6 +445,8 @@ mod tests {
             split_own(&[0x80, 0x7f]),
             Err(DecodeError::Invalid { what: "length of own rows", value: 127 })
         );
+        let over = DecodeError::TooLarge { what: "own rows", value: 0x4001, limit: 0x4000 };
+        assert_eq!(split_own(&[0xc0, 0x01]), Err(over));
         for short in [&[][..], &[1], &[0x80], &[0x80, 0x80, 1]] {
             assert_eq!(split_own(short), Err(DecodeError::Truncated(WHAT)));
         }

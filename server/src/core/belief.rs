@@ -22,7 +22,7 @@
 //! - time without a claim to follow is steady time, no more: of [`SHARE`] nothing is kept for later.
 //!
 //! So whoever lies is judged by a moment close to the one that it really saw, whatever it says at the shot. Who holds back acks
-//! before it shoots gets what is saved up, once in 10 s. Who shows the others late all the time is believed, up to the room's
+//! or inputs before it shoots gets what is saved up, once in 10 s. Who shows the others late all the time is believed, up to the room's
 //! cap: that is no advantage but to the patient.
 
 use tickwire_protocol::input::InputFrame;
@@ -67,6 +67,8 @@ pub(crate) struct ViewBelief {
     cap: f32,
     /// What was told with the first copy of the input for a tick.
     claims: TickRing<Claim>,
+    /// The newest state that its client had when it was last heard.
+    newest: Option<Tick>,
     band: Option<Band>,
     pub(crate) counters: ViewCounters,
 }
@@ -118,6 +120,7 @@ impl ViewBelief {
             hz,
             cap: rewind_max.as_secs_f64() as f32 * hz,
             claims: TickRing::new(1, Claim::Future),
+            newest: None,
             band: None,
             counters: ViewCounters::default(),
         }
@@ -132,6 +135,7 @@ impl ViewBelief {
     /// view belongs to the newest input; those before it were given as much earlier as their ticks are.
     pub(crate) fn handle_frame(&mut self, frame: &InputFrame, next: Tick, held: &TickSet) {
         let Some(newest) = frame.newest() else { return };
+        self.newest = held.newest();
         for (tick, _) in frame.rows() {
             if (0..=INPUT_AHEAD_TICKS_MAX as i32).contains(&tick.since(next)) {
                 let claim = Claim::of(frame.view, newest.since(tick) as u32, held);
@@ -158,16 +162,20 @@ impl ViewBelief {
             }
             Some(Claim::Starved(_) | Claim::Future) | None => {
                 let band = self.band.as_mut()?;
-                let newest = match claim {
-                    Some(Claim::Starved(newest)) => Some(newest),
+                let had = match claim {
+                    Some(Claim::Starved(view)) => Some(view.tick),
+                    // Where inputs stay out, acks do.
+                    None => self.newest,
                     _ => None,
                 };
-                if let Some(newest) = newest {
-                    band.lateness.hear(tick.since(newest.tick), tick);
+                if let Some(newest) = had {
+                    band.lateness.hear(tick.since(newest), tick);
                 }
-                match newest.map(|newest| rewind_of(tick, newest)) {
+                match claim {
                     // What it has is later than this band allows: so is what it shows.
-                    Some(least) if least < band.least => band.follow(least, tick, hz),
+                    Some(Claim::Starved(view)) if rewind_of(tick, view) < band.least => {
+                        band.follow(rewind_of(tick, view), tick, hz);
+                    }
                     _ => band.wait(tick, hz),
                 }
                 self.counters.estimated += 1;
@@ -428,6 +436,10 @@ mod tests {
             talk.tell_with(u32::from(pause), 12.0, 12.0);
             let now = 10.0 + 0.05 * f32::from(pause);
             assert!(near(talk.tell(1, now)[0], now), "after {pause} ticks");
+            let mut talk = Talk::settled(10.0);
+            talk.be_silent(u32::from(pause));
+            let now = 10.0 + 2.5_f32.min(0.05 * f32::from(pause) + 1.0);
+            assert!(near(talk.tell(1, now)[0], now), "after {pause} ticks without inputs");
         }
     }
 

@@ -47,6 +47,7 @@ impl Codec {
         after: Option<References>,
         byte_limit: usize,
     ) -> (Written, References) {
+        debug_assert!(after.is_none() || plan.against.is_empty(), "own rows are told by slot");
         // What ends the section: a bit for the leaves, one for each kind.
         let end_bytes = (3 + self.schema.kinds().len()).div_ceil(8);
         let fits = |w: &Writer<'_>| w.byte_len() + end_bytes <= byte_limit;
