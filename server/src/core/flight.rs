@@ -75,6 +75,8 @@ pub(crate) struct Flight {
     behind: u32,
     window: u64,
     delays: [u32; SAMPLES],
+    /// Of frames that messages were sent before: a burst every few frames is not seen in the least of all.
+    ridden: [u32; SAMPLES],
     base: Base,
     /// No queue has formed yet.
     is_starting: bool,
@@ -115,6 +117,7 @@ impl Default for Flight {
             behind: 0,
             window: WINDOW_AT_FIRST,
             delays: [u32::MAX; SAMPLES],
+            ridden: [u32::MAX; SAMPLES],
             base: Base { least: u32::MAX, before: u32::MAX, began: Micros::ZERO },
             is_starting: true,
             is_limiting: false,
@@ -241,22 +244,28 @@ impl Flight {
             return;
         };
         let before = self.bytes;
+        let mut ridden = None;
         for _ in 0..gone {
             let Some(frame) = self.frames.pop_front() else { break };
             self.take_out(frame);
+            ridden = Some(frame.at).filter(|_| frame.riders > 0).or(ridden);
             applied(frame.tick);
         }
         self.progress = now;
-        let delay = u32::try_from(now.saturating_since(newest.at).0).unwrap_or(u32::MAX - 1);
-        self.delays.rotate_right(1);
-        self.delays[0] = delay;
+        let delay_of = |at: Micros| u32::try_from(now.saturating_since(at).0).unwrap_or(u32::MAX - 1);
+        let delay = delay_of(newest.at);
+        note(&mut self.delays, delay);
         self.take_base(now, delay);
         self.steer(before, before - self.bytes);
-        self.messages.handle_ack(now, self.queueing().unwrap_or_default());
+        if let Some(at) = ridden {
+            note(&mut self.ridden, delay_of(at));
+            let queueing = least(&self.ridden).saturating_sub(self.base.least());
+            self.messages.handle_ack(now, Micros(u64::from(queueing)));
+        }
     }
 
     fn delay(&self) -> u32 {
-        self.delays.into_iter().min().unwrap_or(u32::MAX)
+        least(&self.delays)
     }
 
     fn take_base(&mut self, now: Micros, delay: u32) {
@@ -286,6 +295,15 @@ impl Flight {
             self.window = self.window.saturating_sub(step).max(WINDOW_MIN);
         }
     }
+}
+
+fn note(delays: &mut [u32; SAMPLES], delay: u32) {
+    delays.rotate_right(1);
+    delays[0] = delay;
+}
+
+fn least(delays: &[u32; SAMPLES]) -> u32 {
+    delays.iter().copied().min().unwrap_or(u32::MAX)
 }
 
 impl Base {

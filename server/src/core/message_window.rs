@@ -4,7 +4,7 @@
 //! and state often needs little. So messages have one of their own, steered by the same delays, much as TCP Vegas does (Brakmo and
 //! Peterson, 1995):
 //!
-//! | with an ack of state, | the window |
+//! | with an ack of state that messages were sent before, | the window |
 //! |---|---|
 //! | if more than [`QUEUE_MAX`] is stored on the way | is halved, once in [`SHRINKS_AFTER`] |
 //! | if messages wait for it | grows by an eighth until the first queue was seen, then by [`STEP`] |
@@ -25,7 +25,7 @@ const MAX: u32 = FRAME_BYTES_MAX as u32;
 /// What it grows by, bytes.
 const STEP: u32 = 4;
 /// What may be stored on the way.
-const QUEUE_MAX: Micros = Micros::from_millis(50);
+const QUEUE_MAX: Micros = Micros::from_millis(100);
 /// What a shrinking has brought is seen later.
 const SHRINKS_AFTER: Micros = Micros::from_millis(250);
 
@@ -57,7 +57,7 @@ impl MessageWindow {
         self.is_held = true;
     }
 
-    /// State was acked, and so much is stored on the way.
+    /// State was acked behind messages, and so much was stored on its way.
     pub(crate) fn handle_ack(&mut self, now: Micros, queueing: Micros) {
         let is_held = core::mem::take(&mut self.is_held);
         if queueing > QUEUE_MAX {
