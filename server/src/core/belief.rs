@@ -76,13 +76,10 @@ pub(crate) struct ViewBelief {
 /// What a client says that it shows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Claim {
-    View {
-        view: TickTime,
-        /// Of what it has, the newest.
-        newest: Tick,
-    },
-    /// The newest state that it has: it shows that, or guesses.
-    Starved(TickTime),
+    /// So many ticks before the input, when the newest state that it had was so old.
+    View { rewind: f32, age: u8 },
+    /// The newest state that it has, of this age: it shows that, or guesses.
+    Starved { age: u8 },
     /// What it cannot have seen.
     Future,
 }
@@ -136,9 +133,9 @@ impl ViewBelief {
     pub(crate) fn handle_frame(&mut self, frame: &InputFrame, next: Tick, held: &TickSet) {
         let Some(newest) = frame.newest() else { return };
         self.newest = held.newest();
+        let claim = Claim::of(frame.view, newest, held);
         for (tick, _) in frame.rows() {
             if (0..=INPUT_AHEAD_TICKS_MAX as i32).contains(&tick.since(next)) {
-                let claim = Claim::of(frame.view, newest.since(tick) as u32, held);
                 self.claims.insert(next, tick, &[claim]);
             }
         }
@@ -150,31 +147,30 @@ impl ViewBelief {
         let claim = self.claims.take(tick).and_then(|claims| claims.first().copied());
         let hz = self.hz;
         match claim {
-            Some(Claim::View { view, newest }) => {
-                let claimed = rewind_of(tick, view);
+            Some(Claim::View { rewind: claimed, age }) => {
                 let band = self.band.get_or_insert_with(|| Band::new(claimed, tick, hz));
-                band.lateness.hear(tick.since(newest), tick);
+                band.lateness.hear(age.into(), tick);
                 band.follow(claimed, tick, hz);
                 // Bit for bit: in the band it is taken over as it is.
                 let is_believed = band.rewind.to_bits() == claimed.to_bits();
                 self.counters.believed += u64::from(is_believed);
                 self.counters.estimated += u64::from(!is_believed);
             }
-            Some(Claim::Starved(_) | Claim::Future) | None => {
+            Some(Claim::Starved { .. } | Claim::Future) | None => {
                 let band = self.band.as_mut()?;
-                let had = match claim {
-                    Some(Claim::Starved(view)) => Some(view.tick),
+                let age = match claim {
+                    Some(Claim::Starved { age }) => Some(age.into()),
                     // Where inputs stay out, acks do.
-                    None => self.newest,
+                    None => self.newest.map(|newest| tick.since(newest)),
                     _ => None,
                 };
-                if let Some(newest) = had {
-                    band.lateness.hear(tick.since(newest), tick);
+                if let Some(age) = age {
+                    band.lateness.hear(age, tick);
                 }
                 match claim {
                     // What it has is later than this band allows: so is what it shows.
-                    Some(Claim::Starved(view)) if rewind_of(tick, view) < band.least => {
-                        band.follow(rewind_of(tick, view), tick, hz);
+                    Some(Claim::Starved { age }) if f32::from(age) < band.least => {
+                        band.follow(age.into(), tick, hz);
                     }
                     _ => band.wait(tick, hz),
                 }
@@ -188,16 +184,17 @@ impl ViewBelief {
 }
 
 impl Claim {
-    fn of(view: TickTime, ticks_before: u32, held: &TickSet) -> Self {
+    /// What is told with the newest input of a frame, and with those before it: they were given as much earlier as they are older.
+    fn of(view: TickTime, input: Tick, held: &TickSet) -> Self {
         let Some(newest) = held.newest() else { return Self::Future };
-        let earlier = TickTime { tick: view.tick - ticks_before, ..view };
+        let age = input.since(newest).clamp(0, HISTORY_TICKS as i32) as u8;
         let ahead = view.tick.since(newest) as f32 + view.fraction;
         if ahead > 0.0 {
             Self::Future
         } else if ahead < 0.0 {
-            Self::View { view: earlier, newest: newest - ticks_before }
+            Self::View { rewind: rewind_of(input, view), age }
         } else {
-            Self::Starved(earlier)
+            Self::Starved { age }
         }
     }
 }
