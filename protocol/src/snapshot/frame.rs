@@ -67,15 +67,10 @@ impl TickWidth {
 
     /// Bits of a tick that is told in this width where it is not the frame's type that tells it.
     const fn bits(self, is_datagram: bool) -> u32 {
-        match self {
-            Self::Full => 32,
-            Self::Usual | Self::Near => {
-                if is_datagram {
-                    16
-                } else {
-                    8
-                }
-            }
+        match (self, is_datagram) {
+            (Self::Full, _) => 32,
+            (Self::Usual | Self::Near, true) => 16,
+            (Self::Usual | Self::Near, false) => 8,
         }
     }
 }
