@@ -4,7 +4,7 @@ use glam::Vec3;
 use tickwire_protocol::schema::{ColumnMask, Field, FieldType, Interpolation};
 use tickwire_protocol::{RowMut, RowRef};
 
-use crate::blend::{CUBIC_SECONDS_MAX, Moving, angle, hermite, rotation, scalar};
+use crate::blend::{CUBIC_SECONDS_MAX, Moving, angle, rotation, scalar, way};
 
 /// A moment between two states of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,7 +78,7 @@ fn held<'a>(from: &Told<'a>, to: &Told<'a>, between: &Between) -> Told<'a> {
     if between.fraction < 1.0 { *from } else { *to }
 }
 
-/// A position between two states: along the cubic if both tell its velocity, otherwise along the line; held if only one of
+/// A position between two states: along [`way`] if both tell its velocity, otherwise along the line; held if only one of
 /// them tells the position itself.
 #[inline]
 pub fn position(from: &Told<'_>, to: &Told<'_>, between: &Between, field: &Field) -> Vec3 {
@@ -93,7 +93,7 @@ pub fn position(from: &Told<'_>, to: &Told<'_>, between: &Between, field: &Field
     let leaving = if is_from_rest { Vec3::ZERO } else { from.row.vec3_of(velocity) };
     let begin = Moving { position: begin, velocity: leaving };
     let end = Moving { position: end, velocity: to.row.vec3_of(velocity) };
-    hermite(begin, end, seconds, fraction)
+    way(begin, end, seconds, fraction, greatest_speed(velocity))
 }
 
 /// The velocity field that drives a position, if both states tell it.
@@ -101,6 +101,14 @@ pub fn position(from: &Told<'_>, to: &Told<'_>, between: &Between, field: &Field
 pub fn velocity<'a>(from: &Told<'a>, to: &Told<'_>, field: &Field) -> Option<&'a Field> {
     let velocity = from.row.kind().velocity_of(field.id)?;
     (from.tells(velocity) && to.tells(velocity)).then_some(velocity)
+}
+
+/// The greatest that a velocity field can say, units a second along one axis; 0 for other fields.
+pub fn greatest_speed(velocity: &Field) -> f32 {
+    match velocity.ty {
+        FieldType::Velocity { max, .. } => max as f32,
+        _ => 0.0,
+    }
 }
 
 #[cfg(test)]
