@@ -167,6 +167,14 @@ impl Playout {
         }
     }
 
+    /// By how much slower the view runs for the next `span` microseconds from the server's time `now` on because the delay grows, seconds a
+    /// second: whichever states come meanwhile.
+    pub(crate) fn slowed(&self, now: i64, span: i64) -> f64 {
+        let grows = |plan: &&Plan| (plan.to - plan.at(now)) as f64 > span as f64 * plan.slower;
+        let plan = self.plan.as_ref().filter(|_| self.fixed.is_none());
+        plan.filter(grows).map_or(0.0, |plan| plan.slower)
+    }
+
     /// A state newer than all before has arrived at the server's time `now`; it was due at `due`. `local` is the client's time; the server's
     /// time runs faster by `slew`, seconds a second, than it does in truth.
     pub(crate) fn handle_state(&mut self, now: i64, local: Micros, due: i64, slew: f64) {
@@ -343,6 +351,27 @@ mod tests {
         let newest = playout.newest.expect("they have");
         let views = (0..STILL_MIN).step_by(100).map(|passed| dry + passed - playout.delay(dry + passed));
         assert!(views.into_iter().all(|view| view == newest - STILL_BEFORE));
+    }
+
+    #[test]
+    fn how_slow_the_view_runs_while_the_delay_grows_is_foretold() {
+        let mut playout = playout();
+        play(&mut playout, 0..60, |_| 10 * MS);
+        assert!(playout.slowed(60_000 * MS, INTERVAL).abs() < 1e-9, "long enough");
+        let mut foretold = 0;
+        for number in 1_200..1_400 {
+            let way = if number % 20 < 2 { 90 * MS } else { 10 * MS };
+            let now = number * INTERVAL + way;
+            playout.handle_state(now, Micros(now as u64), number * INTERVAL, 0.0);
+            let slowed = playout.slowed(now, INTERVAL);
+            if slowed > 0.0 {
+                let view = |now: i64| now - playout.delay(now);
+                let ran = (view(now + INTERVAL / 2) - view(now)) as f64 / (INTERVAL / 2) as f64;
+                assert!((ran + slowed - 1.0).abs() < 1e-3, "{ran}, {slowed} at {now}");
+                foretold += 1;
+            }
+        }
+        assert!(foretold > 5, "{foretold}");
     }
 
     #[test]

@@ -12,12 +12,18 @@ use super::timeline::{Blend, FADING_FIELDS_MAX, Fade, Fading, Timeline};
 const FADE_SECONDS_MIN: f32 = 0.06;
 /// And never so fast that the entity, with its own motion, seems to move faster than this many times the field's greatest speed: who
 /// is set right seems to run, not to jump. Slower would be smoother, and wrong for longer; at 1.7 the lab counts jumps.
-const SHOWN_SPEED: f32 = 1.6;
+const SHOWN_SPEED: f32 = 1.67;
 /// It fades at this share of that speed at least, even if its own motion leaves no room: everything is right some time.
 const FADE_SHARE_MIN: f32 = 0.05;
 /// How far something may be off and be moved back, as the way that takes so long at its greatest speed, seconds: stalls of a second
 /// end without a jump, even for one who ran that long and was guessed to run the other way. From further off it is set right at once.
 const FADE_WAY_SECONDS: f32 = 1.0 + GUESS_SECONDS / 2.0;
+/// States that are settled for moments of the view so near to each other came together, ticks: each rounds the moment anew.
+const TOGETHER_TICKS: f32 = 0.02;
+/// Own motion at the moment is looked at for so long, ticks.
+const SHORT_TICKS: f32 = 0.125;
+/// What a view that runs slower than this loses is not made good by what fades: it stands still for a moment.
+const SLOWEST: f32 = 0.95;
 /// Own motion is looked at for no more ticks than this when a difference begins to fade.
 const AHEAD_TICKS_MAX: u32 = 60;
 
@@ -143,15 +149,24 @@ pub(crate) fn places(pose: &Pose<'_>) -> Places {
     places
 }
 
-/// What is to fade, now that an entity is known to be at `pose` and was shown elsewhere before.
-pub(crate) fn differences(before: &Places, pose: &Pose<'_>) -> Option<Fading> {
+/// What is to fade, now that an entity is known to be at `pose` and was shown elsewhere before, in a view that runs at this `rate`. All is set right at once if it `has_jumped`.
+pub(crate) fn differences(before: &Places, pose: &Pose<'_>, rate: f32, has_jumped: bool) -> Option<Fading> {
     let mut fields = [None; FADING_FIELDS_MAX];
     for (fading, &(id, place)) in fields.iter_mut().zip(before.iter().flatten()) {
         let field = pose.kind.field(id);
+        if has_jumped || is_right_unseen(pose, id) {
+            *fading = Some(Fade::at_once(id));
+            continue;
+        }
         let difference = place - pose.known(field);
-        let (greatest, length) = (greatest_speed(pose.kind, field), difference.length());
-        if length <= greatest * FADE_WAY_SECONDS && length > 0.0 {
-            let speeds = fade_speeds(pose, field, difference / length, SHOWN_SPEED * greatest);
+        let (greatest, length) =
+            (pose.kind.velocity_of(id).map_or(0.0, between::greatest_speed), difference.length());
+        if length > greatest * FADE_WAY_SECONDS {
+            *fading = Some(Fade::at_once(id));
+        } else if length > 0.0 {
+            let later = SHOWN_SPEED * greatest;
+            let fastest = [later / rate.clamp(SLOWEST, 1.0), later];
+            let speeds = fade_speeds(pose, field, difference / length, fastest);
             let [soon, later] = speeds.map(|speed| (speed / length).min(1.0 / FADE_SECONDS_MIN) * pose.dt);
             *fading = Some(Fade { field: id, difference, soon, later });
         }
@@ -160,48 +175,55 @@ pub(crate) fn differences(before: &Places, pose: &Pose<'_>) -> Option<Fading> {
     fields.iter().any(Option::is_some).then_some(Fading { since: pose.time, until, fields })
 }
 
+/// Whether it was set right at once by a state that came with this one, so that no picture lies between: where it was then shown to be
+/// nobody saw.
+fn is_right_unseen(pose: &Pose<'_>, id: FieldId) -> bool {
+    let last = pose.timeline.fading.filter(|last| elapsed(last.since, pose.time).abs() < TOGETHER_TICKS);
+    last.is_some_and(|last| last.fields.contains(&Some(Fade::at_once(id))))
+}
+
 /// How fast a difference in `direction` may vanish so that with the entity's own motion, as far as it is known and until the next
 /// state comes, nothing is shown to move faster than `fastest`; units a second. First until the next state is due, then from
 /// there on: what is far ahead does not slow down what is settled anew before.
 ///
 /// Own motion is looked at from one half of a tick to the next, beginning with the half that the moment lies in: it bends where ticks
-/// begin, and what is even over a longer time is not in each picture of it.
-fn fade_speeds(pose: &Pose<'_>, field: &Field, direction: Vec3, fastest: f32) -> [f32; 2] {
+/// begin, and what is even over a longer time is not in each picture of it. And it is looked at from the moment on, for if it
+/// bends within that half, it is faster before than that half is on the whole.
+fn fade_speeds(pose: &Pose<'_>, field: &Field, direction: Vec3, fastest: [f32; 2]) -> [f32; 2] {
     let newest = pose.timeline.newest(pose.kind).map_or(0, |(tick, _)| tick.since(pose.time.tick).max(0));
     let ticks = (newest as u32).saturating_add(pose.interval).min(AHEAD_TICKS_MAX);
     let first = u32::from(pose.time.fraction >= 0.5);
-    let (mut at, mut speeds) = (known_after(pose, field, first), [2.0 * fastest; 2]);
-    for half in first + 1..=first + 2 * ticks {
-        let next = known_after(pose, field, half);
-        let (Some(from), Some(to)) = (core::mem::replace(&mut at, next), next) else { break };
-        let own = (to - from) * 2.0 / pose.dt;
-        // Where it jumps by itself nothing fades.
-        if own.length() < fastest {
-            // The speed s with |own - s direction| = fastest.
-            let along = own.dot(direction);
-            let room = along * along - own.length_squared() + fastest * fastest;
-            let most = along + room.max(0.0).sqrt();
-            let [soon, later] = speeds;
-            let soon = if half <= first + 2 * pose.interval + 1 { soon.min(most) } else { soon };
-            speeds = [soon, later.min(most)];
+    let now = pose.time.fraction;
+    let halves = (first..first + 2 * ticks).map(|half| [0.5 * half as f32, 0.5 * (half + 1) as f32]);
+    let soon_until = 0.5 * (first + 2 * pose.interval + 1) as f32;
+    let mut speeds = fastest.map(|fastest| 2.0 * fastest);
+    for [begin, end] in core::iter::once([now, now + SHORT_TICKS]).chain(halves) {
+        let [from, to] = [begin, end].map(|ticks| known_after(pose, field, ticks));
+        let (Some(from), Some(to)) = (from, to) else { break };
+        let own = (to - from) / ((end - begin) * pose.dt);
+        let [soon, later] = fastest.map(|fastest| room(own, direction, fastest));
+        speeds[1] = speeds[1].min(later);
+        if end <= soon_until {
+            speeds[0] = speeds[0].min(soon);
         }
     }
-    speeds.map(|speed| speed.max(FADE_SHARE_MIN * fastest))
+    [0, 1].map(|when| speeds[when].max(FADE_SHARE_MIN * fastest[when]))
 }
 
-/// Where it is known to be so many halves of a tick after the tick of `pose` began.
-fn known_after(pose: &Pose<'_>, field: &Field, halves: u32) -> Option<Vec3> {
-    let time = TickTime { tick: pose.time.tick + halves / 2, fraction: 0.5 * (halves % 2) as f32 };
+/// The speed s with |own - s direction| = fastest, units a second; any where it jumps by itself: there nothing fades.
+fn room(own: Vec3, direction: Vec3, fastest: f32) -> f32 {
+    let (along, length_squared) = (own.dot(direction), own.length_squared());
+    if length_squared >= fastest * fastest {
+        return f32::INFINITY;
+    }
+    along + (along * along - length_squared + fastest * fastest).max(0.0).sqrt()
+}
+
+/// Where it is known to be so many ticks after the tick of `pose` began.
+fn known_after(pose: &Pose<'_>, field: &Field, ticks: f32) -> Option<Vec3> {
+    let time = TickTime { tick: pose.time.tick + ticks as u32, fraction: ticks.fract() };
     let pose = Pose::at(pose.kind, pose.timeline, time, pose.interval, pose.dt)?;
     Some(pose.known(field))
-}
-
-/// Units a second along one axis.
-fn greatest_speed(kind: &Kind, field: &Field) -> f32 {
-    match kind.velocity_of(field.id).map(|velocity| &velocity.ty) {
-        Some(FieldType::Velocity { max, .. }) => *max as f32,
-        _ => 0.0,
-    }
 }
 
 pub(crate) fn is_vector(field: &Field) -> bool {
@@ -321,7 +343,7 @@ mod tests {
         for (tick, position, velocity) in known {
             insert(&mut timeline, tick, position, velocity);
         }
-        timeline.fading = differences(&places, &pose(kind, &timeline, 108.0));
+        timeline.fading = differences(&places, &pose(kind, &timeline, 108.0), 1.0, false);
         (timeline, place)
     }
 
@@ -363,12 +385,30 @@ mod tests {
             assert!(timeline.is_seen(Tick(118), before.time));
             // A line nearly at rest up to there, and from there on back: just before the next state is due.
             insert(&mut timeline, 118, 50.36, -9.0);
-            timeline.fading = differences(&places, &pose(kind, &timeline, moment));
+            timeline.fading = differences(&places, &pose(kind, &timeline, moment), 1.0, false);
             let at = |step: u8| pose(kind, &timeline, moment + f32::from(step) * 0.1).vector(field).x;
             for step in 0..60 {
                 let speed = (at(step + 1) - at(step)).abs() / (0.1 * DT);
                 assert!(speed <= 10.0 * SHOWN_SPEED + 0.2, "{speed} m/s after {step} tenths of a tick");
             }
+        }
+    }
+
+    #[test]
+    fn a_way_that_bends_right_after_the_moment_is_shown_no_faster() {
+        let schema = schema();
+        let (kind, field) = (schema.kind(K), schema.kind(K).field(POSITION));
+        let mut timeline = Timeline::new(ID, 2);
+        insert(&mut timeline, 100, 50.0, 9.0);
+        let places = places(&pose(kind, &timeline, 113.02));
+        // Back at 9 m/s, thrown over at 113.25: on the whole it stands still in the half of a tick around that.
+        insert(&mut timeline, 110, 50.0, -9.0);
+        insert(&mut timeline, 115, 49.73, 9.0);
+        timeline.fading = differences(&places, &pose(kind, &timeline, 113.02), 1.0, false);
+        let at = |step: u8| pose(kind, &timeline, 113.02 + f32::from(step) * 0.05).vector(field).x;
+        for step in 0..40 {
+            let speed = (at(step + 1) - at(step)).abs() / (0.05 * DT);
+            assert!(speed <= 10.0 * SHOWN_SPEED + 0.2, "{speed} m/s after {step} twentieths of a tick");
         }
     }
 
@@ -381,7 +421,7 @@ mod tests {
         timeline.insert_state(Tick(115), &row(Some(Tick(109))), &[2_000, 0], Tick(0));
         let kind = schema.kind(K);
         let shown_now = places(&pose(kind, &timeline, 108.5));
-        timeline.fading = differences(&shown_now, &pose(kind, &timeline, 108.5));
+        timeline.fading = differences(&shown_now, &pose(kind, &timeline, 108.5), 1.0, false);
         assert!(shown(&schema, &timeline, 108.9) > 50.1);
         // The state of 110 knew nothing of a jump at 109: it is the one of 115 that comes after it.
         assert_eq!(timeline.fading.and_then(|fading| fading.until), Some(Tick(109)));
@@ -389,14 +429,49 @@ mod tests {
         assert_eq!(after.vector(field), after.known(field));
     }
 
-    #[test]
-    fn what_is_too_far_off_is_set_right_at_once() {
-        let schema = schema();
+    /// Shown at 108 by a guess, it was set right at once by a state of 105. One of 110, which came with it or not, says more: whether the
+    /// difference from what the first made of it fades.
+    fn fades_after(schema: &Schema, first: f32, jump: Option<Tick>, later_by: f32) -> bool {
         let kind = schema.kind(K);
         let mut timeline = Timeline::new(ID, 2);
         insert(&mut timeline, 100, 10.0, 0.0);
-        let places = places(&pose(kind, &timeline, 108.0));
-        insert(&mut timeline, 105, 60.0, 0.0);
-        assert!(differences(&places, &pose(kind, &timeline, 108.0)).is_none());
+        for (tick, position, velocity, view) in
+            [(105, first, 9.0, 108.0), (110, first, -9.0, 108.0 + later_by)]
+        {
+            let before = places(&pose(kind, &timeline, view));
+            let values = [(position * 100.0) as i32, (velocity * 100.0) as i32];
+            timeline.insert_state(Tick(tick), &row(jump), &values, Tick(0));
+            let pose = pose(kind, &timeline, view);
+            timeline.fading = differences(&before, &pose, 1.0, jump.is_some() && tick == 105);
+        }
+        let after = pose(kind, &timeline, 108.0 + later_by);
+        after.vector(kind.field(POSITION)).distance(after.known(kind.field(POSITION))) > 0.1
+    }
+
+    #[test]
+    fn what_is_too_far_off_or_has_jumped_is_set_right_at_once_by_all_states_that_come_together() {
+        let schema = schema();
+        for (first, jump) in [(60.0, None), (15.0, Some(Tick(104)))] {
+            assert!(!fades_after(&schema, first, jump, 0.0), "nobody saw what the first of both made of it");
+            assert!(fades_after(&schema, first, jump, 0.5), "somebody did");
+        }
+        assert!(fades_after(&schema, 15.0, None, 0.0));
+    }
+
+    #[test]
+    fn a_view_that_runs_slower_fades_faster() {
+        let schema = schema();
+        let (kind, field) = (schema.kind(K), schema.kind(K).field(POSITION));
+        let left = |rate: f32| {
+            let (mut timeline, _) = set_right(&schema, 0.0, [(105, 55.0, 0.0), (110, 55.0, 0.0)]);
+            let mut before = Places::default();
+            before[0] = Some((POSITION, Vec3::X * 50.0));
+            timeline.fading = differences(&before, &pose(kind, &timeline, 108.0), rate, false);
+            55.0 - pose(kind, &timeline, 110.0).vector(field).x
+        };
+        let way = 5.0 - left(1.0);
+        assert!((way - 2.0 * DT * 10.0 * SHOWN_SPEED).abs() < 1e-3, "{way} m in two ticks");
+        assert!((5.0 - left(0.96) - way / 0.96).abs() < 1e-3);
+        assert!((left(1.03) - left(1.0)).abs() < 1e-6 && (left(0.5) - left(SLOWEST)).abs() < 1e-6);
     }
 }

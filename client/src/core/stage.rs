@@ -82,7 +82,7 @@ impl Stage {
             let shown = if is_touched { pose_of(timeline) } else { None };
             let edges = timeline.insert_state(tick, row, values, horizon.oldest);
             if let Some(shown) = shown {
-                set_right(timeline, kind, &shown, row, horizon.view, interval, dt);
+                set_right(timeline, kind, &shown, row, horizon, interval, dt);
             }
             self.words = self.words + timeline.words() - before;
             note(agenda, row.kind, row.id, edges);
@@ -275,6 +275,8 @@ impl<'a> Iterator for Timelines<'a> {
 pub(crate) struct Horizon {
     /// The moment that is shown.
     pub(crate) view: TickTime,
+    /// How fast that moment runs until the next state is due: 1 as time does.
+    pub(crate) rate: f32,
     /// The oldest tick that may still be shown.
     pub(crate) oldest: Tick,
 }
@@ -292,13 +294,13 @@ fn set_right(
     kind: &Kind,
     shown: &Places,
     row: &DecodedRow,
-    view: TickTime,
+    Horizon { view, rate, .. }: Horizon,
     interval: u32,
     dt: f32,
 ) {
-    let is_jump = row.teleported.is_some_and(|jump| !jump.is_newer_than(view.tick));
-    let pose = Pose::at(kind, timeline, view, interval, dt).filter(|_| !is_jump);
-    timeline.fading = pose.and_then(|pose| pose::differences(shown, &pose));
+    let has_jumped = row.teleported.is_some_and(|jump| !jump.is_newer_than(view.tick));
+    let pose = Pose::at(kind, timeline, view, interval, dt);
+    timeline.fading = pose.and_then(|pose| pose::differences(shown, &pose, rate, has_jumped));
 }
 
 fn note(agenda: &mut Agenda, kind: KindId, id: EntityId, edges: [Option<Edge>; 2]) {
@@ -369,7 +371,8 @@ mod tests {
             snapshot.view.leaves.extend(empty.iter().map(|&slot| Leave { slot, despawned: false }));
             self.replica.apply(&snapshot);
             self.replica.drain_changes().for_each(drop);
-            let horizon = Horizon { view: TickTime { tick: tick - 50, fraction: 0.0 }, oldest: tick - 100 };
+            let horizon =
+                Horizon { view: TickTime { tick: tick - 50, fraction: 0.0 }, rate: 1.0, oldest: tick - 100 };
             self.stage.apply(tick, &snapshot.view, &self.replica, horizon, &mut self.agenda);
         }
 

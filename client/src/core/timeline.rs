@@ -90,7 +90,7 @@ pub(crate) struct Fading {
 }
 
 /// The difference of one field.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Fade {
     pub(crate) field: FieldId,
     /// By how much it was wrong.
@@ -99,6 +99,13 @@ pub(crate) struct Fade {
     pub(crate) soon: f32,
     /// And from then on, if that state does not come.
     pub(crate) later: f32,
+}
+
+impl Fade {
+    /// Of a field that was set right at once: nothing of the difference is left.
+    pub(crate) fn at_once(field: FieldId) -> Self {
+        Self { field, difference: Vec3::ZERO, soon: 0.0, later: 0.0 }
+    }
 }
 
 /// The states of one entity.

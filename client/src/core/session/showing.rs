@@ -30,13 +30,25 @@ impl Session {
         self.playout.delay(self.time.clock.at(now))
     }
 
+    /// The server's time that the view at `now` is of, microseconds.
+    fn shown(&self, now: Micros) -> i64 {
+        self.time.clock.at(now) - self.delay(now)
+    }
+
     pub(super) fn view_time(&self, now: Micros) -> TickTime {
-        self.time.clock.position(self.time.clock.at(now) - self.delay(now))
+        self.time.clock.position(self.shown(now))
+    }
+
+    /// How fast the view runs from `now` for as long as from one state to the next, whichever come meanwhile; of the client's own time.
+    pub(super) fn view_rate(&self, now: Micros) -> f32 {
+        let interval = self.welcome.timing.tick_rate.due(u64::from(self.stage.interval()));
+        let slowed = self.playout.slowed(self.time.clock.at(now), interval.0 as i64);
+        (1.0 + self.time.clock.slew(now).max(0.0) - slowed) as f32
     }
 
     /// What the view at `now` is of.
     pub(crate) fn moment(&self, now: Micros) -> Moment {
-        let server_time = Micros((self.time.clock.at(now) - self.delay(now)).max(0) as u64);
+        let server_time = Micros(self.shown(now).max(0) as u64);
         Moment { now, server_time, time: self.view_time(now), is_starved: self.starving_for(now) > 0 }
     }
 
@@ -57,7 +69,7 @@ impl Session {
 
     /// For how long the view has been later than all that is known, microseconds; below 0 if it is not.
     pub(super) fn starving_for(&self, now: Micros) -> i64 {
-        let shown = self.time.clock.at(now) - self.delay(now);
+        let shown = self.shown(now);
         self.replica.newest_tick().map_or(-1, |newest| shown - self.time.clock.due(newest))
     }
 

@@ -118,7 +118,7 @@ impl Session {
             self.handle_newest(now, newest);
         }
         let oldest = self.oldest_wanted(now, newest);
-        let horizon = Horizon { view: self.view_time(now), oldest };
+        let horizon = Horizon { view: self.view_time(now), rate: self.view_rate(now), oldest };
         self.stage.apply(header.tick, &self.decoded.view, &self.replica, horizon, &mut self.agenda);
         if !self.decoded.own.rows.is_empty() || !self.decoded.own.leaves.is_empty() {
             self.own.clear();
