@@ -2,7 +2,7 @@
 
 use glam::Vec3;
 use tickwire_protocol::schema::{Field, FieldId, FieldType, Interpolation, Kind};
-use tickwire_protocol::{RowRef, TickTime};
+use tickwire_protocol::{Micros, RowRef, Tick, TickTime};
 use tickwire_sim::between::{self, Between, Told};
 use tickwire_sim::blend::{self as interpolation, GUESS_SECONDS, Moving};
 
@@ -18,8 +18,8 @@ const FADE_SHARE_MIN: f32 = 0.05;
 /// How far something may be off and be moved back, as the way that takes so long at its greatest speed, seconds: stalls of a second
 /// end without a jump, even for one who ran that long and was guessed to run the other way. From further off it is set right at once.
 const FADE_WAY_SECONDS: f32 = 1.0 + GUESS_SECONDS / 2.0;
-/// States that are settled for moments of the view so near to each other came together, ticks: each rounds the moment anew.
-const TOGETHER_TICKS: f32 = 0.02;
+/// States that come so shortly after each other came together.
+const TOGETHER: Micros = Micros(3_000);
 /// Own motion at the moment is looked at for so long, ticks.
 const SHORT_TICKS: f32 = 0.125;
 /// What a view that runs slower than this loses is not made good by what fades: it stands still for a moment.
@@ -108,7 +108,7 @@ impl<'a> Pose<'a> {
 
     /// What is left of differences that fade.
     #[cold]
-    fn fading(&self, Fading { since, until, fields }: &Fading, id: FieldId) -> Vec3 {
+    fn fading(&self, Fading { since, until, fields, .. }: &Fading, id: FieldId) -> Vec3 {
         if until.is_some_and(|until| !until.is_newer_than(self.time.tick)) {
             return Vec3::ZERO;
         }
@@ -149,36 +149,58 @@ pub(crate) fn places(pose: &Pose<'_>) -> Places {
     places
 }
 
-/// What is to fade, now that an entity is known to be at `pose` and was shown elsewhere before, in a view that runs at this `rate`. All is set right at once if it `has_jumped`.
-pub(crate) fn differences(before: &Places, pose: &Pose<'_>, rate: f32, has_jumped: bool) -> Option<Fading> {
-    let mut fields = [None; FADING_FIELDS_MAX];
-    for (fading, &(id, place)) in fields.iter_mut().zip(before.iter().flatten()) {
-        let field = pose.kind.field(id);
-        if has_jumped || is_right_unseen(pose, id) {
-            *fading = Some(Fade::at_once(id));
-            continue;
-        }
-        let difference = place - pose.known(field);
-        let (greatest, length) =
-            (pose.kind.velocity_of(id).map_or(0.0, between::greatest_speed), difference.length());
-        if length > greatest * FADE_WAY_SECONDS {
-            *fading = Some(Fade::at_once(id));
-        } else if length > 0.0 {
-            let later = SHOWN_SPEED * greatest;
-            let fastest = [later / rate.clamp(SLOWEST, 1.0), later];
-            let speeds = fade_speeds(pose, field, difference / length, fastest);
-            let [soon, later] = speeds.map(|speed| (speed / length).min(1.0 / FADE_SECONDS_MIN) * pose.dt);
-            *fading = Some(Fade { field: id, difference, soon, later });
-        }
-    }
-    let until = pose.timeline.next_jump(pose.time.tick);
-    fields.iter().any(Option::is_some).then_some(Fading { since: pose.time, until, fields })
+/// What the client is about to show when a snapshot comes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Horizon {
+    /// When that is.
+    pub(crate) now: Micros,
+    /// The moment that is shown.
+    pub(crate) view: TickTime,
+    /// How fast that moment runs until the next state is due: 1 as time does.
+    pub(crate) rate: f32,
+    /// The oldest tick that may still be shown.
+    pub(crate) oldest: Tick,
 }
 
-/// Whether it was set right at once by a state that came with this one, so that no picture lies between: where it was then shown to be
+/// What is to fade, now that an entity is known to be at `pose` and was shown elsewhere before.
+pub(crate) fn differences(
+    before: &Places,
+    pose: &Pose<'_>,
+    Horizon { now, rate, .. }: Horizon,
+) -> Option<Fading> {
+    let fade = |&(id, place): &(FieldId, Vec3)| {
+        let field = pose.kind.field(id);
+        let difference = place - pose.known(field);
+        let greatest = pose.kind.velocity_of(id).map_or(0.0, between::greatest_speed);
+        let length = difference.length();
+        if length > greatest * FADE_WAY_SECONDS || is_right_unseen(pose.timeline, now, id) {
+            return Some(Fade::at_once(id));
+        }
+        let later = SHOWN_SPEED * greatest;
+        let fastest = [later / rate.clamp(SLOWEST, 1.0), later];
+        (length > 0.0).then(|| {
+            let speeds = fade_speeds(pose, field, difference / length, fastest);
+            let [soon, later] = speeds.map(|speed| (speed / length).min(1.0 / FADE_SECONDS_MIN) * pose.dt);
+            Fade { field: id, difference, soon, later }
+        })
+    };
+    fading(pose, now, before.map(|place| place.as_ref().and_then(fade)))
+}
+
+/// As [`differences`], of an entity that was not shown before, or has jumped since.
+pub(crate) fn at_once(pose: &Pose<'_>, now: Micros) -> Option<Fading> {
+    fading(pose, now, places(pose).map(|place| place.map(|(id, _)| Fade::at_once(id))))
+}
+
+fn fading(pose: &Pose<'_>, now: Micros, fields: [Option<Fade>; FADING_FIELDS_MAX]) -> Option<Fading> {
+    let until = pose.timeline.next_jump(pose.time.tick);
+    fields.iter().any(Option::is_some).then_some(Fading { settled: now, since: pose.time, until, fields })
+}
+
+/// Whether it was set right at once by a state that came with this one: no picture lies between, and where it was then thought to be
 /// nobody saw.
-fn is_right_unseen(pose: &Pose<'_>, id: FieldId) -> bool {
-    let last = pose.timeline.fading.filter(|last| elapsed(last.since, pose.time).abs() < TOGETHER_TICKS);
+fn is_right_unseen(timeline: &Timeline, now: Micros, id: FieldId) -> bool {
+    let last = timeline.fading.filter(|last| now.saturating_since(last.settled) < TOGETHER);
     last.is_some_and(|last| last.fields.contains(&Some(Fade::at_once(id))))
 }
 
@@ -194,23 +216,24 @@ fn fade_speeds(pose: &Pose<'_>, field: &Field, direction: Vec3, fastest: [f32; 2
     let ticks = (newest as u32).saturating_add(pose.interval).min(AHEAD_TICKS_MAX);
     let first = u32::from(pose.time.fraction >= 0.5);
     let now = pose.time.fraction;
-    let halves = (first..first + 2 * ticks).map(|half| [0.5 * half as f32, 0.5 * (half + 1) as f32]);
-    let soon_until = 0.5 * (first + 2 * pose.interval + 1) as f32;
     let mut speeds = fastest.map(|fastest| 2.0 * fastest);
-    for [begin, end] in core::iter::once([now, now + SHORT_TICKS]).chain(halves) {
-        let [from, to] = [begin, end].map(|ticks| known_after(pose, field, ticks));
-        let (Some(from), Some(to)) = (from, to) else { break };
-        let own = (to - from) / ((end - begin) * pose.dt);
+    let mut limit = |from: Option<Vec3>, to: Option<Vec3>, ticks: f32, is_soon: bool| {
+        let (Some(from), Some(to)) = (from, to) else { return };
+        let own = (to - from) / (ticks * pose.dt);
         let [soon, later] = fastest.map(|fastest| room(own, direction, fastest));
-        speeds[1] = speeds[1].min(later);
-        if end <= soon_until {
-            speeds[0] = speeds[0].min(soon);
-        }
+        speeds = [if is_soon { speeds[0].min(soon) } else { speeds[0] }, speeds[1].min(later)];
+    };
+    let known = |ticks: f32| known_after(pose, field, ticks);
+    limit(known(now), known(now + SHORT_TICKS), SHORT_TICKS, true);
+    let mut at = known(0.5 * first as f32);
+    for half in first + 1..=first + 2 * ticks {
+        let next = known(0.5 * half as f32);
+        limit(core::mem::replace(&mut at, next), next, 0.5, half <= first + 2 * pose.interval + 1);
     }
     [0, 1].map(|when| speeds[when].max(FADE_SHARE_MIN * fastest[when]))
 }
 
-/// The speed s with |own - s direction| = fastest, units a second; any where it jumps by itself: there nothing fades.
+/// The speed s with |own - s direction| = fastest, units a second; any where it is as fast by itself: nothing could be gained there.
 fn room(own: Vec3, direction: Vec3, fastest: f32) -> f32 {
     let (along, length_squared) = (own.dot(direction), own.length_squared());
     if length_squared >= fastest * fastest {
@@ -252,9 +275,9 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
+    use tickwire_protocol::EntityId;
     use tickwire_protocol::schema::{KindId, Schema, Sight};
     use tickwire_protocol::snapshot::DecodedRow;
-    use tickwire_protocol::{EntityId, Tick};
 
     const POSITION: FieldId = FieldId(0);
     const VELOCITY: FieldId = FieldId(1);
@@ -285,6 +308,12 @@ mod tests {
             payload: None,
             values: 0..2,
         }
+    }
+
+    /// A snapshot comes so many ticks after 0, and the view shows what was `ticks` then.
+    fn horizon(came: f32, ticks: f32, rate: f32) -> Horizon {
+        let view = TickTime { tick: Tick(ticks as u32), fraction: ticks.fract() };
+        Horizon { now: Micros((came * DT * 1e6) as u64), view, rate, oldest: Tick(0) }
     }
 
     /// A state at a tick, metres and m/s.
@@ -343,7 +372,7 @@ mod tests {
         for (tick, position, velocity) in known {
             insert(&mut timeline, tick, position, velocity);
         }
-        timeline.fading = differences(&places, &pose(kind, &timeline, 108.0), 1.0, false);
+        timeline.fading = differences(&places, &pose(kind, &timeline, 108.0), horizon(108.0, 108.0, 1.0));
         (timeline, place)
     }
 
@@ -385,7 +414,8 @@ mod tests {
             assert!(timeline.is_seen(Tick(118), before.time));
             // A line nearly at rest up to there, and from there on back: just before the next state is due.
             insert(&mut timeline, 118, 50.36, -9.0);
-            timeline.fading = differences(&places, &pose(kind, &timeline, moment), 1.0, false);
+            timeline.fading =
+                differences(&places, &pose(kind, &timeline, moment), horizon(moment, moment, 1.0));
             let at = |step: u8| pose(kind, &timeline, moment + f32::from(step) * 0.1).vector(field).x;
             for step in 0..60 {
                 let speed = (at(step + 1) - at(step)).abs() / (0.1 * DT);
@@ -404,7 +434,7 @@ mod tests {
         // Back at 9 m/s, thrown over at 113.25: on the whole it stands still in the half of a tick around that.
         insert(&mut timeline, 110, 50.0, -9.0);
         insert(&mut timeline, 115, 49.73, 9.0);
-        timeline.fading = differences(&places, &pose(kind, &timeline, 113.02), 1.0, false);
+        timeline.fading = differences(&places, &pose(kind, &timeline, 113.02), horizon(113.02, 113.02, 1.0));
         let at = |step: u8| pose(kind, &timeline, 113.02 + f32::from(step) * 0.05).vector(field).x;
         for step in 0..40 {
             let speed = (at(step + 1) - at(step)).abs() / (0.05 * DT);
@@ -421,7 +451,7 @@ mod tests {
         timeline.insert_state(Tick(115), &row(Some(Tick(109))), &[2_000, 0], Tick(0));
         let kind = schema.kind(K);
         let shown_now = places(&pose(kind, &timeline, 108.5));
-        timeline.fading = differences(&shown_now, &pose(kind, &timeline, 108.5), 1.0, false);
+        timeline.fading = differences(&shown_now, &pose(kind, &timeline, 108.5), horizon(108.5, 108.5, 1.0));
         assert!(shown(&schema, &timeline, 108.9) > 50.1);
         // The state of 110 knew nothing of a jump at 109: it is the one of 115 that comes after it.
         assert_eq!(timeline.fading.and_then(|fading| fading.until), Some(Tick(109)));
@@ -429,33 +459,38 @@ mod tests {
         assert_eq!(after.vector(field), after.known(field));
     }
 
-    /// Shown at 108 by a guess, it was set right at once by a state of 105. One of 110, which came with it or not, says more: whether the
-    /// difference from what the first made of it fades.
-    fn fades_after(schema: &Schema, first: f32, jump: Option<Tick>, later_by: f32) -> bool {
+    /// Shown at 108 by a guess, it was set right at once by a state of 105. One of 110, which came so many ticks later, says more: whether
+    /// the difference from what the first made of it fades.
+    fn fades_after(schema: &Schema, first: f32, has_jumped: bool, later_by: f32) -> bool {
         let kind = schema.kind(K);
         let mut timeline = Timeline::new(ID, 2);
         insert(&mut timeline, 100, 10.0, 0.0);
-        for (tick, position, velocity, view) in
-            [(105, first, 9.0, 108.0), (110, first, -9.0, 108.0 + later_by)]
-        {
-            let before = places(&pose(kind, &timeline, view));
-            let values = [(position * 100.0) as i32, (velocity * 100.0) as i32];
-            timeline.insert_state(Tick(tick), &row(jump), &values, Tick(0));
-            let pose = pose(kind, &timeline, view);
-            timeline.fading = differences(&before, &pose, 1.0, jump.is_some() && tick == 105);
+        for (tick, velocity, came) in [(105, 9.0, 108.0), (110, -9.0, 108.0 + later_by)] {
+            let (before, horizon) = (places(&pose(kind, &timeline, 108.0)), horizon(came, 108.0, 1.0));
+            insert(&mut timeline, tick, first, velocity);
+            let pose = pose(kind, &timeline, 108.0);
+            let is_first = has_jumped && tick == 105;
+            timeline.fading =
+                if is_first { at_once(&pose, horizon.now) } else { differences(&before, &pose, horizon) };
         }
-        let after = pose(kind, &timeline, 108.0 + later_by);
+        let after = pose(kind, &timeline, 108.0);
         after.vector(kind.field(POSITION)).distance(after.known(kind.field(POSITION))) > 0.1
     }
 
     #[test]
     fn what_is_too_far_off_or_has_jumped_is_set_right_at_once_by_all_states_that_come_together() {
         let schema = schema();
-        for (first, jump) in [(60.0, None), (15.0, Some(Tick(104)))] {
-            assert!(!fades_after(&schema, first, jump, 0.0), "nobody saw what the first of both made of it");
-            assert!(fades_after(&schema, first, jump, 0.5), "somebody did");
+        for (first, has_jumped) in [(60.0, false), (15.0, true)] {
+            assert!(
+                !fades_after(&schema, first, has_jumped, 0.1),
+                "nobody saw what the first of both made of it"
+            );
+            assert!(
+                fades_after(&schema, first, has_jumped, 0.5),
+                "somebody did, though the view stood still"
+            );
         }
-        assert!(fades_after(&schema, 15.0, None, 0.0));
+        assert!(fades_after(&schema, 15.0, false, 0.1));
     }
 
     #[test]
@@ -466,7 +501,8 @@ mod tests {
             let (mut timeline, _) = set_right(&schema, 0.0, [(105, 55.0, 0.0), (110, 55.0, 0.0)]);
             let mut before = Places::default();
             before[0] = Some((POSITION, Vec3::X * 50.0));
-            timeline.fading = differences(&before, &pose(kind, &timeline, 108.0), rate, false);
+            timeline.fading =
+                differences(&before, &pose(kind, &timeline, 108.0), horizon(108.0, 108.0, rate));
             55.0 - pose(kind, &timeline, 110.0).vector(field).x
         };
         let way = 5.0 - left(1.0);

@@ -6,15 +6,14 @@
 use core::slice;
 
 use tickwire_protocol::limits::{ENTITIES_MAX, HISTORY_TICKS, VIEW_ENTITIES_MAX, VIEW_WORDS_MAX};
-use tickwire_protocol::schema::Kind;
 use tickwire_protocol::snapshot::{DecodedRow, DecodedSection, Leave, Replica};
 use tickwire_protocol::{EntityId, KindId, Schema, Tick, TickRate, TickTime};
 
 use super::agenda::{Agenda, Item};
 use super::event::Event;
 use super::moments::Presence;
-use super::pose::{self, Places, Pose};
-use super::timeline::{ENTRIES_MAX, Edge, Timeline};
+use super::pose::{self, Horizon, Places, Pose};
+use super::timeline::{ENTRIES_MAX, Edge, Fading, Timeline};
 
 /// Tenants of one slot that are remembered. A slot rests for longer than any view is behind, so two are many.
 const TENANTS_MAX: usize = 4;
@@ -79,10 +78,14 @@ impl Stage {
             let before = timeline.words();
             // What fades is settled anew with each state: more is known of the motion that it goes along with.
             let is_touched = timeline.fading.is_some() || timeline.is_seen(tick, horizon.view);
-            let shown = if is_touched { pose_of(timeline) } else { None };
+            let is_late = !tick.is_newer_than(horizon.view.tick);
+            let shown = (is_touched || is_late)
+                .then(|| Shown { places: pose_of(timeline), from: timeline.shown_from(horizon.view.tick) });
             let edges = timeline.insert_state(tick, row, values, horizon.oldest);
-            if let Some(shown) = shown {
-                set_right(timeline, kind, &shown, row, horizon, interval, dt);
+            if let Some(shown) = shown.filter(|shown| is_touched || shown.places.is_none())
+                && let Some(pose) = Pose::at(kind, timeline, horizon.view, interval, dt)
+            {
+                timeline.fading = set_right(&pose, &shown, row, horizon);
             }
             self.words = self.words + timeline.words() - before;
             note(agenda, row.kind, row.id, edges);
@@ -270,15 +273,12 @@ impl<'a> Iterator for Timelines<'a> {
     }
 }
 
-/// What the client is about to show when a snapshot comes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Horizon {
-    /// The moment that is shown.
-    pub(crate) view: TickTime,
-    /// How fast that moment runs until the next state is due: 1 as time does.
-    pub(crate) rate: f32,
-    /// The oldest tick that may still be shown.
-    pub(crate) oldest: Tick,
+/// How an entity was shown before another state of it came.
+struct Shown {
+    /// Where; nothing if it was not in view.
+    places: Option<Places>,
+    /// The tick of the state that this went on from.
+    from: Option<Tick>,
 }
 
 impl Tenant {
@@ -287,20 +287,16 @@ impl Tenant {
     }
 }
 
-/// An entity was shown at `shown`, by a guess or between two states of which a third was late. The difference from what is known now
-/// fades.
-fn set_right(
-    timeline: &mut Timeline,
-    kind: &Kind,
-    shown: &Places,
-    row: &DecodedRow,
-    Horizon { view, rate, .. }: Horizon,
-    interval: u32,
-    dt: f32,
-) {
-    let has_jumped = row.teleported.is_some_and(|jump| !jump.is_newer_than(view.tick));
-    let pose = Pose::at(kind, timeline, view, interval, dt);
-    timeline.fading = pose.and_then(|pose| pose::differences(shown, &pose, rate, has_jumped));
+/// An entity was shown by a guess, or between two states of which a third was late. The difference from what is known now fades, unless
+/// this state tells of a jump meanwhile.
+fn set_right(pose: &Pose<'_>, shown: &Shown, row: &DecodedRow, horizon: Horizon) -> Option<Fading> {
+    // The flag is told for a while: what was shown may have jumped already.
+    let is_news = |jump: &Tick| shown.from.is_none_or(|from| jump.is_newer_than(from));
+    let jump = row.teleported.filter(|jump| !jump.is_newer_than(horizon.view.tick)).filter(is_news);
+    match &shown.places {
+        Some(places) if jump.is_none() => pose::differences(places, pose, horizon),
+        _ => pose::at_once(pose, horizon.now),
+    }
 }
 
 fn note(agenda: &mut Agenda, kind: KindId, id: EntityId, edges: [Option<Edge>; 2]) {
@@ -315,6 +311,7 @@ mod tests {
     use std::sync::Arc;
 
     use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, Sight};
+    use tickwire_protocol::Micros;
     use tickwire_protocol::snapshot::{DecodedSnapshot, SnapshotHeader, TickWidth};
 
     const K: KindId = KindId(0);
@@ -371,8 +368,12 @@ mod tests {
             snapshot.view.leaves.extend(empty.iter().map(|&slot| Leave { slot, despawned: false }));
             self.replica.apply(&snapshot);
             self.replica.drain_changes().for_each(drop);
-            let horizon =
-                Horizon { view: TickTime { tick: tick - 50, fraction: 0.0 }, rate: 1.0, oldest: tick - 100 };
+            let horizon = Horizon {
+                now: Micros::ZERO,
+                view: TickTime { tick: tick - 50, fraction: 0.0 },
+                rate: 1.0,
+                oldest: tick - 100,
+            };
             self.stage.apply(tick, &snapshot.view, &self.replica, horizon, &mut self.agenda);
         }
 

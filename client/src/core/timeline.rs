@@ -14,7 +14,7 @@ use glam::Vec3;
 use tickwire_protocol::limits::{HISTORY_TICKS, VIEW_ENTRY_WORDS};
 use tickwire_protocol::schema::{FieldId, Kind, Sight};
 use tickwire_protocol::snapshot::DecodedRow;
-use tickwire_protocol::{EntityId, RowRef, Tick, TickTime};
+use tickwire_protocol::{EntityId, Micros, RowRef, Tick, TickTime};
 
 /// Entries of a timeline, at most. Of what is kept by age there is never so much; ticks that no server sends can be in no
 /// order by age.
@@ -81,7 +81,9 @@ impl Blend {
 /// Differences that a picture had from what turned out to be so, and that fade.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fading {
-    /// When the view was set right.
+    /// When the view was set right, by the client's clock.
+    pub(crate) settled: Micros,
+    /// What it showed then.
     pub(crate) since: TickTime,
     /// The tick at which the entity jumps next: from then on there is nothing to fade.
     pub(crate) until: Option<Tick>,
@@ -274,6 +276,11 @@ impl Timeline {
         };
         let is_over = |entry: &Entry| !entry.tick.is_newer_than(view.tick);
         is_over(&self.entries[before]) && !self.entries.get(before + 1).is_some_and(is_over)
+    }
+
+    /// The tick of the state that is shown at a tick, or gone on from.
+    pub(crate) fn shown_from(&self, tick: Tick) -> Option<Tick> {
+        self.at(tick).map(|index| self.entries[index].tick)
     }
 
     /// What to show at a moment, if the entity is in view then. `interval` is the time between two states, ticks.

@@ -11,8 +11,8 @@ use super::Session;
 use crate::core::agenda::Item;
 use crate::core::event::ClientFault;
 use crate::core::lead::LinkState;
+use crate::core::pose::Horizon;
 use crate::core::prediction::{Told, Whose};
-use crate::core::stage::Horizon;
 use crate::core::stats::ClientStats;
 
 /// States are kept for a view that is this far behind at least, microseconds: a delay may grow.
@@ -118,7 +118,7 @@ impl Session {
             self.handle_newest(now, newest);
         }
         let oldest = self.oldest_wanted(now, newest);
-        let horizon = Horizon { view: self.view_time(now), rate: self.view_rate(now), oldest };
+        let horizon = Horizon { now, view: self.view_time(now), rate: self.view_rate(now), oldest };
         self.stage.apply(header.tick, &self.decoded.view, &self.replica, horizon, &mut self.agenda);
         if !self.decoded.own.rows.is_empty() || !self.decoded.own.leaves.is_empty() {
             self.own.clear();
