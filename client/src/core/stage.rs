@@ -310,8 +310,8 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, Sight};
     use tickwire_protocol::Micros;
+    use tickwire_protocol::schema::{Field, FieldId, FieldType, Kind, Sight};
     use tickwire_protocol::snapshot::{DecodedSnapshot, SnapshotHeader, TickWidth};
 
     const K: KindId = KindId(0);
@@ -408,6 +408,89 @@ mod tests {
         assert_eq!(scene.announcements(20), [], "there before, there now");
         scene.tell(22, id(1), false);
         assert_eq!(scene.announcements(22), [Event::Left { id: id(1), kind: K, despawned: false }]);
+    }
+
+    /// A body in the plane of one axis: what a client makes of its states, metres and m/s, which come while it shows tick 108.
+    struct Body {
+        stage: Stage,
+        replica: Replica,
+        agenda: Agenda,
+    }
+
+    const PLACE: FieldId = FieldId(0);
+
+    impl Body {
+        fn new() -> Self {
+            let fields = [
+                Field::new(PLACE, "place", FieldType::position([0.0..=100.0], 0.01)),
+                Field::new(FieldId(1), "speed", FieldType::velocity(PLACE, 10.0, 0.01)),
+            ];
+            let schema: Arc<Schema> = Schema::builder("s").kind(Kind::new(K, "k", fields)).build().unwrap();
+            let stage = Stage::new(&schema, 5, TickRate::new(50).unwrap());
+            Self { stage, replica: Replica::new(schema, 0), agenda: Agenda::default() }
+        }
+
+        /// A state of `tick` comes `millis` after the first.
+        fn tell(&mut self, tick: u32, [place, speed]: [f32; 2], jump: Option<u32>, millis: u64) {
+            let tick = Tick(tick);
+            let mut snapshot = DecodedSnapshot::default();
+            snapshot.header = Some(SnapshotHeader {
+                tick,
+                tick_width: TickWidth::Full,
+                sequence: None,
+                feedback: None,
+                own_is_whole: false,
+            });
+            snapshot.view.values = [place, speed].map(|value| (value * 100.0) as i32).to_vec();
+            snapshot.view.rows.push(DecodedRow {
+                id: id(1),
+                kind: K,
+                sight: Sight::Public,
+                is_whole: true,
+                is_at_rest: false,
+                held_until: None,
+                teleported: jump.map(Tick),
+                payload: None,
+                values: 0..2,
+            });
+            self.replica.apply(&snapshot);
+            let view = TickTime { tick: Tick(108), fraction: 0.0 };
+            let horizon = Horizon { now: Micros::from_millis(millis), view, rate: 1.0, oldest: Tick(50) };
+            self.stage.apply(tick, &snapshot.view, &self.replica, horizon, &mut self.agenda);
+        }
+
+        /// Where it is shown.
+        fn shown(&self) -> f32 {
+            let (kind, timeline) = self.stage.find(id(1)).unwrap();
+            let kind = self.replica.schema().kind(kind);
+            let view = TickTime { tick: Tick(108), fraction: 0.0 };
+            Pose::at(kind, timeline, view, 5, 0.02).unwrap().vector(kind.field(PLACE)).x
+        }
+    }
+
+    #[test]
+    fn a_newcomer_is_shown_where_the_last_of_states_that_came_together_puts_it() {
+        let mut body = Body::new();
+        body.tell(100, [20.0, 9.0], None, 0);
+        let guessed = body.shown();
+        body.tell(110, [20.0, 0.0], None, 1);
+        assert!(guessed > 21.0 && body.shown() < 20.5, "{guessed}, {}", body.shown());
+        body.tell(109, [22.0, 0.0], None, 50);
+        assert!(body.shown() < 20.5, "by now somebody saw it");
+    }
+
+    #[test]
+    fn a_jump_that_was_shown_is_no_reason_to_jump_again() {
+        let mut body = Body::new();
+        body.tell(95, [20.0, 0.0], None, 0);
+        body.tell(102, [50.0, 9.0], Some(101), 50);
+        let guessed = body.shown();
+        assert!(guessed > 50.5);
+        // The flag is told until the room knows that it was heard.
+        body.tell(110, [49.0, 0.0], Some(101), 100);
+        assert!((body.shown() - guessed).abs() < 1e-3, "{} of {guessed}", body.shown());
+        body.tell(107, [80.0, 0.0], Some(106), 150);
+        assert!(body.shown() > 60.0, "another jump is one");
     }
 
     #[test]
