@@ -316,6 +316,31 @@ mod tests {
 
     const K: KindId = KindId(0);
 
+    /// Of entities that all have the same values.
+    fn snapshot(tick: Tick, ids: &[EntityId], values: &[i32], teleported: Option<Tick>) -> DecodedSnapshot {
+        let header = SnapshotHeader {
+            tick,
+            tick_width: TickWidth::Full,
+            sequence: None,
+            feedback: None,
+            own_is_whole: false,
+        };
+        let mut snapshot = DecodedSnapshot { header: Some(header), ..DecodedSnapshot::default() };
+        snapshot.view.values = values.to_vec();
+        snapshot.view.rows.extend(ids.iter().map(|&id| DecodedRow {
+            id,
+            kind: K,
+            sight: Sight::Public,
+            is_whole: true,
+            is_at_rest: false,
+            held_until: None,
+            teleported,
+            payload: None,
+            values: 0..values.len(),
+        }));
+        snapshot
+    }
+
     struct Scene {
         stage: Stage,
         replica: Replica,
@@ -344,27 +369,7 @@ mod tests {
         /// Tells of entities and of empty slots.
         fn tell_all(&mut self, tick: u32, ids: &[EntityId], empty: &[u16]) {
             let tick = Tick(tick);
-            let mut snapshot = DecodedSnapshot::default();
-            let header = SnapshotHeader {
-                tick,
-                tick_width: TickWidth::Full,
-                sequence: None,
-                feedback: None,
-                own_is_whole: false,
-            };
-            snapshot.header = Some(header);
-            snapshot.view.values = vec![0; self.columns];
-            snapshot.view.rows.extend(ids.iter().map(|&id| DecodedRow {
-                id,
-                kind: K,
-                sight: Sight::Public,
-                is_whole: true,
-                is_at_rest: false,
-                held_until: None,
-                teleported: None,
-                payload: None,
-                values: 0..self.columns,
-            }));
+            let mut snapshot = snapshot(tick, ids, &vec![0; self.columns], None);
             snapshot.view.leaves.extend(empty.iter().map(|&slot| Leave { slot, despawned: false }));
             self.replica.apply(&snapshot);
             self.replica.drain_changes().for_each(drop);
@@ -433,26 +438,8 @@ mod tests {
         /// A state of `tick` comes `millis` after the first.
         fn tell(&mut self, tick: u32, [place, speed]: [f32; 2], jump: Option<u32>, millis: u64) {
             let tick = Tick(tick);
-            let mut snapshot = DecodedSnapshot::default();
-            snapshot.header = Some(SnapshotHeader {
-                tick,
-                tick_width: TickWidth::Full,
-                sequence: None,
-                feedback: None,
-                own_is_whole: false,
-            });
-            snapshot.view.values = [place, speed].map(|value| (value * 100.0) as i32).to_vec();
-            snapshot.view.rows.push(DecodedRow {
-                id: id(1),
-                kind: K,
-                sight: Sight::Public,
-                is_whole: true,
-                is_at_rest: false,
-                held_until: None,
-                teleported: jump.map(Tick),
-                payload: None,
-                values: 0..2,
-            });
+            let values = [place, speed].map(|value| (value * 100.0) as i32);
+            let snapshot = snapshot(tick, &[id(1)], &values, jump.map(Tick));
             self.replica.apply(&snapshot);
             let view = TickTime { tick: Tick(108), fraction: 0.0 };
             let horizon = Horizon { now: Micros::from_millis(millis), view, rate: 1.0, oldest: Tick(50) };
