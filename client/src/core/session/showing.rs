@@ -39,7 +39,8 @@ impl Session {
         self.time.clock.position(self.shown(now))
     }
 
-    /// How fast the view runs from `now` for as long as from one state to the next, whichever come meanwhile; of the client's own time.
+    /// How fast the view is to run from `now` until the next state is due, of the client's own time. That it may be slow to gain delay is
+    /// counted, that it may be fast to lose some is not.
     pub(super) fn view_rate(&self, now: Micros) -> f32 {
         let interval = self.welcome.timing.tick_rate.due(u64::from(self.stage.interval()));
         let slowed = self.playout.slowed(self.time.clock.at(now), interval.0 as i64);
