@@ -16,10 +16,10 @@ pub const GUESS_SECONDS: f32 = 1.0;
 pub const CUBIC_SECONDS_MAX: f32 = 0.35;
 
 /// A velocity that changes by more than this share of the greatest one from one state to the next is thrown over, not sped up evenly.
-pub const BEND_SHARE: f32 = 0.5;
+const BEND_SHARE: f32 = 0.5;
 
 /// In a longer time than this that much is ordinary, seconds.
-pub const BEND_SECONDS_MAX: f32 = 0.12;
+const BEND_SECONDS_MAX: f32 = 0.12;
 
 /// How far [`rotation`] may be from where an even turn would be, radians: between two that are half a turn apart 0.8e-3, up to a third
 /// of a turn apart 0.04e-3.

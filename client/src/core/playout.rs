@@ -28,9 +28,9 @@ const DRY_SECONDS: f32 = 12.0;
 const HALF_LIFE: Micros = Micros(120_000_000);
 /// What is thought to be late before it is known.
 const GUESS: Guess = Guess { above: 0, deviations: 26, weight: 10.0 };
-/// States that come within this of the one before were held up with it, microseconds: one event, not as many as there are states.
+/// States that come within this of the one before were held up with it: one event, not as many as there are states.
 /// Otherwise a second without any would look like a link on which all is late.
-const TOGETHER: i64 = 3_000;
+pub(crate) const TOGETHER: Micros = Micros(3_000);
 /// The delay is longer than needed by this, microseconds: half a class of lateness, and what rounding costs.
 const MARGIN: i64 = 1_000;
 /// A state is overdue when so few come later.
@@ -180,7 +180,7 @@ impl Playout {
     pub(crate) fn handle_state(&mut self, now: i64, local: Micros, due: i64, slew: f64) {
         let waited = now.saturating_sub(core::mem::replace(&mut self.newest_arrival, now));
         let before = self.newest.replace(due);
-        if let Some(before) = before.filter(|_| waited > TOGETHER) {
+        if let Some(before) = before.filter(|_| waited > TOGETHER.0 as i64) {
             self.lateness.add(local, now - before);
         }
         if self.fixed.is_some() {

@@ -6,6 +6,7 @@ use tickwire_protocol::{Micros, RowRef, Tick, TickTime};
 use tickwire_sim::between::{self, Between, Told};
 use tickwire_sim::blend::{self as interpolation, GUESS_SECONDS, Moving};
 
+use super::playout::TOGETHER;
 use super::timeline::{Blend, FADING_FIELDS_MAX, Fade, Fading, Timeline};
 
 /// A difference fades in this time at least, seconds: less would look like a blow.
@@ -18,8 +19,6 @@ const FADE_SHARE_MIN: f32 = 0.05;
 /// How far something may be off and be moved back, as the way that takes so long at its greatest speed, seconds: stalls of a second
 /// end without a jump, even for one who ran that long and was guessed to run the other way. From further off it is set right at once.
 const FADE_WAY_SECONDS: f32 = 1.0 + GUESS_SECONDS / 2.0;
-/// States that come so shortly after each other came together.
-const TOGETHER: Micros = Micros(3_000);
 /// Own motion at the moment is looked at for so long, ticks.
 const SHORT_TICKS: f32 = 0.125;
 /// What a view that runs slower than this loses is not made good by what fades: it stands still for a moment.

@@ -82,10 +82,9 @@ impl Stage {
             let shown = (is_touched || is_late)
                 .then(|| Shown { places: pose_of(timeline), from: timeline.shown_from(horizon.view.tick) });
             let edges = timeline.insert_state(tick, row, values, horizon.oldest);
-            if let Some(shown) = shown.filter(|shown| is_touched || shown.places.is_none())
-                && let Some(pose) = Pose::at(kind, timeline, horizon.view, interval, dt)
-            {
-                timeline.fading = set_right(&pose, &shown, row, horizon);
+            if let Some(shown) = shown.filter(|shown| is_touched || shown.places.is_none()) {
+                let pose = Pose::at(kind, timeline, horizon.view, interval, dt);
+                timeline.fading = pose.and_then(|pose| set_right(&pose, &shown, row, horizon));
             }
             self.words = self.words + timeline.words() - before;
             note(agenda, row.kind, row.id, edges);
